@@ -1,0 +1,63 @@
+"""A Redis-native session engine: every change of a session is one atomic script on the server.
+
+An emulator gives the same answers without a server.
+"""
+
+from __future__ import annotations
+
+from .api import get_session, session
+from .enums import ProviderType, SessionStatus, WhenFull
+from .exceptions import (
+    CorruptRecordError,
+    InvalidMetadataError,
+    ManagerClosedError,
+    MetadataTooLargeError,
+    NotACounterError,
+    NotSupportedError,
+    OutcomeUnknownError,
+    ProviderError,
+    SessionConflictError,
+    SessionError,
+    SessionLimitError,
+    SessionOwnerError,
+    SessionRotatedError,
+    SessionTimeoutError,
+    SessionUnavailableError,
+    StoreFullError,
+    VersionConflictError,
+)
+from .models import Increment, SessionMetadata
+from .provider_factory import factory_for_env
+from .session_manager import SessionManager
+
+__version__ = "1.0.0.dev0"
+
+__all__ = [
+    "CorruptRecordError",
+    "Increment",
+    "InvalidMetadataError",
+    "ManagerClosedError",
+    "MetadataTooLargeError",
+    "NotACounterError",
+    "NotSupportedError",
+    "OutcomeUnknownError",
+    "ProviderError",
+    "ProviderType",
+    "SessionConflictError",
+    "SessionError",
+    "SessionLimitError",
+    "SessionManager",
+    "SessionMetadata",
+    "SessionOwnerError",
+    "SessionRotatedError",
+    "SessionStatus",
+    "SessionTimeoutError",
+    "SessionUnavailableError",
+    "StoreFullError",
+    "VersionConflictError",
+    "WhenFull",
+    "__version__",
+    "factory_for_env",
+    "get_session",
+    "session",
+]

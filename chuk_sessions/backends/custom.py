@@ -1,0 +1,119 @@
+"""Providers of other people's making: anything with setex, get and delete, run through the emulator's twins.
+
+Such a provider has no compare-and-set. Each operation loads the records it declares into an empty keyspace, runs the
+twin, and stores what changed; a lock per record makes that atomic within this process. Across processes the last write
+wins. There are no indexes, so what needs one is a NotSupportedError. TTLs are rounded up to whole seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
+
+from .. import exceptions as errors
+from .. import operations
+from ..statuses import OK
+from .base import Arg, Operation, Reply
+from .locks import KeyLocks
+from .memory.clock import Clock, SystemClock
+from .memory.keyspace import Hash, Keyspace
+from .memory.twins import TWINS
+
+_RECORDS = ("session", "old", "new")
+_NEEDS_INDEX = (operations.LIST, operations.COUNT, operations.DUE)
+
+Stored = tuple[Hash, int | None] | None
+
+
+class SimpleStore(Protocol):
+    """What a custom provider's session must have."""
+
+    async def setex(self, key: str, ttl: int, value: str) -> Any:
+        """Store a text for `ttl` seconds."""
+
+    async def get(self, key: str) -> Any:
+        """The text (or bytes), or None."""
+
+    async def delete(self, key: str) -> Any:
+        """Remove it."""
+
+
+class CustomBackend:
+    """Runs twins over a factory of SimpleStore sessions."""
+
+    name = "custom"
+
+    def __init__(self, factory: Callable[[], AbstractAsyncContextManager[Any]], clock: Clock | None = None) -> None:
+        self._factory = factory
+        self._clock = clock or SystemClock()
+        self._locks = KeyLocks()
+
+    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+        """Load, run the twin, store what changed. Raises NotSupportedError for what needs an index, and
+        SessionUnavailableError for whatever the provider raises.
+        """
+        if operation is operations.SWEEP:
+            return [OK, 0]
+        _check_supported(operation, argv)
+        records = sorted(key for key, name in zip(keys, operation.keys, strict=False) if name in _RECORDS)
+        async with AsyncExitStack() as stack:
+            for key in records:
+                await stack.enter_async_context(self._locks.hold(key))
+            store = await stack.enter_async_context(self._open())
+            before = {key: await _load(store, key) for key in records}
+            space = Keyspace(self._clock)
+            for key, stored in before.items():
+                if stored is not None:
+                    space.load(key, *stored)
+            space.tick()
+            reply = TWINS[operation.name](space, keys, argv)
+            for key in records:
+                if space.peek(key) != before[key]:
+                    await _save(store, key, space.peek(key), space.now)
+            return reply
+
+    async def aclose(self) -> None:
+        """The provider closes its sessions itself."""
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[SimpleStore]:
+        try:
+            async with self._factory() as store:
+                yield store
+        except errors.SessionError:
+            raise
+        except Exception as error:
+            raise errors.SessionUnavailableError(f"the custom provider failed: {type(error).__name__}") from error
+
+
+def _check_supported(operation: Operation, argv: Sequence[Arg]) -> None:
+    capped = operation is operations.ALLOCATE and argv[operation.args.index("cap")] != 0
+    if capped or operation in _NEEDS_INDEX:
+        raise errors.NotSupportedError(
+            "a custom provider keeps no index: sessions cannot be listed, counted, capped or revoked by user"
+        )
+
+
+async def _load(store: SimpleStore, key: str) -> Stored:
+    value = await store.get(key)
+    if not value:
+        return None
+    try:
+        moment, fields = json.loads(value)
+        return {name.encode("latin-1"): text.encode("latin-1") for name, text in fields.items()}, int(moment)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise errors.CorruptRecordError("what the custom provider holds is not a session record") from error
+
+
+async def _save(store: SimpleStore, key: str, stored: Stored, now: int) -> None:
+    """Bytes travel as Latin-1 text in ASCII JSON, which any provider carries unharmed."""
+    if stored is None:
+        await store.delete(key)
+        return
+    fields, moment = stored
+    if moment is None:
+        raise errors.CorruptRecordError("a session record without an end")
+    text = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items()}
+    await store.setex(key, max(1, -((now - moment) // 1000)), json.dumps([moment, text], separators=(",", ":")))

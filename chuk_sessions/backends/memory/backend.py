@@ -1,0 +1,78 @@
+"""The emulator as a backend: a keyspace behind a lock, kept bounded by a sweep of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from threading import Lock
+
+from ... import keys as names
+from ... import operations
+from ...ids import BUCKETS
+from ..base import Arg, Call, Operation, Reply
+from .clock import Clock, SystemClock
+from .keyspace import Keyspace
+from .strings import Strings
+from .twins import TWINS
+
+SWEEP_EVERY_MS = 60_000
+
+
+class MemoryBackend:
+    """Runs the twins on a keyspace of this process. Safe for threads and event loops; operations are atomic.
+
+    Records go when their time comes, read or not. Index entries of ended sessions go with a sweep that an operation
+    starts when `sweep_every_ms` have passed since the last one (None: never), so that what nobody asks for any more
+    takes no memory.
+    """
+
+    name = "memory"
+
+    def __init__(self, clock: Clock | None = None, sweep_every_ms: int | None = SWEEP_EVERY_MS) -> None:
+        self.clock = clock or SystemClock()
+        self.strings = Strings(self.clock)
+        self._space = Keyspace(self.clock)
+        self._lock = Lock()
+        self._sweep_every_ms = sweep_every_ms
+        self._next_sweep = self._space.now + (sweep_every_ms or 0)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+        """Run a twin."""
+        with self._lock:
+            self._space.tick()
+            if self._sweep_every_ms is not None and self._space.now >= self._next_sweep:
+                self._next_sweep = self._space.now + self._sweep_every_ms
+                self._sweep()
+            return TWINS[operation.name](self._space, keys, argv)
+
+    async def aclose(self) -> None:
+        """Nothing is held open."""
+
+    def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, int]], int | None]]:
+        """Every key with what it holds and when it goes (ms)."""
+        with self._lock:
+            self._space.tick()
+            return self._space.snapshot()
+
+    def _sweep(self) -> None:
+        for bucket in range(BUCKETS):
+            for sandbox in self._twin(operations.due(names.sandboxes(bucket)))[1]:
+                sandbox_id = sandbox.decode()
+                call = operations.sweep(names.index(sandbox_id, bucket), sandbox_id)
+                while self._twin(call)[1] == operations.SWEEP_LIMIT:
+                    pass
+
+    def _twin(self, call: Call) -> Reply:
+        return TWINS[call.operation.name](self._space, call.keys, call.argv)
+
+    def _renew_lock(self) -> None:
+        self._lock = Lock()
+
+
+@cache
+def shared() -> MemoryBackend:
+    """The one emulator that all managers and factories of this process share."""
+    return MemoryBackend()

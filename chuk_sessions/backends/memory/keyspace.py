@@ -1,0 +1,155 @@
+"""The emulator's keyspace: hashes and sorted sets under keys, and the moments at which keys go.
+
+The methods are named after the Redis commands that the scripts call and answer as Redis does, so that a twin reads like
+its script. Nothing here locks: the backend does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+
+from .clock import Clock
+from .sortedset import SortedSet
+
+Hash = dict[bytes, bytes]
+
+_NO_HASH: Hash = {}
+_NO_SET = SortedSet()
+_FEW = 64
+
+
+def text(number: int) -> bytes:
+    """A whole number as Redis stores it."""
+    return b"%d" % number
+
+
+class Keyspace:
+    """Keys of one emulated server.
+
+    Attributes:
+        now: the time in ms at which the running operation began; `tick` sets it.
+
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._hashes: dict[str, Hash] = {}
+        self._sets: dict[str, SortedSet] = {}
+        self._expires: dict[str, int] = {}
+        self._queue: list[tuple[int, str]] = []
+        self.now = clock.now_ms()
+
+    def tick(self) -> None:
+        """Begin an operation: read the clock once and drop every key whose time has come, whether or not anybody asks
+        for it.
+        """
+        self.now = now = self._clock.now_ms()
+        queue = self._queue
+        while queue and queue[0][0] <= now:
+            moment, key = heappop(queue)
+            if self._expires.get(key) == moment:
+                self.delete(key)
+
+    def hmget(self, key: str, *fields: bytes) -> list[bytes | None]:
+        """Values in the order of the fields, None for those that are not there."""
+        record = self._hashes.get(key, _NO_HASH)
+        return [record.get(field) for field in fields]
+
+    def hget(self, key: str, field: bytes) -> bytes | None:
+        """One value."""
+        return self._hashes.get(key, _NO_HASH).get(field)
+
+    def hgetall(self, key: str) -> list[bytes]:
+        """field, value, field, value..."""
+        return [part for pair in self._hashes.get(key, _NO_HASH).items() for part in pair]
+
+    def hkeys(self, key: str) -> list[bytes]:
+        """The fields."""
+        return list(self._hashes.get(key, _NO_HASH))
+
+    def hset(self, key: str, pairs: Sequence[bytes]) -> None:
+        """Set field, value, field, value..."""
+        record = self._hashes.setdefault(key, {})
+        record.update(zip(pairs[::2], pairs[1::2], strict=True))
+
+    def hdel(self, key: str, fields: Sequence[bytes]) -> None:
+        """Remove fields; a hash without any goes."""
+        record = self._hashes.get(key, _NO_HASH)
+        for field in fields:
+            record.pop(field, None)
+        if not record:
+            self.delete(key)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a hash with its time to go."""
+        self._hashes[target] = dict(self._hashes[source])
+        if source in self._expires:
+            self.pexpireat(target, self._expires[source])
+
+    def delete(self, key: str) -> None:
+        """Remove a key."""
+        self._hashes.pop(key, None)
+        self._sets.pop(key, None)
+        self._expires.pop(key, None)
+
+    def pexpireat(self, key: str, moment: int) -> None:
+        """Let a key go at `moment` (ms). In the past: at once."""
+        if key not in self._hashes:
+            return
+        if moment <= self.now:
+            self.delete(key)
+            return
+        self._expires[key] = moment
+        heappush(self._queue, (moment, key))
+        if len(self._queue) > 2 * len(self._expires) + _FEW:
+            self._queue = [(due, name) for name, due in self._expires.items()]
+            heapify(self._queue)
+
+    def zadd(self, key: str, score: int, member: bytes, *, lower_only: bool = False) -> None:
+        """Add or move a member; `lower_only` is ZADD's LT."""
+        members = self._sets.setdefault(key, SortedSet())
+        present = members.score(member)
+        if not (lower_only and present is not None and present <= score):
+            members.add(member, score)
+
+    def zrem(self, key: str, member: bytes) -> None:
+        """Remove a member; a set without any goes."""
+        members = self._sets.get(key)
+        if members is not None:
+            members.remove(member)
+            if not members:
+                del self._sets[key]
+
+    def zscore(self, key: str, member: bytes) -> int | None:
+        """A member's score."""
+        return self._sets.get(key, _NO_SET).score(member)
+
+    def zrangebyscore(self, key: str, lowest: int, highest: int | None, limit: int | None = None) -> list[bytes]:
+        """Members from `lowest` to `highest`, both included; None is +inf."""
+        return self._sets.get(key, _NO_SET).between(lowest, highest, limit)
+
+    def zcount(self, key: str, lowest: int, highest: int | None) -> int:
+        """How many those are."""
+        return self._sets.get(key, _NO_SET).count(lowest, highest)
+
+    def zfirst(self, key: str) -> tuple[bytes, int] | None:
+        """The member with the lowest score, with that."""
+        return self._sets.get(key, _NO_SET).first()
+
+    def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, int]], int | None]]:
+        """Every key with what it holds and when it goes (ms): what a test compares with a server's."""
+        hashes = {key: (dict(record), self._expires.get(key)) for key, record in self._hashes.items()}
+        return {**hashes, **{key: (members.items(), None) for key, members in self._sets.items()}}
+
+    def load(self, key: str, record: Hash, moment: int | None) -> None:
+        """Put a hash in the place of what the key holds; `moment` (ms) is when it goes."""
+        self.delete(key)
+        self._hashes[key] = dict(record)
+        if moment is not None:
+            self.pexpireat(key, moment)
+
+    def peek(self, key: str) -> tuple[Hash, int | None] | None:
+        """A hash and when it goes (ms), or None."""
+        record = self._hashes.get(key)
+        return None if record is None else (dict(record), self._expires.get(key))

@@ -1,0 +1,96 @@
+"""The twins of `lua/include/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ....statuses import CORRUPT, GONE, MOVED
+from ...base import Arg, Reply
+from ..keyspace import Keyspace, text
+
+
+@dataclass(slots=True)
+class Record:
+    """An open record; times in ms. `ends` is the moment at which it dies unless something else happens first."""
+
+    ends: int
+    deadline: int
+    accessed: int
+    idle: int | None
+    more: list[bytes | None]
+
+
+def plain(value: bytes | None) -> int | None:
+    """A whole number in decimal digits, or None."""
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        return None
+
+
+def open_(space: Keyspace, key: str, *more: bytes) -> Record | Reply:
+    """The record, or the reply that ends the operation."""
+    deadline_text, accessed_text, idle_text, pointer, *rest = space.hmget(key, b"d", b"a", b"i", b"r", *more)
+    if deadline_text is None:
+        return [GONE]
+    deadline, accessed, idle = plain(deadline_text), plain(accessed_text), plain(idle_text)
+    if deadline is None:
+        return [CORRUPT]
+    if deadline <= space.now:
+        return [GONE]
+    if pointer is not None:
+        return [MOVED, pointer]
+    if accessed is None or (idle_text is not None and idle is None):
+        return [CORRUPT]
+    ends = deadline if idle is None else min(deadline, accessed + idle)
+    if ends <= space.now:
+        return [GONE]
+    return Record(ends, deadline, accessed, idle, rest)
+
+
+def touch(space: Keyspace, key: str, deadlines: str, handle: bytes, record: Record, retention: int) -> None:
+    """Mark an access now; an idle session's end moves with it."""
+    space.hset(key, (b"a", text(space.now)))
+    if record.idle is None:
+        return
+    ends = min(record.deadline, space.now + record.idle)
+    space.zadd(deadlines, ends, handle)
+    space.pexpireat(key, ends + retention)
+
+
+def applied(space: Keyspace, key: str, operation: bytes) -> bool:
+    """Whether the record remembers this operation id."""
+    return operation != b"" and space.hget(key, b"o:" + operation) is not None
+
+
+def forget(space: Keyspace, key: str, since: int) -> None:
+    """Forget the operation ids used before `since`."""
+    stale = [
+        field for field in space.hkeys(key) if field.startswith(b"o:") and (plain(space.hget(key, field)) or 0) < since
+    ]
+    space.hdel(key, stale)
+
+
+def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
+    """Take a session out of both indexes."""
+    space.zrem(deadlines, handle)
+    space.zrem(users, handle)
+
+
+def sessions_of(space: Keyspace, users: str, deadlines: str, user: int) -> list[bytes]:
+    """The live sessions of a user in this bucket."""
+    return [
+        handle
+        for handle in space.zrangebyscore(users, user, user)
+        if (space.zscore(deadlines, handle) or 0) > space.now
+    ]
+
+
+def whole(arg: Arg) -> int:
+    """An ARGV element that is a whole number."""
+    return int(arg)
+
+
+def raw(arg: Arg) -> bytes:
+    """An ARGV element that is bytes."""
+    return arg if isinstance(arg, bytes) else text(arg)

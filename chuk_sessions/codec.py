@@ -1,0 +1,117 @@
+"""Metadata to stored bytes and back, exactly, or not at all.
+
+A value is JSON text in UTF-8. Lone surrogates, which UTF-8 does not know, are stored as the three bytes that Python's
+`surrogatepass` writes. Whole numbers may have up to 4,300 digits, Python's own limit. Refused, because JSON would
+change them: NaN and the infinities, bytes, tuples, sets, keys that are not strings, and nesting deeper than 200.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError
+
+MAX_DEPTH = 200
+PREFIX = b"m:"
+
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_decode_json = json.JSONDecoder().decode
+
+
+def field_of(key: object) -> bytes:
+    """The hash field of a metadata key. Raises InvalidMetadataError when the key is not a string."""
+    if not isinstance(key, str):
+        raise InvalidMetadataError(f"metadata keys must be strings, not {type(key).__name__}")
+    return PREFIX + key.encode("utf-8", "surrogatepass")
+
+
+def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
+    """Metadata as field, value, field, value...
+
+    Raises InvalidMetadataError for what JSON cannot carry exactly, MetadataTooLargeError when fields and values
+    together have more than `limit` bytes.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InvalidMetadataError(f"metadata must be a dict, not {type(metadata).__name__}")
+    pairs: list[bytes] = []
+    size = 0
+    for key, value in metadata.items():
+        field, text = field_of(key), _encode_value(value, limit - size)
+        pairs += (field, text)
+        size += len(field) - len(PREFIX) + len(text)
+        if size > limit:
+            raise _too_large(limit)
+    return pairs
+
+
+def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """The inverse, from (field, value) pairs of a record; other fields than metadata's are passed over.
+
+    Raises CorruptRecordError when a value is not what `encode` writes.
+    """
+    start = len(PREFIX)
+    try:
+        return {
+            field[start:].decode("utf-8", "surrogatepass"): _decode_json(value.decode("utf-8", "surrogatepass"))
+            for field, value in fields
+            if field.startswith(PREFIX)
+        }
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecordError("a stored metadata value is not JSON") from error
+
+
+def _encode_value(value: Any, budget: int) -> bytes:
+    if isinstance(value, (dict, list)):
+        _check(value, budget)
+    elif not (value is None or isinstance(value, (str, int, float))):
+        raise InvalidMetadataError(_refusal(value))
+    try:
+        return _encode_json(value).encode("utf-8", "surrogatepass")
+    except ValueError as error:
+        raise InvalidMetadataError(f"a metadata value cannot be stored exactly: {error}") from error
+
+
+def _check(root: dict[Any, Any] | list[Any], budget: int) -> None:
+    """Walks a container before JSON does: what it would change silently is refused, and so is what has more parts than
+    bytes are allowed, which a structure that refers to itself many times over can have.
+    """
+    level: list[Any] = [root]
+    parts = 0
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            children = _children(value)
+            parts += len(children)
+            if parts > budget + 1:
+                raise _too_large(budget)
+            below += [child for child in children if isinstance(child, (dict, list)) or _refused(child)]
+        if not below:
+            return
+        level = below
+    raise InvalidMetadataError(f"metadata is nested deeper than {MAX_DEPTH}")
+
+
+def _children(value: dict[Any, Any] | list[Any]) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    for key in value:
+        if not isinstance(key, str):
+            raise InvalidMetadataError(f"metadata keys must be strings, not {type(key).__name__}")
+    return list(value.values())
+
+
+def _refused(value: Any) -> bool:
+    if value is None or isinstance(value, (str, int, float)):
+        return False
+    raise InvalidMetadataError(_refusal(value))
+
+
+def _refusal(value: Any) -> str:
+    hint = "; use a list" if isinstance(value, (tuple, set, frozenset)) else ""
+    return f"metadata cannot hold {type(value).__name__}: JSON would not give it back as it is{hint}"
+
+
+def _too_large(limit: int) -> MetadataTooLargeError:
+    return MetadataTooLargeError(f"metadata is larger than the {limit} bytes allowed")

@@ -1,0 +1,67 @@
+"""Grid paths: `grid/{sandbox}/{session}/{artifact}`, and below an artifact any subpath.
+
+`parse(artifact_key(...))` gives back what went in. What could climb out of its place (`..`), or be read as two
+different paths (a `/` in a name), is refused.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import ids
+
+ROOT = "grid"
+MAX_SEGMENT_LENGTH = 512
+
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
+
+
+def sandbox_prefix(sandbox_id: str) -> str:
+    """`grid/SANDBOX/`, under which all paths of a sandbox lie. Raises ValueError for what is no sandbox id."""
+    return f"{ROOT}/{ids.check_name(sandbox_id, 'sandbox_id')}/"
+
+
+def session_prefix(sandbox_id: str, session_id: str) -> str:
+    """`grid/SANDBOX/SESSION/`. Raises ValueError for what is no session id."""
+    return f"{sandbox_prefix(sandbox_id)}{ids.check_name(session_id, 'session_id')}/"
+
+
+def artifact_key(sandbox_id: str, session_id: str, artifact_id: str, subpath: str | None = None) -> str:
+    """`grid/SANDBOX/SESSION/ARTIFACT`, and `/SUBPATH` behind it where there is one. Raises ValueError for names that
+    are empty, `.` or `..`, over 512 characters, or hold a slash, backslash, control character or lone surrogate; the
+    parts of a subpath likewise.
+    """
+    segments = [artifact_id] if subpath is None else [artifact_id, *_split(subpath)]
+    for segment in segments:
+        if not _is_segment(segment):
+            raise ValueError(
+                f"an artifact id or part of a subpath must be 1 to {MAX_SEGMENT_LENGTH} characters without slashes, "
+                "backslashes or control characters, and not '.' or '..'"
+            )
+    return session_prefix(sandbox_id, session_id) + "/".join(segments)
+
+
+def parse(key: object) -> dict[str, str | None] | None:
+    """sandbox_id, session_id, artifact_id and subpath (None where there is none) of a path, or None for what
+    `artifact_key` would not make.
+    """
+    if not isinstance(key, str):
+        return None
+    root, _, rest = key.partition("/")
+    names, segments = rest.split("/")[:2], rest.split("/")[2:]
+    if root != ROOT or not segments or not all(map(ids.is_name, names)) or not all(map(_is_segment, segments)):
+        return None
+    subpath = "/".join(segments[1:]) or None
+    return {"sandbox_id": names[0], "session_id": names[1], "artifact_id": segments[0], "subpath": subpath}
+
+
+def _split(subpath: object) -> list[str]:
+    if not isinstance(subpath, str):
+        raise ValueError(f"subpath must be a string, not {type(subpath).__name__}")
+    return subpath.split("/")
+
+
+def _is_segment(text: object) -> bool:
+    return (
+        isinstance(text, str) and 0 < len(text) <= MAX_SEGMENT_LENGTH and text not in (".", "..") and not _UNSAFE(text)
+    )

@@ -1,0 +1,77 @@
+"""Names of keys. All keys of a session, its indexes included, carry the hash tag of its bucket and so share a slot.
+
+| key | type | holds |
+|---|---|---|
+| `chuk1:{T}/SANDBOX/s/HANDLE` | hash | the session |
+| `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → end in ms |
+| `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of its user |
+| `chuk1:{T}/sandboxes` | sorted set | sandbox → its earliest end in ms |
+
+`T` is one of 256 texts, one a bucket, whose slots lie evenly over the 16,384 of a cluster. Texts, handles and the
+formulas in `ids` are frozen into stored data: another layout needs another version than `chuk1`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from . import ids
+
+# Tag b is the two-character text whose slot lies next to the middle of the slots 64 b to 64 b + 63.
+_TAGS = (
+    "4Lbl4HLD9tAxX7z1BJPb6hNd07CXOv7zOI7EaaCg6WE8BuCoMi5e9KAG4wRyK68Y"
+    "3AKMYaeezq2SzuXs1aImECyGxQ0sxUZSfhDnVB0L1ZgzkTIRdHFNTb2l3zeZitKr"
+    "Qh7faBCD6tPzI5k3SH5F9hAd4TRZ4P8zne8EnaLg24J8MuosBiNClANGOQmWOUmS"
+    "fKDMHcjeks60kwIqdkFmJChEiSeyiWKQ3bUlYBeFo32po7M11BWL1Fgffp0PftDr"
+    "bn4NLF4JAz9vz3X5NbBHNf6jCZ057xOt7GOKCeacNY6UCmBw5gMkAE9ILy4u38K4"
+    "KO3CegYcc8zsXqzwIo1cyEEA0qxSZQxWDlfj0NHBgx1XIPkVFLdJ2nJbeX3xKpiv"
+    "7dQjCFQnPx6vk1I75DSJAf9jRX4V8x4R8GngLencT826oqMwNABkNElCCyOSmQOW"
+    "DOfIjgHa62kqIskuFodihGJAKWiQKSiUUnwheDGB2ro1M3o5WNuHgdEb0RfrDpfv"
+)
+
+
+class Index(NamedTuple):
+    """The index keys of a sandbox in one bucket."""
+
+    bucket: int
+    deadlines: str
+    users: str
+    sandboxes: str
+
+
+class Place(NamedTuple):
+    """Where a session lies: its handle, its record's key, and the index that it is in."""
+
+    handle: bytes
+    record: str
+    at: Index
+
+
+def tag(bucket: int) -> str:
+    """The hash tag's text of a bucket (0 to 255)."""
+    return _TAGS[2 * bucket : 2 * bucket + 2]
+
+
+@lru_cache(maxsize=4096)
+def index(sandbox_id: str, bucket: int) -> Index:
+    """The index keys of a sandbox in one bucket."""
+    base = f"chuk1:{{{tag(bucket)}}}/"
+    return Index(bucket, f"{base}{sandbox_id}/deadlines", f"{base}{sandbox_id}/users", f"{base}sandboxes")
+
+
+def sandboxes(bucket: int) -> str:
+    """The key that names the sandboxes of a bucket."""
+    return f"chuk1:{{{tag(bucket)}}}/sandboxes"
+
+
+@lru_cache(maxsize=8192)
+def place(sandbox_id: str, session_id: str) -> Place:
+    """Where the session of that id lies. Both must have passed `ids.is_name`."""
+    bucket, handle = ids.locate(session_id)
+    return place_of_handle(sandbox_id, bucket, handle.encode())
+
+
+def place_of_handle(sandbox_id: str, bucket: int, handle: bytes) -> Place:
+    """The same from a handle, as indexes and replies hold it."""
+    return Place(handle, f"chuk1:{{{tag(bucket)}}}/{sandbox_id}/s/{handle.decode()}", index(sandbox_id, bucket))

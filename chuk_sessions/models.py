@@ -1,0 +1,94 @@
+"""What the library hands out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+from .enums import SessionStatus
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso_from_ms(ms: int) -> str:
+    """The ISO 8601 text in UTC, ending in Z, of a time in ms since 1970. Raises OverflowError past the year 9999."""
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class SessionMetadata:
+    """A session as it was when it was read. Changing this object changes nothing in the store.
+
+    Times are ISO 8601 texts in UTC ending in `Z`. `version` counts the changes of metadata and deadline, and is what
+    `update_session_metadata(expected_version=...)` compares; it is not part of `to_dict()`.
+    """
+
+    session_id: str
+    sandbox_id: str
+    user_id: str | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+    status: str = SessionStatus.ACTIVE.value
+    last_accessed: str | None = None
+    custom_metadata: dict[str, Any] = field(default_factory=dict)
+    version: int | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.created_at is None:
+            self.created_at = _iso(_utc_now())
+        if self.last_accessed is None:
+            self.last_accessed = self.created_at
+
+    def is_expired(self) -> bool:
+        """Whether the deadline has passed by this host's clock. The store decides by its own."""
+        return self.expires_at is not None and _utc_now() >= _from_iso(self.expires_at)
+
+    def touch(self) -> None:
+        """Set `last_accessed` of this object, not of the store, to now."""
+        self.last_accessed = _iso(_utc_now())
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dict that JSON can carry, with the fields above but `version`."""
+        data = asdict(self)
+        del data["version"]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The inverse of `to_dict()`. Unknown keys are passed over. Raises TypeError when a needed key is missing."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def _iso(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _from_iso(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Increment(NamedTuple):
+    """The answer to an increment: truthy when it was applied.
+
+    Attributes:
+        applied: False when the ceiling kept it out.
+        value: the counter's value now.
+
+    """
+
+    applied: bool
+    value: int
+
+    def __bool__(self) -> bool:
+        return self.applied
+
+
+__all__ = ["Increment", "SessionMetadata"]

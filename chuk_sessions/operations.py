@@ -1,0 +1,215 @@
+"""The operations: one entry for each script, a function that builds its call, and the one table of statuses to errors.
+
+Nothing here does I/O. A new operation is an entry here, `lua/X.lua`, `backends/memory/twins/X.py` and
+`tests/contract/test_X.py`, all of the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from . import exceptions as errors
+from . import statuses as s
+from .backends.base import Arg, Call, Operation, Reply
+from .keys import Index, Place
+
+ONCE_WINDOW_MS: Final = 600_000
+"""How long a record remembers operation ids: longer than anything is repeated."""
+
+LATEST_MS: Final = 253_402_300_799_999
+"""The latest deadline there may be, in ms: the last of the year 9999, where ISO 8601 dates of four digits end."""
+
+SWEEP_LIMIT: Final = 500
+"""Sessions that one sweep call takes out of the indexes."""
+
+_HERE: Final = frozenset({s.GONE, s.MOVED, s.CORRUPT})
+
+
+def _operation(name: str, keys: str, args: str, *statuses: int, **traits: object) -> Operation:
+    return Operation(name, tuple(keys.split()), tuple(args.split()), frozenset(statuses), **traits)  # type: ignore[arg-type]
+
+
+ALLOCATE = _operation(
+    "allocate",
+    "session deadlines users sandboxes victims",
+    "handle sandbox ttl deadline idle owner user cap retention create victims rest",
+    *_HERE, s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER,
+    repeatable=True,
+)  # fmt: skip
+VALIDATE = _operation(
+    "validate", "session deadlines", "handle interval retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
+)
+READ = _operation("read", "session", "", *_HERE, s.OK, read_only=True, repeatable=True)
+MERGE = _operation(
+    "merge", "session", "version replace operation window removals rest", *_HERE, s.OK, s.CONFLICT, once_arg="operation"
+)
+INCREMENT = _operation(
+    "increment",
+    "session",
+    "field amount ceiling operation window",
+    *_HERE, s.OK, s.CEILING, s.NOT_A_COUNTER,
+    once_arg="operation",
+)  # fmt: skip
+EXTEND = _operation(
+    "extend",
+    "session deadlines",
+    "handle additional latest operation window retention",
+    *_HERE, s.OK, s.TOO_FAR,
+    once_arg="operation",
+)  # fmt: skip
+DELETE = _operation(
+    "delete",
+    "session deadlines users",
+    "handle owner version pointer",
+    *_HERE, s.OK, s.OTHER_OWNER, s.CONFLICT,
+    repeatable=True,
+    after_repeat={s.GONE: s.OK},
+)  # fmt: skip
+ROTATE = _operation("rotate", "old new deadlines users", "old new grace", *_HERE, s.OK, repeatable=True)
+LIST = _operation("list", "deadlines users", "user limit", s.OK, read_only=True, repeatable=True)
+COUNT = _operation("count", "deadlines users", "user", s.OK, read_only=True, repeatable=True)
+SWEEP = _operation("sweep", "deadlines users sandboxes", "sandbox limit", s.OK, repeatable=True)
+DUE = _operation("due", "sandboxes", "limit", s.OK, read_only=True, repeatable=True)
+
+ALL: Final = {
+    entry.name: entry
+    for entry in (ALLOCATE, VALIDATE, READ, MERGE, INCREMENT, EXTEND, DELETE, ROTATE, LIST, COUNT, SWEEP, DUE)
+}
+
+
+def allocate(
+    place: Place,
+    sandbox_id: str,
+    *,
+    ttl_ms: int,
+    deadline_ms: int = 0,
+    idle_ms: int,
+    owner: bytes,
+    user: int,
+    cap: int,
+    retention_ms: int,
+    create: bool,
+    victims: Sequence[Place] = (),
+    pairs: Sequence[bytes] = (),
+) -> Call:
+    """Make the session, or touch the one that is there. `pairs` are stored fields; `victims` give way."""
+    keys = (place.record, *_index(place.at), *(victim.record for victim in victims))
+    argv: tuple[Arg, ...] = (
+        place.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
+        len(victims), *(victim.handle for victim in victims), *pairs,
+    )  # fmt: skip
+    return Call(ALLOCATE, keys, argv)
+
+
+def validate(place: Place, *, interval_ms: int, retention_ms: int, index: bool) -> Call:
+    """Is it alive? `index` declares the index, which the reply NEEDS_INDEX asks for."""
+    keys = (place.record, place.at.deadlines) if index else (place.record,)
+    return Call(VALIDATE, keys, (place.handle, interval_ms, retention_ms))
+
+
+def read(place: Place) -> Call:
+    """The whole record."""
+    return Call(READ, (place.record,), ())
+
+
+def merge(
+    place: Place,
+    *,
+    pairs: Sequence[bytes],
+    removals: Sequence[bytes] = (),
+    replace: bool = False,
+    version: int | None = None,
+    operation_id: bytes = b"",
+) -> Call:
+    """Set `pairs`, remove `removals`; `replace` leaves nothing else."""
+    expected: Arg = b"" if version is None else version
+    argv = (expected, int(replace), operation_id, ONCE_WINDOW_MS, len(removals), *removals, *pairs)
+    return Call(MERGE, (place.record,), argv)
+
+
+def increment(place: Place, *, field: bytes, amount: int, ceiling: int | None, operation_id: bytes) -> Call:
+    """Add to a counter."""
+    limit: Arg = b"" if ceiling is None else ceiling
+    return Call(INCREMENT, (place.record,), (field, amount, limit, operation_id, ONCE_WINDOW_MS))
+
+
+def extend(place: Place, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:
+    """Move the deadline further away."""
+    argv = (place.handle, additional_ms, LATEST_MS, operation_id, ONCE_WINDOW_MS, retention_ms)
+    return Call(EXTEND, (place.record, place.at.deadlines), argv)
+
+
+def delete(place: Place, *, owner: bytes = b"", version: int | None = None, pointer: bool = False) -> Call:
+    """End a session: anybody's or the owner's, at any or at one version. `pointer`: an old id's pointer too."""
+    expected: Arg = b"" if version is None else version
+    keys = (place.record, place.at.deadlines, place.at.users)
+    return Call(DELETE, keys, (place.handle, owner, expected, int(pointer)))
+
+
+def rotate(old: Place, new: Place, *, grace_ms: int) -> Call:
+    """A new id in the same bucket."""
+    keys = (old.record, new.record, old.at.deadlines, old.at.users)
+    return Call(ROTATE, keys, (old.handle, new.handle, grace_ms))
+
+
+def list_(index: Index, *, user: int | None, limit: int) -> Call:
+    """Handles of live sessions in one bucket."""
+    return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit))
+
+
+def count(index: Index, *, user: int | None) -> Call:
+    """How many live sessions one bucket has."""
+    return Call(COUNT, (index.deadlines, index.users), (b"" if user is None else user,))
+
+
+def sweep(index: Index, sandbox_id: str) -> Call:
+    """Take up to SWEEP_LIMIT ended sessions out of one bucket's indexes."""
+    return Call(SWEEP, _index(index), (sandbox_id.encode(), SWEEP_LIMIT))
+
+
+def due(sandboxes: str) -> Call:
+    """Which sandboxes have something to sweep in one bucket."""
+    return Call(DUE, (sandboxes,), (SWEEP_LIMIT,))
+
+
+def _index(index: Index) -> tuple[str, str, str]:
+    return index.deadlines, index.users, index.sandboxes
+
+
+def operation_id(given: str | None = None, *, kind: str = "") -> bytes:
+    """11 characters that name one application of an operation: fresh ones, or those of a caller's idempotency key."""
+    if given is None:
+        return urlsafe_b64encode(secrets.token_bytes(8))[:11]
+    if not isinstance(given, str) or not given:
+        raise ValueError("an idempotency key must be a string that is not empty")
+    text = f"{kind}/{given}".encode("utf-8", "surrogatepass")
+    return urlsafe_b64encode(hashlib.blake2b(text, digest_size=8).digest())[:11]
+
+
+_ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
+    s.OTHER_OWNER: lambda _: errors.SessionOwnerError("the session belongs to another user"),
+    s.CONFLICT: lambda reply: errors.VersionConflictError(
+        f"the session was changed: its version is {reply[1]} now", reply[1]
+    ),
+    s.NOT_A_COUNTER: lambda _: errors.NotACounterError(
+        "the value is not a whole number within ±(2^53 - 1), or would leave that range"
+    ),
+    s.TOO_FAR: lambda _: ValueError("the deadline would lie beyond the year 9999"),
+    s.CORRUPT: lambda _: errors.CorruptRecordError("a stored session lacks a field or holds nonsense in it"),
+}
+
+
+def check(operation: Operation, reply: Reply) -> int:
+    """The status of a reply. Raises the error that stands for it, where one does; statuses that the operation does not
+    have are a ProviderError.
+    """
+    status: int = reply[0]
+    if status in _ERRORS:
+        raise _ERRORS[status](reply)
+    if status not in operation.statuses:
+        raise errors.ProviderError(f"{operation.name} gave status {status!r}, which it does not have")
+    return status

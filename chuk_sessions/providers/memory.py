@@ -1,0 +1,52 @@
+"""The memory provider: values in this process, shared by all its factories."""
+
+from __future__ import annotations
+
+from .. import settings
+from ..backends.memory import Clock, MemoryBackend, shared
+from ..backends.memory.strings import Strings
+from .factory import Factory
+from .values import check_key, check_value, ttl_ms
+
+
+class MemorySession:
+    """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
+
+    __slots__ = ("_default_ttl", "_strings")
+
+    def __init__(self, strings: Strings, default_ttl: int) -> None:
+        self._strings = strings
+        self._default_ttl = default_ttl
+
+    async def set(self, key: str, value: str | bytes) -> None:
+        """Store with the default TTL."""
+        await self.setex(key, self._default_ttl, value)
+
+    async def setex(self, key: str, ttl: float, value: str | bytes) -> None:
+        """Store for `ttl` seconds."""
+        self._strings.set(check_key(key), check_value(value), ttl_ms(ttl))
+
+    async def get(self, key: str) -> str | None:
+        """The value, or None."""
+        return self._strings.get(check_key(key))
+
+    async def getdel(self, key: str) -> str | None:
+        """The value, which is gone then: of many callers one has it."""
+        return self._strings.pop(check_key(key))
+
+    async def delete(self, key: str) -> bool:
+        """Whether there was something to delete."""
+        return self._strings.pop(check_key(key)) is not None
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+def factory(clock: Clock | None = None) -> Factory[MemorySession]:
+    """A factory of sessions on the process's shared emulator or, with a clock, on a new one of its own."""
+    default_ttl = settings.from_env().default_ttl
+    backend = shared() if clock is None else MemoryBackend(clock)
+    return Factory(backend, lambda: MemorySession(backend.strings, default_ttl))
+
+
+__all__ = ["MemorySession", "factory"]

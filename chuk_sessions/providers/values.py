@@ -1,0 +1,37 @@
+"""What every provider takes and gives: the one place where keys, TTLs and values are checked."""
+
+from __future__ import annotations
+
+from ..durations import ms_from_seconds
+
+
+def ttl_ms(ttl: object) -> int:
+    """A TTL in seconds as ms. Raises ValueError unless it is a positive number of at most a hundred years."""
+    return ms_from_seconds(ttl, "ttl")
+
+
+def check_key(key: object) -> str:
+    """A key as given. Raises ValueError for what is not text."""
+    if not isinstance(key, str):
+        raise ValueError(f"a key must be a string, not {type(key).__name__}")
+    return _utf8(key, "a key")
+
+
+def check_value(value: object) -> str:
+    """A value as text. Raises ValueError for what is neither text nor UTF-8 bytes."""
+    if isinstance(value, str):
+        return value if value.isascii() else _utf8(value, "a value")
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise ValueError("a value given as bytes must be UTF-8") from None
+    raise ValueError(f"a value must be text or bytes, not {type(value).__name__}")
+
+
+def _utf8(text: str, what: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must not hold lone surrogates") from None
+    return text

@@ -1,0 +1,79 @@
+"""A stored session as the engine sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from . import codec
+from .exceptions import CorruptRecordError
+from .models import SessionMetadata, iso_from_ms
+
+_KEPT = (codec.PREFIX, b"o:")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The fields of a record; times in ms.
+
+    Attributes:
+        created, deadline, accessed, idle: times; idle is 0 where there is no idle timeout.
+        version: counts the changes.
+        user_id: the owner, or None.
+        fields: every field as stored.
+
+    """
+
+    created: int
+    deadline: int
+    accessed: int
+    idle: int
+    version: int
+    user_id: str | None
+    fields: dict[bytes, bytes]
+
+    @classmethod
+    def from_reply(cls, flat: Sequence[bytes]) -> Self:
+        """From field, value, field, value... Raises CorruptRecordError when a field that every record has is missing
+        or no number.
+        """
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            owner = fields.get(b"u")
+            return cls(
+                created=int(fields[b"c"]),
+                deadline=int(fields[b"d"]),
+                accessed=int(fields[b"a"]),
+                idle=int(fields.get(b"i", 0)),
+                version=int(fields[b"v"]),
+                user_id=None if owner is None else owner.decode("utf-8", "surrogatepass"),
+                fields=fields,
+            )
+        except (KeyError, ValueError) as error:
+            raise CorruptRecordError("a stored session lacks a field or holds nonsense in it") from error
+
+    @property
+    def kept(self) -> list[bytes]:
+        """What a copy for another owner keeps, as field, value...: metadata, and operation ids."""
+        return [part for pair in self.fields.items() if pair[0].startswith(_KEPT) for part in pair]
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata, decoded."""
+        return codec.decode(self.fields.items())
+
+    def to_model(self, session_id: str, sandbox_id: str) -> SessionMetadata:
+        """What callers get. `session_id` is the id that they asked for."""
+        try:
+            return SessionMetadata(
+                session_id=session_id,
+                sandbox_id=sandbox_id,
+                user_id=self.user_id,
+                created_at=iso_from_ms(self.created),
+                expires_at=iso_from_ms(self.deadline),
+                last_accessed=iso_from_ms(self.accessed),
+                custom_metadata=self.metadata(),
+                version=self.version,
+            )
+        except OverflowError as error:
+            raise CorruptRecordError("a stored session has a time outside of the calendar") from error

@@ -1,0 +1,362 @@
+"""SessionManager: what people call."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Self
+from weakref import WeakSet
+
+from . import codec, grid, ids, operations, settings
+from .backends.base import Backend
+from .backends.custom import CustomBackend
+from .durations import ms_from_hours, ms_from_seconds
+from .engine import Engine, Policy
+from .enums import WhenFull
+from .exceptions import ManagerClosedError
+from .models import Increment, SessionMetadata
+from .provider_factory import factory_for_env
+
+MAX_METADATA_BYTES = 1_048_576
+MAX_SANDBOX_LENGTH = 128
+MAX_USER_LENGTH = 512
+LARGEST_COUNTER = 2**53 - 1
+
+SessionFactory = Callable[[], AbstractAsyncContextManager[Any]]
+
+_open_managers: WeakSet[SessionManager] = WeakSet()
+
+
+class SessionManager:
+    """Sessions of one sandbox: their lifecycle, and grid paths for what belongs to them.
+
+    Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
+    and processes may work on the same sessions. Making a manager opens no connection and needs no running event loop.
+
+    A session id that comes from outside and is malformed is simply not a session. Malformed arguments from the
+    developer are a ValueError. When the store fails, every method raises an error under ProviderError: False and None mean that
+    the session is not there.
+    """
+
+    def __init__(
+        self,
+        sandbox_id: str | None = None,
+        session_factory: SessionFactory | None = None,
+        default_ttl_hours: float = 24,
+        *,
+        idle_timeout_seconds: float | None = None,
+        touch_interval_seconds: float = 0,
+        max_sessions_per_user: int | None = None,
+        when_full: WhenFull | str = WhenFull.EVICT,
+        retention_seconds: float = 300,
+        max_metadata_bytes: int = MAX_METADATA_BYTES,
+    ) -> None:
+        r"""Set up a manager; nothing is sent.
+
+        Args:
+            sandbox_id: name of the tenant or application, 1 to 128 visible ASCII characters without any of
+                `{}/^*?[]\`. Without it: CHUK_SANDBOX_ID, then CHUK_HOST_SANDBOX_ID, then `sandbox-` and 8 hex digits.
+            session_factory: of a provider; the environment's by default. A custom one has setex, get and delete.
+            default_ttl_hours: hours until a session ends, where `allocate_session` is not told; fractions are fine.
+            idle_timeout_seconds: end sessions of this manager that are not validated for so long, too.
+            touch_interval_seconds: a validation within it of the last access writes nothing; shorter than the idle
+                timeout. At most half of a session's idle timeout is used.
+            max_sessions_per_user: most sessions that a user may have. Exact for ids made by the engine; ids chosen by
+                the caller are not counted against each other.
+            when_full: `"evict"`, the oldest session gives way, or `"refuse"`, a SessionLimitError.
+            retention_seconds: how long the store keeps a record after its session has ended.
+            max_metadata_bytes: most bytes of metadata, as JSON with its keys, that one call may send.
+
+        Raises:
+            ValueError: an argument is malformed.
+            ModuleNotFoundError: SESSION_PROVIDER names no provider.
+
+        """
+        env = settings.from_env()
+        self.sandbox_id = ids.check_name(
+            sandbox_id or env.sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}", "sandbox_id", MAX_SANDBOX_LENGTH
+        )
+        self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
+        self.default_ttl_hours = default_ttl_hours
+        self.session_factory = session_factory if session_factory is not None else factory_for_env()
+        self._max_metadata_bytes = _positive(max_metadata_bytes, "max_metadata_bytes")
+        self._policy = _policy(
+            idle_timeout_seconds, touch_interval_seconds, max_sessions_per_user, when_full, retention_seconds
+        )
+        self._backend = _backend_of(self.session_factory)
+        self._live_engine: Engine | None = Engine(self._backend, self.sandbox_id, self._policy)
+        _open_managers.add(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close this manager; calling it again is fine. Connections that no other open manager shares are closed, on
+        this event loop; those of another loop close when that loop shuts down.
+        """
+        self._live_engine = None
+        _open_managers.discard(self)
+        if not any(manager._backend is self._backend for manager in _open_managers):
+            await self._backend.aclose()
+
+    @property
+    def _engine(self) -> Engine:
+        if self._live_engine is None:
+            raise ManagerClosedError("this SessionManager was closed")
+        return self._live_engine
+
+    # Lifecycle
+
+    async def allocate_session(
+        self,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        ttl_hours: float | None = None,
+        custom_metadata: dict[str, Any] | None = None,
+    ) -> str:
+        """Make a session and return its id.
+
+        With a `session_id` that is alive, that session is touched and stays as it is otherwise; with one that is not, a
+        session of that id is made. Never pass an id that a client sent: check it with `validate_session`, and let
+        this method choose ids.
+
+        Raises:
+            ValueError: an argument is malformed; InvalidMetadataError and MetadataTooLargeError are of this kind.
+            SessionOwnerError: the session exists and is not `user_id`'s; see `rotate_session` for logins.
+            SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
+
+        """
+        if session_id is not None:
+            ids.check_name(session_id, "session_id")
+        owner = b"" if user_id is None else _owner(user_id)
+        ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
+        pairs = codec.encode(custom_metadata or {}, self._max_metadata_bytes)
+        return await self._engine.allocate(session_id, owner, user_id, ttl_ms, pairs)
+
+    async def validate_session(self, session_id: str) -> bool:
+        """Whether the session is alive; marks the access (`last_accessed`), which moves an idle timeout but never the
+        deadline. At the server's memory limit the mark is left out.
+        """
+        return ids.is_name(session_id) and await self._engine.validate(session_id)
+
+    async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
+        """The session as a dict that JSON can carry (`SessionMetadata.to_dict`), or None. Marks no access."""
+        model = await self.get_session_metadata(session_id)
+        return model.to_dict() if model else None
+
+    async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
+        """The session, or None. Marks no access."""
+        record = await self._engine.read(session_id) if ids.is_name(session_id) else None
+        return record.to_model(session_id, self.sandbox_id) if record else None
+
+    async def update_session_metadata(
+        self,
+        session_id: str,
+        custom_metadata: dict[str, Any],
+        merge: bool = True,
+        *,
+        remove: Iterable[str] = (),
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> bool:
+        """Change metadata in one atomic step. False when there is no such session.
+
+        Args:
+            session_id: of the session.
+            custom_metadata: top-level keys to set.
+            merge: keep the other keys; False puts `custom_metadata` in the place of all.
+            remove: keys to remove; those that are not there are passed over.
+            expected_version: change only what has this `SessionMetadata.version`.
+            idempotency_key: apply once for this key and session, within ten minutes.
+
+        Raises:
+            ValueError: an argument is malformed, InvalidMetadataError and MetadataTooLargeError included.
+            VersionConflictError: the version is another one; nothing was changed.
+            OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
+
+        """
+        pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
+        removals = _removals(remove)
+        if expected_version is not None:
+            _whole(expected_version, "expected_version")
+        once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
+        return ids.is_name(session_id) and await self._engine.merge(
+            session_id, pairs, removals, replace=not merge, version=expected_version, operation_id=once
+        )
+
+    async def increment_session_counter(
+        self,
+        session_id: str,
+        key: str,
+        amount: int = 1,
+        *,
+        ceiling: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Increment | None:
+        """Add to a metadata value that is a whole number (a missing one is 0), unless that would pass the ceiling.
+
+        The answer is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
+        ceiling=100)` is a rate limiter. None when there is no such session.
+
+        Raises:
+            NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
+            ValueError: an argument is malformed.
+            OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
+
+        """
+        field = codec.field_of(key)
+        _whole(amount, "amount")
+        if ceiling is not None:
+            _whole(ceiling, "ceiling")
+        once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="increment")
+        if not ids.is_name(session_id):
+            return None
+        answer = await self._engine.increment(session_id, field, amount, ceiling, once)
+        return None if answer is None else Increment(*answer)
+
+    async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
+        """Move the deadline further away by hours (fractions are fine), exactly once even when replies get lost. False
+        when there is no such session. Raises ValueError for hours that are not positive and finite.
+        """
+        additional_ms = ms_from_hours(additional_hours, "additional_hours")
+        return ids.is_name(session_id) and await self._engine.extend(
+            session_id, additional_ms, operations.operation_id()
+        )
+
+    async def delete_session(self, session_id: str) -> bool:
+        """End a session everywhere, at once. True when there was one."""
+        return ids.is_name(session_id) and await self._engine.delete(session_id)
+
+    async def rotate_session(
+        self, session_id: str, *, user_id: str | None = None, grace_seconds: float = 0
+    ) -> str | None:
+        """Give a session a new id and return it; data and deadline stay. None when there is no such session.
+
+        Without `user_id` the old id stays good for `grace_seconds`, for requests that are under way; whoever holds it
+        does not learn the new one. With `user_id`, at login, the session becomes that user's and the old id ends at
+        once.
+
+        Raises:
+            ValueError: an argument is malformed, or a grace period was asked for at login.
+            SessionRotatedError: `session_id` has been replaced already and is in its grace period.
+            SessionLimitError: as for `allocate_session`.
+
+        """
+        grace_ms = 0 if grace_seconds == 0 else ms_from_seconds(grace_seconds, "grace_seconds")
+        if user_id is None:
+            return await self._engine.rotate(session_id, grace_ms) if ids.is_name(session_id) else None
+        owner = _owner(user_id)
+        if grace_ms:
+            raise ValueError("at login the old id ends at once: grace_seconds must be 0")
+        return await self._engine.log_in(session_id, user_id, owner) if ids.is_name(session_id) else None
+
+    # Many sessions. Each asks 256 places at once, and is made for human speed.
+
+    async def list_sessions(self, limit: int = 10_000) -> list[str]:
+        """Ids of live sessions of this sandbox, at most `limit`, in no particular order. Raises NotSupportedError on a
+        custom provider, like all that follows.
+        """
+        return await self._engine.session_ids(_positive(limit, "limit"))
+
+    async def list_user_sessions(self, user_id: str) -> list[SessionMetadata]:
+        """The live sessions of a user in this sandbox, oldest first."""
+        _owner(user_id)
+        found = await self._engine.sessions_of(user_id)
+        return [record.to_model(session_id, self.sandbox_id) for session_id, record in found]
+
+    async def count_sessions(self, user_id: str | None = None) -> int:
+        """How many live sessions this sandbox, or a user in it, has."""
+        if user_id is not None:
+            _owner(user_id)
+        return await self._engine.count(user_id)
+
+    async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
+        """End all sessions of a user in this sandbox, but one where that is named. Returns how many ended."""
+        keep = except_session_id if ids.is_name(except_session_id) else None
+        return await self._engine.revoke(user_id, _owner(user_id), keep)
+
+    async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
+        """Clear the indexes of ended sessions, of this sandbox or of all, and return how many there were. Records go by
+        themselves; run this every few minutes somewhere so that nothing else stays behind.
+        """
+        return await (self._engine.sweep_everything() if all_sandboxes else self._engine.sweep())
+
+    def get_cache_stats(self) -> dict[str, Any]:
+        """cached_sessions is always 0: no process keeps a copy, so that what is revoked is gone everywhere."""
+        return {
+            "cached_sessions": 0,
+            "sandbox_id": self.sandbox_id,
+            "default_ttl_hours": self.default_ttl_hours,
+            "provider": self._backend.name,
+        }
+
+    # Grid paths
+
+    def get_canonical_prefix(self, session_id: str) -> str:
+        """`grid/SANDBOX/SESSION/`. Raises ValueError for what is no session id."""
+        return grid.session_prefix(self.sandbox_id, session_id)
+
+    def generate_artifact_key(self, session_id: str, artifact_id: str, subpath: str | None = None) -> str:
+        """`grid/SANDBOX/SESSION/ARTIFACT`, and `/SUBPATH` behind it where given. Raises ValueError for parts that could
+        climb or collide; see `grid.artifact_key`.
+        """
+        return grid.artifact_key(self.sandbox_id, session_id, artifact_id, subpath)
+
+    def parse_grid_key(self, key: str) -> dict[str, str | None] | None:
+        """sandbox_id, session_id, artifact_id and subpath of a path of any sandbox, or None for anything else."""
+        return grid.parse(key)
+
+    def get_session_prefix_pattern(self) -> str:
+        """`grid/SANDBOX/`, under which all paths of this sandbox lie."""
+        return grid.sandbox_prefix(self.sandbox_id)
+
+
+def _backend_of(factory: SessionFactory) -> Backend:
+    backend: Backend | None = getattr(factory, "backend", None)
+    return CustomBackend(factory) if backend is None else backend
+
+
+def _policy(
+    idle_seconds: float | None, interval_seconds: float, cap: int | None, when_full: WhenFull | str, retention: float
+) -> Policy:
+    idle_ms = 0 if idle_seconds is None else ms_from_seconds(idle_seconds, "idle_timeout_seconds")
+    interval_ms = 0 if interval_seconds == 0 else ms_from_seconds(interval_seconds, "touch_interval_seconds")
+    if idle_ms and interval_ms >= idle_ms:
+        raise ValueError("touch_interval_seconds must be shorter than idle_timeout_seconds")
+    return Policy(
+        idle_ms=idle_ms,
+        interval_ms=interval_ms,
+        retention_ms=0 if retention == 0 else ms_from_seconds(retention, "retention_seconds"),
+        cap=0 if cap is None else _positive(cap, "max_sessions_per_user"),
+        when_full=WhenFull(when_full),
+    )
+
+
+def _owner(user_id: object) -> bytes:
+    if not isinstance(user_id, str) or not 0 < len(user_id) <= MAX_USER_LENGTH:
+        raise ValueError(f"user_id must be a string of 1 to {MAX_USER_LENGTH} characters")
+    return ids.user_bytes(user_id)
+
+
+def _removals(remove: Iterable[str]) -> list[bytes]:
+    if isinstance(remove, str):
+        raise ValueError("remove must be a list of keys, not one string")
+    return [codec.field_of(key) for key in remove]
+
+
+def _whole(number: object, what: str) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or abs(number) > LARGEST_COUNTER:
+        raise ValueError(f"{what} must be a whole number within ±(2^53 - 1)")
+
+
+def _positive(number: object, what: str) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= LARGEST_COUNTER:
+        raise ValueError(f"{what} must be a positive whole number")
+    return number
+
+
+__all__ = ["SessionManager", "SessionMetadata"]

@@ -1,0 +1,48 @@
+"""The environment, read once into a frozen object when a factory or manager is made, never at import."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+DEFAULT_TTL_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        provider: SESSION_PROVIDER, lower case; `memory` by default.
+        redis_url: SESSION_REDIS_URL, else REDIS_URL, else the local server. It may hold a password, so it is not shown.
+        tls_insecure: REDIS_TLS_INSECURE is `1`: certificates are not checked.
+        default_ttl: SESSION_DEFAULT_TTL in seconds, for the provider API's `set`; 3600 by default.
+        sandbox_id: CHUK_SANDBOX_ID, else CHUK_HOST_SANDBOX_ID, else None.
+
+    """
+
+    provider: str = "memory"
+    redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
+    tls_insecure: bool = False
+    default_ttl: int = DEFAULT_TTL_SECONDS
+    sandbox_id: str | None = None
+
+
+def from_env() -> Settings:
+    """Read the environment now. Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number."""
+    return Settings(
+        provider=(os.getenv("SESSION_PROVIDER") or "memory").lower(),
+        redis_url=os.getenv("SESSION_REDIS_URL") or os.getenv("REDIS_URL") or DEFAULT_REDIS_URL,
+        tls_insecure=os.getenv("REDIS_TLS_INSECURE", "0") == "1",
+        default_ttl=_default_ttl(os.getenv("SESSION_DEFAULT_TTL")),
+        sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,
+    )
+
+
+def _default_ttl(text: str | None) -> int:
+    if not text:
+        return DEFAULT_TTL_SECONDS
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError(f"SESSION_DEFAULT_TTL must be a positive whole number of seconds, not {text!r}")
+    return int(text)

@@ -1,0 +1,78 @@
+-- Makes a session, or touches the one that is there already.
+-- KEYS[1] session: the record
+-- KEYS[2] deadlines: handle -> end in ms, of this bucket and sandbox
+-- KEYS[3] users: handle -> hash of its user, of this bucket and sandbox
+-- KEYS[4] sandboxes: sandbox -> its earliest end in ms, of this bucket
+-- KEYS[5..] victims: records that give way to the new one
+-- ARGV[1] handle: of the session
+-- ARGV[2] sandbox: its name
+-- ARGV[3] ttl: ms
+-- ARGV[4] deadline: absolute, ms; 0 means from the ttl
+-- ARGV[5] idle: idle timeout, ms; 0 means none
+-- ARGV[6] owner: user id; empty means nobody
+-- ARGV[7] user: hash of the user, a whole number below 2^52
+-- ARGV[8] cap: sessions that a user may have here; 0 means any number
+-- ARGV[9] retention: ms that a record outlives its session
+-- ARGV[10] create: 0 means touch an existing session only
+-- ARGV[11] victims: how many
+-- ARGV[12..] rest: the victims' handles, then field, value pairs
+-- Reply: CREATED | EXISTS | GONE (nothing to touch) | MOVED handle | OTHER_OWNER | FULL {handle...}
+--- @include "now"
+--- @include "open"
+--- @include "touch"
+--- @include "put"
+--- @include "drop"
+--- @include "unindex"
+--- @include "sessions_of"
+local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local handle, sandbox, owner, user = ARGV[1], ARGV[2], ARGV[6], ARGV[7]
+local idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[11])
+local at = now()
+
+local record, answer = open(key, at, 'u')
+if record then
+  if owner ~= '' and owner ~= record.more[1] then return {OTHER_OWNER} end
+  touch(key, deadlines, handle, record, at, retention)
+  return {EXISTS}
+end
+if answer[1] ~= GONE or ARGV[10] == '0' then return answer end
+
+local leaving = {}
+for index = 1, victims do leaving[ARGV[11 + index]] = KEYS[4 + index] end
+if cap > 0 then
+  local staying = {}
+  for _, other in ipairs(sessions_of(users, deadlines, user, at)) do
+    if not leaving[other] then staying[#staying + 1] = other end
+  end
+  if #staying >= cap then return {FULL, staying} end
+end
+
+local deadline = tonumber(ARGV[4])
+if deadline == 0 then deadline = at + ARGV[3] end
+if deadline <= at then return {GONE} end
+local fields = {'c', at, 'd', deadline, 'a', at, 'v', 1}
+if owner ~= '' then fields[#fields + 1] = 'u'; fields[#fields + 1] = owner end
+if idle > 0 then fields[#fields + 1] = 'i'; fields[#fields + 1] = idle end
+for index = 12 + victims, #ARGV do fields[#fields + 1] = ARGV[index] end
+
+-- What a dead session of the same id left behind goes after the first write, which full memory can refuse.
+local fresh, stale = {}, {}
+for index = 1, #fields, 2 do fresh[fields[index]] = true end
+for _, field in ipairs(redis.call('HKEYS', key)) do
+  if not fresh[field] then stale[#stale + 1] = field end
+end
+local ends = idle > 0 and math.min(deadline, at + idle) or deadline
+put(key, fields)
+drop(key, stale)
+redis.call('PEXPIREAT', key, ends + retention)
+redis.call('ZADD', deadlines, ends, handle)
+if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZREM', users, handle) end
+redis.call('ZADD', sandboxes, 'LT', ends, sandbox)
+for other, record_key in pairs(leaving) do
+  redis.call('DEL', record_key)
+  unindex(deadlines, users, other)
+end
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', at, 'LIMIT', 0, 3)) do
+  unindex(deadlines, users, dead)
+end
+return {CREATED}

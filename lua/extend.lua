@@ -1,0 +1,28 @@
+-- Moves a session's deadline further away, once for each operation id.
+-- KEYS[1] session: the record
+-- KEYS[2] deadlines: handle -> end in ms
+-- ARGV[1] handle: of the session
+-- ARGV[2] additional: ms
+-- ARGV[3] latest: the latest deadline there may be, ms
+-- ARGV[4] operation: id under which this is applied once
+-- ARGV[5] window: ms for which operation ids are remembered
+-- ARGV[6] retention: ms that a record outlives its session
+-- Reply: OK deadline | GONE | MOVED handle | TOO_FAR deadline
+--- @include "now"
+--- @include "open"
+--- @include "once"
+local key, at, operation = KEYS[1], now(), ARGV[4]
+local record, answer = open(key, at, 'v')
+if not record then return answer end
+local version = tonumber(record.more[1])
+if not version then return {CORRUPT} end
+if applied(key, operation) then return {OK, record.deadline} end
+local deadline = record.deadline + ARGV[2]
+if deadline > tonumber(ARGV[3]) then return {TOO_FAR, record.deadline} end
+local ends = deadline
+if record.idle then ends = math.min(deadline, record.accessed + record.idle) end
+redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, at)
+redis.call('PEXPIREAT', key, ends + ARGV[6])
+redis.call('ZADD', KEYS[2], ends, ARGV[1])
+forget(key, at - ARGV[5])
+return {OK, deadline}

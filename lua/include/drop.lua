@@ -1,0 +1,6 @@
+-- HDEL of any number of fields, in pieces small enough for Lua's stack.
+local function drop(key, fields)
+  for first = 1, #fields, 2000 do
+    redis.call('HDEL', key, unpack(fields, first, math.min(first + 1999, #fields)))
+  end
+end

@@ -1,0 +1,4 @@
+-- The closed set of statuses that a reply may begin with; chuk_sessions/statuses.py says what each means.
+local GONE, OK, CREATED, EXISTS, MOVED, FULL = 0, 1, 2, 3, 4, 5
+local OTHER_OWNER, CONFLICT, NOT_A_COUNTER, CEILING = 6, 7, 8, 9
+local NEEDS_INDEX, TOO_FAR, CORRUPT = 10, 11, 12

@@ -1,0 +1,9 @@
+-- Marks an access now; an idle session's end moves with it, in the index too. At full memory the mark is left
+-- out and nothing else is written: the session stays as it was, and the caller answers "alive" all the same.
+local function touch(key, deadlines, handle, record, at, retention)
+  local marked = redis.pcall('HSET', key, 'a', at)
+  if type(marked) == 'table' or not record.idle then return end
+  local ends = math.min(record.deadline, at + record.idle)
+  redis.call('ZADD', deadlines, ends, handle)
+  redis.call('PEXPIREAT', key, ends + retention)
+end

@@ -1,0 +1,5 @@
+-- Takes a session out of both indexes.
+local function unindex(deadlines, users, handle)
+  redis.call('ZREM', deadlines, handle)
+  redis.call('ZREM', users, handle)
+end
