@@ -35,8 +35,8 @@ class SessionManager:
     and processes may work on the same sessions. Making a manager opens no connection and needs no running event loop.
 
     A session id that comes from outside and is malformed is simply not a session. Malformed arguments from the
-    developer are a ValueError. When the store fails, every method raises an error under ProviderError: False and None mean that
-    the session is not there.
+    developer are a ValueError. When the store fails, every method raises an error under ProviderError: False and None
+    mean that the session is not there.
     """
 
     def __init__(

@@ -1,0 +1,155 @@
+"""What the contract tests run on: a backend, a clock that only moves when told, and an empty keyspace."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from chuk_sessions import SessionManager
+from chuk_sessions.backends.base import Backend
+from chuk_sessions.backends.custom import CustomBackend
+from chuk_sessions.backends.memory import ManualClock, MemoryBackend
+from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.backends.redis import scripts as redis_scripts
+from chuk_sessions.providers.factory import Factory
+from chuk_sessions.providers.memory import MemorySession
+from chuk_sessions.providers.redis import RedisSession
+from tests.servers import Server
+
+NOW_KEY = "chuk-test-now"
+NOW_FROM_KEY = f"local function now() return tonumber(redis.call('GET', '{NOW_KEY}')) end\n"
+DEFAULT_TTL = 3600
+
+Factories = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class World(ABC):
+    """A backend under test. Tests use what stands here and never ask which one they have."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+
+    @property
+    @abstractmethod
+    def factory(self) -> Factories:
+        """A provider's factory."""
+
+    @property
+    @abstractmethod
+    def backend(self) -> Backend:
+        """What operations run on."""
+
+    def manager(self, sandbox_id: str = "test", **options: Any) -> SessionManager:
+        """A manager; each has all of the backend to itself or shares it with others as in production."""
+        return SessionManager(sandbox_id, self.factory, **options)
+
+    async def advance(self, **amount: float) -> None:
+        """Let time pass: hours, seconds or ms."""
+        self.clock.advance(**amount)  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        """End of the test."""
+
+
+class EmulatorWorld(World):
+    """The emulator. It does not sweep by itself, as a server does not."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self._backend = MemoryBackend(clock, sweep_every_ms=None)
+
+    @property
+    def backend(self) -> MemoryBackend:
+        return self._backend
+
+    @property
+    def factory(self) -> Factory[MemorySession]:
+        backend = self._backend
+        return Factory(backend, lambda: MemorySession(backend.strings, DEFAULT_TTL))
+
+
+class ServerWorld(World):
+    """A real server running the shipped scripts, but for the include that reads its clock: that reads a key."""
+
+    def __init__(self, clock: ManualClock, server: Server) -> None:
+        super().__init__(clock)
+        self._server = server
+        self._backend = RedisBackend(server.url, loaded=redis_scripts.load({"now": NOW_FROM_KEY}))
+        server.empty()
+        self._set_clock()
+
+    @property
+    def backend(self) -> RedisBackend:
+        return self._backend
+
+    @property
+    def factory(self) -> Factory[RedisSession]:
+        backend = self._backend
+        return Factory(backend, lambda: RedisSession(backend, DEFAULT_TTL))
+
+    async def advance(self, **amount: float) -> None:
+        await super().advance(**amount)
+        self._set_clock()
+
+    async def close(self) -> None:
+        await self._backend.aclose()
+
+    def _set_clock(self) -> None:
+        with self._server.client() as client:
+            client.set(NOW_KEY, self.clock.now_ms())
+
+
+class DictSession:
+    """A provider of the plainest kind: setex, get, delete and close on a dict."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values = values
+
+    async def setex(self, key: str, ttl: int, value: str) -> None:
+        assert isinstance(ttl, int)
+        assert ttl > 0
+        self.values[key] = value
+
+    async def get(self, key: str) -> str | None:
+        return self.values.get(key)
+
+    async def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+    async def close(self) -> None:
+        pass
+
+
+class CustomWorld(World):
+    """Somebody else's provider, through the emulator's twins."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.values: dict[str, str] = {}
+        self._backend = CustomBackend(self.open, clock)
+
+    @asynccontextmanager
+    async def open(self):
+        session = DictSession(self.values)
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    @property
+    def backend(self) -> CustomBackend:
+        return self._backend
+
+    @property
+    def factory(self) -> Factories:
+        world = self
+
+        class WithClock:
+            backend = world._backend
+
+            def __call__(self) -> AbstractAsyncContextManager[Any]:
+                return world.open()
+
+        return WithClock()
