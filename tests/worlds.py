@@ -51,6 +51,7 @@ class World(ABC):
 
     async def close(self) -> None:
         """End of the test."""
+        await self.backend.aclose()
 
 
 class EmulatorWorld(World):
@@ -92,9 +93,6 @@ class ServerWorld(World):
     async def advance(self, **amount: float) -> None:
         await super().advance(**amount)
         self._set_clock()
-
-    async def close(self) -> None:
-        await self._backend.aclose()
 
     def _set_clock(self) -> None:
         with self._server.client() as client:

@@ -74,9 +74,10 @@ async def test_one_operation_id_counts_once(single):
 async def test_stops_at_the_end_of_the_calendar(single):
     manager = single.manager()
     session_id = await manager.allocate_session(ttl_hours=1)
+    for _ in range(80):
+        assert await manager.extend_session_ttl(session_id, 99 * 366 * 24)
     with pytest.raises(ValueError, match="year 9999"):
-        for _ in range(200):
-            await manager.extend_session_ttl(session_id, 99 * 365 * 24)
+        await manager.extend_session_ttl(session_id, 99 * 366 * 24)
     assert (await manager.get_session_info(session_id))["expires_at"] > "9800"
 
 
