@@ -25,6 +25,7 @@ Command = Sequence[str | bytes | int]
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.02
+_REFUSED = (redis_errors.AuthenticationError, redis_errors.BusyLoadingError)
 _BROKEN = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError, EOFError)
 
 
@@ -71,6 +72,8 @@ class Connections:
                 return await self._pool().call(command, flight)
             except _NotSentError as failure:
                 cause: BaseException | None = failure.__cause__
+            except _REFUSED:
+                raise
             except _BROKEN as failure:
                 cause = failure
                 if not repeatable:
@@ -125,7 +128,7 @@ class _LoopPool:
         await self._keep()
         try:
             connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        except (redis_errors.AuthenticationError, redis_errors.BusyLoadingError):
+        except _REFUSED:
             raise
         except _BROKEN as failure:
             raise _NotSentError from failure
