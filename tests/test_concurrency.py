@@ -89,7 +89,7 @@ async def test_what_one_process_ends_is_over_in_every_other_with_the_next_call(m
         print(answers)
     asyncio.run(main())
     """
-    other = subprocess.Popen(
+    other = subprocess.Popen(  # noqa: ASYNC220  (started at once; what it prints is awaited by turns)
         [sys.executable, "-c", PREFIX + textwrap.dedent(code), server.url, session_id, "0"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from chuk_sessions import ids
@@ -21,7 +19,7 @@ def test_a_handle_stands_for_its_id(user_id, bucket):
     session_id = ids.new_id(user_id, bucket)
     found, handle = ids.locate(session_id)
     assert found == bucket
-    assert len(handle) <= len(session_id) - 16
+    assert len(handle) <= len(session_id) - 21
     assert ids.id_of(handle, found) == session_id
 
 
@@ -44,7 +42,7 @@ def test_no_id_can_be_the_handle_of_another():
 def test_known_answers_hold_for_stored_data():
     assert ids.locate("s1") == (ids.crc_hqx(b"s1", 0) % 256, "s1")
     assert ids.crc_hqx(b"123456789", 0) == 0x31C3
-    assert ids.locate("sess-alice-1234567890-07" + "00" * 16) == (7, "^alice-1234567890-AAAAAAAAAAAAAAAAAAAAAA")
+    assert ids.locate("sess-alice-1234567890-07" + "00" * 16) == (7, "^alice-AEmWAtIAAAAAAAAAAAAAAAAAAAAA")
     assert ids.home_bucket("shop", "alice") == 11
     assert ids.user_hash("alice") == 0x4DEAEC0CCE54D
 
@@ -54,19 +52,10 @@ def test_users_spread_over_the_buckets():
     assert all(50 < buckets.count(bucket) < 160 for bucket in range(256))
 
 
-@pytest.mark.parametrize(
-    "handle", ["^", "^x", "^" + "A" * 22, "^alice-1" + "A" * 22, "^-" + "A" * 22, "^a-1-" + "?" * 22]
-)
+@pytest.mark.parametrize("handle", ["^", "^x", "^" + "A" * 28, "^alice" + "z" * 28, "^-" + "z" * 28, "^a-" + "?" * 28])
 def test_what_is_no_handle_is_refused(handle):
     with pytest.raises(ValueError, match=r"."):
         ids.id_of(handle, 7)
-
-
-def test_a_shortened_id_gives_nothing_away():
-    session_id = ids.new_id("alice", 7)
-    short = ids.shortened(session_id)
-    assert re.fullmatch(r"session#[0-9a-f]{8}", short)
-    assert ids.shortened(session_id) == short
 
 
 @pytest.mark.parametrize(
