@@ -30,7 +30,12 @@ async def sessions() -> None:
         await manager.update_session_metadata(session_id, {"theme": "dark"})
         for _ in range(3):
             answer = await manager.increment_session_counter(session_id, "requests", ceiling=2)
-            print("request", "let through," if answer else "refused,", "count:", answer.value if answer else None)
+            print(
+                "request",
+                "let through," if answer else "refused,",
+                "count:",
+                answer.value if answer is not None else None,
+            )
         print("extended:", await manager.extend_session_ttl(session_id, 0.5))
         info = await manager.get_session_info(session_id)
         print("info:", info)

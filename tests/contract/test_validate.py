@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-HOSTILE = [
+HOSTILE: list[object] = [
     "",
     "..",
     "../../etc/passwd",
