@@ -18,8 +18,8 @@ PREFIX = b"m:"
 
 _CONSTANTS = {None: b"null", True: b"true", False: b"false"}
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_quoted = json.encoder.encode_basestring  # type: ignore[attr-defined]
-_scan = json.JSONDecoder().scan_once
+_quoted = json.encoder.encode_basestring
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def field_of(key: object) -> bytes:
