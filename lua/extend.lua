@@ -24,5 +24,5 @@ if record.idle then ends = math.min(deadline, record.accessed + record.idle) end
 redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, at)
 redis.call('PEXPIREAT', key, ends + ARGV[6])
 redis.call('ZADD', KEYS[2], ends, ARGV[1])
-forget(key, at - ARGV[5])
+forget(key, at, ARGV[5])
 return {OK, deadline}

@@ -26,6 +26,6 @@ if operation == '' then
   redis.call('HSET', key, field, digits, 'v', version + 1)
 else
   redis.call('HSET', key, field, digits, 'v', version + 1, 'o:' .. operation, at)
-  forget(key, at - ARGV[5])
+  forget(key, at, ARGV[5])
 end
 return {OK, sum}

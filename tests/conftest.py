@@ -24,6 +24,7 @@ BUNDLED = "valkey"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", action="append", default=[], metavar="PATH_OR_URL", help="a further server to test on")
+    parser.addoption("--steps", type=int, default=3000, help="steps of the state machine, for each server")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

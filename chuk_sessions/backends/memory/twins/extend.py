@@ -28,5 +28,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     space.hset(key, (b"d", text(deadline), b"v", text(version + 1), b"o:" + operation, text(space.now)))
     space.pexpireat(key, ends + whole(argv[5]))
     space.zadd(keys[1], ends, raw(argv[0]))
-    forget(space, key, space.now - whole(argv[4]))
+    forget(space, key, whole(argv[4]))
     return [OK, deadline]

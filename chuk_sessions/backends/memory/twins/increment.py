@@ -39,5 +39,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
         space.hset(key, (field, text(total), b"v", text(version + 1)))
     else:
         space.hset(key, (field, text(total), b"v", text(version + 1), b"o:" + operation, text(space.now)))
-        forget(space, key, space.now - whole(argv[4]))
+        forget(space, key, whole(argv[4]))
     return [OK, total]

@@ -37,5 +37,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     space.hset(key, fields)
     space.hdel(key, gone)
     if operation != b"":
-        forget(space, key, space.now - whole(argv[3]))
+        forget(space, key, whole(argv[3]))
     return [OK, version + 1]

@@ -1,0 +1,150 @@
+"""What the state machine plays with: few enough names that steps meet, and arguments from ordinary to hostile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from chuk_sessions import ids, keys, operations
+from chuk_sessions.backends.base import Call
+from chuk_sessions.keys import Place
+
+SANDBOXES = ("a", "b")
+USERS = (None, "alice", "bob", "a/b{c}*\ud800")
+OWN_IDS = ("s1", "s2", "~x:@", "sess-alice-1-ab")
+MADE_IDS = tuple(
+    f"sess-{user}{1_700_000_000 + number}-{bucket:02x}{number:032x}"
+    for number, (user, bucket) in enumerate(
+        [("alice-", 7), ("alice-", 7), ("alice-", 7), ("", 7), ("bob-", 8), ("", 8)]
+    )
+)
+LARGEST = 2**53 - 1
+
+sandboxes = st.sampled_from(SANDBOXES)
+session_ids = st.sampled_from(OWN_IDS + MADE_IDS)
+users = st.sampled_from(USERS)
+fields = st.sampled_from([b"m:n", b"m:x", b"m:", b"m:\xff"])
+values = st.one_of(
+    st.sampled_from([b"1", b"-3", b"0", b"-0", b"007", b"1.5", b'"t"', b"[]", b"", b"x" * 100, b" 7", b"7\n"]),
+    st.integers(-LARGEST - 2, LARGEST + 2).map(lambda number: b"%d" % number),
+)
+pairs = st.lists(st.tuples(fields, values), max_size=3).map(lambda found: [part for pair in found for part in pair])
+removals = st.lists(fields, max_size=2)
+operation_ids = st.sampled_from([b"", b"", b"once", b"twice"])
+versions = st.sampled_from([None, None, 1, 2, 3, 4])
+retentions = st.sampled_from([0, 300_000])
+idles = st.sampled_from([0, 0, 700, 4000])
+amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
+ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
+spans = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
+
+
+def owner_of(user: str | None) -> bytes:
+    """The owner as an argument."""
+    return b"" if user is None else ids.user_bytes(user)
+
+
+def user_of(user: str | None) -> int:
+    """Its hash."""
+    return 0 if user is None else ids.user_hash(user)
+
+
+def neighbours(place: Place, sandbox: str) -> list[Place]:
+    """The other places in the same bucket, which a script may name together with this one."""
+    others = (keys.place(sandbox, session_id) for session_id in OWN_IDS + MADE_IDS)
+    return [other for other in others if other.at == place.at and other != place]
+
+
+@dataclass
+class Draw:
+    """Draws calls."""
+
+    data: st.DataObject
+
+    def one(self, strategy):
+        return self.data.draw(strategy)
+
+    def place(self) -> tuple[str, Place]:
+        """A sandbox and a session in it."""
+        sandbox = self.one(sandboxes)
+        return sandbox, keys.place(sandbox, self.one(session_ids))
+
+    def allocate(self) -> Call:
+        sandbox, place = self.place()
+        user = self.one(users)
+        near = neighbours(place, sandbox)
+        return operations.allocate(
+            place,
+            sandbox,
+            ttl_ms=self.one(spans),
+            idle_ms=self.one(idles),
+            owner=owner_of(user),
+            user=user_of(user),
+            cap=self.one(st.sampled_from([0, 0, 1, 2])) if user else 0,
+            retention_ms=self.one(retentions),
+            create=self.one(st.sampled_from([True, True, True, False])),
+            victims=[self.one(st.sampled_from(near))] if near and self.one(st.booleans()) else [],
+            pairs=self.one(pairs),
+        )
+
+    def validate(self) -> Call:
+        interval = self.one(st.sampled_from([0, 0, 500, 5000]))
+        return operations.validate(
+            self.place()[1], interval_ms=interval, retention_ms=self.one(retentions), index=self.one(st.booleans())
+        )
+
+    def read(self) -> Call:
+        return operations.read(self.place()[1])
+
+    def merge(self) -> Call:
+        return operations.merge(
+            self.place()[1],
+            pairs=self.one(pairs),
+            removals=self.one(removals),
+            replace=self.one(st.booleans()),
+            version=self.one(versions),
+            operation_id=self.one(operation_ids),
+        )
+
+    def increment(self) -> Call:
+        return operations.increment(
+            self.place()[1],
+            field=self.one(fields),
+            amount=self.one(amounts),
+            ceiling=self.one(ceilings),
+            operation_id=self.one(operation_ids),
+        )
+
+    def extend(self) -> Call:
+        return operations.extend(
+            self.place()[1],
+            additional_ms=self.one(st.sampled_from([1, 1000, 60_000, 10**15])),
+            operation_id=self.one(operation_ids) or b"thrice",
+            retention_ms=self.one(retentions),
+        )
+
+    def delete(self) -> Call:
+        owner, version = owner_of(self.one(users)), self.one(versions)
+        return operations.delete(self.place()[1], owner=owner, version=version, pointer=self.one(st.booleans()))
+
+    def rotate(self) -> Call:
+        sandbox = self.one(sandboxes)
+        old, new = self.one(st.lists(st.sampled_from(MADE_IDS), min_size=2, max_size=2, unique=True))
+        grace = self.one(st.sampled_from([0, 800, 10**6]))
+        return operations.rotate(keys.place(sandbox, old), keys.place(sandbox, new), grace_ms=grace)
+
+    def list(self) -> Call:
+        user, limit = self.one(users), self.one(st.sampled_from([1, 3, 100]))
+        return operations.list_(self.place()[1].at, user=user_of(user) if user else None, limit=limit)
+
+    def count(self) -> Call:
+        user = self.one(users)
+        return operations.count(self.place()[1].at, user=user_of(user) if user else None)
+
+    def sweep(self) -> Call:
+        sandbox, place = self.place()
+        return operations.sweep(place.at, sandbox)
+
+    def due(self) -> Call:
+        return operations.due(self.place()[1].at.sandboxes)

@@ -1,0 +1,113 @@
+"""The emulator equals the server: random operations run on both, and every reply and the whole keyspace are compared.
+
+`--steps N` makes it run about that many steps (some thousand by default), on each server given with `--server` too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from chuk_sessions import operations
+from chuk_sessions.backends.memory import ManualClock
+from chuk_sessions.statuses import OK
+from tests.differential.moves import Draw, spans
+from tests.worlds import NOW_KEY, EmulatorWorld, ServerWorld
+
+STEPS_A_RUN = 50
+FAR_MS = 10**9
+"""The clock that tests move is that far ahead of the server's own, which so never lets a key go by itself."""
+
+
+def on_server(client, now):
+    """Every key of a server with what it holds and when it goes (ms), but for those whose time has come."""
+    found = {}
+    for key in client.scan_iter(count=1000):
+        if client.type(key) == b"zset":
+            found[key.decode()] = (
+                [(member, int(score)) for member, score in client.zrange(key, 0, -1, withscores=True)],
+                None,
+            )
+        elif client.type(key) == b"hash":
+            # PEXPIRETIME came with Redis 7: the time left and the time now say the same, to the ms.
+            moment = expires_at(client, key)
+            if moment is None or moment > now:
+                found[key.decode()] = (client.hgetall(key), moment)
+    return found
+
+
+def expires_at(client, key):
+    """The moment (ms) at which a key goes, or None: TIME and PTTL in one step."""
+    script = "local t = redis.call('TIME') return {t[1] * 1000 + math.floor(t[2] / 1000), redis.call('PTTL', KEYS[1])}"
+    now, left = client.eval(script, 1, key)
+    return None if left < 0 else now + left
+
+
+def comparable(operation, reply):
+    """Fields of a hash have no order."""
+    if operation is operations.READ and reply[0] == OK:
+        return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True))]
+    return reply
+
+
+def machine_on(server):
+    """The state machine class for one server."""
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self):
+            super().__init__()
+            self.runner = asyncio.Runner()
+            clock = ManualClock(time.time_ns() // 1_000_000 + FAR_MS)
+            self.emulator, self.server = EmulatorWorld(clock), ServerWorld(clock, server)
+            self.client = server.client()
+
+        @rule(data=st.data(), name=st.sampled_from([*operations.ALL, "allocate", "allocate", "validate"]))
+        def operate(self, data, name):
+            call = getattr(Draw(data), name)()
+            ours, theirs = self.runner.run(self.both(call))
+            assert comparable(call.operation, ours) == comparable(call.operation, theirs), call
+            assert ours[0] in call.operation.statuses, call
+
+        @rule(span=spans)
+        def wait(self, span):
+            self.runner.run(self.server.advance(ms=span))
+
+        @invariant()
+        def same_keyspace(self):
+            ours = self.emulator.backend.snapshot()
+            theirs = on_server(self.client, self.server.clock.now_ms())
+            assert ours == theirs
+
+        async def both(self, call):
+            return await self.emulator.backend.run(*call), await self.server.backend.run(*call)
+
+        def teardown(self):
+            self.runner.run(self.server.close())
+            self.runner.close()
+            self.client.close()
+
+    return Machine
+
+
+def test_emulator_and_server_give_the_same_answers(any_server, pytestconfig):
+    steps = pytestconfig.getoption("--steps")
+    run_state_machine_as_test(
+        machine_on(any_server),
+        settings=settings(
+            max_examples=max(1, steps // STEPS_A_RUN),
+            stateful_step_count=STEPS_A_RUN,
+            deadline=None,
+            print_blob=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate],  # shrinking steps on a real server takes longer than reading them
+        ),
+    )
+
+
+def test_the_clock_of_the_tests_is_a_key_apart():
+    assert not NOW_KEY.startswith("chuk1:")
