@@ -18,7 +18,10 @@ from .backends.base import Arg, Call, Operation, Reply
 from .keys import Index, Place
 
 ONCE_WINDOW_MS: Final = 600_000
-"""How long a record remembers operation ids: longer than anything is repeated."""
+"""How long a record remembers a caller's idempotency keys."""
+
+EXTEND_WINDOW_MS: Final = 120_000
+"""How long it remembers the ids of extensions: longer than a call is repeated."""
 
 LATEST_MS: Final = 253_402_300_799_999
 """The latest deadline there may be, in ms: the last of the year 9999, where ISO 8601 dates of four digits end."""
@@ -65,8 +68,9 @@ DELETE = _operation(
     "delete",
     "session deadlines users",
     "handle owner version pointer",
-    *_HERE, s.OK, s.OTHER_OWNER, s.CONFLICT,
+    *_HERE, s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT,
     repeatable=True,
+    unless_arg="version",
     after_repeat={s.GONE: s.OK},
 )  # fmt: skip
 ROTATE = _operation("rotate", "old new deadlines users", "old new grace", *_HERE, s.OK, repeatable=True)
@@ -139,15 +143,17 @@ def increment(place: Place, *, field: bytes, amount: int, ceiling: int | None, o
 
 def extend(place: Place, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:
     """Move the deadline further away."""
-    argv = (place.handle, additional_ms, LATEST_MS, operation_id, ONCE_WINDOW_MS, retention_ms)
+    argv = (place.handle, additional_ms, LATEST_MS, operation_id, EXTEND_WINDOW_MS, retention_ms)
     return Call(EXTEND, (place.record, place.at.deadlines), argv)
 
 
-def delete(place: Place, *, owner: bytes = b"", version: int | None = None, pointer: bool = False) -> Call:
-    """End a session: anybody's or the owner's, at any or at one version. `pointer`: an old id's pointer too."""
+def delete(place: Place, *, owner: bytes = b"", version: int | None = None, pointer: bytes = b"") -> Call:
+    """End a session: anybody's or the owner's, at any or at one version. `pointer`: nothing but an old id's pointer to
+    that handle.
+    """
     expected: Arg = b"" if version is None else version
     keys = (place.record, place.at.deadlines, place.at.users)
-    return Call(DELETE, keys, (place.handle, owner, expected, int(pointer)))
+    return Call(DELETE, keys, (place.handle, owner, expected, pointer))
 
 
 def rotate(old: Place, new: Place, *, grace_ms: int) -> Call:

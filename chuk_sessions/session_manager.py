@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from threading import RLock
 from typing import Any, Self
-from weakref import WeakSet
+from weakref import finalize
 
-from . import codec, grid, ids, operations, settings
+from . import arguments, codec, grid, ids, operations, settings
 from .backends.base import Backend
 from .backends.custom import CustomBackend
+from .census import Census
 from .durations import ms_from_hours, ms_from_seconds
-from .engine import Engine, Policy
+from .engine import Engine
 from .enums import WhenFull
 from .exceptions import ManagerClosedError
 from .models import Increment, SessionMetadata
 from .provider_factory import factory_for_env
+from .runner import Runner
 
 MAX_METADATA_BYTES = 1_048_576
-MAX_SANDBOX_LENGTH = 128
-MAX_USER_LENGTH = 512
-LARGEST_COUNTER = 2**53 - 1
 
 SessionFactory = Callable[[], AbstractAsyncContextManager[Any]]
 
-_open_managers: WeakSet[SessionManager] = WeakSet()
+_managers: Counter[Backend] = Counter()
+"""How many open managers each backend has."""
+_managers_lock = RLock()
 
 
 class SessionManager:
@@ -74,19 +77,23 @@ class SessionManager:
 
         """
         env = settings.from_env()
-        self.sandbox_id = ids.check_name(
-            sandbox_id or env.sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}", "sandbox_id", MAX_SANDBOX_LENGTH
+        self._sandbox_id = ids.check_name(
+            sandbox_id or env.sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}",
+            "sandbox_id",
+            arguments.MAX_SANDBOX_LENGTH,
         )
         self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
-        self.default_ttl_hours = default_ttl_hours
+        self._default_ttl_hours = default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
-        self._max_metadata_bytes = _positive(max_metadata_bytes, "max_metadata_bytes")
-        self._policy = _policy(
+        self._max_metadata_bytes = arguments.positive(max_metadata_bytes, "max_metadata_bytes")
+        policy = arguments.policy(
             idle_timeout_seconds, touch_interval_seconds, max_sessions_per_user, when_full, retention_seconds
         )
         self._backend = _backend_of(self.session_factory)
-        self._live_engine: Engine | None = Engine(self._backend, self.sandbox_id, self._policy)
-        _open_managers.add(self)
+        runner = Runner(self._backend, self._sandbox_id)
+        self._open: tuple[Engine, Census] | None = Engine(runner, policy), Census(runner)
+        _count(self._backend, 1)
+        self._release = finalize(self, _count, self._backend, -1)
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,16 +105,32 @@ class SessionManager:
         """Close this manager; calling it again is fine. Connections that no other open manager shares are closed, on
         this event loop; those of another loop close when that loop shuts down.
         """
-        self._live_engine = None
-        _open_managers.discard(self)
-        if not any(manager._backend is self._backend for manager in _open_managers):
+        self._open = None
+        if self._release() == 0:
             await self._backend.aclose()
 
     @property
+    def sandbox_id(self) -> str:
+        """The sandbox that this manager works in."""
+        return self._sandbox_id
+
+    @property
+    def default_ttl_hours(self) -> float:
+        """Hours until a session ends, where `allocate_session` is not told."""
+        return self._default_ttl_hours
+
+    @property
     def _engine(self) -> Engine:
-        if self._live_engine is None:
+        return self._parts()[0]
+
+    @property
+    def _census(self) -> Census:
+        return self._parts()[1]
+
+    def _parts(self) -> tuple[Engine, Census]:
+        if self._open is None:
             raise ManagerClosedError("this SessionManager was closed")
-        return self._live_engine
+        return self._open
 
     # Lifecycle
 
@@ -132,9 +155,10 @@ class SessionManager:
         """
         if session_id is not None:
             ids.check_name(session_id, "session_id")
-        owner = b"" if user_id is None else _owner(user_id)
+        owner = b"" if user_id is None else arguments.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
-        pairs = codec.encode(custom_metadata or {}, self._max_metadata_bytes)
+        metadata = {} if custom_metadata is None else custom_metadata
+        pairs = codec.encode(metadata, self._max_metadata_bytes)
         return await self._engine.allocate(session_id, owner, user_id, ttl_ms, pairs)
 
     async def validate_session(self, session_id: str) -> bool:
@@ -180,9 +204,9 @@ class SessionManager:
 
         """
         pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
-        removals = _removals(remove)
+        removals = arguments.removals(remove)
         if expected_version is not None:
-            _whole(expected_version, "expected_version")
+            arguments.check_whole(expected_version, "expected_version")
         once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
         return ids.is_name(session_id) and await self._engine.merge(
             session_id, pairs, removals, replace=not merge, version=expected_version, operation_id=once
@@ -200,7 +224,8 @@ class SessionManager:
         """Add to a metadata value that is a whole number (a missing one is 0), unless that would pass the ceiling.
 
         The answer is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
-        ceiling=100)` is a rate limiter. None when there is no such session.
+        ceiling=100)` is a rate limiter. None when there is no such session. With an `idempotency_key` that was used in
+        the last ten minutes nothing is added, and the value is the present one.
 
         Raises:
             NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
@@ -209,9 +234,9 @@ class SessionManager:
 
         """
         field = codec.field_of(key)
-        _whole(amount, "amount")
+        arguments.check_whole(amount, "amount")
         if ceiling is not None:
-            _whole(ceiling, "ceiling")
+            arguments.check_whole(ceiling, "ceiling")
         once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="increment")
         if not ids.is_name(session_id):
             return None
@@ -249,7 +274,7 @@ class SessionManager:
         grace_ms = 0 if grace_seconds == 0 else ms_from_seconds(grace_seconds, "grace_seconds")
         if user_id is None:
             return await self._engine.rotate(session_id, grace_ms) if ids.is_name(session_id) else None
-        owner = _owner(user_id)
+        owner = arguments.owner(user_id)
         if grace_ms:
             raise ValueError("at login the old id ends at once: grace_seconds must be 0")
         return await self._engine.log_in(session_id, user_id, owner) if ids.is_name(session_id) else None
@@ -260,30 +285,36 @@ class SessionManager:
         """Ids of live sessions of this sandbox, at most `limit`, in no particular order. Raises NotSupportedError on a
         custom provider, like all that follows.
         """
-        return await self._engine.session_ids(_positive(limit, "limit"))
+        return await self._census.session_ids(arguments.positive(limit, "limit"))
 
     async def list_user_sessions(self, user_id: str) -> list[SessionMetadata]:
-        """The live sessions of a user in this sandbox, oldest first."""
-        _owner(user_id)
-        found = await self._engine.sessions_of(user_id)
+        """The live sessions of a user in this sandbox, oldest first. Records that cannot be read are left out, with a
+        warning in the log.
+        """
+        arguments.owner(user_id)
+        found = await self._census.sessions_of(user_id)
         return [record.to_model(session_id, self.sandbox_id) for session_id, record in found]
 
     async def count_sessions(self, user_id: str | None = None) -> int:
         """How many live sessions this sandbox, or a user in it, has."""
         if user_id is not None:
-            _owner(user_id)
-        return await self._engine.count(user_id)
+            arguments.owner(user_id)
+        return await self._census.count(user_id)
 
     async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
-        """End all sessions of a user in this sandbox, but one where that is named. Returns how many ended."""
+        """End all sessions of a user in this sandbox, but one where that is named. Returns how many ended.
+
+        An `except_session_id` that is no live session of the user keeps nothing: all end. Raises SessionConflictError
+        when new sessions keep coming faster than they can be ended.
+        """
         keep = except_session_id if ids.is_name(except_session_id) else None
-        return await self._engine.revoke(user_id, _owner(user_id), keep)
+        return await self._census.revoke(user_id, arguments.owner(user_id), keep)
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
         """Clear the indexes of ended sessions, of this sandbox or of all, and return how many there were. Records go by
         themselves; run this every few minutes somewhere so that nothing else stays behind.
         """
-        return await (self._engine.sweep_everything() if all_sandboxes else self._engine.sweep())
+        return await (self._census.sweep_everything() if all_sandboxes else self._census.sweep())
 
     def get_cache_stats(self) -> dict[str, Any]:
         """cached_sessions is always 0: no process keeps a copy, so that what is revoked is gone everywhere."""
@@ -320,43 +351,14 @@ def _backend_of(factory: SessionFactory) -> Backend:
     return CustomBackend(factory) if backend is None else backend
 
 
-def _policy(
-    idle_seconds: float | None, interval_seconds: float, cap: int | None, when_full: WhenFull | str, retention: float
-) -> Policy:
-    idle_ms = 0 if idle_seconds is None else ms_from_seconds(idle_seconds, "idle_timeout_seconds")
-    interval_ms = 0 if interval_seconds == 0 else ms_from_seconds(interval_seconds, "touch_interval_seconds")
-    if idle_ms and interval_ms >= idle_ms:
-        raise ValueError("touch_interval_seconds must be shorter than idle_timeout_seconds")
-    return Policy(
-        idle_ms=idle_ms,
-        interval_ms=interval_ms,
-        retention_ms=0 if retention == 0 else ms_from_seconds(retention, "retention_seconds"),
-        cap=0 if cap is None else _positive(cap, "max_sessions_per_user"),
-        when_full=WhenFull(when_full),
-    )
-
-
-def _owner(user_id: object) -> bytes:
-    if not isinstance(user_id, str) or not 0 < len(user_id) <= MAX_USER_LENGTH:
-        raise ValueError(f"user_id must be a string of 1 to {MAX_USER_LENGTH} characters")
-    return ids.user_bytes(user_id)
-
-
-def _removals(remove: Iterable[str]) -> list[bytes]:
-    if isinstance(remove, str):
-        raise ValueError("remove must be a list of keys, not one string")
-    return [codec.field_of(key) for key in remove]
-
-
-def _whole(number: object, what: str) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or abs(number) > LARGEST_COUNTER:
-        raise ValueError(f"{what} must be a whole number within ±(2^53 - 1)")
-
-
-def _positive(number: object, what: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= LARGEST_COUNTER:
-        raise ValueError(f"{what} must be a positive whole number")
-    return number
+def _count(backend: Backend, step: int) -> int:
+    """One open manager more, or less, for a backend. Returns how many there are now."""
+    with _managers_lock:
+        _managers[backend] += step
+        left = _managers[backend]
+        if not left:
+            del _managers[backend]
+        return left
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

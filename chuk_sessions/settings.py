@@ -43,6 +43,8 @@ def from_env() -> Settings:
 def _default_ttl(text: str | None) -> int:
     if not text:
         return DEFAULT_TTL_SECONDS
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"SESSION_DEFAULT_TTL must be a positive whole number of seconds, not {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise ValueError(
+            f"SESSION_DEFAULT_TTL must be a whole number of seconds from 1 to 999999999, not {text[:20]!r}"
+        )
     return int(text)

@@ -3,7 +3,7 @@
 -- KEYS[2] deadlines: handle -> end in ms, of this bucket and sandbox
 -- KEYS[3] users: handle -> hash of its user, of this bucket and sandbox
 -- KEYS[4] sandboxes: sandbox -> its earliest end in ms, of this bucket
--- KEYS[5..] victims: records that give way to the new one
+-- KEYS[5..] victims: records that may give way to the new one
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
 -- ARGV[3] ttl: ms
@@ -28,23 +28,25 @@ local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local handle, sandbox, owner, user = ARGV[1], ARGV[2], ARGV[6], ARGV[7]
 local idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[11])
 local at = now()
-
 local record, answer = open(key, at, 'u')
 if record then
   if owner ~= '' and owner ~= record.more[1] then return {OTHER_OWNER} end
-  touch(key, deadlines, handle, record, at, retention)
-  return {EXISTS}
+  return touch(key, deadlines, handle, record, at, retention) or {EXISTS}
 end
 if answer[1] ~= GONE or ARGV[10] == '0' then return answer end
 
+-- Of the victims, only sessions that the user still has may leave, and no more of them than must.
 local leaving = {}
-for index = 1, victims do leaving[ARGV[11 + index]] = KEYS[4 + index] end
 if cap > 0 then
-  local staying = {}
-  for _, other in ipairs(sessions_of(users, deadlines, user, at)) do
-    if not leaving[other] then staying[#staying + 1] = other end
+  local alive, is_alive = sessions_of(users, deadlines, user, at), {}
+  local surplus = #alive + 1 - cap
+  for _, other in ipairs(alive) do is_alive[other] = true end
+  for index = 1, victims do
+    if #leaving < surplus and is_alive[ARGV[11 + index]] then
+      leaving[#leaving + 1] = {ARGV[11 + index], KEYS[4 + index]}
+    end
   end
-  if #staying >= cap then return {FULL, staying} end
+  if #leaving < surplus then return {FULL, alive} end
 end
 
 local deadline = tonumber(ARGV[4])
@@ -68,9 +70,9 @@ redis.call('PEXPIREAT', key, ends + retention)
 redis.call('ZADD', deadlines, ends, handle)
 if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZREM', users, handle) end
 redis.call('ZADD', sandboxes, 'LT', ends, sandbox)
-for other, record_key in pairs(leaving) do
-  redis.call('DEL', record_key)
-  unindex(deadlines, users, other)
+for _, victim in ipairs(leaving) do
+  redis.call('DEL', victim[2])
+  unindex(deadlines, users, victim[1])
 end
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', at, 'LIMIT', 0, 3)) do
   unindex(deadlines, users, dead)

@@ -1,20 +1,25 @@
--- Ends a session, at full memory too.
+-- Ends a session, at full memory too; or clears the pointer of an old id, and nothing else.
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> end in ms
 -- KEYS[3] users: handle -> hash of its user
 -- ARGV[1] handle: of the session
 -- ARGV[2] owner: only if it is this user's; empty means anybody's
 -- ARGV[3] version: only if the record has it; empty means any
--- ARGV[4] pointer: 1 means that the pointer of an old id goes too, and is not followed
--- Reply: OK | GONE (what was left of it is cleared) | MOVED handle | OTHER_OWNER | CONFLICT version
+-- ARGV[4] pointer: only if the record is a pointer to this handle; empty means a session
+-- Reply: OK | GONE (what was left of it is cleared) | MOVED handle | OTHER_OWNER | CONFLICT version | EXISTS (no pointer)
 --- @include "now"
 --- @include "open"
 --- @include "unindex"
 local record, answer = open(KEYS[1], now(), 'u', 'v')
+if ARGV[4] ~= '' then
+  if record then return {EXISTS} end
+  if answer[1] == MOVED and answer[2] == ARGV[4] then redis.call('DEL', KEYS[1]); return {OK} end
+  return answer
+end
 if record then
   if ARGV[2] ~= '' and ARGV[2] ~= record.more[1] then return {OTHER_OWNER} end
   if ARGV[3] ~= '' and ARGV[3] ~= record.more[2] then return {CONFLICT, tonumber(record.more[2]) or 0} end
-elseif answer[1] == MOVED and ARGV[4] ~= '1' then
+elseif answer[1] == MOVED then
   return answer
 end
 redis.call('DEL', KEYS[1])

@@ -5,7 +5,7 @@
 -- ARGV[2] additional: ms
 -- ARGV[3] latest: the latest deadline there may be, ms
 -- ARGV[4] operation: id under which this is applied once
--- ARGV[5] window: ms for which operation ids are remembered
+-- ARGV[5] window: ms for which that id is remembered
 -- ARGV[6] retention: ms that a record outlives its session
 -- Reply: OK deadline | GONE | MOVED handle | TOO_FAR deadline
 --- @include "now"
@@ -21,8 +21,8 @@ local deadline = record.deadline + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, record.deadline} end
 local ends = deadline
 if record.idle then ends = math.min(deadline, record.accessed + record.idle) end
-redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, at)
+redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, at + ARGV[5])
 redis.call('PEXPIREAT', key, ends + ARGV[6])
 redis.call('ZADD', KEYS[2], ends, ARGV[1])
-forget(key, at, ARGV[5])
+forget(key, at, version)
 return {OK, deadline}

@@ -4,7 +4,7 @@
 -- ARGV[2] amount: whole number, may be negative
 -- ARGV[3] ceiling: an addition that would pass it is left out; empty means none
 -- ARGV[4] operation: id under which this is applied once; empty means none
--- ARGV[5] window: ms for which operation ids are remembered
+-- ARGV[5] window: ms for which that id is remembered
 -- Reply: OK value | CEILING value | GONE | MOVED handle | NOT_A_COUNTER
 --- @include "now"
 --- @include "open"
@@ -25,7 +25,7 @@ local digits = string.format('%.0f', sum)
 if operation == '' then
   redis.call('HSET', key, field, digits, 'v', version + 1)
 else
-  redis.call('HSET', key, field, digits, 'v', version + 1, 'o:' .. operation, at)
-  forget(key, at, ARGV[5])
+  redis.call('HSET', key, field, digits, 'v', version + 1, 'o:' .. operation, at + ARGV[5])
+  forget(key, at, version)
 end
 return {OK, sum}

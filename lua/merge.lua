@@ -3,7 +3,7 @@
 -- ARGV[1] version: the one that the record must have; empty means any
 -- ARGV[2] replace: 1 means that no other metadata stays
 -- ARGV[3] operation: id under which this is applied once; empty means none
--- ARGV[4] window: ms for which operation ids are remembered
+-- ARGV[4] window: ms for which that id is remembered
 -- ARGV[5] removals: how many
 -- ARGV[6..] rest: the fields to remove, then field, value pairs
 -- Reply: OK version | GONE | MOVED handle | CONFLICT version
@@ -20,7 +20,7 @@ if applied(key, operation) then return {OK, version} end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
 
 local fields, fresh, gone = {'v', version + 1}, {}, {}
-if operation ~= '' then fields[3] = 'o:' .. operation; fields[4] = at end
+if operation ~= '' then fields[3] = 'o:' .. operation; fields[4] = at + ARGV[4] end
 local first = 6 + ARGV[5]
 for index = first, #ARGV, 2 do
   fresh[ARGV[index]] = true
@@ -37,5 +37,5 @@ if ARGV[2] == '1' then
 end
 put(key, fields)
 drop(key, gone)
-if operation ~= '' then forget(key, at, ARGV[4]) end
+if operation ~= '' then forget(key, at, version) end
 return {OK, version + 1}

@@ -11,10 +11,11 @@
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now(), 'LIMIT', 0, ARGV[2])
 for _, handle in ipairs(due) do unindex(KEYS[1], KEYS[2], handle) end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if first[2] then
+local noted = redis.call('ZSCORE', KEYS[3], ARGV[1])
+if not first[2] then
+  if noted then redis.call('ZREM', KEYS[3], ARGV[1]) end
+elseif noted ~= first[2] then
   -- At full memory the old note stays: it is early, never late.
   redis.pcall('ZADD', KEYS[3], first[2], ARGV[1])
-else
-  redis.call('ZREM', KEYS[3], ARGV[1])
 end
 return {OK, #due}

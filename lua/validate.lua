@@ -15,6 +15,7 @@ local interval = tonumber(ARGV[2])
 if record.idle then interval = math.min(interval, math.floor(record.idle / 2)) end
 if at - record.accessed >= interval and at > record.accessed then
   if record.idle and not KEYS[2] then return {NEEDS_INDEX} end
-  touch(KEYS[1], KEYS[2], ARGV[1], record, at, ARGV[3])
+  local refused = touch(KEYS[1], KEYS[2], ARGV[1], record, at, ARGV[3])
+  if refused then return refused end
 end
 return {OK}

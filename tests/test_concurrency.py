@@ -178,6 +178,26 @@ async def test_a_manager_opens_no_connection_until_it_is_used_and_closes_it(serv
         assert len(client.client_list()) == 1
 
 
+def test_managers_come_and_go_in_threads(server):
+    factory = redis.factory(server.url)
+
+    async def use():
+        for _ in range(20):
+            async with SessionManager("test", factory) as manager:
+                assert not await manager.validate_session("unknown")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: asyncio.run(use()), range(8)))
+
+
+def test_an_emulator_that_is_let_go_is_gone():
+    import weakref
+
+    backends = [weakref.ref(memory.factory(ManualClock()).backend) for _ in range(10)]
+    gc.collect()
+    assert [backend() for backend in backends] == [None] * 10
+
+
 async def test_a_closed_manager_says_so(server):
     from chuk_sessions import ManagerClosedError
 

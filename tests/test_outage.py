@@ -104,7 +104,14 @@ async def test_another_kind_of_value_under_the_key_is_a_corrupt_record(server):
 async def test_a_replica_takes_no_writes():
     with running(valkey_binary()) as primary, running(valkey_binary()) as replica:
         manager = SessionManager("test", redis.factory(replica.url))
+        session_id = await manager.allocate_session()
         with replica.client() as client:
+            client.config_set("min-replicas-to-write", 1)
+        # A validation that could not mark the access would let an idle session end while it is used.
+        with pytest.raises(SessionUnavailableError, match="replica"):
+            await manager.validate_session(session_id)
+        with replica.client() as client:
+            client.config_set("min-replicas-to-write", 0)
             client.replicaof("127.0.0.1", primary.port)
         with pytest.raises(SessionUnavailableError, match="replica"):
             await manager.allocate_session()

@@ -13,6 +13,7 @@ import pytest
 from chuk_sessions import ProviderError, SessionManager, factory_for_env, get_session, session
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.providers import memory
+from tests.worlds import CustomWorld
 
 
 async def test_stores_reads_and_deletes(world):
@@ -245,6 +246,13 @@ class TestCustomProvider:
         assert await manager.delete_session(session_id)
         assert values == {}
 
+    async def test_managers_of_one_process_lose_no_update(self):
+        world = CustomWorld(ManualClock())
+        managers = [world.manager() for _ in range(3)]
+        await managers[0].allocate_session("s1")
+        await asyncio.gather(*(manager.increment_session_counter("s1", "n") for manager in managers * 50))
+        assert (await managers[0].get_session_info("s1"))["custom_metadata"] == {"n": 150}
+
     async def test_an_outage_is_a_typed_error(self):
         @asynccontextmanager
         async def factory():
@@ -256,7 +264,6 @@ class TestCustomProvider:
 
     async def test_what_is_no_record_is_a_typed_error(self):
         from chuk_sessions import CorruptRecordError
-        from tests.worlds import CustomWorld
 
         world = CustomWorld(ManualClock())
         manager = world.manager()
@@ -268,7 +275,6 @@ class TestCustomProvider:
 
     async def test_what_needs_an_index_is_not_supported(self):
         from chuk_sessions import NotSupportedError
-        from tests.worlds import CustomWorld
 
         manager = CustomWorld(ManualClock()).manager()
         for call in (

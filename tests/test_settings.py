@@ -49,6 +49,9 @@ def test_attributes_and_stats_are_there(monkeypatch):
     manager = SessionManager("app", default_ttl_hours=8)
     assert (manager.sandbox_id, manager.default_ttl_hours) == ("app", 8)
     assert callable(manager.session_factory)
+    for name in ("sandbox_id", "default_ttl_hours"):
+        with pytest.raises(AttributeError):
+            setattr(manager, name, "other")
     stats = manager.get_cache_stats()
     assert (stats["cached_sessions"], stats["sandbox_id"], stats["default_ttl_hours"]) == (0, "app", 8)
 

@@ -105,7 +105,10 @@ MAY_IMPORT = {
     **dict.fromkeys(CORE, CORE),
     "backends.base": set(),
     "operations": CORE | {"backends.base"},
-    "engine": CORE | {"backends.base", "operations"},
+    "runner": CORE | {"backends.base", "operations"},
+    "arguments": CORE | {"engine"},
+    "engine": CORE | {"backends.base", "operations", "runner"},
+    "census": CORE | {"backends.base", "operations", "runner"},
     "backends.locks": set(),
     "backends.memory": CORE | {"backends.base", "backends.memory", "operations"},
     "backends.custom": CORE | {"backends.base", "backends.memory", "backends.locks", "operations"},
@@ -113,7 +116,8 @@ MAY_IMPORT = {
     "providers": CORE | {"backends.base", "backends.memory", "backends.redis", "providers"},
     "provider_factory": CORE,
     "api": {"provider_factory"},
-    "session_manager": CORE | {"backends.base", "backends.custom", "engine", "operations", "provider_factory"},
+    "session_manager": CORE
+    | {"arguments", "backends.base", "backends.custom", "census", "engine", "operations", "provider_factory", "runner"},
 }
 
 

@@ -126,7 +126,6 @@ class CustomWorld(World):
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
         self.values: dict[str, str] = {}
-        self._backend = CustomBackend(self.open, clock)
 
     @asynccontextmanager
     async def open(self):
@@ -138,16 +137,9 @@ class CustomWorld(World):
 
     @property
     def backend(self) -> CustomBackend:
-        return self._backend
+        """A new one each time, as each manager has its own."""
+        return CustomBackend(self.open, self.clock)
 
     @property
     def factory(self) -> Factories:
-        world = self
-
-        class WithClock:
-            backend = world._backend
-
-            def __call__(self) -> AbstractAsyncContextManager[Any]:
-                return world.open()
-
-        return WithClock()
+        return Factory(self.backend, lambda: DictSession(self.values))  # type: ignore[type-var]

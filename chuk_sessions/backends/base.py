@@ -24,6 +24,7 @@ class Operation:
         statuses: those that its reply may begin with.
         read_only: it writes nothing.
         repeatable: it may be sent again when its reply was lost. Otherwise that is an OutcomeUnknownError.
+        unless_arg: name of the ARGV element that, when it is not empty, takes that back.
         once_arg: name of the ARGV element that holds an operation id; when that is not empty, a repeat is harmless.
         after_repeat: what a status of a repeated call means, where it is not what it says: a delete that finds nothing
             the second time has most likely found something the first time.
@@ -36,11 +37,14 @@ class Operation:
     statuses: frozenset[int]
     read_only: bool = False
     repeatable: bool = False
+    unless_arg: str | None = None
     once_arg: str | None = None
     after_repeat: dict[int, int] = field(default_factory=dict)
 
     def may_repeat(self, argv: Sequence[Arg]) -> bool:
         """Whether a call with these arguments may be sent again when its reply was lost."""
+        if self.unless_arg is not None and argv[self.args.index(self.unless_arg)] != b"":
+            return False
         return self.repeatable or (self.once_arg is not None and argv[self.args.index(self.once_arg)] != b"")
 
 

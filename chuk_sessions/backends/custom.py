@@ -24,6 +24,9 @@ from .memory.twins import TWINS
 _RECORDS = ("session", "old", "new")
 _NEEDS_INDEX = (operations.LIST, operations.COUNT, operations.DUE)
 
+_LOCKS = KeyLocks()
+"""For all custom backends of the process: any two may work on the same store."""
+
 Stored = tuple[Hash, int | None] | None
 
 
@@ -48,7 +51,6 @@ class CustomBackend:
     def __init__(self, factory: Callable[[], AbstractAsyncContextManager[Any]], clock: Clock | None = None) -> None:
         self._factory = factory
         self._clock = clock or SystemClock()
-        self._locks = KeyLocks()
 
     async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
         """Load, run the twin, store what changed. Raises NotSupportedError for what needs an index, and
@@ -60,7 +62,7 @@ class CustomBackend:
         records = sorted(key for key, name in zip(keys, operation.keys, strict=False) if name in _RECORDS)
         async with AsyncExitStack() as stack:
             for key in records:
-                await stack.enter_async_context(self._locks.hold(key))
+                await stack.enter_async_context(_LOCKS.hold(key))
             store = await stack.enter_async_context(self._open())
             before = {key: await _load(store, key) for key in records}
             space = Keyspace(self._clock)

@@ -1,16 +1,20 @@
 --- @include "drop"
--- Operation ids that a record remembers, each a field `o:ID` holding the time of its use in ms.
+-- Operation ids that a record remembers, each a field `o:ID` holding the time in ms until which it does.
 local function applied(key, id)
   return id ~= '' and redis.call('HEXISTS', key, 'o:' .. id) == 1
 end
 
--- Forgets the ids used longer ago than `window` ms. A record with many fields is looked through now and then only.
-local function forget(key, at, window)
-  if redis.call('HLEN', key) > 32 and at % 32 ~= 0 then return end
-  local since, stale = at - window, {}
+-- Forgets the ids whose time is up. A record with many fields is looked through at every 32nd change only.
+local function forget(key, at, version)
+  if redis.call('HLEN', key) > 32 and version % 32 ~= 0 then return end
+  local ids, stale = {}, {}
   for _, field in ipairs(redis.call('HKEYS', key)) do
-    if string.sub(field, 1, 2) == 'o:' and (tonumber(redis.call('HGET', key, field)) or 0) < since then
-      stale[#stale + 1] = field
+    if string.sub(field, 1, 2) == 'o:' then ids[#ids + 1] = field end
+  end
+  for first = 1, #ids, 2000 do
+    local last = math.min(first + 1999, #ids)
+    for offset, till in ipairs(redis.call('HMGET', key, unpack(ids, first, last))) do
+      if (tonumber(till) or 0) < at then stale[#stale + 1] = ids[first + offset - 1] end
     end
   end
   drop(key, stale)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from chuk_sessions import SessionLimitError, SessionOwnerError, operations
+from chuk_sessions import SessionLimitError, SessionOwnerError, ids, operations, statuses
 from chuk_sessions.ids import home_bucket, locate
 from chuk_sessions.keys import place
 
@@ -180,3 +180,35 @@ async def test_clears_a_few_ended_sessions_of_its_bucket_from_the_index(world):
     await manager.allocate_session(user_id="alice")
     index = place("test", old[0]).at
     assert (await world.backend.run(*operations.sweep(index, "test")))[1] == 0
+
+
+async def test_only_sessions_that_the_user_still_has_give_way_and_no_more_than_must(world):
+    manager = world.manager()
+    home = home_bucket("test", "alice")
+    mine = [ids.new_id("alice", home) for _ in range(3)]
+    for session_id in mine:
+        await manager.allocate_session(session_id, user_id="alice")
+    await manager.delete_session(mine[0])
+    await manager.allocate_session(mine[0], user_id="bob")
+    call = operations.allocate(
+        place("test", ids.new_id("alice", home)), "test", ttl_ms=1000, idle_ms=0, owner=b"alice",
+        user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True, victims=[place("test", one) for one in mine],
+    )  # fmt: skip
+    assert await world.backend.run(*call) == [statuses.CREATED]
+    assert [await manager.validate_session(session_id) for session_id in mine] == [True, False, True]
+    assert await manager.count_sessions("alice") == 2
+
+
+async def test_a_record_that_cannot_be_read_gives_way_first(world):
+    manager = world.manager(max_sessions_per_user=2)
+    good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
+    await world.backend.run(*operations.merge(place("test", bad), pairs=[b"c", b"soon"]))
+    await manager.allocate_session(user_id="alice")
+    assert [await manager.validate_session(session_id) for session_id in (good, bad)] == [True, False]
+    assert len(await manager.list_user_sessions("alice")) == 2
+
+
+@pytest.mark.parametrize("metadata", [[], 0, "", False])
+async def test_metadata_that_is_no_dict_is_refused_even_when_empty(single, metadata):
+    with pytest.raises(ValueError, match="dict"):
+        await single.manager().allocate_session(custom_metadata=metadata)

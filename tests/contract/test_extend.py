@@ -98,3 +98,13 @@ async def test_does_not_lengthen_the_idle_timeout(single):
     assert await manager.extend_session_ttl(session_id, 1)
     await single.advance(seconds=60)
     assert not await manager.validate_session(session_id)
+
+
+async def test_operation_ids_do_not_pile_up(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    for _ in range(300):
+        assert await manager.extend_session_ttl(session_id, 0.01)
+        await single.advance(seconds=2)
+    reply = await single.backend.run(*operations.read(place("test", session_id)))
+    assert len([field for field in reply[1][::2] if field.startswith(b"o:")]) < 100

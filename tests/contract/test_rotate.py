@@ -6,8 +6,21 @@ import asyncio
 
 import pytest
 
-from chuk_sessions import SessionLimitError, SessionRotatedError
+from chuk_sessions import (
+    OutcomeUnknownError,
+    SessionConflictError,
+    SessionLimitError,
+    SessionManager,
+    SessionOwnerError,
+    SessionRotatedError,
+    SessionUnavailableError,
+    ids,
+    keys,
+    operations,
+    statuses,
+)
 from chuk_sessions.ids import home_bucket, locate
+from chuk_sessions.providers.factory import Factory
 
 
 async def test_gives_a_new_id_and_keeps_data_and_deadline(single):
@@ -175,3 +188,106 @@ async def test_refuses_a_grace_period_at_login(single):
     with pytest.raises(ValueError, match="grace_seconds"):
         await manager.rotate_session(session_id, user_id="alice", grace_seconds=5)
     assert await manager.validate_session(session_id)
+
+
+async def test_a_chain_of_rotations_never_forks_or_loses_the_session(single):
+    manager = single.manager()
+    first = current = await manager.allocate_session()
+    for _ in range(30):
+        current = await manager.rotate_session(current, grace_seconds=60)
+    assert await manager.validate_session(first)
+    assert await manager.allocate_session(first) == first
+    assert await manager.delete_session(first)
+    assert not await manager.validate_session(current)
+
+
+async def test_a_chain_too_long_to_follow_is_an_error_and_not_an_answer(single):
+    manager = single.manager()
+    first = current = await manager.allocate_session()
+    for _ in range(70):
+        current = await manager.rotate_session(current, grace_seconds=60)
+    for call in (manager.validate_session(first), manager.delete_session(first), manager.allocate_session(first)):
+        with pytest.raises(SessionConflictError):
+            await call
+    assert await manager.validate_session(current)
+
+
+async def test_clearing_a_pointer_never_ends_a_session(single):
+    backend, manager = single.backend, single.manager()
+    old = await manager.allocate_session("mine", user_id="alice")
+    new = keys.place("test", await manager.rotate_session(old, grace_seconds=60))
+    clear = operations.delete(keys.place("test", old), pointer=new.handle)
+    assert await manager.delete_session(new_id(new))
+    assert await backend.run(*clear) == [statuses.OK]
+    await manager.allocate_session("mine", user_id="alice")
+    assert await backend.run(*clear) == [statuses.EXISTS]
+    assert await manager.validate_session("mine")
+
+
+def new_id(place):
+    return ids.id_of(place.handle.decode(), place.at.bucket)
+
+
+async def test_of_users_who_ask_for_the_same_dead_old_id_one_gets_it(single):
+    manager = single.manager()
+    for number in range(5):
+        old = await manager.allocate_session(f"mine-{number}")
+        await manager.delete_session(await manager.rotate_session(old, grace_seconds=60))
+        users = [f"user-{index}" for index in range(6)]
+        answers = await asyncio.gather(
+            *(manager.allocate_session(old, user_id=user) for user in users), return_exceptions=True
+        )
+        assert sum(answer == old for answer in answers) == 1
+        assert sum(isinstance(answer, SessionOwnerError) for answer in answers) == 5
+
+
+async def test_a_repeated_rotation_finds_its_own_work_and_touches_nothing_else(world):
+    manager = world.manager()
+    old = keys.place("test", await manager.allocate_session("mine", user_id="alice"))
+    new = keys.place("test", ids.new_id("alice", old.at.bucket))
+    call = operations.rotate(old, new, grace_ms=0)
+    assert await world.backend.run(*call) == [statuses.OK]
+    await manager.allocate_session("mine", user_id="bob")
+    assert await world.backend.run(*call) == [statuses.OK]
+    assert await manager.validate_session("mine")
+    assert [model.session_id for model in await manager.list_user_sessions("bob")] == ["mine"]
+    assert await manager.count_sessions("bob") == 1
+
+
+async def test_the_grace_period_does_not_depend_on_the_idle_timeout(single):
+    manager = single.manager(idle_timeout_seconds=60)
+    old = await manager.allocate_session()
+    new = await manager.rotate_session(old, grace_seconds=300)
+    for _ in range(5):
+        await single.advance(seconds=50)
+        assert await manager.validate_session(new)
+    assert await manager.validate_session(old)
+
+
+@pytest.mark.parametrize("failure", [OutcomeUnknownError, SessionUnavailableError])
+async def test_a_login_that_cannot_end_the_old_session_leaves_no_new_one(world, failure):
+    class Failing:
+        name = "failing"
+
+        async def run(self, operation, declared, argv):
+            if operation is operations.DELETE and argv[operation.args.index("version")] != b"":
+                raise failure("the reply was lost")
+            return await world.backend.run(operation, declared, argv)
+
+        async def aclose(self):
+            pass
+
+    manager = world.manager()
+    old = await manager.allocate_session()
+    failing = SessionManager("test", Factory(Failing(), lambda: None))
+    with pytest.raises(failure):
+        await failing.rotate_session(old, user_id="alice")
+    assert await manager.list_sessions() == [old]
+    assert await manager.validate_session(old)
+
+
+def test_a_delete_at_a_version_is_not_repeated():
+    place = keys.place("test", "s1")
+    plain, at_version = operations.delete(place), operations.delete(place, version=1)
+    assert plain.operation.may_repeat(plain.argv)
+    assert not at_version.operation.may_repeat(at_version.argv)

@@ -37,6 +37,7 @@ retentions = st.sampled_from([0, 300_000])
 idles = st.sampled_from([0, 0, 700, 4000])
 amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
 ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
+pointers = st.one_of(st.just(b""), st.sampled_from([keys.place("a", made).handle for made in MADE_IDS]))
 spans = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -126,7 +127,7 @@ class Draw:
 
     def delete(self) -> Call:
         owner, version = owner_of(self.one(users)), self.one(versions)
-        return operations.delete(self.place()[1], owner=owner, version=version, pointer=self.one(st.booleans()))
+        return operations.delete(self.place()[1], owner=owner, version=version, pointer=self.one(pointers))
 
     def rotate(self) -> Call:
         sandbox = self.one(sandboxes)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from threading import Lock
+from weakref import WeakSet
 
 from ... import keys as names
 from ... import operations
@@ -36,8 +37,7 @@ class MemoryBackend:
         self._lock = Lock()
         self._sweep_every_ms = sweep_every_ms
         self._next_sweep = self._space.now + (sweep_every_ms or 0)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew_lock)
+        _BACKENDS.add(self)
 
     async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
         """Run a twin."""
@@ -68,8 +68,22 @@ class MemoryBackend:
     def _twin(self, call: Call) -> Reply:
         return TWINS[call.operation.name](self._space, call.keys, call.argv)
 
-    def _renew_lock(self) -> None:
+    def renew_locks(self) -> None:
+        """In a forked child: nobody is left to release a lock that another thread held."""
         self._lock = Lock()
+        self.strings.renew_lock()
+
+
+_BACKENDS: WeakSet[MemoryBackend] = WeakSet()
+
+
+def _after_fork() -> None:
+    for backend in list(_BACKENDS):
+        backend.renew_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @cache

@@ -53,6 +53,10 @@ class Strings:
             self._drop(now)
         return None if entry is None or entry[1] <= now else entry[0]
 
+    def renew_lock(self) -> None:
+        """In a forked child."""
+        self._lock = Lock()
+
     def _note(self, key: str, moment: int) -> None:
         self._notes += 1
         second = moment // 1000

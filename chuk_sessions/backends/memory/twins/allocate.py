@@ -25,11 +25,14 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     if record[0] != GONE or whole(argv[9]) == 0:
         return record
 
-    leaving = dict(zip(map(raw, argv[11 : 11 + victims]), keys[4:], strict=True))
+    leaving: list[tuple[bytes, str]] = []
     if cap > 0:
-        staying = [other for other in sessions_of(space, users, deadlines, user) if other not in leaving]
-        if len(staying) >= cap:
-            return [FULL, staying]
+        alive = sessions_of(space, users, deadlines, user)
+        surplus = len(alive) + 1 - cap
+        named = zip(map(raw, argv[11 : 11 + victims]), keys[4:], strict=True)
+        leaving = [victim for victim in named if victim[0] in alive][: max(0, surplus)]
+        if len(leaving) < surplus:
+            return [FULL, alive]
 
     deadline = whole(argv[3]) or space.now + whole(argv[2])
     if deadline <= space.now:
@@ -62,8 +65,8 @@ def _fields(space: Keyspace, argv: Sequence[Arg], deadline: int) -> list[bytes]:
     return fields
 
 
-def _clear(space: Keyspace, deadlines: str, users: str, leaving: dict[bytes, str]) -> None:
-    for other, record_key in leaving.items():
+def _clear(space: Keyspace, deadlines: str, users: str, leaving: list[tuple[bytes, str]]) -> None:
+    for other, record_key in leaving:
         space.delete(record_key)
         unindex(space, deadlines, users, other)
     for dead in space.zrangebyscore(deadlines, 0, space.now, 3):

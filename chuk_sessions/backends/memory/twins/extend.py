@@ -25,8 +25,10 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     if deadline > whole(argv[2]):
         return [TOO_FAR, record.deadline]
     ends = deadline if record.idle is None else min(deadline, record.accessed + record.idle)
-    space.hset(key, (b"d", text(deadline), b"v", text(version + 1), b"o:" + operation, text(space.now)))
+    space.hset(
+        key, (b"d", text(deadline), b"v", text(version + 1), b"o:" + operation, text(space.now + whole(argv[4])))
+    )
     space.pexpireat(key, ends + whole(argv[5]))
     space.zadd(keys[1], ends, raw(argv[0]))
-    forget(space, key, whole(argv[4]))
+    forget(space, key, version)
     return [OK, deadline]

@@ -63,14 +63,12 @@ def applied(space: Keyspace, key: str, operation: bytes) -> bool:
     return operation != b"" and space.hget(key, b"o:" + operation) is not None
 
 
-def forget(space: Keyspace, key: str, window: int) -> None:
-    """Forget the operation ids used longer ago than `window` ms, in a record with many fields now and then only."""
-    if space.hlen(key) > 32 and space.now % 32 != 0:
+def forget(space: Keyspace, key: str, version: int) -> None:
+    """Forget the operation ids whose time is up, in a record with many fields at every 32nd change only."""
+    if space.hlen(key) > 32 and version % 32 != 0:
         return
-    since = space.now - window
-    stale = [
-        field for field in space.hkeys(key) if field.startswith(b"o:") and (plain(space.hget(key, field)) or 0) < since
-    ]
+    ids = [field for field in space.hkeys(key) if field.startswith(b"o:")]
+    stale = [field for field, till in zip(ids, space.hmget(key, *ids), strict=True) if (plain(till) or 0) < space.now]
     space.hdel(key, stale)
 
 

@@ -38,6 +38,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     if operation == b"":
         space.hset(key, (field, text(total), b"v", text(version + 1)))
     else:
-        space.hset(key, (field, text(total), b"v", text(version + 1), b"o:" + operation, text(space.now)))
-        forget(space, key, whole(argv[4]))
+        space.hset(
+            key, (field, text(total), b"v", text(version + 1), b"o:" + operation, text(space.now + whole(argv[4])))
+        )
+        forget(space, key, version)
     return [OK, total]

@@ -26,7 +26,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
 
     fields = [b"v", text(version + 1)]
     if operation != b"":
-        fields += (b"o:" + operation, text(space.now))
+        fields += (b"o:" + operation, text(space.now + whole(argv[3])))
     first = 5 + whole(argv[4])
     pairs = [raw(arg) for arg in argv[first:]]
     fresh = set(pairs[::2])
@@ -37,5 +37,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     space.hset(key, fields)
     space.hdel(key, gone)
     if operation != b"":
-        forget(space, key, whole(argv[3]))
+        forget(space, key, version)
     return [OK, version + 1]

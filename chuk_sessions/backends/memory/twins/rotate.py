@@ -13,9 +13,11 @@ from .include import Record, open_, raw, unindex, whole
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     """Give a session a new id in the same bucket; the old one points to it for a grace period."""
     old, new, deadlines, users = keys
+    if isinstance(open_(space, new), Record):
+        return [OK]
     record = open_(space, old)
     if not isinstance(record, Record):
-        return [OK] if isinstance(open_(space, new), Record) else record
+        return record
     space.copy(old, new)
     space.zadd(deadlines, record.ends, raw(argv[1]))
     user = space.zscore(users, raw(argv[0]))
@@ -25,7 +27,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     unindex(space, deadlines, users, raw(argv[0]))
     grace = whole(argv[2])
     if grace > 0:
-        honoured = min(record.ends, space.now + grace)
+        honoured = min(record.deadline, space.now + grace)
         space.hset(old, (b"r", raw(argv[1]), b"d", text(honoured)))
         space.pexpireat(old, honoured)
     return [OK]

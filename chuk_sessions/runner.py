@@ -1,0 +1,58 @@
+"""Runs calls for one sandbox: one, one after another where an id was rotated, or many side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from . import exceptions as errors
+from . import keys, operations
+from . import statuses as s
+from .backends.base import Backend, Call, Reply
+from .keys import Place
+
+MOST_ROUNDS = 32
+"""How often something is tried that others can keep from settling."""
+
+_MOST_HOPS = 64
+
+
+class Runner:
+    """Runs calls on a backend. Ids must have passed `ids.is_name`."""
+
+    def __init__(self, backend: Backend, sandbox_id: str) -> None:
+        self.sandbox_id = sandbox_id
+        self._backend = backend
+
+    def place(self, session_id: str) -> Place:
+        """Where the session of that id lies."""
+        return keys.place(self.sandbox_id, session_id)
+
+    def place_of_handle(self, bucket: int, handle: bytes) -> Place:
+        """The same from a handle, as indexes and replies hold it."""
+        return keys.place_of_handle(self.sandbox_id, bucket, handle)
+
+    async def run(self, call: Call) -> Reply:
+        """Run one call. Raises the error that its status stands for."""
+        reply = await self._backend.run(*call)
+        operations.check(call.operation, reply)
+        return reply
+
+    async def follow(self, place: Place, build: Callable[[Place], Call]) -> tuple[Place, Reply]:
+        """Run a call on a session, or on what its old id points to. Returns where it ran last, too."""
+        for _ in range(_MOST_HOPS):
+            reply = await self.run(build(place))
+            if reply[0] != s.MOVED:
+                return place, reply
+            place = self.place_of_handle(place.at.bucket, reply[1])
+        raise errors.SessionConflictError("the id was rotated too often within its grace period")
+
+    async def run_all(self, calls: Sequence[Call], *, owner_misses: bool = False) -> list[Reply]:
+        """Run calls side by side. When one fails, the others end first. `owner_misses`: OTHER_OWNER is no error."""
+        replies = await asyncio.gather(*(self._backend.run(*call) for call in calls), return_exceptions=True)
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, BaseException):
+                raise reply
+            if not (owner_misses and reply[0] == s.OTHER_OWNER):
+                operations.check(call.operation, reply)
+        return [reply for reply in replies if not isinstance(reply, BaseException)]
