@@ -221,15 +221,20 @@ class Proxy:
                 await asyncio.sleep(0)
 
     async def _thaw(self) -> None:
-        while self.frozen:
+        while self.frozen:  # noqa: ASYNC110  (a plain field, which any thread sets)
             await asyncio.sleep(0.005)
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    ready = loop.create_future()
-    loop.add_reader(sock, lambda: ready.done() or ready.set_result(None))
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(sock, _set, ready)
     try:
         await ready
     finally:
         with suppress(OSError):
             loop.remove_reader(sock)
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
