@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def _knows_all(farm: ClusterFarm, member: Member) -> bool:
 
 def _shares(primaries: int) -> Iterable[tuple[int, int]]:
     bounds = [SLOTS * index // primaries for index in range(primaries + 1)]
-    return ((first, last - 1) for first, last in zip(bounds, bounds[1:], strict=False))
+    return ((first, last - 1) for first, last in pairwise(bounds))
 
 
 def _add_slots(member: Member, first: int, last: int) -> None:

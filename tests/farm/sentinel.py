@@ -103,7 +103,7 @@ def sentinel_farm(
     """Start a farm and wait until its sentinels know each other and all nodes.
 
     With certificates clients reach all of them through proxies with TLS. What nodes and sentinels say among themselves
-    goes without: those of the wheels have no TLS. A data node's proxy therefore takes both, a sentinel's takes TLS only.
+    goes without, since servers from wheels have no TLS. So a data node's proxy takes both, a sentinel's TLS only.
     """
     with ExitStack() as stack:
         options = ["--repl-diskless-sync-delay", "0", *(["--masterauth", password] if password else [])]
