@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 
 from .gate import Gate
 from .link import Link
 from .options import Options
+from .policy import ask_policy
 from .takeover import Opener
 from .wire import NotSentError, pack
 
@@ -90,12 +92,17 @@ class Lane:
         except Exception as failure:
             self._failed(failure, loop.time())
             raise
-        for text in self._options.scripts:
-            link.send_ahead(pack((b"SCRIPT", b"LOAD", text)), loop.time() + self._options.call_timeout)
+        self._greet(link, loop.time() + self._options.call_timeout)
         self._failures = 0
         self.opened += 1
         self.link = link
         return link
+
+    def _greet(self, link: Link, deadline: float) -> None:
+        for text in self._options.scripts:
+            link.send_ahead(pack((b"SCRIPT", b"LOAD", text)), deadline)
+        if self._options.policy_seen is not None:
+            ask_policy(link, partial(self._options.policy_seen, self._opener.address), deadline)
 
     def _failed(self, failure: Exception, now: float) -> None:
         self._error = failure

@@ -1,8 +1,8 @@
 """The link: one connection that many tasks share. Calls leave in one write a turn, replies come back in order.
 
 A call is an entry in a queue: its future, its deadline and its size. A reply goes to the oldest entry, whatever has
-become of the caller in the meantime; an entry leaves the queue in no other way than by its reply or with the link's end.
-So no caller can ever get the reply of another.
+become of the caller in the meantime; an entry leaves the queue in no other way than by its reply or with the link's
+end. So no caller can ever get the reply of another.
 """
 
 from __future__ import annotations

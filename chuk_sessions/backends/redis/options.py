@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ class Options:
         bulk_bytes: packed size from which a call takes the connection for large ones.
         keepalive: TCP keepalive probes.
         scripts: texts that a new connection loads.
+        policy_seen: is told of the address and the maxmemory-policy of a server when a connection to it is open.
 
     """
 
@@ -61,3 +63,4 @@ class Options:
     bulk_bytes: int = MEGABYTE // 16
     keepalive: bool = True
     scripts: tuple[bytes, ...] = field(default=(), repr=False)
+    policy_seen: Callable[[Address, str], None] | None = field(default=None, repr=False)

@@ -24,10 +24,15 @@ _NO_RESP3 = ("unknown command", "NOPROTO", "unsupported protocol")
 
 
 class Opener:
-    """Opens connections to one address. Remembers what the first one found out."""
+    """Opens connections to one address. Remembers what the first one found out.
+
+    Attributes:
+        address: of the server.
+
+    """
 
     def __init__(self, address: Address, options: Options) -> None:
-        self._address = address
+        self.address = address
         self._options = options
         self._protocol = options.protocol or 3
         self._tls: Any = None
@@ -74,7 +79,7 @@ class Opener:
         return connection
 
     def _connection(self, handshake: Any) -> AbstractConnection:
-        options, address = self._options, self._address
+        options, address = self._options, self.address
         common: dict[str, Any] = {
             "db": options.db,
             "username": options.username,
