@@ -15,7 +15,7 @@ from .loops import Loops
 from .options import Address, Options
 from .settings import Settings, from_env, overrides
 from .stats import RedisStats, overview
-from .topology import topology_for
+from .topologies import topology_for
 from .url import parse
 
 logger = logging.getLogger(__name__)

@@ -55,11 +55,14 @@ class Lane:
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._open())
             self._opening.add_done_callback(self._opened)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await asyncio.shield(self._opening)
-        except TimeoutError:
-            raise NotSentError("no connection in time") from None
+        opening = self._opening
+        # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
+        await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        if not opening.done():
+            raise NotSentError("no connection in time")
+        if opening.cancelled():
+            raise NotSentError("closed")
+        return opening.result()
 
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close."""
@@ -78,6 +81,8 @@ class Lane:
     def abort(self) -> None:
         """Close at once; calls under way fail."""
         self._closed = True
+        if self._opening is not None and not self._opening.get_loop().is_closed():
+            self._opening.cancel()
         if self.link is not None:
             self.link.end(ConnectionAbortedError("closed"))
 

@@ -72,6 +72,12 @@ class Node:
             link = await self._link(lane, deadline, size)
         return await link.send(packed, deadline, size, len(group) - 1)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the connection that calls take first has been opened and not been lost since."""
+        link = self._lanes[0].link
+        return link is not None and link.lost is None
+
     def stats(self) -> NodeStats:
         """How it is doing now."""
         lanes = [*self._lanes, self._bulk]

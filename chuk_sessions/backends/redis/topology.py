@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from ...exceptions import NotSupportedError, ProviderError
+from ...exceptions import ProviderError
 from .node import Node, ReplyError
 from .options import Address, Options
-from .url import Kind, Target
 
 
 class Next(Enum):
@@ -114,10 +113,3 @@ class Standalone:
         """Close it at once."""
         self.closed = True
         self._node.abort()
-
-
-def topology_for(target: Target) -> Topology:
-    """The topology that a URL asks for, for the running event loop. Connects to nothing so far."""
-    if target.kind is Kind.SERVER:
-        return Standalone(target.addresses[0], target.options)
-    raise NotSupportedError(f"Sentinel and Cluster are not supported yet: {target.shown}")
