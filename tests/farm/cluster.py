@@ -11,10 +11,11 @@ from typing import Any
 
 import redis
 
+from chuk_sessions.backends.redis.slots import SLOTS, slot_of
+
 from .certificates import Certificates
 from .member import BUS, Member, add, wait_for
 
-SLOTS = 16_384
 MIGRATE_TIMEOUT_MS = 5_000
 
 
@@ -79,6 +80,15 @@ class ClusterFarm:
         """Drop all keys."""
         for member in self.owners():
             member.command("FLUSHALL")
+
+    def set_all(self, values: dict[str, Any]) -> None:
+        """SET keys, each at the primary of its slot."""
+        for first, last, member in self.ranges():
+            with member.client() as client, client.pipeline(transaction=False) as pipeline:
+                for key, value in values.items():
+                    if first <= slot_of(key) <= last:
+                        pipeline.set(key, value)
+                pipeline.execute()
 
     def settle(self) -> None:
         """Wait until all nodes are up, see every slot served, and replicas follow."""
