@@ -50,7 +50,8 @@ class Calls:
     """Sends requests to a store. Safe to share between tasks, threads and event loops.
 
     Attributes:
-        retries: how often a call was tried again so far.
+        most_retries: how often a call is tried again.
+        retries: how often that has happened so far.
 
     """
 
@@ -58,7 +59,7 @@ class Calls:
         self._loops = loops
         self._shown = shown
         self._timeout = timeout
-        self._most_retries = most_retries
+        self.most_retries = most_retries
         self.retries = 0
 
     async def run(self, request: Request) -> tuple[Any, bool]:
@@ -90,13 +91,6 @@ class Calls:
         """The error for a call whose time is up."""
         return errors.SessionTimeoutError(f"{request.what}: no answer from {self._shown} within {self._timeout:g} s")
 
-    def count_retry(self, done: int) -> bool:
-        """Whether a call that was tried again so often may be tried again."""
-        if done >= self._most_retries:
-            return False
-        self.retries += 1
-        return True
-
 
 class _Repeats:
     """What is done about one call after its first attempt has failed."""
@@ -116,13 +110,14 @@ class _Repeats:
         verdict = Verdict(Next.NOW)
         while True:
             verdict = await self._judge(failure, topology, node, verdict.asking)
-            if not self._calls.count_retry(self._tried):
-                raise self._final(failure)
-            self._tried += 1
-            if verdict.next is Next.PAUSE:
+            if verdict.next is Next.PAUSE and self._tried < self._calls.most_retries:
                 await asyncio.sleep(min(self._pause(), max(0.0, self._deadline - loop.time())))
             if loop.time() >= self._deadline:
                 raise self._final(failure, late=True)
+            if self._tried >= self._calls.most_retries:
+                raise self._final(failure)
+            self._tried += 1
+            self._calls.retries += 1
             topology, node = self._calls.topology(), verdict.node
             try:
                 if node is None or node.closed:
