@@ -15,6 +15,7 @@ from typing import Any
 from hiredis import PushNotification
 
 from .gate import Gate
+from .orphans import close_orphan
 from .wire import MORE, LostError, NotSentError, ProtocolError, ReplyError, reader
 
 _CLOCK_STEP = 0.002
@@ -40,7 +41,6 @@ class Link(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due = inf
         self._transport: asyncio.Transport | None = None
-        self._keep: object = None
         self._gone: asyncio.Future[None] = self._future()
         self._empty: asyncio.Future[None] | None = None
         self.lost: BaseException | None = None
@@ -87,6 +87,9 @@ class Link(asyncio.Protocol):
         if self.lost is not None:
             return
         self.lost = why
+        if self._loop.is_closed():
+            self._bury()
+            return
         if self._transport is not None:
             self._transport.abort()
         if self._timer is not None:
@@ -101,10 +104,9 @@ class Link(asyncio.Protocol):
 
     # The transport
 
-    def adopt(self, transport: asyncio.Transport, keep: object) -> None:
-        """Take over an open connection. `keep` would close it at its own end, and so lives as long as this."""
+    def adopt(self, transport: asyncio.Transport) -> None:
+        """Take over an open connection."""
         self._transport = transport
-        self._keep = keep
 
     def data_received(self, data: bytes) -> None:
         """Give replies to their callers."""
@@ -162,6 +164,12 @@ class Link(asyncio.Protocol):
             return
         unsent, self._unsent = self._unsent, []
         self._transport.write(b"".join(unsent) if len(unsent) > 1 else unsent[0])
+
+    def _bury(self) -> None:
+        """The loop was closed with this link open: no caller is left, and nothing can be left to the loop."""
+        self._entries.clear()
+        if self._transport is not None:
+            close_orphan(self._transport)
 
     def _fail_all(self, why: BaseException) -> None:
         unsent, calls, size = len(self._unsent), 0, 0

@@ -2,7 +2,8 @@
 
 redis-py connects, does TLS, HELLO, AUTH, SELECT and CLIENT SETNAME. Then its transport gets another protocol, and
 redis-py never reads or writes again: its own `disconnect()` would wait for ever. The range of redis-py versions in
-pyproject.toml belongs to what is assumed here: `Connection._writer`, `_reader._buffer` and `_parser._reader`.
+pyproject.toml belongs to what is assumed here: `Connection._writer`, `_reader` and `_parser._reader`; and asyncio's
+`StreamWriter._transport` and `StreamReader._buffer`.
 """
 
 from __future__ import annotations
@@ -108,17 +109,28 @@ class Opener:
         return connection
 
 
+class _Closed:
+    """A transport that a StreamWriter has no more business with."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+_CLOSED = _Closed()
+
+
 def _hand_over(connection: AbstractConnection, link: Link) -> None:
     writer, reader, parser = connection._writer, connection._reader, connection._parser
     assert writer is not None
     assert reader is not None
-    # Without its streams, a Connection neither warns nor closes anything at its end.
-    connection._writer = connection._reader = None
     transport = cast(asyncio.Transport, writer.transport)
+    # At their ends, a Connection and a StreamWriter close the transport that they have, and complain.
+    connection._writer = connection._reader = None
+    writer._transport = _CLOSED  # type: ignore[attr-defined]
     if parser._reader.has_data() or transport.is_closing():  # type: ignore[attr-defined]
         transport.abort()
         raise NotSentError("the connection broke as it was opened")
-    link.adopt(transport, writer)
+    link.adopt(transport)
     transport.set_protocol(link)
     left_over = bytes(reader._buffer)  # type: ignore[attr-defined]
     transport.resume_reading()
