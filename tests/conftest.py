@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,9 +24,11 @@ from tests.servers import Server, running, valkey_binary, wait_until_ready
 from tests.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
 
 BUNDLED = "valkey"
-FARMS = {"sentinel": sentinel_farm, "cluster": cluster_farm}
-
 Farm = SentinelFarm | ClusterFarm
+FARMS: dict[str, Callable[[Path], AbstractContextManager[Farm]]] = {
+    "sentinel": sentinel_farm,
+    "cluster": cluster_farm,
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
@@ -118,7 +119,7 @@ def start(binary: str | Path, *options: str, password: str = "", port: int = 0) 
     command += ["--unixsocket", str(folder / "socket"), "--logfile", str(folder / "log"), "--daemonize", "no"]
     command += ["--requirepass", password] if password else []
     command += options
-    login = f":{password}@" if password else ""
+    login = f":{quote(password, safe='')}@" if password else ""
     return launch(Server(f"redis://{login}127.0.0.1:{port}/0", port, folder, command=command))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import redis
 
@@ -27,6 +28,7 @@ class ClusterFarm:
         members: the nodes, the first primaries first.
         primaries: how many of them began as primaries, with the slots divided evenly in order.
         password: of all nodes.
+        host: what clients reach them by.
 
     """
 
@@ -34,13 +36,15 @@ class ClusterFarm:
     primaries: int
     password: str = ""
     certificates: Certificates | None = field(default=None, repr=False)
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
         """Some nodes, from which a client finds the others."""
-        hosts = ",".join(f"127.0.0.1:{member.port}" for member in self.members[: self.primaries])
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        hosts = ",".join(f"{host}:{member.port}" for member in self.members[: self.primaries])
         scheme = "rediss" if self.certificates else "redis"
-        login = f":{self.password}@" if self.password else ""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"{scheme}://{login}{hosts}" + (f"/0?{self.certificates.query}" if self.certificates else "")
 
     def identity(self, member: Member) -> str:
@@ -69,12 +73,30 @@ class ClusterFarm:
         source = self.owner(slot)
         if source is target:
             return 0
+        self.begin_move(slot, source, target)
+        moved = 0
+        while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, batch):
+            self.migrate(keys, source, target)
+            moved += len(keys)
+        self.end_move(slot, source, target)
+        return moved
+
+    def begin_move(self, slot: int, source: Member, target: Member) -> None:
+        """From now on the slot is on its way."""
         target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.identity(source))
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.identity(target))
-        moved = self._migrate(slot, source, target, batch)
+
+    def migrate(self, keys: list[Any], source: Member, target: Member) -> None:
+        """Move keys of a slot that is on its way."""
+        login = ["AUTH", self.password] if self.password else []
+        source.command("MIGRATE", self.host, target.port, "", 0, MIGRATE_TIMEOUT_MS, *login, "KEYS", *keys)
+
+    def end_move(self, slot: int, source: Member, target: Member) -> None:
+        """All keys that are left go, and the slot has arrived."""
+        while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            self.migrate(keys, source, target)
         for member in (target, source):
             member.command("CLUSTER", "SETSLOT", slot, "NODE", self.identity(target))
-        return moved
 
     def empty(self) -> None:
         """Drop all keys."""
@@ -84,7 +106,7 @@ class ClusterFarm:
     def set_all(self, values: dict[str, Any]) -> None:
         """SET keys, each at the primary of its slot."""
         for first, last, member in self.ranges():
-            with member.client() as client, client.pipeline(transaction=False) as pipeline:
+            with member.client.pipeline(transaction=False) as pipeline:
                 for key, value in values.items():
                     if first <= slot_of(key) <= last:
                         pipeline.set(key, value)
@@ -93,16 +115,6 @@ class ClusterFarm:
     def settle(self) -> None:
         """Wait until all nodes are up, see every slot served, and replicas follow."""
         wait_for(self._is_settled, "a settled cluster")
-
-    def _migrate(self, slot: int, source: Member, target: Member, batch: int) -> int:
-        moved = 0
-        login = ["AUTH", self.password] if self.password else []
-        with source.client() as client:
-            while keys := client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, batch):
-                words = ["127.0.0.1", target.port, "", 0, MIGRATE_TIMEOUT_MS, *login, "KEYS", *keys]
-                client.execute_command("MIGRATE", *words)
-                moved += len(keys)
-        return moved
 
     def _anybody(self, *words: Any) -> Any:
         for member in self.members:
@@ -137,6 +149,7 @@ def cluster_farm(
     password: str = "",
     node_timeout_ms: int = 1000,
     certificates: Certificates | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[ClusterFarm]:
     """Start a cluster and wait until every node sees it whole.
 
@@ -147,12 +160,13 @@ def cluster_farm(
     words += ["--cluster-require-full-coverage", "no", "--cluster-migration-barrier", "99"]
     words += ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *options]
     words += ["--masterauth", password] if password else []
+    words += ["--cluster-announce-ip", host, *(["--bind", host, "127.0.0.1"] if host != "127.0.0.1" else [])]
     with ExitStack() as stack:
         members = [
             add(stack, binary, *words, password=password, certificates=certificates, announce="--cluster-announce-port")
             for _ in range(primaries * (2 if replicas else 1))
         ]
-        farm = ClusterFarm(members, primaries, password, certificates)
+        farm = ClusterFarm(members, primaries, password, certificates, host)
         _join(farm)
         yield farm
 

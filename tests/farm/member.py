@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.servers import Server, start
 
@@ -40,19 +43,25 @@ class Member:
     port: int
     proxy: Proxy | None = field(default=None, repr=False)
 
+    @cached_property
     def client(self) -> redis.Redis:
-        """A synchronous client for a test's own looking around, past the proxy."""
-        return self.server.client()
+        """A synchronous client for a test's own looking around, past the proxy. It does not try again."""
+        return redis.Redis.from_url(self.server.url, retry=Retry(NoBackoff(), 0))
 
     def command(self, *words: Any) -> Any:
         """Run one command. Raises redis.RedisError."""
-        with self.client() as client:
-            return client.execute_command(*words)
+        return self.client.execute_command(*words)
 
     def info(self, section: str) -> dict[str, Any]:
         """That section of INFO."""
-        with self.client() as client:
-            return dict(client.info(section))
+        return dict(self.client.info(section))
+
+    def discard(self) -> None:
+        """Stop the server and remove its folder."""
+        self.client.close()
+        self.server.stop()
+        assert self.server.folder is not None
+        shutil.rmtree(self.server.folder, ignore_errors=True)
 
 
 def free_port() -> int:
@@ -80,15 +89,9 @@ def add(
         proxy = stack.enter_context(Proxy(port, tls=certificates.context, plain_too=True))
         options = (*options, announce, str(proxy.port))
     server = start(binary, *options, password=password, port=port)
-    stack.callback(discard, server)
-    return Member(server, proxy.port if proxy else port, proxy)
-
-
-def discard(server: Server) -> None:
-    """Stop a server and remove its folder."""
-    server.stop()
-    assert server.folder is not None
-    shutil.rmtree(server.folder, ignore_errors=True)
+    member = Member(server, proxy.port if proxy else port, proxy)
+    stack.callback(member.discard)
+    return member
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> float:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
 from tests.servers import Server, launch
 
 from .certificates import Certificates
-from .member import Member, add, discard, free_port, wait_for
+from .member import Member, add, free_port, wait_for
 from .proxy import Proxy
 
 SERVICE = "mymaster"
@@ -42,9 +43,9 @@ class SentinelFarm:
     def url(self) -> str:
         """All sentinels and the service's name, with all passwords."""
         scheme = "rediss" if self.certificates else "redis"
-        login = f":{self.password}@" if self.password else ""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        query = [f"sentinel_password={self.sentinel_password}"] if self.sentinel_password else []
+        query = [f"sentinel_password={quote(self.sentinel_password, safe='')}"] if self.sentinel_password else []
         query += [self.certificates.query] if self.certificates else []
         return f"{scheme}://{login}{hosts}/{SERVICE}" + (f"?{'&'.join(query)}" if query else "")
 
@@ -68,7 +69,7 @@ class SentinelFarm:
 
     def client(self) -> redis.Redis:
         """A client of the primary."""
-        return self.primary().client()
+        return self.primary().server.client()
 
     def empty(self) -> None:
         """Drop all keys."""
@@ -133,13 +134,12 @@ def _sentinel(stack: ExitStack, binary: str | Path, farm: SentinelFarm, down_aft
     port = free_port()
     (folder / "sentinel.conf").write_text("\n".join(_lines(farm, port, folder, down_after_ms)) + "\n")
     command = [str(binary), str(folder / "sentinel.conf"), "--sentinel"]
-    login = f":{farm.sentinel_password}@" if farm.sentinel_password else ""
+    login = f":{quote(farm.sentinel_password, safe='')}@" if farm.sentinel_password else ""
     server = launch(Server(f"redis://{login}127.0.0.1:{port}", port, folder, command=command))
-    stack.callback(discard, server)
-    if farm.certificates is None:
-        return Member(server, port)
-    proxy = stack.enter_context(Proxy(port, tls=farm.certificates.context))
-    return Member(server, proxy.port, proxy)
+    proxy = stack.enter_context(Proxy(port, tls=farm.certificates.context)) if farm.certificates else None
+    member = Member(server, proxy.port if proxy else port, proxy)
+    stack.callback(member.discard)
+    return member
 
 
 def _lines(farm: SentinelFarm, port: int, folder: Path, down_after_ms: int) -> list[str]:
@@ -147,9 +147,9 @@ def _lines(farm: SentinelFarm, port: int, folder: Path, down_after_ms: int) -> l
     lines += [f"sentinel monitor {SERVICE} 127.0.0.1 {farm.members[0].port} {QUORUM}"]
     lines += [f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}"]
     lines += [f"sentinel failover-timeout {SERVICE} 6000"]
-    lines += [f"sentinel auth-pass {SERVICE} {farm.password}"] if farm.password else []
+    lines += [f'sentinel auth-pass {SERVICE} "{farm.password}"'] if farm.password else []
     secret = farm.sentinel_password
-    return lines + ([f"requirepass {secret}", f"sentinel sentinel-pass {secret}"] if secret else [])
+    return lines + ([f'requirepass "{secret}"', f'sentinel sentinel-pass "{secret}"'] if secret else [])
 
 
 def _text(value: object) -> str:

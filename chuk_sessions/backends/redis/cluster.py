@@ -126,7 +126,7 @@ class Cluster:
 
     async def _look(self) -> None:
         """One round: read the map from the first node that gives it."""
-        failures: list[str] = []
+        failures: list[Exception] = []
         asked: set[asyncio.Task[list[Share]]] = set()
         try:
             for address in self._to_ask():
@@ -139,7 +139,7 @@ class Cluster:
         finally:
             for task in asked:
                 task.cancel()
-        raise NotSentError(f"no node of the cluster gives its map: {'; '.join(sorted(set(failures)))}")
+        raise _complaint(failures)
 
     def _to_ask(self) -> list[Address]:
         """Nodes with a connection first, in any order, then all that are known of."""
@@ -176,7 +176,7 @@ class Cluster:
 
 
 async def _first(
-    asked: set[asyncio.Task[list[Share]]], failures: list[str], seconds: float | None
+    asked: set[asyncio.Task[list[Share]]], failures: list[Exception], seconds: float | None
 ) -> list[Share] | None:
     """The first map to come, if one comes in time. Takes those that have ended out of `asked`."""
     done, _ = await asyncio.wait(asked, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -186,5 +186,12 @@ async def _first(
         try:
             found = task.result()
         except (ReplyError, NotSentError, LostError) as failure:
-            failures.append(str(failure))
+            failures.append(failure)
     return found
+
+
+def _complaint(failures: list[Exception]) -> Exception:
+    """Why there is no map. When all nodes refuse (a wrong password), waiting does not help."""
+    if failures and all(isinstance(failure, ReplyError) for failure in failures):
+        return failures[0]
+    return NotSentError(f"no node of the cluster gives its map: {'; '.join(sorted(set(map(str, failures))))}")
