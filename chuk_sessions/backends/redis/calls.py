@@ -22,6 +22,8 @@ from .wire import Command, LostError, NotSentError, ReplyError
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
+_TOO_SHORT = 0.005
+"""With less time left than this, in seconds, another attempt would only fail again."""
 _ASKING: Command = (b"ASKING",)
 
 
@@ -112,7 +114,7 @@ class _Repeats:
             verdict = await self._judge(failure, topology, node, verdict.asking)
             if verdict.next is Next.PAUSE and self._tried < self._calls.most_retries:
                 await asyncio.sleep(min(self._pause(), max(0.0, self._deadline - loop.time())))
-            if loop.time() >= self._deadline:
+            if loop.time() >= self._deadline - _TOO_SHORT:
                 raise self._final(failure, late=True)
             if self._tried >= self._calls.most_retries:
                 raise self._final(failure)
