@@ -12,7 +12,7 @@ from redis.credentials import CredentialProvider
 
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.backends.redis.scripts import Script
-from chuk_sessions.exceptions import ProviderError, SessionUnavailableError
+from chuk_sessions.exceptions import ProviderError, SessionTimeoutError, SessionUnavailableError
 from chuk_sessions.providers.redis import RedisSession
 from tests.farm import Certificates, Proxy
 from tests.link.tools import backend_on, connections_named, echo, manager_on, until
@@ -251,6 +251,25 @@ async def test_nonsense_instead_of_replies_ends_the_connection():
             with pytest.raises(ProviderError):
                 await echo(backend, b"x")
             await until(lambda: backend.stats().links == 0)
+
+
+async def test_a_connection_that_ends_as_it_is_opened_is_a_typed_error_in_time():
+    """The server's last reply and the end of the connection arrive together."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        commands = 0
+        while commands < 3 and (data := await reader.read(4096)):
+            found = data.count(b"HELLO\r") + data.count(b"SETINFO")
+            commands += found
+            writer.write(b"%0\r\n" * data.count(b"HELLO\r") + b"+OK\r\n" * data.count(b"SETINFO"))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        async with backend_on(f"redis://127.0.0.1:{port}?client_name=", retries=3, call_timeout=2) as backend:
+            async with asyncio.timeout(2.1):
+                results = await asyncio.gather(*(echo(backend, b"x") for _ in range(50)), return_exceptions=True)
+        assert {type(result) for result in results} <= {SessionUnavailableError, SessionTimeoutError}
 
 
 async def test_a_server_without_resp3_is_spoken_to_in_resp2():

@@ -11,7 +11,6 @@ from typing import Any
 
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend
-from chuk_sessions.backends.redis.calls import Request
 from chuk_sessions.providers.factory import Factory
 from chuk_sessions.providers.redis import RedisSession
 from tests.servers import Server
@@ -35,7 +34,7 @@ def manager_on(backend: RedisBackend, **options: Any) -> SessionManager:
 
 async def echo(backend: RedisBackend, text: bytes) -> bytes:
     """The text, from the server: a reply that shows whose it is."""
-    reply, _ = await backend.calls.run(Request((b"ECHO", text), "echo", True))
+    reply, _ = await backend.calls.run((b"ECHO", text), "echo", True)
     assert isinstance(reply, bytes)
     return reply
 

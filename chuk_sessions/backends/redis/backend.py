@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from ..base import Arg, Operation, Reply
 from . import scripts
-from .calls import Calls, Request
+from .calls import Calls
 from .loops import Loops
 from .options import Address, Options
 from .settings import Settings, from_env, overrides
@@ -49,16 +49,10 @@ class RedisBackend:
     async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
         """Run a script."""
         script = self._scripts[operation.name]
-        rest = (len(keys), *keys, *argv)
-        request = Request(
-            (b"EVALSHA", script.sha, *rest),
-            operation.name,
-            operation.may_repeat(argv),
-            keys[0],
-            operation.read_only,
-            script,
+        command = (b"EVALSHA", script.sha, len(keys), *keys, *argv)
+        reply, again = await self.calls.run(
+            command, operation.name, operation.may_repeat(argv), keys[0], operation.read_only, script
         )
-        reply, again = await self.calls.run(request)
         if again and reply[0] in operation.after_repeat:
             return [operation.after_repeat[reply[0]]]
         return reply  # type: ignore[no-any-return]
@@ -67,7 +61,7 @@ class RedisBackend:
         self, name: str, key: str, *more: str | int, repeatable: bool = True, read_only: bool = False
     ) -> tuple[Any, bool]:
         """The reply of a plain command on one key, and whether it may have been applied once before."""
-        return await self.calls.run(Request((name, key, *more), name.lower(), repeatable, key, read_only))
+        return await self.calls.run((name, key, *more), name.lower(), repeatable, key, read_only)
 
     async def aclose(self) -> None:
         """Close the running event loop's connections, after calls under way have had their replies."""

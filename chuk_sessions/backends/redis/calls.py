@@ -64,19 +64,29 @@ class Calls:
         self.most_retries = most_retries
         self.retries = 0
 
-    async def run(self, request: Request) -> tuple[Any, bool]:
+    async def run(
+        self,
+        command: Command,
+        what: str,
+        repeatable: bool,
+        key: str | None = None,
+        read_only: bool = False,
+        script: Script | None = None,
+    ) -> tuple[Any, bool]:
         """The reply, and whether the command may have been applied before the attempt that gave it.
 
-        Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError, or what the table of replies has.
+        The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
+        or what the table of replies has.
         """
         loop, topology = self._loops.current()
         deadline = loop.time() + self._timeout
         node = None
         try:
-            slot = slot_of(request.key) if topology.slotted and request.key is not None else None
-            node = await topology.route(slot, read_only=request.read_only, deadline=deadline)
-            return await node.call((request.command,), deadline), False
+            slot = slot_of(key) if topology.slotted and key is not None else None
+            node = await topology.route(slot, read_only=read_only, deadline=deadline)
+            return await node.call((command,), deadline), False
         except (ReplyError, NotSentError, LostError) as failure:
+            request = Request(command, what, repeatable, key, read_only, script)
             return await _Repeats(self, request, deadline).after(failure, topology, node)
 
     def topology(self) -> Topology:

@@ -97,7 +97,8 @@ class Lane:
         except Exception as failure:
             self._failed(failure, loop.time())
             raise
-        self._greet(link, loop.time() + self._options.call_timeout)
+        if link.lost is None:
+            self._greet(link, loop.time() + self._options.call_timeout)
         self._failures = 0
         self.opened += 1
         self.link = link

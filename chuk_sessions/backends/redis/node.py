@@ -105,7 +105,10 @@ class Node:
 
     async def _link(self, lane: Lane, deadline: float, size: int) -> Link:
         try:
-            return await lane.ready(deadline)
+            link = await lane.ready(deadline)
+            if link.lost is not None:
+                raise NotSentError("the connection broke as it was opened") from link.lost
+            return link
         except BaseException:
             if size:
                 self._gate.leave(1, size)

@@ -54,8 +54,8 @@ class Topology(Protocol):
         """
 
     async def moved(self, error: ReplyError, node: Node) -> Verdict:
-        """What becomes of a call that got this error from this node. Asked for the codes that `replies.asks_topology`
-        names: those that may mean that the call belongs elsewhere, or that the node is not ready.
+        """What becomes of a call that got this error from this node. Asked about the codes that the table of `replies`
+        leaves to it: those that may mean that the call belongs elsewhere, or that the node is not ready.
         """
 
     async def lost(self, node: Node) -> None:
