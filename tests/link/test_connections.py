@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from redis.credentials import CredentialProvider
+from redis.credentials import CredentialProvider, StreamingCredentialProvider
 
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.backends.redis.scripts import Script
@@ -164,6 +164,54 @@ async def test_a_credential_provider_is_asked_for_each_connection(locked: Server
             client.execute_command("CLIENT", "KILL", "USER", "app")
         await works(backend)
         assert [one["user"] for one in connections_named(locked, "given")] == ["default"]
+
+
+class Token:
+    def __init__(self, user: str, password: str) -> None:
+        self.user, self.password = user, password
+
+    def try_get(self, key: str) -> str:
+        assert key == "oid"
+        return self.user
+
+    def get_value(self) -> str:
+        return self.password
+
+
+class Streaming(Provider, StreamingCredentialProvider):
+    """Has new credentials from time to time."""
+
+    def on_next(self, callback: Callable[[Any], Any]) -> None:
+        self.renewed = callback
+
+    def on_error(self, callback: Callable[[Exception], Any]) -> None:
+        self.failed = callback
+
+    def is_streaming(self) -> bool:
+        return True
+
+
+async def test_renewed_credentials_reach_open_connections(locked: Server, caplog: pytest.LogCaptureFixture):
+    def users() -> list[str]:
+        return [one["user"] for one in connections_named(locked, "streaming")]
+
+    provider = Streaming(("app", "s3cret"))
+    url = f"redis://127.0.0.1:{locked.port}"
+    async with backend_on(url, credential_provider=provider, client_name="streaming") as backend:
+        await works(backend)
+        await provider.renewed(Token("default", "pass+word"))
+        await works(backend)
+        assert users() == ["default"]
+        await asyncio.to_thread(provider.renewed, Token("app", "s3cret"))
+        await until(lambda: users() == ["app"])
+        assert backend.stats().reconnects == 0
+        await provider.renewed(Token("app", "wrong"))
+        await until(lambda: backend.stats().links == 0)
+        await works(backend)
+        assert backend.stats().reconnects == 1
+        await provider.failed(RuntimeError("no luck"))
+        assert "no luck" in caplog.text
+    await provider.renewed(Token("app", "s3cret"))
 
 
 async def test_a_database_is_selected_on_each_connection(server: Server):

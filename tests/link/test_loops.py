@@ -45,6 +45,27 @@ def test_loops_one_after_another_have_links_of_their_own(server: Server, run: Ru
 
 
 @KINDS
+@pytest.mark.parametrize("way", ["unix", "tls"])
+def test_both_kinds_of_loop_take_over_every_kind_of_connection(
+    server: Server, certificates: Certificates, run: Run, way: str
+):
+    with Proxy(server.port, tls=certificates.context) as proxy:
+        tls = f"rediss://localhost:{proxy.port}?{certificates.query}"
+        backend = RedisBackend(tls if way == "tls" else f"unix://{server.folder}/socket", client_name="taken")
+
+        async def main() -> None:
+            await some(backend)
+            large = b"x" * (3 << 20)
+            assert await echo(backend, large) == large
+            with server.client() as client:
+                client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await some(backend)
+
+        run(main())
+        wait_until_gone(server, "taken")
+
+
+@KINDS
 def test_threads_with_loops_of_their_own(server: Server, run: Run):
     backend = RedisBackend(server.url, client_name="threads")
     failures: list[BaseException] = []
@@ -144,7 +165,7 @@ def in_a_process(url: str, code: str) -> str:
             assert await echo(backend, text) == text
     """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", textwrap.dedent(head) + textwrap.dedent(code)],
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(head) + textwrap.dedent(code)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

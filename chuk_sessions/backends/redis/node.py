@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, NamedTuple
 
 from .gate import Gate
 from .lane import Lane
 from .link import Link
 from .options import Address, Options
+from .renewals import follow
 from .takeover import Opener
 from .wire import Group, LostError, NotSentError, ReplyError, pack
 
@@ -48,6 +50,9 @@ class Node:
         self._bulk = Lane(opener, options, self._gate)
         self._only = self._lanes[0] if options.links == 1 else None
         self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._call_timeout = options.call_timeout
+        follow(options.credentials, self)
 
     async def call(self, group: Group, deadline: float, *, internal: bool = False) -> Any:
         """The reply of the last command of the group. Its commands are sent with nothing between them.
@@ -103,6 +108,17 @@ class Node:
         for lane in (*self._lanes, self._bulk):
             lane.abort()
 
+    def renew(self, username: str, password: str) -> None:
+        """Log in anew on all open connections. Called in any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._renew, pack((b"AUTH", username, password)))
+
+    def _renew(self, packed: bytes) -> None:
+        for lane in (*self._lanes, self._bulk):
+            if lane.link is not None and lane.link.lost is None:
+                reply = lane.link.send(packed, self._loop.time() + self._call_timeout)
+                reply.add_done_callback(partial(_renewed, lane.link))
+
     async def _link(self, lane: Lane, deadline: float, size: int) -> Link:
         try:
             link = await lane.ready(deadline)
@@ -113,6 +129,13 @@ class Node:
             if size:
                 self._gate.leave(1, size)
             raise
+
+
+def _renewed(link: Link, reply: asyncio.Future[Any]) -> None:
+    failure = None if reply.cancelled() else reply.exception()
+    if isinstance(failure, ReplyError):
+        # Another connection asks the provider, and may have more luck.
+        link.end(ConnectionError(f"the server does not take the renewed credentials: {failure}"))
 
 
 def _load(lane: Lane) -> int:
