@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from chuk_sessions import SessionUnavailableError, keys
+from chuk_sessions import SessionUnavailableError, ids, keys
 from tests.conftest import bundled
 from tests.farm import ClusterFarm, Member, cluster_farm, wait_for
 from tests.topology.load import Load, load_on, manager_at, retries_of, slot_of_session
@@ -27,7 +27,7 @@ def farm(farms) -> ClusterFarm:
 
 async def test_slots_move_under_load(farm, capsys):
     async with manager_at(farm.url) as manager, load_on(manager) as load:
-        slots = [slot_of_session(session_id) for session_id in load.session_ids[:SLOTS_TO_MOVE]]
+        slots = [slot_of_session(session_id) for session_id in load.session_ids[::2][:SLOTS_TO_MOVE]]
         begun = time.monotonic()
         moved = sum([await asyncio.to_thread(_move_on, farm, slot) for slot in slots])
         took = time.monotonic() - begun
@@ -88,9 +88,7 @@ async def test_one_address_that_turns_out_to_be_a_clusters(farm):
     one = farm.members[0]
     for url in (f"redis://127.0.0.1:{one.port}", f"redis+cluster://127.0.0.1:{one.port}/0"):
         async with manager_at(url) as manager:
-            session_ids = [await manager.allocate_session() for _ in range(30)]
-            assert all([await manager.validate_session(session_id) for session_id in session_ids])
-            assert len({id(farm.owner(slot_of_session(session_id))) for session_id in session_ids}) == 3
+            await _use_all_nodes(manager)
 
 
 async def test_a_replica_is_as_good_an_address_as_any(farm):
@@ -130,10 +128,12 @@ async def test_ipv6():
 
 
 async def _use_all_nodes(manager) -> None:
+    """One session in each bucket, then a question to all buckets at once."""
     before = await manager.count_sessions()
-    session_ids = await asyncio.gather(*(manager.allocate_session() for _ in range(100)))
+    session_ids = [ids.new_id(None, bucket) for bucket in range(ids.BUCKETS)]
+    await asyncio.gather(*(manager.allocate_session(session_id) for session_id in session_ids))
     assert all(await asyncio.gather(*(manager.validate_session(session_id) for session_id in session_ids)))
-    assert await manager.count_sessions() == before + 100
+    assert await manager.count_sessions() == before + ids.BUCKETS
 
 
 async def test_a_half_migrated_slot(farm):
@@ -154,6 +154,23 @@ async def test_a_half_migrated_slot(farm):
         assert not deletion.done()
         farm.end_move(slot, source, target)
         assert await deletion
+
+
+async def test_two_nodes_that_name_each_other():
+    with cluster_farm(bundled(), replicas=False) as farm:
+        async with manager_at(farm.url) as manager:
+            session_id = ids.new_id(None, 7)
+            slot = slot_of_session(session_id)
+            source = farm.owner(slot)
+            target = next(member for member in farm.members if member is not source)
+            # The source takes it to be with the target, which has heard nothing of that.
+            source.command("CLUSTER", "SETSLOT", slot, "NODE", farm.identity(target))
+            before, begun = retries_of(manager), time.monotonic()
+            validation = asyncio.create_task(manager.validate_session(session_id))
+            await asyncio.to_thread(wait_for, lambda: retries_of(manager) >= before + 6, "a call that goes to and fro")
+            assert time.monotonic() - begun > 0.05, "it takes its time"
+            target.command("CLUSTER", "SETSLOT", slot, "NODE", farm.identity(target))
+            assert not await validation
 
 
 async def test_slots_that_nobody_serves():
