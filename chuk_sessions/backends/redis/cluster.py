@@ -130,7 +130,7 @@ class Cluster:
         asked: set[asyncio.Task[list[Share]]] = set()
         try:
             for address in self._to_ask():
-                asked.add(asyncio.create_task(self._ask(address)))
+                asked.add(self._rounds.spawn(self._ask(address)))
                 if (found := await _first(asked, failures, _HURRY)) is not None:
                     return self._adopt(found)
             while asked:

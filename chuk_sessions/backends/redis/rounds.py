@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from .wire import NotSentError
+
+T = TypeVar("T")
 
 
 class Rounds:
@@ -22,6 +24,7 @@ class Rounds:
         self._loop = asyncio.get_running_loop()
         self._begun = -pause
         self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     def start(self) -> asyncio.Task[None]:
@@ -29,7 +32,7 @@ class Rounds:
         if self._closed:
             raise NotSentError("closed")
         if self._task is None:
-            self._task = self._loop.create_task(self._run())
+            self._task = self.spawn(self._run())
             self._task.add_done_callback(self._ended)
         return self._task
 
@@ -52,11 +55,22 @@ class Rounds:
                 if self._closed or self._loop.time() >= deadline:
                     raise
 
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that is a part of a round."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     def stop(self) -> None:
         """No more rounds, and the present one ends. Does not wait."""
         self._closed = True
-        if self._task is not None and not self._loop.is_closed():
-            self._task.cancel()
+        for task in self._tasks:
+            if self._loop.is_closed():
+                # It can neither go on nor be cancelled, and asyncio would log that at its end.
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+            else:
+                task.cancel()
 
     async def _run(self) -> None:
         await asyncio.sleep(max(0.0, self._begun + self._pause - self._loop.time()))

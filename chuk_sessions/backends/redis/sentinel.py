@@ -111,7 +111,7 @@ class Sentinel:
     async def _named(self) -> list[Address]:
         """Whom most sentinels name that answer: one address, or several with as many voices."""
         sentinels = [Node(address, self._target.sentinel_options) for address in self._target.addresses]
-        asked = {asyncio.create_task(self._ask(sentinel)) for sentinel in sentinels}
+        asked = {self._rounds.spawn(self._ask(sentinel)) for sentinel in sentinels}
         try:
             voices = await _majority(asked)
         finally:
