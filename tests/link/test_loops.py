@@ -25,6 +25,52 @@ from tests.servers import Server
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 KINDS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
+FORKING = """
+async def child():
+    for number in range(50):
+        await asyncio.gather(*(call(b"child %d %d" % (number, one)) for one in range(20)))
+    return backend.stats().links
+
+async def parent(pid=None):
+    for number in range(50):
+        await asyncio.gather(*(call(b"parent %d %d" % (number, one)) for one in range(20)))
+    if pid is not None:
+        assert os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, pid, 0))[1]) == 0
+    await call(b"after")
+    assert backend.stats().reconnects == 0
+
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if in_thread(child) == 1 else 2
+        finally:
+            os._exit(code)
+    return pid
+
+def in_thread(work):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(asyncio.run(work())))
+    thread.start()
+    thread.join()
+    gc.collect()
+    return found[0]
+
+async def in_a_loop():
+    await parent()
+    await parent(fork())
+
+def between_loops():
+    one = asyncio.new_event_loop()
+    one.run_until_complete(parent())
+    one.run_until_complete(parent(fork()))
+    one.run_until_complete(one.shutdown_asyncgens())
+    one.run_until_complete(one.shutdown_default_executor())
+    one.close()
+"""
+"""Parent and child at work on the same server after a fork."""
+
 
 def wait_until_gone(server: Server, name: str) -> None:
     asyncio.run(until(lambda: not connections_named(server, name)))
@@ -217,52 +263,8 @@ def test_a_closed_loops_socket_does_not_outlive_the_next_loops_first_call(server
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.parametrize("start", ["in a loop", "between loops"])
 def test_a_fork_has_links_of_its_own_and_leaves_the_parents_alone(server: Server, start: str):
-    code = """
-        async def child():
-            for number in range(50):
-                await asyncio.gather(*(call(b"child %d %d" % (number, one)) for one in range(20)))
-            return backend.stats().links
-
-        async def parent(pid=None):
-            for number in range(50):
-                await asyncio.gather(*(call(b"parent %d %d" % (number, one)) for one in range(20)))
-            if pid is not None:
-                assert os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, pid, 0))[1]) == 0
-            await call(b"after")
-            assert backend.stats().reconnects == 0
-
-        def fork():
-            pid = os.fork()
-            if pid == 0:
-                code = 1
-                try:
-                    code = 0 if in_thread(child) == 1 else 2
-                finally:
-                    os._exit(code)
-            return pid
-
-        def in_thread(work):
-            found = []
-            thread = threading.Thread(target=lambda: found.append(asyncio.run(work())))
-            thread.start()
-            thread.join()
-            gc.collect()
-            return found[0]
-
-        async def in_a_loop():
-            await parent()
-            await parent(fork())
-
-        def between_loops():
-            one = asyncio.new_event_loop()
-            one.run_until_complete(parent())
-            one.run_until_complete(parent(fork()))
-            one.run_until_complete(one.shutdown_asyncgens())
-            one.run_until_complete(one.shutdown_default_executor())
-            one.close()
-    """
     last = "asyncio.run(in_a_loop())" if start == "in a loop" else "between_loops()"
-    in_a_process(server.url, textwrap.dedent(code) + last)
+    in_a_process(server.url, FORKING + last)
 
 
 async def test_a_backend_that_calls_nobody_connects_to_nobody(server: Server):

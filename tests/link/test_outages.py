@@ -119,6 +119,16 @@ async def test_forgotten_scripts_are_never_noticed(server: Server):
         assert backend.stats().retries > 0
 
 
+async def test_a_forgotten_script_is_no_matter_of_retries(server: Server):
+    async with backend_on(server.url, retries=0) as backend:
+        manager = manager_on(backend)
+        sid = await manager.allocate_session()
+        with server.client() as client:
+            for _ in range(20):
+                client.script_flush()
+                assert await manager.validate_session(sid)
+
+
 async def test_clients_thrown_out_ten_times_a_second_see_no_wrong_result(server: Server):
     async def throw_out() -> None:
         await asyncio.to_thread(kill)

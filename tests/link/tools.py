@@ -39,6 +39,17 @@ async def echo(backend: RedisBackend, text: bytes) -> bytes:
     return reply
 
 
+async def works(backend: RedisBackend) -> None:
+    manager = manager_on(backend)
+    sid = await manager.allocate_session(user_id="ann", custom_metadata={"a": 1})
+    assert await manager.validate_session(sid)
+    info = await manager.get_session_info(sid)
+    assert info is not None
+    assert info["custom_metadata"] == {"a": 1}
+    assert await manager.delete_session(sid)
+    assert not await manager.validate_session(sid)
+
+
 async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
     """Return when the condition holds. Raises AssertionError when it does not in time."""
     give_up = time.monotonic() + seconds

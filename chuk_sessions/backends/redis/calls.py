@@ -24,6 +24,7 @@ _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
 _TOO_SHORT = 0.005
 """With less time left than this, in seconds, another attempt would only fail again."""
+_MOST_HOPS = 16
 _ASKING: Command = (b"ASKING",)
 
 
@@ -113,6 +114,7 @@ class _Repeats:
         self._command = request.command
         self._deadline = deadline
         self._tried = 0
+        self._hops = 0
         self._pauses = 0
         self._again = False
 
@@ -122,13 +124,12 @@ class _Repeats:
         verdict = Verdict(Next.NOW)
         while True:
             verdict = await self._judge(failure, topology, node, verdict.asking)
-            if verdict.next is Next.PAUSE and self._tried < self._calls.most_retries:
+            may_go_on = self._count(verdict.next)
+            if may_go_on and verdict.next is Next.PAUSE:
                 await asyncio.sleep(min(self._pause(), max(0.0, self._deadline - loop.time())))
-            if loop.time() >= self._deadline - _TOO_SHORT:
-                raise self._final(failure, late=True)
-            if self._tried >= self._calls.most_retries:
-                raise self._final(failure)
-            self._tried += 1
+            late = loop.time() >= self._deadline - _TOO_SHORT
+            if late or not may_go_on:
+                raise self._given_up(failure, late)
             self._calls.retries += 1
             topology, node = self._calls.topology(), verdict.node
             try:
@@ -139,6 +140,14 @@ class _Repeats:
                 return await node.call(group, self._deadline), self._again
             except (ReplyError, NotSentError, LostError) as another:
                 failure = another
+
+    def _count(self, following: Next) -> bool:
+        """Whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server."""
+        if following is Next.NOW:
+            self._hops += 1
+            return self._hops <= _MOST_HOPS
+        self._tried += 1
+        return self._tried <= self._calls.most_retries
 
     async def _route(self, topology: Topology) -> Node:
         request = self._request
@@ -166,21 +175,24 @@ class _Repeats:
         if answer is Answer.TOPOLOGY and node is not None:
             verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)
             if verdict.next is Next.GIVE_UP:
-                raise (verdict.error or self._final(failure)) from None
+                raise (verdict.error or self._refused(failure)) from None
             return verdict
         if answer is Answer.WAIT or answer is Answer.TOPOLOGY:
             return Verdict(Next.PAUSE)
-        raise self._final(failure)
+        raise self._refused(failure)
 
-    def _final(self, failure: Exception, *, late: bool = False) -> Exception:
-        """The error of a call that is not tried again. Its last failure was one after which nothing was applied, or
-        one after which a repeat would do no harm.
+    def _refused(self, failure: ReplyError) -> Exception:
+        return error_for(failure.message, self._request.what)
+
+    def _given_up(self, failure: Exception, late: bool) -> Exception:
+        """The error of a call that would be tried again, had it more time or attempts. After its last failure nothing
+        was applied, or a repeat would do no harm.
         """
         if isinstance(failure, ReplyError):
-            return error_for(failure.message, self._request.what)
-        if late:
-            return self._calls.late(self._request)
-        return self._calls.unavailable(self._request, failure)
+            refused = self._refused(failure)
+            if isinstance(refused, errors.SessionUnavailableError):
+                return refused
+        return self._calls.late(self._request) if late else self._calls.unavailable(self._request, failure)
 
     def _pause(self) -> float:
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._pauses)

@@ -23,8 +23,6 @@ _OF_A_POOL = frozenset({
 })  # fmt: skip
 """Settings of redis-py's pools that have no meaning here, and do no harm."""
 
-_NOBODY: dict[str, Any] = {"username": None, "password": None}
-
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 
@@ -56,9 +54,9 @@ class Target:
     kind: Kind
     addresses: tuple[Address, ...]
     options: Options
-    master: str
-    sentinel_options: Options
-    shown: str = field(compare=False)
+    master: str = ""
+    sentinel_options: Options = field(default_factory=Options)
+    shown: str = ""
 
 
 def without_secrets(url: str) -> str:
@@ -91,39 +89,32 @@ def _parse(url: str, options: Options, tls_insecure: bool, changes: dict[str, An
     login, _, hosts = netloc.rpartition("@")
     settings = _settings(query)
     sentinel_login = {name: settings.pop(f"sentinel_{name}", None) for name in ("username", "password")}
-    options = _with_login(_with_settings(options, settings, tls=scheme[1] == "rediss", insecure=tls_insecure), login)
-    options = replace(options, **changes)
-    if options.credentials is not None and (options.username or options.password):
-        raise ValueError("a credential provider takes the place of user and password")
+    options = _with_settings(options, settings, tls=scheme[1] == "rediss", insecure=tls_insecure)
+    options = _with_changes(_with_login(options, login), changes)
     if scheme[1] is None:
-        if not path:
-            raise ValueError("a unix:// URL names a socket")
-        return _target(url, Kind.SERVER, (Address(path=unquote(slash + path)),), options)
-    names = [unquote(part) for part in path.split("/") if part]
-    kind = _kind(scheme[2], hosts, names)
-    master = names.pop(0) if kind is Kind.SENTINEL and names else ""
-    if kind is Kind.SENTINEL and not master:
+        target = _at_a_socket(slash + path, options)
+    else:
+        target = _at_hosts(scheme[2], hosts, [unquote(part) for part in path.split("/") if part], options)
+    sentinels = replace(options, db=0, credentials=None, links=1, scripts=(), policy_seen=None, **sentinel_login)
+    return replace(target, sentinel_options=sentinels, shown=without_secrets(url))
+
+
+def _at_a_socket(path: str, options: Options) -> Target:
+    if not path:
+        raise ValueError("a unix:// URL names a socket")
+    return Target(Kind.SERVER, (Address(path=unquote(path)),), options)
+
+
+def _at_hosts(named: str | None, hosts: str, names: list[str], options: Options) -> Target:
+    kind = _kind(named, hosts, names)
+    if kind is Kind.SENTINEL and not names:
         raise ValueError("the name that the sentinels watch comes after them: /NAME")
+    master = names.pop(0) if kind is Kind.SENTINEL else ""
     options = _with_database(options, names)
     if kind is Kind.CLUSTER and options.db:
         raise ValueError("a cluster has database 0 only")
     default_port = SENTINEL_PORT if kind is Kind.SENTINEL else REDIS_PORT
-    addresses = tuple(_address(host, default_port) for host in hosts.split(","))
-    return _target(url, kind, addresses, options, master, sentinel_login)
-
-
-def _target(
-    url: str,
-    kind: Kind,
-    addresses: tuple[Address, ...],
-    options: Options,
-    master: str = "",
-    login: dict[str, Any] | None = None,
-) -> Target:
-    sentinel_options = replace(
-        options, db=0, credentials=None, links=1, scripts=(), policy_seen=None, **(login or _NOBODY)
-    )
-    return Target(kind, addresses, options, master, sentinel_options, without_secrets(url))
+    return Target(kind, tuple(_address(host, default_port) for host in hosts.split(",")), options, master)
 
 
 def _kind(named: str | None, hosts: str, names: list[str]) -> Kind:
@@ -149,6 +140,13 @@ def _with_login(options: Options, login: str) -> Options:
         return options
     user, _, password = login.partition(":")
     return replace(options, username=unquote(user) or None, password=unquote(password) or None)
+
+
+def _with_changes(options: Options, changes: dict[str, Any]) -> Options:
+    options = replace(options, **changes)
+    if options.credentials is not None and (options.username or options.password):
+        raise ValueError("a credential provider takes the place of user and password")
+    return options
 
 
 def _with_database(options: Options, names: list[str]) -> Options:
