@@ -66,3 +66,7 @@ def connections_named(server: Server, name: str) -> list[dict[str, str]]:
 def connections_so_far(server: Server) -> int:
     with server.client() as client:
         return int(client.info("stats")["total_connections_received"])
+
+
+def wait_until_gone(server: Server, name: str) -> None:
+    asyncio.run(until(lambda: not connections_named(server, name)))
