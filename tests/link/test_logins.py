@@ -58,6 +58,16 @@ async def test_a_user_without_rights_is_a_typed_error(locked: Server):
             await manager_on(backend).validate_session("some-session")
 
 
+async def test_a_user_may_do_with_the_rights_that_the_scripts_need(locked: Server):
+    """No CLIENT, no INFO, no SCRIPT: then a connection has no name, and unknown scripts come as text."""
+    with locked.client() as client:
+        rights = "on >few ~chuk1:* -@all +evalsha +eval +@hash +@sortedset +@keyspace +time -@dangerous"
+        client.execute_command("ACL", "SETUSER", "few", *rights.split())
+        client.script_flush()
+    async with backend_on(locked_url(locked, "few:few")) as backend:
+        await works(backend)
+
+
 class Provider(CredentialProvider):
     """Gives other credentials each time."""
 

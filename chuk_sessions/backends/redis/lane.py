@@ -105,6 +105,9 @@ class Lane:
         return link
 
     def _greet(self, link: Link, deadline: float) -> None:
+        """Ahead of the first call goes what is of use, and no loss where a user's rights do not reach so far."""
+        if self._options.client_name:
+            link.send_ahead(pack((b"CLIENT", b"SETNAME", self._options.client_name)), deadline)
         for text in self._options.scripts:
             link.send_ahead(pack((b"SCRIPT", b"LOAD", text)), deadline)
         if self._options.policy_seen is not None:

@@ -1,6 +1,6 @@
 """Connections as redis-py opens them, handed over to a protocol of ours. All that touches redis-py's internals is here.
 
-redis-py connects, does TLS, HELLO, AUTH, SELECT and CLIENT SETNAME. Then its transport gets another protocol, and
+redis-py connects, does TLS, HELLO, AUTH and SELECT. Then its transport gets another protocol, and
 redis-py never reads or writes again: its own `disconnect()` would wait for ever. The range of redis-py versions in
 pyproject.toml belongs to what is assumed here: `Connection._writer`, `_reader` and `_parser._reader`; and asyncio's
 `StreamWriter._transport` and `StreamReader._buffer`.
@@ -86,7 +86,6 @@ class Opener:
             "username": options.username,
             "password": options.password,
             "credential_provider": options.credentials,
-            "client_name": options.client_name or None,
             "protocol": self._protocol,
             "socket_timeout": None,
             "socket_connect_timeout": options.connect_timeout,
