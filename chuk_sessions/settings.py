@@ -1,4 +1,7 @@
-"""The environment, read once into a frozen object when a factory or manager is made, never at import."""
+"""The environment, read once into a frozen object when a factory or manager is made, never at import.
+
+Connections to Redis have further settings of their own: see `backends.redis.settings`.
+"""
 
 from __future__ import annotations
 

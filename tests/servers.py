@@ -111,16 +111,21 @@ def running(binary: str | Path, *options: str, password: str = "") -> Iterator[S
         shutil.rmtree(server.folder, ignore_errors=True)
 
 
-def start(binary: str | Path, *options: str, password: str = "") -> Server:
-    """Start a server; the caller stops it."""
+def start(binary: str | Path, *options: str, password: str = "", port: int = 0) -> Server:
+    """Start a server, on a free port by default; the caller stops it."""
     folder = Path(tempfile.mkdtemp(prefix="chuk-test-"))
-    port = free_port()
+    port = port or free_port()
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
     command += ["--unixsocket", str(folder / "socket"), "--logfile", str(folder / "log"), "--daemonize", "no"]
     command += ["--requirepass", password] if password else []
     command += options
     login = f":{quote(password, safe='')}@" if password else ""
-    server = Server(f"redis://{login}127.0.0.1:{port}/0", port, folder, _spawn(command, folder), command)
+    return launch(Server(f"redis://{login}127.0.0.1:{port}/0", port, folder, command=command))
+
+
+def launch(server: Server) -> Server:
+    """Start a server's command and wait until it answers; the caller stops it."""
+    server.process = _spawn(server.command, server.folder)
     try:
         wait_until_ready(server)
     except BaseException:

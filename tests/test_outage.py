@@ -47,7 +47,7 @@ def everything_in(error):
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 async def test_an_unreachable_server_is_an_error_and_not_an_answer(call, caplog):
     caplog.set_level(logging.DEBUG)
-    manager = SessionManager("test", redis.factory(f"redis://me:{PASSWORD}@127.0.0.1:{free_port()}/0"))
+    manager = SessionManager("test", redis.factory(f"redis://me:{PASSWORD}@127.0.0.1:{free_port()}/0", retries=2))
     with pytest.raises(SessionUnavailableError) as caught:
         await call(manager, SESSION)
     told = everything_in(caught.value) + caplog.text
@@ -56,7 +56,7 @@ async def test_an_unreachable_server_is_an_error_and_not_an_answer(call, caplog)
 
 
 async def test_the_provider_api_tells_an_outage_too():
-    async with redis.factory(f"redis://127.0.0.1:{free_port()}/0")() as store:
+    async with redis.factory(f"redis://127.0.0.1:{free_port()}/0", retries=2)() as store:
         for call in (store.get("k"), store.setex("k", 1, "v"), store.delete("k"), store.getdel("k")):
             with pytest.raises(SessionUnavailableError):
                 await call
@@ -64,7 +64,7 @@ async def test_the_provider_api_tells_an_outage_too():
 
 async def test_a_server_that_comes_back_is_used_again():
     with running(valkey_binary(), "--appendonly", "yes", "--appendfsync", "always") as server:
-        manager = SessionManager("test", redis.factory(server.url))
+        manager = SessionManager("test", redis.factory(server.url, retries=2))
         session_id = await manager.allocate_session()
         server.kill()
         with pytest.raises(ProviderError):
@@ -103,7 +103,7 @@ async def test_another_kind_of_value_under_the_key_is_a_corrupt_record(server):
 
 async def test_a_replica_takes_no_writes():
     with running(valkey_binary()) as primary, running(valkey_binary()) as replica:
-        manager = SessionManager("test", redis.factory(replica.url))
+        manager = SessionManager("test", redis.factory(replica.url, retries=2))
         session_id = await manager.allocate_session()
         with replica.client() as client:
             client.config_set("min-replicas-to-write", 1)

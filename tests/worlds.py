@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from chuk_sessions import SessionManager
+from chuk_sessions import SessionManager, ids, keys
 from chuk_sessions.backends.base import Backend
 from chuk_sessions.backends.custom import CustomBackend
 from chuk_sessions.backends.memory import ManualClock, MemoryBackend
@@ -16,10 +16,13 @@ from chuk_sessions.backends.redis import scripts as redis_scripts
 from chuk_sessions.providers.factory import Factory
 from chuk_sessions.providers.memory import MemorySession
 from chuk_sessions.providers.redis import RedisSession
+from tests.farm import ClusterFarm, SentinelFarm
 from tests.servers import Server
 
 NOW_KEY = "chuk-test-now"
 NOW_FROM_KEY = f"local function now() return tonumber(redis.call('GET', '{NOW_KEY}')) end\n"
+# On a cluster a script may read its own slot only, so that each hash tag has a clock.
+NOW_FROM_SLOT = f"local function now() return tonumber(redis.call('GET', '{NOW_KEY}' .. KEYS[1]:match('%b{{}}'))) end\n"
 DEFAULT_TTL = 3600
 
 Factories = Callable[[], AbstractAsyncContextManager[Any]]
@@ -74,10 +77,12 @@ class EmulatorWorld(World):
 class ServerWorld(World):
     """A real server running the shipped scripts, but for the include that reads its clock: that reads a key."""
 
-    def __init__(self, clock: ManualClock, server: Server) -> None:
+    now = NOW_FROM_KEY
+
+    def __init__(self, clock: ManualClock, server: Server | SentinelFarm | ClusterFarm) -> None:
         super().__init__(clock)
         self._server = server
-        self._backend = RedisBackend(server.url, loaded=redis_scripts.load({"now": NOW_FROM_KEY}))
+        self._backend = RedisBackend(server.url, loaded=redis_scripts.load({"now": self.now}))
         server.empty()
         self._set_clock()
 
@@ -95,8 +100,22 @@ class ServerWorld(World):
         self._set_clock()
 
     def _set_clock(self) -> None:
+        assert not isinstance(self._server, ClusterFarm)
         with self._server.client() as client:
             client.set(NOW_KEY, self.clock.now_ms())
+
+
+class ClusterWorld(ServerWorld):
+    """A cluster."""
+
+    now = NOW_FROM_SLOT
+
+    def __init__(self, clock: ManualClock, farm: ClusterFarm) -> None:
+        self._farm = farm
+        super().__init__(clock, farm)
+
+    def _set_clock(self) -> None:
+        self._farm.set_all({f"{NOW_KEY}{{{keys.tag(bucket)}}}": self.clock.now_ms() for bucket in range(ids.BUCKETS)})
 
 
 class DictSession:

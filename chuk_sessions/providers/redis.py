@@ -1,8 +1,8 @@
-"""The Redis provider: values on a Redis or Valkey server."""
+"""The Redis provider: values on a Redis or Valkey server, a Sentinel deployment or a cluster."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from .. import settings
 from ..exceptions import ProviderError
@@ -11,15 +11,16 @@ from .values import check_key, check_value, ttl_ms
 
 if TYPE_CHECKING:
     from ..backends.redis.backend import RedisBackend
+    from ..backends.redis.settings import Settings
 
 
 class RedisSession:
     """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
 
-    __slots__ = ("_connections", "_default_ttl")
+    __slots__ = ("_backend", "_default_ttl")
 
     def __init__(self, backend: RedisBackend, default_ttl: int) -> None:
-        self._connections = backend.connections
+        self._backend = backend
         self._default_ttl = default_ttl
 
     async def set(self, key: str, value: str | bytes) -> None:
@@ -28,29 +29,27 @@ class RedisSession:
 
     async def setex(self, key: str, ttl: float, value: str | bytes) -> None:
         """Store for `ttl` seconds."""
-        await self._call("SET", check_key(key), check_value(value), "PX", ttl_ms(ttl))
+        await self._backend.command("SET", check_key(key), check_value(value), "PX", ttl_ms(ttl))
 
     async def get(self, key: str) -> str | None:
         """The value, or None."""
-        return _text(await self._call("GET", check_key(key)))
+        reply, _ = await self._backend.command("GET", check_key(key), read_only=True)
+        return _text(reply)
 
     async def getdel(self, key: str) -> str | None:
         """The value, which is gone then: of many callers one has it. When its reply is lost, that is an
         OutcomeUnknownError.
         """
-        return _text(await self._call("GETDEL", check_key(key), repeatable=False))
+        reply, _ = await self._backend.command("GETDEL", check_key(key), repeatable=False)
+        return _text(reply)
 
     async def delete(self, key: str) -> bool:
         """Whether there was something to delete; True, too, when the first reply was lost."""
-        reply, again = await self._connections.call(("DEL", check_key(key)), "delete", repeatable=True)
+        reply, again = await self._backend.command("DEL", check_key(key))
         return bool(reply) or again
 
     async def close(self) -> None:
         """The connections are shared and stay open."""
-
-    async def _call(self, *command: str | int, repeatable: bool = True) -> Any:
-        reply, _ = await self._connections.call(command, str(command[0]).lower(), repeatable=repeatable)
-        return reply
 
 
 def _text(reply: bytes | None) -> str | None:
@@ -60,18 +59,23 @@ def _text(reply: bytes | None) -> str | None:
         raise ProviderError("the value under this key is not UTF-8 text") from None
 
 
-def factory(url: str | None = None) -> Factory[RedisSession]:
-    """A factory of sessions on the server at `url`, by default the environment's. All factories and managers of a
+def factory(url: str | None = None, **options: Unpack[Settings]) -> Factory[RedisSession]:
+    """A factory of sessions on the store at `url`, by default the environment's. All factories and managers of a
     process with the same settings share their connections.
 
-    Raises ProviderError when the packages of the extra `redis` are missing, ValueError for a URL that cannot be read.
+    `backends.redis.url.parse` says what URLs there are, `backends.redis.settings` what else can be set, here or in the
+    environment: connect_timeout, call_timeout, retries, max_in_flight, links, client_name; credential_provider, which
+    is one of redis-py's, only here.
+
+    Raises ProviderError when the packages of the extra `redis` are missing, ValueError for a URL that cannot be read
+    and a setting that cannot be.
     """
     try:
         from ..backends.redis import backend_for  # noqa: PLC0415  (only who asks for Redis needs its packages)
     except ImportError as error:
         raise ProviderError("the Redis provider needs more packages: pip install 'chuk-sessions[redis]'") from error
     env = settings.from_env()
-    backend = backend_for(url or env.redis_url, env.tls_insecure)
+    backend = backend_for(url or env.redis_url, env.tls_insecure, **options)
     return Factory(backend, lambda: RedisSession(backend, env.default_ttl))
 
 

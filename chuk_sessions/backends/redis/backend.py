@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any, Unpack
 
-from ...exceptions import ProviderError
 from ..base import Arg, Operation, Reply
 from . import scripts
-from .connections import Command, Connections, NoScriptError
+from .calls import Calls
+from .loops import Loops
+from .options import Address, Options
+from .settings import Settings, from_env, overrides
+from .stats import RedisStats, overview
+from .topologies import topology_for
+from .url import parse
 
 logger = logging.getLogger(__name__)
 
-CALL_TIMEOUT = 5.0
-MOST_CONNECTIONS = 50
-
 
 class RedisBackend:
-    """Runs operations on one server."""
+    """Runs operations on a store of Redis or Valkey: one server, Sentinel, or a cluster.
+
+    `url` is read by `url.parse`, `settings` are those of the module `settings`. Making a backend connects to nothing.
+    """
 
     name = "redis"
 
@@ -27,54 +34,60 @@ class RedisBackend:
         url: str,
         *,
         tls_insecure: bool = False,
-        timeout: float = CALL_TIMEOUT,
         loaded: dict[str, scripts.Script] | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        self.connections = Connections(url, tls_insecure=tls_insecure, timeout=timeout, most=MOST_CONNECTIONS)
         self._scripts = loaded or scripts.scripts()
-        self._looked_at_policy = False
+        texts = tuple(script.text for script in self._scripts.values())
+        options = replace(from_env(), scripts=texts, policy_seen=self._warn)
+        self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
+        options = self._target.options
+        self._loops = Loops(lambda: topology_for(self._target))
+        self.calls = Calls(self._loops, self._target.shown, options.call_timeout, options.retries)
+        self._warned_of: set[Address] = set()
 
     async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
         """Run a script."""
-        if not self._looked_at_policy:
-            self._looked_at_policy = True
-            await self._look_at_policy()
         script = self._scripts[operation.name]
-        rest = (len(keys), *keys, *argv)
-        repeatable = operation.may_repeat(argv)
-        try:
-            reply, again = await self._call((b"EVALSHA", script.sha, *rest), operation, repeatable)
-        except NoScriptError:
-            reply, again = await self._call((b"EVAL", script.text, *rest), operation, repeatable)
+        command = (b"EVALSHA", script.sha, len(keys), *keys, *argv)
+        reply, again = await self.calls.run(
+            command, operation.name, operation.may_repeat(argv), keys[0], operation.read_only, script
+        )
         if again and reply[0] in operation.after_repeat:
             return [operation.after_repeat[reply[0]]]
-        return reply
+        return reply  # type: ignore[no-any-return]
+
+    async def command(
+        self, name: str, key: str, *more: str | int, repeatable: bool = True, read_only: bool = False
+    ) -> tuple[Any, bool]:
+        """The reply of a plain command on one key, and whether it may have been applied once before."""
+        return await self.calls.run((name, key, *more), name.lower(), repeatable, key, read_only)
 
     async def aclose(self) -> None:
-        """Close the running event loop's connections."""
-        await self.connections.aclose()
+        """Close the running event loop's connections, after calls under way have had their replies."""
+        await self._loops.aclose()
 
-    async def _call(self, command: Command, operation: Operation, repeatable: bool) -> tuple[Reply, bool]:
-        return await self.connections.call(command, operation.name, repeatable=repeatable)
+    def stats(self) -> RedisStats:
+        """How the connections are doing, those of all event loops together. Asks nobody."""
+        return overview((node.stats() for one in self._loops.all() for node in one.known()), self.calls.retries)
 
-    async def _look_at_policy(self) -> None:
-        """Eviction would log people out, and take indexes apart: warn where the server may evict."""
-        try:
-            reply, _ = await self.connections.call((b"INFO", b"memory"), "info", repeatable=True)
-        except ProviderError:
-            return
-        for line in bytes(reply).decode(errors="replace").splitlines():
-            name, _, policy = line.partition(":")
-            if name == "maxmemory_policy" and policy != "noeviction":
-                logger.warning(
-                    "the server at %s evicts keys when memory is full (maxmemory-policy %s): live sessions can "
-                    "vanish. Set it to noeviction.",
-                    self.connections.address,
-                    policy,
-                )
+    def _warn(self, address: Address, policy: str) -> None:
+        """Eviction would log people out, and take indexes apart: warn where a server may evict."""
+        if policy != "noeviction" and address not in self._warned_of:
+            self._warned_of.add(address)
+            logger.warning(
+                "the server at %s evicts keys when memory is full (maxmemory-policy %s): live sessions can "
+                "vanish. Set it to noeviction.",
+                address,
+                policy,
+            )
+
+
+def backend_for(url: str, tls_insecure: bool = False, **settings: Unpack[Settings]) -> RedisBackend:
+    """The backend that all managers and factories of this process with the same settings share."""
+    return _shared(url, tls_insecure, from_env(), tuple(sorted(settings.items())))
 
 
 @lru_cache(maxsize=64)
-def backend_for(url: str, tls_insecure: bool = False) -> RedisBackend:
-    """The backend that all managers and factories of this process with the same settings share."""
-    return RedisBackend(url, tls_insecure=tls_insecure)
+def _shared(url: str, tls_insecure: bool, _env: Options, settings: tuple[tuple[str, Any], ...]) -> RedisBackend:
+    return RedisBackend(url, tls_insecure=tls_insecure, **dict(settings))

@@ -1,0 +1,200 @@
+"""What happens to a call between its caller and its reply: routes, repeats, deadlines. The one retry loop.
+
+A call has one deadline for all that it does. It is tried again, after a pause that grows and is partly chance, a
+bounded number of times, when nothing of it was applied: it was never sent, or the reply says so (`replies` has the
+table). When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, NamedTuple
+
+from ... import exceptions as errors
+from .loops import Loops
+from .node import Node
+from .replies import Answer, answer_to, error_for, unwrapped
+from .scripts import Script
+from .slots import slot_of
+from .topology import Next, Topology, Verdict
+from .wire import Command, LostError, NotSentError, ReplyError
+
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+_TOO_SHORT = 0.005
+"""With less time left than this, in seconds, another attempt would only fail again."""
+_MOST_HOPS = 16
+_ASKING: Command = (b"ASKING",)
+
+
+class Request(NamedTuple):
+    """A command, and what may be done with it.
+
+    Attributes:
+        command: to send.
+        what: its name in messages.
+        repeatable: whether a repeat after a lost reply does no harm.
+        key: one of its keys, which all lie in one slot; None where any server will do.
+        read_only: it writes nothing.
+        script: which the command runs by EVALSHA, for servers that do not know it.
+
+    """
+
+    command: Command
+    what: str
+    repeatable: bool
+    key: str | None = None
+    read_only: bool = False
+    script: Script | None = None
+
+
+class Calls:
+    """Sends requests to a store. Safe to share between tasks, threads and event loops.
+
+    Attributes:
+        most_retries: how often a call is tried again.
+        retries: how often that has happened so far.
+
+    """
+
+    def __init__(self, loops: Loops, shown: str, timeout: float, most_retries: int) -> None:
+        self._loops = loops
+        self._shown = shown
+        self._timeout = timeout
+        self.most_retries = most_retries
+        self.retries = 0
+
+    async def run(
+        self,
+        command: Command,
+        what: str,
+        repeatable: bool,
+        key: str | None = None,
+        read_only: bool = False,
+        script: Script | None = None,
+    ) -> tuple[Any, bool]:
+        """The reply, and whether the command may have been applied before the attempt that gave it.
+
+        The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
+        or what the table of replies has.
+        """
+        loop, topology = self._loops.current()
+        deadline = loop.time() + self._timeout
+        node = None
+        try:
+            slot = slot_of(key) if topology.slotted and key is not None else None
+            node = await topology.route(slot, read_only=read_only, deadline=deadline)
+            return await node.call((command,), deadline), False
+        except (ReplyError, NotSentError, LostError) as failure:
+            request = Request(command, what, repeatable, key, read_only, script)
+            return await _Repeats(self, request, deadline).after(failure, topology, node)
+
+    def topology(self) -> Topology:
+        """The running event loop's."""
+        return self._loops.current()[1]
+
+    def unavailable(self, request: Request, cause: BaseException | None) -> errors.SessionUnavailableError:
+        """The error for a call that was tried often enough."""
+        error = errors.SessionUnavailableError(f"{request.what}: no connection to {self._shown}: {cause}")
+        error.__cause__ = cause
+        return error
+
+    def late(self, request: Request) -> errors.SessionTimeoutError:
+        """The error for a call whose time is up."""
+        return errors.SessionTimeoutError(f"{request.what}: no answer from {self._shown} within {self._timeout:g} s")
+
+
+class _Repeats:
+    """What is done about one call after its first attempt has failed."""
+
+    def __init__(self, calls: Calls, request: Request, deadline: float) -> None:
+        self._calls = calls
+        self._request = request
+        self._command = request.command
+        self._deadline = deadline
+        self._tried = 0
+        self._hops = 0
+        self._pauses = 0
+        self._again = False
+
+    async def after(self, failure: Exception, topology: Topology, node: Node | None) -> tuple[Any, bool]:
+        """The reply and whether an attempt before may have been applied; see `Calls.run`."""
+        loop = asyncio.get_running_loop()
+        verdict = Verdict(Next.NOW)
+        while True:
+            verdict = await self._judge(failure, topology, node, verdict.asking)
+            may_go_on = self._count(verdict.next)
+            if may_go_on and verdict.next is Next.PAUSE:
+                await asyncio.sleep(min(self._pause(), max(0.0, self._deadline - loop.time())))
+            late = loop.time() >= self._deadline - _TOO_SHORT
+            if late or not may_go_on:
+                raise self._given_up(failure, late)
+            self._calls.retries += 1
+            topology, node = self._calls.topology(), verdict.node
+            try:
+                if node is None or node.closed:
+                    node = None
+                    node = await self._route(topology)
+                group = (_ASKING, self._command) if verdict.asking else (self._command,)
+                return await node.call(group, self._deadline), self._again
+            except (ReplyError, NotSentError, LostError) as another:
+                failure = another
+
+    def _count(self, following: Next) -> bool:
+        """Whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server."""
+        if following is Next.NOW:
+            self._hops += 1
+            return self._hops <= _MOST_HOPS
+        self._tried += 1
+        return self._tried <= self._calls.most_retries
+
+    async def _route(self, topology: Topology) -> Node:
+        request = self._request
+        slot = slot_of(request.key) if topology.slotted and request.key is not None else None
+        return await topology.route(slot, read_only=request.read_only, deadline=self._deadline)
+
+    async def _judge(self, failure: Exception, topology: Topology, node: Node | None, asking: bool) -> Verdict:
+        """Whether and where to try again. Raises the error that the call ends with, where it ends here."""
+        if isinstance(failure, ReplyError):
+            return await self._judge_reply(failure, topology, node, asking)
+        if isinstance(failure, LostError):
+            if not self._request.repeatable:
+                raise errors.OutcomeUnknownError(f"{self._request.what}: the reply was lost") from failure
+            self._again = True
+        if node is not None and not node.closed:
+            await topology.lost(node)
+        return Verdict(Next.PAUSE)
+
+    async def _judge_reply(self, failure: ReplyError, topology: Topology, node: Node | None, asking: bool) -> Verdict:
+        answer = answer_to(failure.message)
+        script = self._request.script
+        if answer is Answer.EVAL and script is not None:
+            self._command = (b"EVAL", script.text, *self._request.command[2:])
+            return Verdict(Next.NOW, node, asking)
+        if answer is Answer.TOPOLOGY and node is not None:
+            verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)
+            if verdict.next is Next.GIVE_UP:
+                raise (verdict.error or self._refused(failure)) from None
+            return verdict
+        if answer is Answer.WAIT or answer is Answer.TOPOLOGY:
+            return Verdict(Next.PAUSE)
+        raise self._refused(failure)
+
+    def _refused(self, failure: ReplyError) -> Exception:
+        return error_for(failure.message, self._request.what)
+
+    def _given_up(self, failure: Exception, late: bool) -> Exception:
+        """The error of a call that would be tried again, had it more time or attempts. After its last failure nothing
+        was applied, or a repeat would do no harm.
+        """
+        if isinstance(failure, ReplyError):
+            refused = self._refused(failure)
+            if isinstance(refused, errors.SessionUnavailableError):
+                return refused
+        return self._calls.late(self._request) if late else self._calls.unavailable(self._request, failure)
+
+    def _pause(self) -> float:
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._pauses)
+        self._pauses = min(self._pauses + 1, 10)
+        return pause * random.uniform(0.5, 1)

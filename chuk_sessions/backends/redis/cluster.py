@@ -1,0 +1,197 @@
+"""A cluster: which node has which slot, kept up to date by what the nodes answer.
+
+| reply | what is done |
+|---|---|
+| MOVED | the slot is taken to be there; the call goes there at once, and the map is read anew in the background |
+| ASK | the call goes there at once, with ASKING before it; the map stays, since the slot has not moved yet |
+| TRYAGAIN | the keys are on both sides of a migration: a pause, then the same way again |
+| CLUSTERDOWN, READONLY, MASTERDOWN, LOADING | the map is read anew, and the call repeated after a pause |
+
+A lost node has the map read anew, too, and calls for its slots try on: until it is back, or its replica has taken over.
+Calls for other slots notice nothing of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+
+from .cluster_map import Redirection, Share, redirection, shares
+from .node import Node
+from .options import Address, Options
+from .rounds import Rounds
+from .slots import SLOTS
+from .topology import Next, Verdict
+from .wire import LostError, NotSentError, ReplyError
+
+_PAUSE = 0.1
+_PATIENCE = 1.0
+"""Seconds for one node's map."""
+
+_HURRY = 0.2
+"""Seconds after which another node is asked beside one that has not answered."""
+
+_FLIP = 0.05
+"""A slot that moves again within so many seconds is one that two nodes disagree on."""
+
+
+class Cluster:
+    """The topology of a cluster. Replicas are not read from: they lag behind."""
+
+    slotted = True
+
+    def __init__(self, seeds: Iterable[Address], options: Options, nodes: Iterable[Node] = ()) -> None:
+        self.closed = False
+        self._seeds = tuple(seeds)
+        self._options = options
+        self._nodes = {node.address: node for node in nodes}
+        self._replicas: tuple[Address, ...] = ()
+        self._table: list[Node | None] = [None] * SLOTS
+        self._primaries: tuple[Node, ...] = ()
+        self._flips: dict[int, float] = {}
+        self._rounds = Rounds(self._look, _PAUSE)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
+        """The primary of that slot, or any."""
+        node = self._owner(slot)
+        while node is None:
+            await self._rounds.until(lambda: self._owner(slot) is not None, deadline)
+            node = self._owner(slot)
+        return node
+
+    async def moved(self, error: ReplyError, node: Node) -> Verdict:
+        """See the table above."""
+        there = redirection(error.message, node.address) if error.code in ("MOVED", "ASK") else None
+        if there is None or self.closed:
+            if error.code != "TRYAGAIN":
+                await self.lost(node)
+            return Verdict(Next.PAUSE)
+        if error.code == "ASK":
+            return Verdict(Next.NOW, self._node_at(there.address), asking=True)
+        return self._follow(there)
+
+    async def lost(self, node: Node) -> None:
+        """Read the map anew."""
+        if not self.closed:
+            self._rounds.start()
+
+    async def nodes(self, deadline: float) -> Sequence[Node]:
+        """All primaries that have slots."""
+        if not self._primaries:
+            await self._rounds.until(lambda: bool(self._primaries), deadline)
+        return self._primaries
+
+    def known(self) -> Sequence[Node]:
+        """All nodes that there are connections to."""
+        return tuple(self._nodes.values())
+
+    async def aclose(self) -> None:
+        """Close all nodes in order."""
+        self.closed = True
+        self._rounds.stop()
+        await asyncio.gather(*(node.aclose() for node in self.known()), *self._leaving)
+
+    def abort(self) -> None:
+        """Close all nodes at once."""
+        self.closed = True
+        self._rounds.stop()
+        for node in self.known():
+            node.abort()
+
+    def _owner(self, slot: int | None) -> Node | None:
+        if slot is None:
+            return random.choice(self._primaries) if self._primaries else None
+        return self._table[slot]
+
+    def _node_at(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = Node(address, self._options)
+        return node
+
+    def _follow(self, there: Redirection) -> Verdict:
+        """A slot has moved. When it does so again in no time, two nodes send each other what neither wants to have:
+        they need a moment.
+        """
+        target, now = self._node_at(there.address), asyncio.get_running_loop().time()
+        self._rounds.start()
+        if self._table[there.slot] is target:
+            return Verdict(Next.NOW, target)
+        self._table[there.slot] = target
+        soon = now < self._flips.get(there.slot, 0.0) + _FLIP
+        self._flips[there.slot] = now
+        return Verdict(Next.PAUSE) if soon else Verdict(Next.NOW, target)
+
+    async def _look(self) -> None:
+        """One round: read the map from the first node that gives it."""
+        failures: list[Exception] = []
+        asked: set[asyncio.Task[list[Share]]] = set()
+        try:
+            for address in self._to_ask():
+                asked.add(self._rounds.spawn(self._ask(address)))
+                if (found := await _first(asked, failures, _HURRY)) is not None:
+                    return self._adopt(found)
+            while asked:
+                if (found := await _first(asked, failures, None)) is not None:
+                    return self._adopt(found)
+        finally:
+            for task in asked:
+                task.cancel()
+        raise _complaint(failures)
+
+    def _to_ask(self) -> list[Address]:
+        """Nodes with a connection first, in any order, then all that are known of."""
+        nodes = random.sample(list(self._nodes.values()), len(self._nodes))
+        ordered = sorted(nodes, key=lambda node: not node.connected)
+        return list(dict.fromkeys([*(node.address for node in ordered), *self._seeds, *self._replicas]))
+
+    async def _ask(self, address: Address) -> list[Share]:
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        command = (b"CLUSTER", b"SLOTS")
+        found = shares(await self._node_at(address).call((command,), deadline, internal=True), address)
+        if not found:
+            raise NotSentError(f"{address} knows of no slots")
+        return found
+
+    def _adopt(self, found: list[Share]) -> None:
+        table: list[Node | None] = [None] * SLOTS
+        for share in found:
+            table[share.first : share.last + 1] = [self._node_at(share.primary)] * (share.last + 1 - share.first)
+        self._table = table
+        self._primaries = tuple({share.primary: self._node_at(share.primary) for share in found}.values())
+        self._replicas = tuple(replica for share in found for replica in share.replicas)
+        self._flips.clear()
+        for node in self.known():
+            if node not in self._primaries and not (node.connected and node.stats().in_flight):
+                self._retire(node)
+
+    def _retire(self, node: Node) -> None:
+        """Close the connections to a node that has no slots any more."""
+        del self._nodes[node.address]
+        task = asyncio.create_task(node.aclose())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+
+async def _first(
+    asked: set[asyncio.Task[list[Share]]], failures: list[Exception], seconds: float | None
+) -> list[Share] | None:
+    """The first map to come, if one comes in time. Takes those that have ended out of `asked`."""
+    done, _ = await asyncio.wait(asked, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    asked -= done
+    found = None
+    for task in done:
+        try:
+            found = task.result()
+        except (ReplyError, NotSentError, LostError) as failure:
+            failures.append(failure)
+    return found
+
+
+def _complaint(failures: list[Exception]) -> Exception:
+    """Why there is no map. When all nodes refuse (a wrong password), waiting does not help."""
+    if failures and all(isinstance(failure, ReplyError) for failure in failures):
+        return failures[0]
+    return NotSentError(f"no node of the cluster gives its map: {'; '.join(sorted(set(map(str, failures))))}")

@@ -1,0 +1,66 @@
+"""Where a node is, and how its connections are opened and used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+MEGABYTE = 1 << 20
+
+
+class Address(NamedTuple):
+    """Host and port, or the path of a unix socket where that is not empty."""
+
+    host: str = ""
+    port: int = 6379
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What all connections to a node have in common. Times are seconds.
+
+    Attributes:
+        username: an ACL user; None is the server's default user.
+        password: of that user, or of a server with `requirepass`. Never shown.
+        credentials: a credential provider of redis-py, in the place of user and password.
+        db: the database to SELECT.
+        tls: keyword arguments of redis-py's SSLConnection as pairs; None means no TLS.
+        client_name: what CLIENT LIST shows; empty means none.
+        protocol: 2 or 3 (RESP); None takes 3 where the server has it.
+        connect_timeout: for opening a connection, handshakes and log-in included.
+        call_timeout: for a call, with all its repeats.
+        retries: how often a call is tried again.
+        max_in_flight: calls of a node that may be under way at once; more of them wait their turn.
+        max_bytes: packed size of those calls; a larger one goes alone.
+        links: connections per node and event loop.
+        bulk_bytes: packed size from which a call takes the connection for large ones.
+        keepalive: TCP keepalive probes.
+        scripts: texts that a new connection loads.
+        policy_seen: is told of the address and the maxmemory-policy of a server when a connection to it is open.
+
+    """
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    credentials: Any = field(default=None, repr=False)
+    db: int = 0
+    tls: tuple[tuple[str, Any], ...] | None = field(default=None, repr=False)
+    client_name: str = ""
+    protocol: int | None = None
+    connect_timeout: float = 5.0
+    call_timeout: float = 5.0
+    retries: int = 16
+    max_in_flight: int = 4096
+    max_bytes: int = 16 * MEGABYTE
+    links: int = 1
+    bulk_bytes: int = MEGABYTE // 16
+    keepalive: bool = True
+    scripts: tuple[bytes, ...] = field(default=(), repr=False)
+    policy_seen: Callable[[Address, str], None] | None = field(default=None, repr=False)

@@ -1,0 +1,194 @@
+"""A primary that sentinels name: who it is, and that it still is.
+
+All sentinels are asked at once, and whom most of those name that answer is asked for its ROLE, since a sentinel can be
+behind, and a primary can be back as one before it is told otherwise. That is done anew whenever the connection to the
+primary is lost, not only when a call fails: a demoted primary drops its clients, and would answer reads as a replica,
+with what it knows.
+
+| reply | what is done |
+|---|---|
+| READONLY, MASTERDOWN | a replica now, so look again; the call is repeated on the primary found |
+| LOADING | the primary is back after a crash; look again, since the sentinels may prefer another |
+| TRYAGAIN, CLUSTERDOWN | a pause |
+| MOVED, ASK | not supported: sentinels and a cluster do not go together |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from .node import Node
+from .options import Address
+from .rounds import Rounds
+from .topology import Next, Verdict
+from .url import Target
+from .wire import LostError, NotSentError, ReplyError
+
+_PAUSE = 0.05
+_PATIENCE = 1.0
+"""Seconds for one answer of a sentinel, or of a server that is asked for its role."""
+
+_NOT_NOW = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
+
+
+class Sentinel:
+    """The topology of one primary that sentinels watch. Its replicas are not read from: they lag behind."""
+
+    slotted = False
+
+    def __init__(self, target: Target) -> None:
+        self.closed = False
+        self._target = target
+        self._primary: Node | None = None
+        self._trusted = False
+        self._candidates: dict[Address, Node] = {}
+        self._rounds = Rounds(self._look, _PAUSE)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
+        """The primary."""
+        node = self._primary
+        if node is None or not self._trusted or not node.connected:
+            await self._rounds.until(self._is_found, deadline)
+            node = self._primary
+            assert node is not None
+        return node
+
+    async def moved(self, error: ReplyError, node: Node) -> Verdict:
+        """See the table above."""
+        if error.code in ("MOVED", "ASK"):
+            return Verdict(Next.GIVE_UP)
+        if error.code not in ("TRYAGAIN", "CLUSTERDOWN"):
+            await self.lost(node)
+        return Verdict(Next.PAUSE)
+
+    async def lost(self, node: Node) -> None:
+        """Look again, if this is the primary known."""
+        if node is self._primary and not self.closed:
+            self._trusted = False
+            self._rounds.start()
+
+    async def nodes(self, deadline: float) -> Sequence[Node]:
+        """The primary."""
+        return (await self.route(None, read_only=False, deadline=deadline),)
+
+    def known(self) -> Sequence[Node]:
+        """The primary, if there is one."""
+        return () if self._primary is None else (self._primary,)
+
+    async def aclose(self) -> None:
+        """Close the primary in order."""
+        self.closed = True
+        self._rounds.stop()
+        await asyncio.gather(*(node.aclose() for node in self._all()), *self._leaving)
+
+    def abort(self) -> None:
+        """Close it at once."""
+        self.closed = True
+        self._rounds.stop()
+        for node in self._all():
+            node.abort()
+
+    def _all(self) -> list[Node]:
+        return [*self._candidates.values(), *self.known()]
+
+    def _is_found(self) -> bool:
+        return self._trusted and self._primary is not None and self._primary.connected
+
+    async def _look(self) -> None:
+        """One round: ask the sentinels, and then whom they name."""
+        named = await self._named()
+        for address in named:
+            node = self._node_at(address)
+            if await self._is_primary(node):
+                self._settle(node)
+                return
+            self._drop(node)
+        raise NotSentError(f"{' and '.join(map(str, named))}, as the sentinels say, is not a primary that answers")
+
+    async def _named(self) -> list[Address]:
+        """Whom most sentinels name that answer: one address, or several with as many voices."""
+        sentinels = [Node(address, self._target.sentinel_options) for address in self._target.addresses]
+        asked = {self._rounds.spawn(self._ask(sentinel)) for sentinel in sentinels}
+        try:
+            voices = await _majority(asked)
+        finally:
+            for task in asked:
+                task.cancel()
+            for sentinel in sentinels:
+                self._leave(sentinel)
+        if not voices:
+            raise _complaint(asked, self._target)
+        most = max(voices.values())
+        return [address for address, number in voices.items() if number == most]
+
+    async def _ask(self, sentinel: Node) -> Address:
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        command = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._target.master)
+        reply = await sentinel.call((command,), deadline, internal=True)
+        if reply is None:
+            raise NotSentError(f"the sentinel at {sentinel.address} knows no {self._target.master!r}")
+        return Address(reply[0].decode(), int(reply[1]))
+
+    async def _is_primary(self, node: Node) -> bool:
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        try:
+            role = await node.call(((b"ROLE",),), deadline, internal=True)
+        except (NotSentError, LostError):
+            return False
+        except ReplyError as refused:
+            # A user who may not ask for the role has to take the sentinels' word.
+            if refused.code == "NOPERM":
+                return True
+            if refused.code in _NOT_NOW:
+                return False
+            raise
+        return bool(role[0] == b"master")
+
+    def _node_at(self, address: Address) -> Node:
+        if self._primary is not None and self._primary.address == address and not self._primary.closed:
+            return self._primary
+        if address not in self._candidates:
+            self._candidates[address] = Node(address, self._target.options)
+        return self._candidates[address]
+
+    def _settle(self, node: Node) -> None:
+        self._candidates.pop(node.address, None)
+        old, self._primary, self._trusted = self._primary, node, True
+        # What a former primary still answers is worth nothing: it forgets what its successor does not have.
+        for other in [*self._candidates.values(), *([old] if old is not None and old is not node else [])]:
+            other.abort()
+            self._leave(other)
+        self._candidates.clear()
+
+    def _drop(self, node: Node) -> None:
+        """Not a primary, or out of reach. The next round tries anew, without a pause of the connection's own."""
+        self._candidates.pop(node.address, None)
+        node.abort()
+        self._leave(node)
+
+    def _leave(self, node: Node) -> None:
+        task = asyncio.create_task(node.aclose())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+
+async def _majority(asked: set[asyncio.Task[Address]]) -> Counter[Address]:
+    """What the sentinels say, as soon as more than half of them have answered or nobody is left to wait for."""
+    voices: Counter[Address] = Counter()
+    pending = asked
+    while pending and voices.total() <= len(asked) // 2:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        voices.update(task.result() for task in done if task.exception() is None)
+    return voices
+
+
+def _complaint(asked: set[asyncio.Task[Address]], target: Target) -> Exception:
+    """Why there is no answer. When all sentinels refuse (a wrong password), waiting does not help."""
+    failures = [task.exception() for task in asked if task.done() and not task.cancelled()]
+    if all(isinstance(failure, ReplyError) for failure in failures) and isinstance(failures[0], ReplyError):
+        return failures[0]
+    reasons = "; ".join(sorted({str(failure) for failure in failures}))
+    return NotSentError(f"no sentinel at {', '.join(map(str, target.addresses))} names a primary: {reasons}")

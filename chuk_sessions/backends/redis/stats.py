@@ -1,0 +1,46 @@
+"""An overview of a backend's connections, for monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .node import NodeStats
+
+
+@dataclass(frozen=True, slots=True)
+class RedisStats:
+    """How the connections of a backend are doing in this process.
+
+    Attributes:
+        links: open connections.
+        in_flight: calls under way.
+        waiting: calls that wait for others to end.
+        reconnects: how often a lost connection has been opened again.
+        retries: how often a call was tried again.
+        last_error: the last thing that went wrong with a connection, as text; None when nothing has.
+        nodes: the same for each node, and for each event loop that uses it.
+
+    """
+
+    links: int
+    in_flight: int
+    waiting: int
+    reconnects: int
+    retries: int
+    last_error: str | None
+    nodes: tuple[NodeStats, ...]
+
+
+def overview(nodes: Iterable[NodeStats], retries: int) -> RedisStats:
+    """Add up."""
+    found = tuple(nodes)
+    return RedisStats(
+        sum(node.links for node in found),
+        sum(node.in_flight for node in found),
+        sum(node.waiting for node in found),
+        sum(node.reconnects for node in found),
+        retries,
+        next((node.last_error for node in reversed(found) if node.last_error), None),
+        found,
+    )

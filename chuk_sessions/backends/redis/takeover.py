@@ -1,0 +1,144 @@
+"""Connections as redis-py opens them, handed over to a protocol of ours. All that touches redis-py's internals is here.
+
+redis-py connects, does TLS, HELLO, AUTH and SELECT. Then its transport gets another protocol, and
+redis-py never reads or writes again: its own `disconnect()` would wait for ever. The range of redis-py versions in
+pyproject.toml belongs to what is assumed here: `Connection._writer`, `_reader` and `_parser._reader`; and asyncio's
+`StreamWriter._transport` and `StreamReader._buffer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from redis import exceptions as redis_errors
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from .link import Link
+from .options import Address, Options
+from .wire import NotSentError, ReplyError
+
+_REFUSALS = (redis_errors.ResponseError, redis_errors.AuthenticationError, redis_errors.BusyLoadingError)
+_NO_RESP3 = ("unknown command", "NOPROTO", "unsupported protocol")
+
+
+class Opener:
+    """Opens connections to one address. Remembers what the first one found out.
+
+    Attributes:
+        address: of the server.
+
+    """
+
+    def __init__(self, address: Address, options: Options) -> None:
+        self.address = address
+        self._options = options
+        self._protocol = options.protocol or 3
+        self._tls: Any = None
+
+    async def open(self, link: Link) -> None:
+        """Connect, log in, and give the connection to the link.
+
+        Raises NotSentError when there is no connection to be had in time, ReplyError when the server refuses it.
+        """
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                connection = await self._connected()
+        except redis_errors.RedisError as failure:
+            raise _refusal(failure) from failure
+        except (OSError, EOFError) as failure:
+            raise NotSentError(str(failure) or type(failure).__name__) from failure
+        _hand_over(connection, link)
+
+    async def _connected(self) -> AbstractConnection:
+        try:
+            return await self._connect()
+        except redis_errors.RedisError as failure:
+            old = self._options.protocol is None and self._protocol == 3
+            if not old or not any(sign in str(failure) for sign in _NO_RESP3):
+                raise
+        self._protocol = 2
+        return await self._connect()
+
+    async def _connect(self) -> AbstractConnection:
+        opened: list[asyncio.BaseTransport] = []
+
+        async def handshake(connection: AbstractConnection) -> None:
+            opened.append(connection._writer.transport)  # type: ignore[union-attr]
+            await connection.on_connect()
+
+        connection = self._connection(handshake)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            # redis-py closes in good manners, which a server that hangs can draw out for long.
+            for transport in opened:
+                transport.abort()  # type: ignore[attr-defined]
+            raise
+        return connection
+
+    def _connection(self, handshake: Any) -> AbstractConnection:
+        options, address = self._options, self.address
+        common: dict[str, Any] = {
+            "db": options.db,
+            "username": options.username,
+            "password": options.password,
+            "credential_provider": options.credentials,
+            "protocol": self._protocol,
+            "socket_timeout": None,
+            "socket_connect_timeout": options.connect_timeout,
+            "retry": Retry(NoBackoff(), 0),
+            "redis_connect_func": handshake,
+            "maint_notifications_config": None,
+        }
+        if address.path:
+            return UnixDomainSocketConnection(path=address.path, **common)
+        common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
+        if options.tls is None:
+            return Connection(**common)
+        return self._with_context(SSLConnection(**common, **dict(options.tls)))
+
+    def _with_context(self, connection: SSLConnection) -> SSLConnection:
+        """Reading the certificates takes milliseconds of the loop's time: once is enough."""
+        if self._tls is None:
+            self._tls = connection.ssl_context.get()
+        connection.ssl_context.context = self._tls
+        return connection
+
+
+class _Closed:
+    """A transport that a StreamWriter has no more business with."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+_CLOSED = _Closed()
+
+
+def _hand_over(connection: AbstractConnection, link: Link) -> None:
+    writer, reader, parser = connection._writer, connection._reader, connection._parser
+    assert writer is not None
+    assert reader is not None
+    transport = cast(asyncio.Transport, writer.transport)
+    # At their ends, a Connection and a StreamWriter close the transport that they have, and complain.
+    connection._writer = connection._reader = None
+    writer._transport = _CLOSED  # type: ignore[attr-defined]
+    if parser._reader.has_data() or transport.is_closing():  # type: ignore[attr-defined]
+        transport.abort()
+        raise NotSentError("the connection broke as it was opened")
+    link.adopt(transport)
+    transport.set_protocol(link)
+    left_over = bytes(reader._buffer)  # type: ignore[attr-defined]
+    transport.resume_reading()
+    if left_over:
+        link.data_received(left_over)
+
+
+def _refusal(failure: redis_errors.RedisError) -> Exception:
+    if not isinstance(failure, _REFUSALS):
+        return NotSentError(str(failure))
+    code = getattr(failure, "status_code", None)
+    return ReplyError(f"{code} {failure}" if code else str(failure))

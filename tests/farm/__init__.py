@@ -1,0 +1,19 @@
+"""Several servers at once, and what stands between a client and a server."""
+
+from .certificates import Certificates
+from .cluster import ClusterFarm, cluster_farm
+from .member import Member, wait_for
+from .proxy import Losses, Proxy
+from .sentinel import SentinelFarm, sentinel_farm
+
+__all__ = [
+    "Certificates",
+    "ClusterFarm",
+    "Losses",
+    "Member",
+    "Proxy",
+    "SentinelFarm",
+    "cluster_farm",
+    "sentinel_farm",
+    "wait_for",
+]

@@ -1,0 +1,240 @@
+"""A proxy between a client and a server: with TLS where the server has none, and with faults when a test asks for them.
+
+It lives in a thread with an event loop of its own, so a test's loop never waits for it, and it goes on when the test's
+loop is busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+_CHUNK = 65536
+_TLS_HANDSHAKE = b"\x16"
+_PATIENCE = 10.0
+
+
+@dataclass
+class Losses:
+    """Requests whose replies get lost.
+
+    Attributes:
+        pattern: bytes of the request, such as a script's SHA-1; empty means every request.
+        left: how many requests are still to meet that. Requests that come in one read count as one.
+        cut: the connection is cut once the reply is there, that is, after execution. Otherwise it stays open, mute.
+        met: how many replies have been lost so far.
+
+    """
+
+    pattern: bytes = b""
+    left: int = 0
+    cut: bool = True
+    met: int = 0
+
+
+@dataclass(eq=False)
+class _Pair:
+    """A client's connection and the one to the server that belongs to it."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    encrypted: bool
+    losing: Losses | None = None
+
+    def abort(self) -> None:
+        self.client.transport.abort()
+        self.server.transport.abort()
+
+
+@dataclass(eq=False)
+class Proxy:
+    """Forwards a loopback port to `127.0.0.1:behind`. A context manager; any thread may change the fields at any time.
+
+    Attributes:
+        behind: the server's port.
+        tls: speak TLS to clients with this context.
+        plain_too: with `tls`, also take connections without it: what servers say among themselves.
+        fragment: write at most so many bytes at once; 0 means as they come.
+        delay: seconds before each piece of a reply is forwarded.
+        frozen: forward nothing; connections are taken and stay open.
+        refusing: close new connections at once.
+        connections: how many were taken.
+        plainly: what was sent without TLS although there is a context.
+
+    """
+
+    behind: int
+    tls: ssl.SSLContext | None = None
+    plain_too: bool = False
+    fragment: int = 0
+    delay: float = 0.0
+    frozen: bool = False
+    refusing: bool = False
+    connections: int = 0
+    plainly: list[bytes] = field(default_factory=list)
+    port: int = 0
+    losses: Losses = field(default_factory=Losses)
+
+    def __post_init__(self) -> None:
+        self._pairs: set[_Pair] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._within(self._listen())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._within(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def lose_replies(self, times: int = 1, pattern: bytes = b"", *, cut: bool = True) -> Losses:
+        """Let the next requests with that pattern be executed, and their replies be lost."""
+        self.losses = Losses(pattern, times, cut)
+        return self.losses
+
+    def cut(self) -> int:
+        """Cut all connections now. Returns how many there were."""
+        return int(self._within(self._cut()))
+
+    @property
+    def open(self) -> int:
+        """How many connections are open now."""
+        return len(self._pairs)
+
+    def _within(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE)
+
+    async def _listen(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._socket.setblocking(False)
+        self.port = self._socket.getsockname()[1]
+        self._start(self._accept())
+
+    async def _end(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._socket.close()
+        # Aborted transports close their sockets in the next turn of the loop.
+        await asyncio.sleep(0.01)
+
+    async def _cut(self) -> int:
+        pairs = list(self._pairs)
+        for pair in pairs:
+            pair.abort()
+        return len(pairs)
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self) -> None:
+        while True:
+            client, _ = await self._loop.sock_accept(self._socket)
+            self.connections += 1
+            if self.refusing:
+                client.close()
+            else:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._start(self._serve(client))
+
+    async def _serve(self, client: socket.socket) -> None:
+        try:
+            reader, writer, encrypted = await self._shake_hands(client)
+        except (OSError, EOFError):
+            client.close()
+            return
+        try:
+            await self._join(reader, writer, encrypted)
+        except* (OSError, EOFError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    async def _shake_hands(self, client: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bool]:
+        encrypted = self.tls is not None
+        if encrypted and self.plain_too:
+            await _readable(self._loop, client)
+            encrypted = client.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE
+        reader = asyncio.StreamReader(loop=self._loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
+        transport, _ = await self._loop.connect_accepted_socket(
+            lambda: protocol, client, ssl=self.tls if encrypted else None
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop), encrypted
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, encrypted: bool) -> None:
+        behind, server = await asyncio.open_connection("127.0.0.1", self.behind)
+        pair = _Pair(writer, server, encrypted)
+        self._pairs.add(pair)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._requests(reader, pair))
+                group.create_task(self._replies(behind, pair))
+        finally:
+            self._pairs.discard(pair)
+            pair.abort()
+
+    async def _requests(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
+        while data := await reader.read(_CHUNK):
+            await self._thaw()
+            if self.tls is not None and not pair.encrypted:
+                self.plainly.append(data)
+            losses = self.losses
+            if losses.left and losses.pattern in data:
+                losses.left -= 1
+                pair.losing = losses
+            await self._write(pair.server, data)
+        raise EOFError
+
+    async def _replies(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
+        while data := await reader.read(_CHUNK):
+            await self._thaw()
+            if pair.losing is not None:
+                pair.losing.met += 1
+                if pair.losing.cut:
+                    raise EOFError
+                continue
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            await self._write(pair.client, data)
+        raise EOFError
+
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        size = self.fragment or len(data)
+        for start in range(0, len(data), size):
+            writer.write(data[start : start + size])
+            await writer.drain()
+            if self.fragment:
+                await asyncio.sleep(0)
+
+    async def _thaw(self) -> None:
+        while self.frozen:  # noqa: ASYNC110  (a plain field, which any thread sets)
+            await asyncio.sleep(0.005)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(sock, _set, ready)
+    try:
+        await ready
+    finally:
+        with suppress(OSError):
+            loop.remove_reader(sock)
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

@@ -1,0 +1,143 @@
+"""Sentinel: the primary is found, and found again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from chuk_sessions import SessionUnavailableError, keys
+from tests.conftest import bundled
+from tests.farm import Member, SentinelFarm, sentinel_farm, wait_for
+from tests.topology.load import load_on, manager_at
+
+SENTINELS_LATEST = 15.0
+
+
+@pytest.fixture
+def farm(farms) -> SentinelFarm:
+    """One that is left whole."""
+    farm = farms["sentinel"]
+    farm.empty()
+    assert isinstance(farm, SentinelFarm)
+    return farm
+
+
+async def test_writes_go_on_by_themselves_when_the_primary_is_killed(capsys):
+    with sentinel_farm(bundled()) as farm:
+        async with (
+            manager_at(farm.url, call_timeout=SENTINELS_LATEST) as manager,
+            load_on(manager, safe=True, lives=0) as load,
+        ):
+            await asyncio.sleep(0.3)
+            killed = farm.primary()
+            killed.server.kill()
+            at = time.monotonic()
+            needed = await asyncio.to_thread(_wait_for_another, farm, killed)
+            await asyncio.to_thread(wait_for, lambda: min(load.done.values()) > at, "all sessions written to again")
+            took = max(load.done.values()) - at
+        lost = -sum((await load.lost(farm.url)).values())
+    with capsys.disabled():
+        print(f"\nSentinels: {needed:.2f} s to a new primary; sessions written to again by {took:.2f} s;", end=" ")
+        print(f"{load.counted.total()} writes acknowledged, {lost} of them not replicated when the primary died")
+    assert not load.errors
+    assert load.worst(load.session_ids) < needed + 1.0
+
+
+def _wait_for_another(farm: SentinelFarm, old: Member) -> float:
+    return wait_for(lambda: farm.primary() is not old, "another primary", SENTINELS_LATEST)
+
+
+async def test_a_demoted_primary_is_not_read_from():
+    with sentinel_farm(bundled()) as farm:
+        async with manager_at(farm.url, call_timeout=SENTINELS_LATEST) as manager:
+            session_id = await manager.allocate_session(custom_metadata={"n": 1})
+            old = farm.primary()
+            farm.sentinels[0].command("SENTINEL", "FAILOVER", "mymaster")
+            await asyncio.to_thread(_wait_for_another, farm, old)
+            # What sentinels send to a former primary, some seconds later. This one follows nobody, so it stays behind.
+            old.command("REPLICAOF", "127.0.0.1", 1)
+            old.command("CLIENT", "KILL", "TYPE", "normal")
+            for n in range(2, 50):
+                assert await manager.update_session_metadata(session_id, {"n": n}, idempotency_key=str(n))
+                found = await manager.get_session_metadata(session_id)
+                assert found is not None
+                assert found.custom_metadata == {"n": n}
+
+
+async def test_a_primary_that_turns_read_only_is_left():
+    with sentinel_farm(bundled()) as farm:
+        async with manager_at(farm.url, call_timeout=SENTINELS_LATEST) as manager:
+            session_id = await manager.allocate_session(custom_metadata={"n": 1})
+            old = farm.primary()
+            farm.sentinels[0].command("SENTINEL", "FAILOVER", "mymaster")
+            await asyncio.to_thread(_wait_for_another, farm, old)
+            old.command("REPLICAOF", "127.0.0.1", 1)
+            assert await manager.update_session_metadata(session_id, {"n": 2}), "READONLY first, then the new primary"
+            assert farm.primary().command("HGET", keys.place("test", session_id).record, "m:n") == b"2"
+
+
+async def test_passwords_of_sentinels_and_of_servers():
+    with sentinel_farm(bundled(), password="of servers/+@", sentinel_password="of sentinels/+@") as farm:
+        async with manager_at(farm.url) as manager:
+            assert await manager.validate_session(await manager.allocate_session())
+        await _is_refused(farm.url.replace("of%20sentinels", "guessed"))
+        await _is_refused(farm.url.replace("of%20servers", "guessed"))
+
+
+async def _is_refused(url: str) -> None:
+    begun = time.monotonic()
+    async with manager_at(url) as manager:
+        with pytest.raises(SessionUnavailableError, match="password") as caught:
+            await manager.allocate_session()
+    assert "guessed" not in str(caught.value)
+    assert time.monotonic() - begun < 2, "a wrong password does not get better by waiting"
+
+
+async def test_tls_on_every_hop(certificates):
+    with sentinel_farm(bundled(), certificates=certificates) as farm:
+        async with manager_at(farm.url) as manager:
+            assert await manager.validate_session(await manager.allocate_session())
+        spoken = b"".join(chunk for member in farm.members for chunk in _proxy(member).plainly)
+        assert b"REPLCONF" in spoken, "what the proxies hear without TLS is recorded"
+        assert b"EVALSHA" not in spoken
+        assert b"HELLO" not in spoken
+        assert sum(_proxy(sentinel).connections for sentinel in farm.sentinels) >= 2
+        assert not any(_proxy(sentinel).plainly for sentinel in farm.sentinels)
+        async with manager_at(farm.url.partition("?")[0], call_timeout=0.5) as manager:
+            with pytest.raises(SessionUnavailableError):
+                await manager.allocate_session()
+
+
+def _proxy(member: Member):
+    assert member.proxy is not None
+    return member.proxy
+
+
+async def test_a_sentinel_that_is_down_is_done_without(farm):
+    url = farm.url.replace("redis://", "redis://127.0.0.1:1,")
+    async with manager_at(url) as manager:
+        assert await manager.validate_session(await manager.allocate_session())
+
+
+async def test_one_sentinel_is_enough_to_start_from(farm):
+    async with manager_at(f"redis+sentinel://127.0.0.1:{farm.sentinels[1].port}/mymaster") as manager:
+        assert await manager.validate_session(await manager.allocate_session())
+
+
+async def test_a_name_that_no_sentinel_knows_is_named(farm):
+    async with manager_at(farm.url.replace("mymaster", "nobody"), call_timeout=0.3) as manager:
+        with pytest.raises(SessionUnavailableError):
+            await manager.allocate_session()
+
+
+async def test_connections_to_sentinels_do_not_stay_open(farm):
+    async with manager_at(farm.url) as manager:
+        await manager.allocate_session()
+        await asyncio.to_thread(wait_for, lambda: not _clients(farm), "no connections of ours")
+
+
+def _clients(farm: SentinelFarm) -> list[str]:
+    found = [sentinel.client.client_list() for sentinel in farm.sentinels]
+    return [one["name"] for clients in found for one in clients if one["name"] == "chuk-sessions"]
