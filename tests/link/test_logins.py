@@ -94,6 +94,16 @@ async def test_a_credential_provider_is_asked_for_each_connection(locked: Server
         assert [one["user"] for one in connections_named(locked, "given")] == ["default"]
 
 
+async def test_a_credential_provider_that_fails_is_a_typed_error(locked: Server):
+    class Failing(Provider):
+        def get_credentials(self) -> Any:
+            raise KeyError("no token today")
+
+    async with backend_on(f"redis://127.0.0.1:{locked.port}", credential_provider=Failing(), retries=1) as backend:
+        with pytest.raises(SessionUnavailableError, match="no token today"):
+            await echo(backend, b"x")
+
+
 class Token:
     def __init__(self, user: str, password: str) -> None:
         self.user, self.password = user, password

@@ -48,7 +48,9 @@ class Opener:
                 connection = await self._connected()
         except redis_errors.RedisError as failure:
             raise _refusal(failure) from failure
-        except (OSError, EOFError) as failure:
+        except TimeoutError:
+            raise NotSentError(f"no connection within {self._options.connect_timeout:g} s") from None
+        except Exception as failure:  # also what a credential provider may raise
             raise NotSentError(str(failure) or type(failure).__name__) from failure
         _hand_over(connection, link)
 
@@ -126,7 +128,8 @@ def _hand_over(connection: AbstractConnection, link: Link) -> None:
     # At their ends, a Connection and a StreamWriter close the transport that they have, and complain.
     connection._writer = connection._reader = None
     writer._transport = _CLOSED  # type: ignore[attr-defined]
-    if parser._reader.has_data() or transport.is_closing():  # type: ignore[attr-defined]
+    # A transport whose peer has closed says so once, and that was to redis-py.
+    if parser._reader.has_data() or reader.at_eof() or transport.is_closing():  # type: ignore[attr-defined]
         transport.abort()
         raise NotSentError("the connection broke as it was opened")
     link.adopt(transport)
