@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,9 +100,11 @@ async def test_a_credential_provider_that_fails_is_a_typed_error(locked: Server)
         def get_credentials(self) -> Any:
             raise KeyError("no token today")
 
-    async with backend_on(f"redis://127.0.0.1:{locked.port}", credential_provider=Failing(), retries=1) as backend:
-        with pytest.raises(SessionUnavailableError, match="no token today"):
-            await echo(backend, b"x")
+    for url in (f"redis://127.0.0.1:{locked.port}", f"unix://{locked.folder}/socket"):
+        async with backend_on(url, credential_provider=Failing(), retries=1, client_name="failing") as backend:
+            with pytest.raises(SessionUnavailableError, match="no token today"):
+                await echo(backend, b"x")
+    gc.collect()
 
 
 class Token:
