@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,6 +93,18 @@ async def test_a_credential_provider_is_asked_for_each_connection(locked: Server
             client.execute_command("CLIENT", "KILL", "USER", "app")
         await works(backend)
         assert [one["user"] for one in connections_named(locked, "given")] == ["default"]
+
+
+async def test_a_credential_provider_that_fails_is_a_typed_error(locked: Server):
+    class Failing(Provider):
+        def get_credentials(self) -> Any:
+            raise KeyError("no token today")
+
+    for url in (f"redis://127.0.0.1:{locked.port}", f"unix://{locked.folder}/socket"):
+        async with backend_on(url, credential_provider=Failing(), retries=1, client_name="failing") as backend:
+            with pytest.raises(SessionUnavailableError, match="no token today"):
+                await echo(backend, b"x")
+    gc.collect()
 
 
 class Token:

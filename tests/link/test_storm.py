@@ -50,7 +50,7 @@ async def test_a_cancelled_call_never_shifts_the_replies_of_the_others(server: S
     assert (stats.waiting, stats.reconnects, stats.retries, stats.last_error) == (0, 0, 0, None)
     assert seen["whole"] + seen["cancelled"] == CALLS
     assert seen["whole"] >= CALLS * 2 / 3
-    assert seen["cancelled"] > CALLS / 10
+    assert seen["cancelled"] > CALLS / 100
 
 
 async def test_ten_thousand_tasks_at_once_take_one_connection_and_little_memory(server: Server):

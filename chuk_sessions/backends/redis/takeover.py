@@ -48,7 +48,9 @@ class Opener:
                 connection = await self._connected()
         except redis_errors.RedisError as failure:
             raise _refusal(failure) from failure
-        except (OSError, EOFError) as failure:
+        except TimeoutError:
+            raise NotSentError(f"no connection within {self._options.connect_timeout:g} s") from None
+        except Exception as failure:  # also what a credential provider may raise
             raise NotSentError(str(failure) or type(failure).__name__) from failure
         _hand_over(connection, link)
 
@@ -63,19 +65,20 @@ class Opener:
         return await self._connect()
 
     async def _connect(self) -> AbstractConnection:
-        opened: list[asyncio.BaseTransport] = []
+        opened: list[asyncio.StreamWriter | None] = []
 
         async def handshake(connection: AbstractConnection) -> None:
-            opened.append(connection._writer.transport)  # type: ignore[union-attr]
+            opened.append(connection._writer)
             await connection.on_connect()
 
         connection = self._connection(handshake)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
-            # redis-py closes in good manners, which a server that hangs can draw out for long.
-            for transport in opened:
-                transport.abort()  # type: ignore[attr-defined]
+            # redis-py closes not at all, or in good manners, which a server that hangs can draw out for long.
+            for writer in (*opened, connection._writer):
+                if writer is not None:
+                    _detached(connection, writer).abort()
             raise
         return connection
 
@@ -108,25 +111,34 @@ class Opener:
         return connection
 
 
-class _Closed:
+class _Closed(asyncio.Transport):
     """A transport that a StreamWriter has no more business with."""
 
     def is_closing(self) -> bool:
         return True
 
+    def abort(self) -> None:
+        pass
+
 
 _CLOSED = _Closed()
+
+
+def _detached(connection: AbstractConnection, writer: asyncio.StreamWriter) -> asyncio.Transport:
+    """The transport, without those who at their ends would close it and complain."""
+    transport = cast(asyncio.Transport, writer.transport)
+    connection._writer = connection._reader = None
+    writer._transport = _CLOSED  # type: ignore[attr-defined]
+    return transport
 
 
 def _hand_over(connection: AbstractConnection, link: Link) -> None:
     writer, reader, parser = connection._writer, connection._reader, connection._parser
     assert writer is not None
     assert reader is not None
-    transport = cast(asyncio.Transport, writer.transport)
-    # At their ends, a Connection and a StreamWriter close the transport that they have, and complain.
-    connection._writer = connection._reader = None
-    writer._transport = _CLOSED  # type: ignore[attr-defined]
-    if parser._reader.has_data() or transport.is_closing():  # type: ignore[attr-defined]
+    transport = _detached(connection, writer)
+    # A transport whose peer has closed says so once, and that was to redis-py.
+    if parser._reader.has_data() or reader.at_eof() or transport.is_closing():  # type: ignore[attr-defined]
         transport.abort()
         raise NotSentError("the connection broke as it was opened")
     link.adopt(transport)
