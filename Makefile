@@ -18,9 +18,13 @@ demo: $(VENV)/demo/ready
 ## test: everything, on every Python that is found, with real servers from pip
 test:
 	@test -n "$(PYTHONS)" || { echo "no Python 3.11 or newer was found"; exit 1; }
-	@set -e; for found in $(PYTHONS); do \
-		$(MAKE) --no-print-directory test-here VERSION="$${found%%:*}" PYTHON="$${found#*:}"; \
+	@set -e; rest=; for found in $(PYTHONS); do \
+		$(MAKE) --no-print-directory test-here VERSION="$${found%%:*}" PYTHON="$${found#*:}" TESTS="$$rest $(TESTS)"; \
+		rest="$(ONCE:%=--ignore=%)"; \
 	done
+
+# What takes long because servers do, and differs in nothing between versions of Python.
+ONCE = tests/topology tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py tests/test_packaging.py
 
 VERSION = here
 test-here: $(VENV)/$(VERSION)/ready
