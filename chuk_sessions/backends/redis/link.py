@@ -120,6 +120,10 @@ class Link(asyncio.Protocol):
         if self._empty is not None and not self._entries and not self._empty.done():
             self._empty.set_result(None)
 
+    def eof_received(self) -> None:
+        """The server closes. Not to wait for the rest of it: TLS can take its time with that."""
+        self.end(ConnectionResetError("the server closed the connection"))
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self.end(exc or ConnectionResetError("the server closed the connection"))
