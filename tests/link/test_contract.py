@@ -1,4 +1,4 @@
-"""The contract holds over every way to a server, with both protocols: by default the one that differs most, in the long form all."""
+"""The contract holds over every way to a server: by default the one that differs most, in the long form all."""
 
 from __future__ import annotations
 
