@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from .exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError
 
 MAX_DEPTH = 200
 PREFIX = b"m:"
+_LARGE = 2**63
+MAX_CACHED = 64
 
 _CONSTANTS = {None: b"null", True: b"true", False: b"false"}
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -24,8 +27,16 @@ _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 def field_of(key: object) -> bytes:
     """The hash field of a metadata key. Raises InvalidMetadataError when the key is not a string."""
+    if type(key) is str and len(key) <= MAX_CACHED:
+        return _short_field(key)
     if not isinstance(key, str):
         raise InvalidMetadataError(f"metadata keys must be strings, not {type(key).__name__}")
+    return PREFIX + key.encode("utf-8", "surrogatepass")
+
+
+# One object for each name also keeps the emulator's records small.
+@lru_cache(maxsize=1024)
+def _short_field(key: str) -> bytes:
     return PREFIX + key.encode("utf-8", "surrogatepass")
 
 
@@ -35,7 +46,7 @@ def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
     Raises InvalidMetadataError for what JSON cannot carry exactly, MetadataTooLargeError when fields and values
     together have more than `limit` bytes.
     """
-    if not isinstance(metadata, Mapping):
+    if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise InvalidMetadataError(f"metadata must be a dict, not {type(metadata).__name__}")
     pairs: list[bytes] = []
     size = 0
@@ -53,15 +64,26 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
 
     Raises CorruptRecordError when a value is not what `encode` writes.
     """
-    start = len(PREFIX)
     try:
         return {
-            field[start:].decode("utf-8", "surrogatepass"): _decode_value(value.decode("utf-8", "surrogatepass"))
+            _key_of(field): _decode_value(value.decode("utf-8", "surrogatepass"))
             for field, value in fields
             if field.startswith(PREFIX)
         }
     except (ValueError, RecursionError, StopIteration) as error:
         raise CorruptRecordError("a stored metadata value is not JSON") from error
+
+
+# All sessions of an application have the same few keys. Long ones are not worth their place.
+@lru_cache(maxsize=1024)
+def _short_key(field: bytes) -> str:
+    return field[len(PREFIX) :].decode("utf-8", "surrogatepass")
+
+
+def _key_of(field: bytes) -> str:
+    if len(field) <= MAX_CACHED:
+        return _short_key(field)
+    return field[len(PREFIX) :].decode("utf-8", "surrogatepass")
 
 
 def _decode_value(text: str) -> Any:
@@ -78,6 +100,8 @@ def _encode_value(value: Any, budget: int) -> bytes:
         return _quoted(value).encode("utf-8", "surrogatepass")
     if kind is bool or value is None:
         return _CONSTANTS[value]
+    if kind is int and -_LARGE < value < _LARGE:
+        return b"%d" % value
     if isinstance(value, (dict, list)):
         _check(value, budget)
     elif not (value is None or isinstance(value, (str, int, float))):

@@ -65,17 +65,23 @@ class Engine:
 
     async def validate(self, session_id: str) -> bool:
         """Whether it is alive; marks the access."""
-        place, reply = await self._validate(self._runner.place(session_id), index=self._policy.idle_ms > 0)
-        if reply[0] == s.NEEDS_INDEX:
-            place, reply = await self._validate(place, index=True)
-        return bool(reply[0] == s.OK)
+        call = self._validation(self._runner.place(session_id), index=self._policy.idle_ms > 0)
+        reply = await self._runner.ask(call)
+        # Nearly every validation ends here: no further coroutine or closure is made for it.
+        return reply[0] == s.OK or await self._validate_further(self._runner.place(session_id), reply)
 
-    async def _validate(self, place: Place, *, index: bool) -> tuple[Place, Reply]:
-        interval, retention = self._policy.interval_ms, self._policy.retention_ms
-        return await self._runner.follow(
-            place,
-            lambda place: operations.validate(place, interval_ms=interval, retention_ms=retention, index=index),
-        )
+    def _validation(self, place: Place, *, index: bool) -> Call:
+        policy = self._policy
+        return operations.validate(place, interval_ms=policy.interval_ms, retention_ms=policy.retention_ms, index=index)
+
+    async def _validate_further(self, place: Place, reply: Reply) -> bool:
+        operations.check(operations.VALIDATE, reply)
+        if reply[0] == s.MOVED:
+            place = self._runner.place_of_handle(place.at.bucket, reply[1])
+            place, reply = await self._runner.follow(place, lambda there: self._validation(there, index=False))
+        if reply[0] == s.NEEDS_INDEX:
+            _, reply = await self._runner.follow(place, lambda there: self._validation(there, index=True))
+        return bool(reply[0] == s.OK)
 
     async def read(self, session_id: str) -> Record | None:
         """The record, or None."""

@@ -13,6 +13,7 @@ import secrets
 import time
 from base64 import b64decode, b64encode
 from binascii import crc_hqx
+from functools import lru_cache
 
 BUCKETS = 256
 MAX_ID_LENGTH = 200
@@ -28,7 +29,12 @@ def is_name(text: object, longest: int = MAX_ID_LENGTH) -> bool:
     r"""Whether this can be a session id or sandbox id: 1 to `longest` visible ASCII characters, none of `{}/^*?[]\`,
     and neither `.` nor `..`.
     """
-    return isinstance(text, str) and len(text) <= longest and _NAME(text) is not None and text not in (".", "..")
+    return isinstance(text, str) and len(text) <= longest and _is_plain(text)
+
+
+@lru_cache(maxsize=8192)
+def _is_plain(text: str) -> bool:
+    return _NAME(text) is not None and text not in (".", "..")
 
 
 def check_name(text: object, what: str, longest: int = MAX_ID_LENGTH) -> str:
@@ -44,9 +50,14 @@ def check_name(text: object, what: str, longest: int = MAX_ID_LENGTH) -> str:
 
 def new_id(user_id: str | None, bucket: int) -> str:
     """A fresh id in `bucket` (0 to 255)."""
-    letters = re.sub(r"[^A-Za-z0-9]", "", user_id or "")[:8]
-    owner = f"{letters}-" if letters else ""
+    owner = _owner_part(user_id) if user_id else ""
     return f"sess-{owner}{int(time.time())}-{bucket:02x}{secrets.token_hex(16)}"
+
+
+@lru_cache(maxsize=4096)
+def _owner_part(user_id: str) -> str:
+    letters = re.sub(r"[^A-Za-z0-9]", "", user_id)[:8]
+    return f"{letters}-" if letters else ""
 
 
 def locate(session_id: str) -> tuple[int, str]:
@@ -64,6 +75,7 @@ def locate(session_id: str) -> tuple[int, str]:
     return int(made[3], 16), f"{_HANDLE_MARK}{made[1]}{b64encode(packed, _URL_SAFE).decode()}"
 
 
+@lru_cache(maxsize=4096)
 def home_bucket(sandbox_id: str, user_id: str) -> int:
     """The bucket of the ids made for a user, so that a user's sessions share a slot."""
     return hashlib.blake2b(f"{sandbox_id}/".encode() + user_bytes(user_id), digest_size=1).digest()[0]
@@ -74,6 +86,7 @@ def random_bucket() -> int:
     return secrets.randbelow(BUCKETS)
 
 
+@lru_cache(maxsize=4096)
 def user_hash(user_id: str) -> int:
     """52 bits of the user id, the most that a sorted set's score (a double) carries with room to spare."""
     return int.from_bytes(hashlib.blake2b(user_bytes(user_id), digest_size=8).digest()) >> 12

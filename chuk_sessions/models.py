@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 from .enums import SessionStatus
@@ -13,8 +14,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def iso_from_ms(ms: int) -> str:
     """The ISO 8601 text in UTC, ending in Z, of a time in ms since 1970. Raises OverflowError past the year 9999."""
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    second, rest = divmod(ms, 1000)
+    return f"{_iso_second(second)}.{rest:03d}Z"
+
+
+# Sessions are made, used and end in the same few thousand seconds.
+@lru_cache(maxsize=4096)
+def _iso_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()
 
 
 def _utc_now() -> datetime:

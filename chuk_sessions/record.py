@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from . import codec
+from .enums import SessionStatus
 from .exceptions import CorruptRecordError
 from .models import SessionMetadata, iso_from_ms
 
+_ACTIVE = SessionStatus.ACTIVE.value
 _KEPT = (codec.PREFIX, b"o:")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """The fields of a record; times in ms.
 
@@ -64,16 +66,20 @@ class Record:
 
     def to_model(self, session_id: str, sandbox_id: str) -> SessionMetadata:
         """What callers get. `session_id` is the id that they asked for."""
+        return SessionMetadata(**self.to_dict(session_id, sandbox_id), version=self.version)
+
+    def to_dict(self, session_id: str, sandbox_id: str) -> dict[str, Any]:
+        """The same as `SessionMetadata.to_dict()`, which would copy what nobody else has."""
         try:
-            return SessionMetadata(
-                session_id=session_id,
-                sandbox_id=sandbox_id,
-                user_id=self.user_id,
-                created_at=iso_from_ms(self.created),
-                expires_at=iso_from_ms(self.deadline),
-                last_accessed=iso_from_ms(self.accessed),
-                custom_metadata=self.metadata(),
-                version=self.version,
-            )
+            return {
+                "session_id": session_id,
+                "sandbox_id": sandbox_id,
+                "user_id": self.user_id,
+                "created_at": iso_from_ms(self.created),
+                "expires_at": iso_from_ms(self.deadline),
+                "status": _ACTIVE,
+                "last_accessed": iso_from_ms(self.accessed),
+                "custom_metadata": self.metadata(),
+            }
         except OverflowError as error:
             raise CorruptRecordError("a stored session has a time outside of the calendar") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from . import exceptions as errors
 from . import keys, operations
@@ -22,7 +22,7 @@ class Runner:
 
     def __init__(self, backend: Backend, sandbox_id: str) -> None:
         self.sandbox_id = sandbox_id
-        self._backend = backend
+        self._run = backend.run
 
     def place(self, session_id: str) -> Place:
         """Where the session of that id lies."""
@@ -32,16 +32,22 @@ class Runner:
         """The same from a handle, as indexes and replies hold it."""
         return keys.place_of_handle(self.sandbox_id, bucket, handle)
 
+    def ask(self, call: Call) -> Awaitable[Reply]:
+        """Run one call; who awaits it checks the reply."""
+        return self._run(*call)
+
     async def run(self, call: Call) -> Reply:
         """Run one call. Raises the error that its status stands for."""
-        reply = await self._backend.run(*call)
+        reply = await self._run(*call)
         operations.check(call.operation, reply)
         return reply
 
     async def follow(self, place: Place, build: Callable[[Place], Call]) -> tuple[Place, Reply]:
         """Run a call on a session, or on what its old id points to. Returns where it ran last, too."""
         for _ in range(_MOST_HOPS):
-            reply = await self.run(build(place))
+            call = build(place)
+            reply = await self._run(*call)
+            operations.check(call.operation, reply)
             if reply[0] != s.MOVED:
                 return place, reply
             place = self.place_of_handle(place.at.bucket, reply[1])
@@ -49,7 +55,7 @@ class Runner:
 
     async def run_all(self, calls: Sequence[Call], *, owner_misses: bool = False) -> list[Reply]:
         """Run calls side by side. When one fails, the others end first. `owner_misses`: OTHER_OWNER is no error."""
-        replies = await asyncio.gather(*(self._backend.run(*call) for call in calls), return_exceptions=True)
+        replies = await asyncio.gather(*(self._run(*call) for call in calls), return_exceptions=True)
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, BaseException):
                 raise reply

@@ -169,8 +169,8 @@ class SessionManager:
 
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """The session as a dict that JSON can carry (`SessionMetadata.to_dict`), or None. Marks no access."""
-        model = await self.get_session_metadata(session_id)
-        return model.to_dict() if model else None
+        record = await self._engine.read(session_id) if ids.is_name(session_id) else None
+        return record.to_dict(session_id, self.sandbox_id) if record else None
 
     async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
         """The session, or None. Marks no access."""

@@ -28,12 +28,12 @@ local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local handle, sandbox, owner, user = ARGV[1], ARGV[2], ARGV[6], ARGV[7]
 local idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[11])
 local at = now()
-local record, answer = open(key, at, 'u')
-if record then
-  if owner ~= '' and owner ~= record.more[1] then return {OTHER_OWNER} end
-  return touch(key, deadlines, handle, record, at, retention) or {EXISTS}
+local alive_till, before, _, old_idle, old_owner = open(key, at, 'u')
+if alive_till then
+  if owner ~= '' and owner ~= old_owner then return {OTHER_OWNER} end
+  return touch(key, deadlines, handle, before, old_idle, at, retention) or {EXISTS}
 end
-if answer[1] ~= GONE or ARGV[10] == '0' then return answer end
+if before[1] ~= GONE or ARGV[10] == '0' then return before end
 
 -- Of the victims, only sessions that the user still has may leave, and no more of them than must.
 local leaving = {}
@@ -58,9 +58,9 @@ if idle > 0 then fields[#fields + 1] = 'i'; fields[#fields + 1] = idle end
 for index = 12 + victims, #ARGV do fields[#fields + 1] = ARGV[index] end
 
 -- What a dead session of the same id left behind goes after the first write, which full memory can refuse.
-local fresh, stale = {}, {}
-for index = 1, #fields, 2 do fresh[fields[index]] = true end
-for _, field in ipairs(redis.call('HKEYS', key)) do
+local fresh, stale, left = {}, {}, redis.call('HKEYS', key)
+for index = 1, #left > 0 and #fields or 0, 2 do fresh[fields[index]] = true end
+for _, field in ipairs(left) do
   if not fresh[field] then stale[#stale + 1] = field end
 end
 local ends = idle > 0 and math.min(deadline, at + idle) or deadline

@@ -10,18 +10,18 @@
 --- @include "now"
 --- @include "open"
 --- @include "unindex"
-local record, answer = open(KEYS[1], now(), 'u', 'v')
+local ends, answer, _, _, owner, version = open(KEYS[1], now(), 'u', 'v')
 if ARGV[4] ~= '' then
-  if record then return {EXISTS} end
+  if ends then return {EXISTS} end
   if answer[1] == MOVED and answer[2] == ARGV[4] then redis.call('DEL', KEYS[1]); return {OK} end
   return answer
 end
-if record then
-  if ARGV[2] ~= '' and ARGV[2] ~= record.more[1] then return {OTHER_OWNER} end
-  if ARGV[3] ~= '' and ARGV[3] ~= record.more[2] then return {CONFLICT, tonumber(record.more[2]) or 0} end
+if ends then
+  if ARGV[2] ~= '' and ARGV[2] ~= owner then return {OTHER_OWNER} end
+  if ARGV[3] ~= '' and ARGV[3] ~= version then return {CONFLICT, tonumber(version) or 0} end
 elseif answer[1] == MOVED then
   return answer
 end
 redis.call('DEL', KEYS[1])
 unindex(KEYS[2], KEYS[3], ARGV[1])
-return {record and OK or GONE}
+return {ends and OK or GONE}

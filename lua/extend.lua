@@ -12,15 +12,14 @@
 --- @include "open"
 --- @include "once"
 local key, at, operation = KEYS[1], now(), ARGV[4]
-local record, answer = open(key, at, 'v')
-if not record then return answer end
-local version = tonumber(record.more[1])
+local ends, before, accessed, idle, version = open(key, at, 'v')
+if not ends then return before end
+version = tonumber(version)
 if not version then return {CORRUPT} end
-if applied(key, operation) then return {OK, record.deadline} end
-local deadline = record.deadline + ARGV[2]
-if deadline > tonumber(ARGV[3]) then return {TOO_FAR, record.deadline} end
-local ends = deadline
-if record.idle then ends = math.min(deadline, record.accessed + record.idle) end
+if applied(key, operation) then return {OK, before} end
+local deadline = before + ARGV[2]
+if deadline > tonumber(ARGV[3]) then return {TOO_FAR, before} end
+ends = idle and math.min(deadline, accessed + idle) or deadline
 redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, at + ARGV[5])
 redis.call('PEXPIREAT', key, ends + ARGV[6])
 redis.call('ZADD', KEYS[2], ends, ARGV[1])

@@ -9,13 +9,13 @@
 --- @include "open"
 --- @include "touch"
 local at = now()
-local record, answer = open(KEYS[1], at)
-if not record then return answer end
+local ends, deadline, accessed, idle = open(KEYS[1], at)
+if not ends then return deadline end
 local interval = tonumber(ARGV[2])
-if record.idle then interval = math.min(interval, math.floor(record.idle / 2)) end
-if at - record.accessed >= interval and at > record.accessed then
-  if record.idle and not KEYS[2] then return {NEEDS_INDEX} end
-  local refused = touch(KEYS[1], KEYS[2], ARGV[1], record, at, ARGV[3])
+if idle then interval = math.min(interval, math.floor(idle / 2)) end
+if at - accessed >= interval and at > accessed then
+  if idle and not KEYS[2] then return {NEEDS_INDEX} end
+  local refused = touch(KEYS[1], KEYS[2], ARGV[1], deadline, idle, at, ARGV[3])
   if refused then return refused end
 end
 return {OK}

@@ -6,16 +6,16 @@ from .. import settings
 from ..backends.memory import Clock, MemoryBackend, shared
 from ..backends.memory.strings import Strings
 from .factory import Factory
-from .values import check_key, check_value, ttl_ms
+from .values import MAX_SECONDS, check_key, check_value, ttl_ms
 
 
 class MemorySession:
     """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
 
-    __slots__ = ("_default_ttl", "_strings")
+    __slots__ = ("_default_ttl", "_get", "_pop", "_set")
 
     def __init__(self, strings: Strings, default_ttl: int) -> None:
-        self._strings = strings
+        self._set, self._get, self._pop = strings.set, strings.get, strings.pop
         self._default_ttl = default_ttl
 
     async def set(self, key: str, value: str | bytes) -> None:
@@ -24,19 +24,27 @@ class MemorySession:
 
     async def setex(self, key: str, ttl: float, value: str | bytes) -> None:
         """Store for `ttl` seconds."""
-        self._strings.set(check_key(key), check_value(value), ttl_ms(ttl))
+        # In full only what may need it: this is called a million times a second.
+        if type(key) is not str or not key.isascii():
+            key = check_key(key)
+        if type(value) is not str or not value.isascii():
+            value = check_value(value)
+        ms = ttl * 1000 if type(ttl) is int and 0 < ttl <= MAX_SECONDS else ttl_ms(ttl)
+        self._set(key, value, ms)
 
     async def get(self, key: str) -> str | None:
         """The value, or None."""
-        return self._strings.get(check_key(key))
+        if type(key) is not str or not key.isascii():
+            key = check_key(key)
+        return self._get(key)
 
     async def getdel(self, key: str) -> str | None:
         """The value, which is gone then: of many callers one has it."""
-        return self._strings.pop(check_key(key))
+        return self._pop(check_key(key))
 
     async def delete(self, key: str) -> bool:
         """Whether there was something to delete."""
-        return self._strings.pop(check_key(key)) is not None
+        return self._pop(check_key(key)) is not None
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ..durations import MAX_MS, ms_from_seconds
 
+MAX_SECONDS = MAX_MS // 1000
+
 
 def ttl_ms(ttl: object) -> int:
     """A TTL in seconds as ms. Raises ValueError unless it is a positive number of at most a hundred years."""
-    if type(ttl) is int and 0 < ttl <= MAX_MS // 1000:
+    if type(ttl) is int and 0 < ttl <= MAX_SECONDS:
         return ttl * 1000
     return ms_from_seconds(ttl, "ttl")
 

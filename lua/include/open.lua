@@ -1,15 +1,21 @@
 --- @include "status"
--- Opens a record: {ends, accessed, idle or nil, further fields asked for}, or nil and the reply that ends the
--- operation. `ends` is the moment in ms at which the session dies unless something else happens first.
+-- Opens a record: when it ends, its deadline, last access and idle timeout or nil, then two further fields asked for;
+-- or nil and the reply that ends the operation. All times are ms. The end is the moment at which the session dies
+-- unless something else happens first. No table is made on the way that leads on: every call comes here.
 local function open(key, at, ...)
-  local field = redis.call('HMGET', key, 'd', 'a', 'i', 'r', ...)
+  local field = redis.call('HMGET', key, 'd', 'a', 'i', ...)
   if not field[1] then return nil, {GONE} end
-  local deadline, accessed, idle = tonumber(field[1]), tonumber(field[2]), tonumber(field[3])
+  local deadline, accessed = tonumber(field[1]), tonumber(field[2])
   if not deadline then return nil, {CORRUPT} end
   if deadline <= at then return nil, {GONE} end
-  if field[4] then return nil, {MOVED, field[4]} end
-  if not accessed or (field[3] and not idle) then return nil, {CORRUPT} end
-  local ends = idle and math.min(deadline, accessed + idle) or deadline
+  if not accessed then
+    local pointer = redis.call('HGET', key, 'r')
+    return nil, pointer and {MOVED, pointer} or {CORRUPT}
+  end
+  if not field[3] then return deadline, deadline, accessed, nil, field[4], field[5] end
+  local idle = tonumber(field[3])
+  if not idle then return nil, {CORRUPT} end
+  local ends = math.min(deadline, accessed + idle)
   if ends <= at then return nil, {GONE} end
-  return {ends = ends, deadline = deadline, accessed = accessed, idle = idle, more = {field[5], field[6]}}
+  return ends, deadline, accessed, idle, field[4], field[5]
 end

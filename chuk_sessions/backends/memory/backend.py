@@ -41,12 +41,13 @@ class MemoryBackend:
 
     async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
         """Run a twin."""
+        space = self._space
         with self._lock:
-            self._space.tick()
-            if self._sweep_every_ms is not None and self._space.now >= self._next_sweep:
-                self._next_sweep = self._space.now + self._sweep_every_ms
+            space.tick()
+            if space.now >= self._next_sweep and self._sweep_every_ms is not None:
+                self._next_sweep = space.now + self._sweep_every_ms
                 self._sweep()
-            return TWINS[operation.name](self._space, keys, argv)
+            return TWINS[operation.name](space, keys, argv)
 
     async def aclose(self) -> None:
         """Nothing is held open."""
@@ -68,10 +69,9 @@ class MemoryBackend:
     def _twin(self, call: Call) -> Reply:
         return TWINS[call.operation.name](self._space, call.keys, call.argv)
 
-    def renew_locks(self) -> None:
-        """In a forked child: nobody is left to release a lock that another thread held."""
+    def renew_lock(self) -> None:
+        """In a forked child: nobody is left to release it if another thread held it."""
         self._lock = Lock()
-        self.strings.renew_lock()
 
 
 _BACKENDS: WeakSet[MemoryBackend] = WeakSet()
@@ -79,7 +79,7 @@ _BACKENDS: WeakSet[MemoryBackend] = WeakSet()
 
 def _after_fork() -> None:
     for backend in list(_BACKENDS):
-        backend.renew_locks()
+        backend.renew_lock()
 
 
 if hasattr(os, "register_at_fork"):

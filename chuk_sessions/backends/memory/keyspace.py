@@ -6,7 +6,7 @@ its script. Nothing here locks: the backend does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from .clock import Clock
@@ -56,6 +56,17 @@ class Keyspace:
         record = self._hashes.get(key, _NO_HASH)
         return [record.get(field) for field in fields]
 
+    def hash(self, key: str) -> Mapping[bytes, bytes]:
+        """A hash to look into; empty for a key that is not there."""
+        return self._hashes.get(key, _NO_HASH)
+
+    def hset_one(self, key: str, field: bytes, value: bytes) -> None:
+        """Set one field."""
+        record = self._hashes.get(key)
+        if record is None:
+            record = self._hashes[key] = {}
+        record[field] = value
+
     def hget(self, key: str, field: bytes) -> bytes | None:
         """One value."""
         return self._hashes.get(key, _NO_HASH).get(field)
@@ -74,11 +85,15 @@ class Keyspace:
 
     def hset(self, key: str, pairs: Sequence[bytes]) -> None:
         """Set field, value, field, value..."""
-        record = self._hashes.setdefault(key, {})
+        record = self._hashes.get(key)
+        if record is None:
+            record = self._hashes[key] = {}
         record.update(zip(pairs[::2], pairs[1::2], strict=True))
 
     def hdel(self, key: str, fields: Sequence[bytes]) -> None:
         """Remove fields; a hash without any goes."""
+        if not fields:
+            return
         record = self._hashes.get(key, _NO_HASH)
         for field in fields:
             record.pop(field, None)
@@ -112,10 +127,14 @@ class Keyspace:
 
     def zadd(self, key: str, score: int, member: bytes, *, lower_only: bool = False) -> None:
         """Add or move a member; `lower_only` is ZADD's LT."""
-        members = self._sets.setdefault(key, SortedSet())
-        present = members.score(member)
-        if not (lower_only and present is not None and present <= score):
-            members.add(member, score)
+        members = self._sets.get(key)
+        if members is None:
+            members = self._sets[key] = SortedSet()
+        if lower_only:
+            present = members.score(member)
+            if present is not None and present <= score:
+                return
+        members.add(member, score)
 
     def zrem(self, key: str, member: bytes) -> None:
         """Remove a member; a set without any goes."""

@@ -25,10 +25,18 @@ class SortedSet:
 
     def add(self, member: bytes, score: int) -> None:
         """Add a member, or move it."""
-        if self._scores.get(member) != score:
-            self.remove(member)
-            self._scores[member] = score
-            insort(self._order, (score, member))
+        present = self._scores.get(member)
+        if present == score:
+            return
+        if present is not None:
+            del self._order[bisect_left(self._order, (present, member))]
+        self._scores[member] = score
+        entry, order = (score, member), self._order
+        # New sessions mostly end later than all others.
+        if not order or entry > order[-1]:
+            order.append(entry)
+        else:
+            insort(order, entry)
 
     def remove(self, member: bytes) -> None:
         """Remove a member, if it is there."""
@@ -42,6 +50,8 @@ class SortedSet:
 
     def between(self, lowest: int, highest: int | None, limit: int | None = None) -> list[bytes]:
         """Members with lowest <= score <= highest (None: no upper end), at most `limit`."""
+        if highest is not None and (not self._order or self._order[0][0] > highest):
+            return []
         first, last = self._span(lowest, highest)
         if limit is not None:
             last = min(last, first + limit)

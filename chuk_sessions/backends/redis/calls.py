@@ -84,8 +84,12 @@ class Calls:
         node = None
         try:
             slot = slot_of(key) if topology.slotted and key is not None else None
-            node = await topology.route(slot, read_only=read_only, deadline=deadline)
-            return await node.call((command,), deadline), False
+            node = topology.here(slot)
+            if node is None:
+                node = await topology.route(slot, read_only=read_only, deadline=deadline)
+            # The way of nearly all calls: no coroutine between the caller and the reply that it waits for.
+            reply = node.start(command, deadline)
+            return await (node.call((command,), deadline) if reply is None else reply), False
         except (ReplyError, NotSentError, LostError) as failure:
             request = Request(command, what, repeatable, key, read_only, script)
             return await _Repeats(self, request, deadline).after(failure, topology, node)

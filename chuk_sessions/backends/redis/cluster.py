@@ -61,6 +61,10 @@ class Cluster:
             node = self._owner(slot)
         return node
 
+    def here(self, slot: int | None) -> Node | None:
+        """The same where that is known already."""
+        return self._owner(slot)
+
     async def moved(self, error: ReplyError, node: Node) -> Verdict:
         """See the table above."""
         there = redirection(error.message, node.address) if error.code in ("MOVED", "ASK") else None

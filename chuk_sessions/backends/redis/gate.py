@@ -27,10 +27,11 @@ class Gate:
 
     def enter(self, size: int) -> bool:
         """Let a call of that many bytes in, unless it must wait."""
-        if self._waiting or not self._fits(size):
+        # In the way of every call: what `_fits` says, without calling it.
+        calls, total = self.calls, self.bytes + size
+        if self._waiting or calls >= self._most_calls or (total > self._most_bytes and calls):
             return False
-        self.calls += 1
-        self.bytes += size
+        self.calls, self.bytes = calls + 1, total
         return True
 
     async def wait(self, size: int, deadline: float) -> None:

@@ -12,7 +12,7 @@ from .link import Link
 from .options import Address, Options
 from .renewals import follow
 from .takeover import Opener
-from .wire import Group, LostError, NotSentError, ReplyError, pack
+from .wire import Command, Group, LostError, NotSentError, ReplyError, pack
 
 
 class NodeStats(NamedTuple):
@@ -53,6 +53,17 @@ class Node:
         self._loop = asyncio.get_running_loop()
         self._call_timeout = options.call_timeout
         follow(options.credentials, self)
+
+    def start(self, command: Command, deadline: float) -> asyncio.Future[Any] | None:
+        """What `call` does with one command, where nothing has to be waited for but the reply. None: use `call`."""
+        link = self._only.link if self._only is not None else None
+        if link is None or link.lost is not None:
+            return None
+        packed = pack(command)
+        size = len(packed)
+        if size >= self._bulk_bytes or not self._gate.enter(size):
+            return None
+        return link.send(packed, deadline, size)
 
     async def call(self, group: Group, deadline: float, *, internal: bool = False) -> Any:
         """The reply of the last command of the group. Its commands are sent with nothing between them.

@@ -56,6 +56,11 @@ class Sentinel:
             assert node is not None
         return node
 
+    def here(self, slot: int | None) -> Node | None:
+        """The primary, unless there is doubt."""
+        node = self._primary
+        return node if node is not None and self._trusted and node.connected else None
+
     async def moved(self, error: ReplyError, node: Node) -> Verdict:
         """See the table above."""
         if error.code in ("MOVED", "ASK"):

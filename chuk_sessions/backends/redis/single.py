@@ -31,6 +31,10 @@ class Single(Standalone):
             return self._node
         return await self._cluster.route(slot, read_only=read_only, deadline=deadline)
 
+    def here(self, slot: int | None) -> Node | None:
+        """The one node, or the slot's where that is known."""
+        return self._node if self._cluster is None else self._cluster.here(slot)
+
     async def moved(self, error: ReplyError, node: Node) -> Verdict:
         """Find out that this is a cluster, or what a single server's error means."""
         if self._cluster is None and error.code in _OF_A_CLUSTER:

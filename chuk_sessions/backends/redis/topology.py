@@ -53,6 +53,9 @@ class Topology(Protocol):
         deadline (a time of the loop's clock).
         """
 
+    def here(self, slot: int | None) -> Node | None:
+        """The same where that is known already; None: ask `route`."""
+
     async def moved(self, error: ReplyError, node: Node) -> Verdict:
         """What becomes of a call that got this error from this node. Asked about the codes that the table of `replies`
         leaves to it: those that may mean that the call belongs elsewhere, or that the node is not ready.
@@ -84,6 +87,10 @@ class Standalone:
         self._node = Node(address, options)
 
     async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
+        """The one node."""
+        return self._node
+
+    def here(self, slot: int | None) -> Node | None:
         """The one node."""
         return self._node
 

@@ -38,8 +38,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     if deadline <= space.now:
         return [GONE]
     fields = _fields(space, argv, deadline)
-    fresh = set(fields[::2])
-    stale = [field for field in space.hkeys(key) if field not in fresh]
+    left = space.hkeys(key)
+    stale = [field for field in left if field not in fields[::2]] if left else []
     ends = min(deadline, space.now + idle) if idle > 0 else deadline
     space.hset(key, fields)
     space.hdel(key, stale)
@@ -56,7 +56,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
 
 def _fields(space: Keyspace, argv: Sequence[Arg], deadline: int) -> list[bytes]:
     owner, idle, victims = raw(argv[5]), whole(argv[4]), whole(argv[10])
-    fields = [b"c", text(space.now), b"d", text(deadline), b"a", text(space.now), b"v", b"1"]
+    now = text(space.now)
+    fields = [b"c", now, b"d", text(deadline), b"a", now, b"v", b"1"]
     if owner != b"":
         fields += (b"u", owner)
     if idle > 0:

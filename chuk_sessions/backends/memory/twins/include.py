@@ -30,27 +30,32 @@ def plain(value: bytes | None) -> int | None:
 
 def open_(space: Keyspace, key: str, *more: bytes) -> Record | Reply:
     """The record, or the reply that ends the operation."""
-    deadline_text, accessed_text, idle_text, pointer, *rest = space.hmget(key, b"d", b"a", b"i", b"r", *more)
+    field = space.hash(key).get
+    deadline_text, idle_text = field(b"d"), field(b"i")
     if deadline_text is None:
         return [GONE]
-    deadline, accessed, idle = plain(deadline_text), plain(accessed_text), plain(idle_text)
+    deadline, accessed = plain(deadline_text), plain(field(b"a"))
     if deadline is None:
         return [CORRUPT]
     if deadline <= space.now:
         return [GONE]
-    if pointer is not None:
-        return [MOVED, pointer]
-    if accessed is None or (idle_text is not None and idle is None):
+    if accessed is None:
+        pointer = field(b"r")
+        return [CORRUPT] if pointer is None else [MOVED, pointer]
+    if idle_text is None:
+        return Record(deadline, deadline, accessed, None, [field(name) for name in more] if more else [])
+    idle = plain(idle_text)
+    if idle is None:
         return [CORRUPT]
-    ends = deadline if idle is None else min(deadline, accessed + idle)
+    ends = min(deadline, accessed + idle)
     if ends <= space.now:
         return [GONE]
-    return Record(ends, deadline, accessed, idle, rest)
+    return Record(ends, deadline, accessed, idle, [field(name) for name in more])
 
 
 def touch(space: Keyspace, key: str, deadlines: str, handle: bytes, record: Record, retention: int) -> None:
     """Mark an access now; an idle session's end moves with it."""
-    space.hset(key, (b"a", text(space.now)))
+    space.hset_one(key, b"a", text(space.now))
     if record.idle is None:
         return
     ends = min(record.deadline, space.now + record.idle)
@@ -67,8 +72,8 @@ def forget(space: Keyspace, key: str, version: int) -> None:
     """Forget the operation ids whose time is up, in a record with many fields at every 32nd change only."""
     if space.hlen(key) > 32 and version % 32 != 0:
         return
-    ids = [field for field in space.hkeys(key) if field.startswith(b"o:")]
-    stale = [field for field, till in zip(ids, space.hmget(key, *ids), strict=True) if (plain(till) or 0) < space.now]
+    ids = [(field, till) for field, till in space.hash(key).items() if field.startswith(b"o:")]
+    stale = [field for field, till in ids if (plain(till) or 0) < space.now]
     space.hdel(key, stale)
 
 
