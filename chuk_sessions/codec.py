@@ -16,8 +16,10 @@ from .exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLar
 MAX_DEPTH = 200
 PREFIX = b"m:"
 
+_CONSTANTS = {None: b"null", True: b"true", False: b"false"}
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_decode_json = json.JSONDecoder().decode
+_quoted = json.encoder.encode_basestring
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def field_of(key: object) -> bytes:
@@ -54,15 +56,28 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     start = len(PREFIX)
     try:
         return {
-            field[start:].decode("utf-8", "surrogatepass"): _decode_json(value.decode("utf-8", "surrogatepass"))
+            field[start:].decode("utf-8", "surrogatepass"): _decode_value(value.decode("utf-8", "surrogatepass"))
             for field, value in fields
             if field.startswith(PREFIX)
         }
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, StopIteration) as error:
         raise CorruptRecordError("a stored metadata value is not JSON") from error
 
 
+def _decode_value(text: str) -> Any:
+    # What `encode` writes begins and ends with the value: there is no white space to look for.
+    value, end = _scan(text, 0)
+    if end != len(text):
+        raise ValueError("more than one value")
+    return value
+
+
 def _encode_value(value: Any, budget: int) -> bytes:
+    kind = type(value)
+    if kind is str:
+        return _quoted(value).encode("utf-8", "surrogatepass")
+    if kind is bool or value is None:
+        return _CONSTANTS[value]
     if isinstance(value, (dict, list)):
         _check(value, budget)
     elif not (value is None or isinstance(value, (str, int, float))):

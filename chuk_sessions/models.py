@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
 
@@ -55,9 +55,16 @@ class SessionMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         """A dict that JSON can carry, with the fields above but `version`."""
-        data = asdict(self)
-        del data["version"]
-        return data
+        return {
+            "session_id": self.session_id,
+            "sandbox_id": self.sandbox_id,
+            "user_id": self.user_id,
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            "status": self.status,
+            "last_accessed": self.last_accessed,
+            "custom_metadata": dict(self.custom_metadata),
+        }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

@@ -54,6 +54,7 @@ class World(ABC):
 
     async def close(self) -> None:  # noqa: B027  (most have nothing to close)
         """End of the test."""
+        await self.backend.aclose()
 
 
 class EmulatorWorld(World):
@@ -97,9 +98,6 @@ class ServerWorld(World):
     async def advance(self, **amount: float) -> None:
         await super().advance(**amount)
         self._set_clock()
-
-    async def close(self) -> None:
-        await self._backend.aclose()
 
     def _set_clock(self) -> None:
         assert not isinstance(self._server, ClusterFarm)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ..durations import ms_from_seconds
+from ..durations import MAX_MS, ms_from_seconds
 
 
 def ttl_ms(ttl: object) -> int:
     """A TTL in seconds as ms. Raises ValueError unless it is a positive number of at most a hundred years."""
+    if type(ttl) is int and 0 < ttl <= MAX_MS // 1000:
+        return ttl * 1000
     return ms_from_seconds(ttl, "ttl")
 
 
@@ -14,7 +16,7 @@ def check_key(key: object) -> str:
     """A key as given. Raises ValueError for what is not text."""
     if not isinstance(key, str):
         raise ValueError(f"a key must be a string, not {type(key).__name__}")
-    return _utf8(key, "a key")
+    return key if key.isascii() else _utf8(key, "a key")
 
 
 def check_value(value: object) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 
-from chuk_sessions import SessionOwnerError
+from chuk_sessions import SessionLimitError, SessionOwnerError, operations
+from chuk_sessions.ids import home_bucket, locate
+from chuk_sessions.keys import place
 
 
-async def test_returns_an_id_that_is_valid(world):
-    manager = world.manager()
+async def test_returns_an_id_that_is_valid(single):
+    manager = single.manager()
     session_id = await manager.allocate_session(user_id="alice", custom_metadata={"role": "admin"})
     assert re.fullmatch(r"sess-alice-\d{10}-[0-9a-f]{34}", session_id)
     assert await manager.validate_session(session_id)
@@ -22,8 +25,158 @@ async def test_leaves_the_user_part_out_when_nothing_is_left_of_it(world, user_i
     assert re.fullmatch(r"sess-\d{10}-[0-9a-f]{34}", session_id)
 
 
-async def test_refuses_another_user(single):
+async def test_keeps_eight_letters_and_digits_of_the_user(world):
+    session_id = await world.manager().allocate_session(user_id="José_María-2024")
+    assert session_id.startswith("sess-JosMara2-")
+
+
+async def test_an_id_made_for_a_user_lies_in_the_users_home_bucket(world):
+    session_id = await world.manager("shop").allocate_session(user_id="alice")
+    assert locate(session_id)[0] == home_bucket("shop", "alice")
+
+
+async def test_makes_a_session_of_an_id_that_is_given_and_unknown(single):
+    manager = single.manager()
+    assert await manager.allocate_session("my-own:id@1") == "my-own:id@1"
+    assert await manager.validate_session("my-own:id@1")
+
+
+async def test_touches_a_session_that_is_alive_and_leaves_it_as_it_is(single):
+    manager = single.manager()
+    await manager.allocate_session("s1", user_id="alice", custom_metadata={"a": 1})
+    before = await manager.get_session_metadata("s1")
+    await single.advance(seconds=10)
+    assert await manager.allocate_session("s1", user_id="alice", ttl_hours=9, custom_metadata={"b": 2}) == "s1"
+    after = await manager.get_session_metadata("s1")
+    assert after.custom_metadata == {"a": 1}
+    assert after.expires_at == before.expires_at
+    assert after.last_accessed > before.last_accessed
+
+
+async def test_touches_without_naming_the_owner(single):
     manager = single.manager()
     await manager.allocate_session("s1", user_id="alice")
+    assert await manager.allocate_session("s1") == "s1"
+    assert (await manager.get_session_metadata("s1")).user_id == "alice"
+
+
+@pytest.mark.parametrize("owner", ["alice", None])
+async def test_refuses_another_user(single, owner):
+    manager = single.manager()
+    await manager.allocate_session("s1", user_id=owner)
     with pytest.raises(SessionOwnerError):
         await manager.allocate_session("s1", user_id="mallory")
+    assert (await manager.get_session_metadata("s1")).user_id == owner
+
+
+async def test_starts_anew_after_the_end_and_leaves_nothing_of_the_old_one(single):
+    manager = single.manager()
+    await manager.allocate_session("s1", user_id="alice", ttl_hours=1, custom_metadata={"old": 1})
+    await single.advance(hours=1, ms=1)
+    await manager.allocate_session("s1", user_id="bob", custom_metadata={"new": 2})
+    info = await manager.get_session_metadata("s1")
+    assert (info.user_id, info.custom_metadata, info.version) == ("bob", {"new": 2}, 1)
+
+
+async def test_starting_anew_without_a_user_takes_the_old_user_out_of_the_index(world):
+    manager = world.manager()
+    await manager.allocate_session("s1", user_id="alice", ttl_hours=1)
+    await world.advance(hours=1, ms=1)
+    await manager.allocate_session("s1")
+    assert await manager.count_sessions("alice") == 0
+    assert await manager.count_sessions() == 1
+
+
+@pytest.mark.parametrize("hours", [0, -1, 0.0, math.nan, math.inf, -math.inf, 10**400, True, "8", None])
+async def test_refuses_odd_ttls(single, hours):
+    manager = single.manager()
+    if hours is None:
+        with pytest.raises(ValueError, match="default_ttl_hours"):
+            single.manager(default_ttl_hours=hours)
+        return
+    with pytest.raises(ValueError, match="ttl_hours"):
+        await manager.allocate_session("s1", ttl_hours=hours)
+    assert not await manager.validate_session("s1")
+
+
+async def test_takes_fractions_of_hours(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=0.25)
+    await single.advance(seconds=15 * 60 - 1)
+    assert await manager.validate_session(session_id)
+    await single.advance(seconds=1)
+    assert not await manager.validate_session(session_id)
+
+
+@pytest.mark.parametrize(
+    "session_id",
+    ["", ".", "..", "a/b", "a{b", "a}b", "a b", "a\nb", "a*b", "a?b", "[a]", "a\\b", "^a", "é", "a" * 201, 7],
+)
+async def test_refuses_ids_that_could_forge_a_key_or_path(single, session_id):
+    with pytest.raises(ValueError, match="session_id"):
+        await single.manager().allocate_session(session_id)
+
+
+@pytest.mark.parametrize("user_id", ["", "u" * 513, 7, b"alice"])
+async def test_refuses_odd_users(single, user_id):
+    with pytest.raises(ValueError, match="user_id"):
+        await single.manager().allocate_session(user_id=user_id)
+
+
+@pytest.mark.parametrize("user_id", ["a/b{c}*", "ünï¢ödé 名前", "\ud800", "x" * 512, "\x00\n"])
+async def test_takes_any_text_as_user(world, user_id):
+    manager = world.manager()
+    session_id = await manager.allocate_session(user_id=user_id)
+    assert (await manager.get_session_metadata(session_id)).user_id == user_id
+    assert await manager.count_sessions(user_id) == 1
+
+
+async def test_sandboxes_with_the_same_id_do_not_see_each_other(single):
+    a, b = single.manager("tenant-a"), single.manager("tenant-b")
+    await a.allocate_session("s1", user_id="alice", custom_metadata={"of": "a"})
+    assert not await b.validate_session("s1")
+    assert await b.get_session_info("s1") is None
+    assert not await b.delete_session("s1")
+    assert not await b.update_session_metadata("s1", {"of": "b"})
+    await b.allocate_session("s1", user_id="bob", custom_metadata={"of": "b"})
+    assert (await a.get_session_info("s1"))["custom_metadata"] == {"of": "a"}
+    assert (await b.get_session_info("s1"))["custom_metadata"] == {"of": "b"}
+
+
+async def test_under_a_full_cap_the_oldest_gives_way(world):
+    manager = world.manager(max_sessions_per_user=3)
+    made = []
+    for hours in (1, 9, 5, 7, 3):
+        made.append(await manager.allocate_session(user_id="alice", ttl_hours=hours))
+        await world.advance(ms=5)
+    assert [await manager.validate_session(session_id) for session_id in made] == [False, False, True, True, True]
+    assert await manager.count_sessions("alice") == 3
+
+
+async def test_under_a_full_cap_the_new_one_is_refused_where_asked_for(world):
+    manager = world.manager(max_sessions_per_user=2, when_full="refuse")
+    made = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(2)]
+    with pytest.raises(SessionLimitError):
+        await manager.allocate_session(user_id="alice")
+    assert [await manager.validate_session(session_id) for session_id in made] == [True, True]
+    await manager.allocate_session(user_id="bob")
+    await world.advance(hours=1, ms=1)
+    await manager.allocate_session(user_id="alice")
+
+
+async def test_a_lowered_cap_makes_room_for_one(world):
+    many = world.manager()
+    for _ in range(5):
+        await many.allocate_session(user_id="alice")
+        await world.advance(ms=1)
+    await world.manager(max_sessions_per_user=2).allocate_session(user_id="alice")
+    assert await many.count_sessions("alice") == 2
+
+
+async def test_clears_a_few_ended_sessions_of_its_bucket_from_the_index(world):
+    manager = world.manager()
+    old = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(3)]
+    await world.advance(hours=2)
+    await manager.allocate_session(user_id="alice")
+    index = place("test", old[0]).at
+    assert (await world.backend.run(*operations.sweep(index, "test")))[1] == 0

@@ -34,13 +34,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     deadline = whole(argv[3]) or space.now + whole(argv[2])
     if deadline <= space.now:
         return [GONE]
-    fields = [b"c", text(space.now), b"d", text(deadline), b"a", text(space.now), b"v", b"1"]
-    if owner != b"":
-        fields += (b"u", owner)
-    if idle > 0:
-        fields += (b"i", text(idle))
-    fields += map(raw, argv[11 + victims :])
-
+    fields = _fields(space, argv, deadline)
     fresh = set(fields[::2])
     stale = [field for field in space.hkeys(key) if field not in fresh]
     ends = min(deadline, space.now + idle) if idle > 0 else deadline
@@ -53,9 +47,24 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     else:
         space.zrem(users, handle)
     space.zadd(sandboxes, ends, sandbox, lower_only=True)
+    _clear(space, deadlines, users, leaving)
+    return [CREATED]
+
+
+def _fields(space: Keyspace, argv: Sequence[Arg], deadline: int) -> list[bytes]:
+    owner, idle, victims = raw(argv[5]), whole(argv[4]), whole(argv[10])
+    fields = [b"c", text(space.now), b"d", text(deadline), b"a", text(space.now), b"v", b"1"]
+    if owner != b"":
+        fields += (b"u", owner)
+    if idle > 0:
+        fields += (b"i", text(idle))
+    fields += map(raw, argv[11 + victims :])
+    return fields
+
+
+def _clear(space: Keyspace, deadlines: str, users: str, leaving: dict[bytes, str]) -> None:
     for other, record_key in leaving.items():
         space.delete(record_key)
         unindex(space, deadlines, users, other)
     for dead in space.zrangebyscore(deadlines, 0, space.now, 3):
         unindex(space, deadlines, users, dead)
-    return [CREATED]

@@ -1,0 +1,45 @@
+# Each target makes the environment that it needs under .venv, with nothing but Python, pip and make.
+
+PYTHON ?= python3
+VENV = .venv
+
+# Every Python on this machine that the library supports, once a version, as VERSION:PATH.
+FIND = import sys; v = sys.version_info; v >= (3, 11) and print(f"{v[0]}.{v[1]}:{sys.executable}")
+CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
+	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
+PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
+
+.PHONY: demo test test-here lint types clean
+
+## demo: the quick start on the emulator
+demo: $(VENV)/demo/ready
+	$(VENV)/demo/bin/python examples/quickstart.py
+
+## test: everything, on every Python that is found, with real servers from pip
+test:
+	@test -n "$(PYTHONS)" || { echo "no Python 3.11 or newer was found"; exit 1; }
+	@set -e; for found in $(PYTHONS); do \
+		$(MAKE) --no-print-directory test-here VERSION="$${found%%:*}" PYTHON="$${found#*:}"; \
+	done
+
+VERSION = here
+test-here: $(VENV)/$(VERSION)/ready
+	$(VENV)/$(VERSION)/bin/python -m pytest -q $(TESTS)
+
+## lint, types: ruff and mypy
+lint: $(VENV)/lint/ready
+	$(VENV)/lint/bin/ruff check .
+	$(VENV)/lint/bin/ruff format --check .
+
+types: $(VENV)/lint/ready
+	$(VENV)/lint/bin/mypy
+
+$(VENV)/demo/ready: EXTRAS =
+$(VENV)/%/ready: EXTRAS = [dev]
+$(VENV)/%/ready: pyproject.toml
+	$(PYTHON) -m venv $(@D) || { $(PYTHON) -m pip install -q virtualenv && $(PYTHON) -m virtualenv -q $(@D); }
+	$(@D)/bin/python -m pip install -q --disable-pip-version-check -e '.$(EXTRAS)'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,46 @@
+"""due: which sandboxes have something to sweep."""
+
+from __future__ import annotations
+
+from chuk_sessions import keys, operations
+
+
+async def due(world):
+    return {
+        (bucket, sandbox)
+        for bucket in range(256)
+        for sandbox in (await world.backend.run(*operations.due(keys.sandboxes(bucket))))[1]
+    }
+
+
+async def test_names_sandboxes_once_their_first_session_has_ended(world):
+    bucket = keys.place("a", "s1").at.bucket
+    await world.manager("a").allocate_session("s1", ttl_hours=3)
+    await world.manager("b").allocate_session("s1", ttl_hours=1)
+    assert await due(world) == set()
+    await world.advance(hours=2)
+    assert await due(world) == {(bucket, b"b")}
+    await world.advance(hours=2)
+    assert await due(world) == {(bucket, b"a"), (bucket, b"b")}
+
+
+async def test_a_sweep_of_everything_clears_all_sandboxes(world):
+    for sandbox in ("a", "b", "c"):
+        manager = world.manager(sandbox)
+        for number in range(5):
+            await manager.allocate_session(f"s{number}", user_id="alice", ttl_hours=1 + number % 2 * 5)
+    await world.advance(hours=2)
+    assert await world.manager("d").cleanup_expired_sessions(all_sandboxes=True) == 9
+    assert await due(world) == set()
+    await world.advance(hours=5)
+    assert await world.manager("d").cleanup_expired_sessions(all_sandboxes=True) == 6
+
+
+async def test_a_sweep_notes_when_the_next_session_ends(world):
+    manager = world.manager("a")
+    await manager.allocate_session("s1", ttl_hours=1)
+    await manager.extend_session_ttl("s1", 4)
+    await world.advance(hours=2)
+    assert len(await due(world)) == 1
+    assert await manager.cleanup_expired_sessions(all_sandboxes=True) == 0
+    assert await due(world) == set()

@@ -1,0 +1,100 @@
+"""extend: the deadline moves further away."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import datetime
+
+import pytest
+
+from chuk_sessions import operations
+from chuk_sessions.keys import place
+
+
+async def hours_left(manager, session_id):
+    info = await manager.get_session_info(session_id)
+    ends, began = (datetime.fromisoformat(info[name]) for name in ("expires_at", "created_at"))
+    return (ends - began).total_seconds() / 3600
+
+
+async def test_two_managers_extend_the_same_session(single):
+    a, b = single.manager(), single.manager()
+    session_id = await a.allocate_session(ttl_hours=24)
+    assert await a.extend_session_ttl(session_id, 10)
+    assert await b.validate_session(session_id)
+    assert await b.extend_session_ttl(session_id, 1)
+    assert await a.validate_session(session_id)
+    assert await hours_left(a, session_id) == 35
+
+
+async def test_extensions_side_by_side_all_count(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=1)
+    assert all(await asyncio.gather(*(manager.extend_session_ttl(session_id, 0.5) for _ in range(20))))
+    assert await hours_left(manager, session_id) == 11
+
+
+async def test_takes_fractions(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=1)
+    assert await manager.extend_session_ttl(session_id, 0.25)
+    await single.advance(hours=1.25, ms=-1)
+    assert await manager.validate_session(session_id)
+    await single.advance(ms=1)
+    assert not await manager.validate_session(session_id)
+
+
+@pytest.mark.parametrize("hours", [0, -1, math.nan, math.inf, True, "1", None, 10**400])
+async def test_refuses_odd_hours(single, hours):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=1)
+    with pytest.raises(ValueError, match="additional_hours"):
+        await manager.extend_session_ttl(session_id, hours)
+    assert await hours_left(manager, session_id) == 1
+
+
+async def test_never_brings_an_ended_session_back(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=1)
+    await single.advance(hours=1)
+    assert not await manager.extend_session_ttl(session_id, 5)
+    assert not await manager.validate_session(session_id)
+
+
+async def test_one_operation_id_counts_once(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=1)
+    call = operations.extend(place("test", session_id), additional_ms=3_600_000, operation_id=b"same", retention_ms=0)
+    first, second = [await single.backend.run(*call) for _ in range(2)]
+    assert first == second
+    assert await hours_left(manager, session_id) == 2
+
+
+async def test_stops_at_the_end_of_the_calendar(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=1)
+    for _ in range(80):
+        assert await manager.extend_session_ttl(session_id, 99 * 366 * 24)
+    with pytest.raises(ValueError, match="year 9999"):
+        await manager.extend_session_ttl(session_id, 99 * 366 * 24)
+    assert (await manager.get_session_info(session_id))["expires_at"] > "9800"
+
+
+async def test_the_index_follows(world):
+    manager = world.manager()
+    session_id = await manager.allocate_session(user_id="alice", ttl_hours=1)
+    await manager.extend_session_ttl(session_id, 1)
+    await world.advance(hours=1.5)
+    assert await manager.cleanup_expired_sessions() == 0
+    assert await manager.count_sessions("alice") == 1
+    await world.advance(hours=0.5)
+    assert await manager.count_sessions("alice") == 0
+
+
+async def test_does_not_lengthen_the_idle_timeout(single):
+    manager = single.manager(idle_timeout_seconds=60)
+    session_id = await manager.allocate_session(ttl_hours=1)
+    assert await manager.extend_session_ttl(session_id, 1)
+    await single.advance(seconds=60)
+    assert not await manager.validate_session(session_id)

@@ -1,0 +1,90 @@
+"""list: the sessions of a sandbox and of a user, and revoking those of a user."""
+
+from __future__ import annotations
+
+import pytest
+
+
+async def make_twenty(manager):
+    made = [await manager.allocate_session(user_id="alice") for _ in range(12)]
+    return made + [await manager.allocate_session(f"own-{number}", user_id="alice") for number in range(8)]
+
+
+async def test_lists_the_live_sessions_of_a_sandbox(world):
+    manager = world.manager()
+    made = [await manager.allocate_session(user_id=f"user-{number % 7}") for number in range(40)]
+    made.append(await manager.allocate_session("own"))
+    ended = await manager.allocate_session(ttl_hours=1)
+    await world.manager("other").allocate_session("elsewhere")
+    await world.advance(hours=2)
+    assert sorted(await manager.list_sessions()) == sorted(made)
+    assert ended not in await manager.list_sessions()
+
+
+@pytest.mark.parametrize("limit", [1, 7, 300])
+async def test_lists_at_most_as_many_as_asked_for(world, limit):
+    manager = world.manager()
+    made = {await manager.allocate_session() for _ in range(20)}
+    found = await manager.list_sessions(limit=limit)
+    assert len(found) == min(limit, 20)
+    assert set(found) <= made
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "7", True])
+async def test_refuses_odd_limits(world, limit):
+    with pytest.raises(ValueError, match="limit"):
+        await world.manager().list_sessions(limit=limit)
+
+
+async def test_lists_the_sessions_of_a_user_oldest_first(world):
+    manager = world.manager()
+    made = []
+    for number in range(6):
+        own = f"own-{number}" if number % 2 else None
+        made.append(await manager.allocate_session(own, user_id="alice", custom_metadata={"n": number}))
+        await world.advance(seconds=1)
+    await manager.allocate_session(user_id="bob")
+    found = await manager.list_user_sessions("alice")
+    assert [model.session_id for model in found] == made
+    assert [model.custom_metadata["n"] for model in found] == list(range(6))
+
+
+async def test_twenty_sessions_some_with_ids_of_the_callers_own(world):
+    manager = world.manager()
+    made = await make_twenty(manager)
+    await manager.allocate_session(user_id="bob")
+    assert len(await manager.list_user_sessions("alice")) == 20
+    assert await manager.revoke_user_sessions("alice", except_session_id=made[3]) == 19
+    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [made[3]]
+    assert await manager.revoke_user_sessions("alice") == 1
+    assert await manager.revoke_user_sessions("alice") == 0
+    assert await manager.count_sessions() == 1
+
+
+async def test_revoking_keeps_the_session_named_by_its_old_id(world):
+    manager = world.manager()
+    old = await manager.allocate_session(user_id="alice")
+    await manager.allocate_session(user_id="alice")
+    new = await manager.rotate_session(old, grace_seconds=60)
+    assert await manager.revoke_user_sessions("alice", except_session_id=old) == 1
+    assert await manager.validate_session(new)
+
+
+async def test_revoking_stays_in_the_sandbox(world):
+    a, b = world.manager("a"), world.manager("b")
+    await a.allocate_session(user_id="alice")
+    kept = await b.allocate_session(user_id="alice")
+    assert await a.revoke_user_sessions("alice") == 1
+    assert await b.validate_session(kept)
+
+
+async def test_a_user_whose_hash_is_the_same_is_another_user(world, monkeypatch):
+    from chuk_sessions import ids
+
+    monkeypatch.setattr(ids, "user_hash", lambda user_id: 7)
+    manager = world.manager()
+    own = await manager.allocate_session("s1", user_id="alice")
+    foreign = await manager.allocate_session("s2", user_id="bob")
+    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [own]
+    assert await manager.revoke_user_sessions("alice") == 1
+    assert await manager.validate_session(foreign)

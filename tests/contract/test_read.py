@@ -1,0 +1,199 @@
+"""read: the whole session."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import pytest
+
+from chuk_sessions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError, SessionMetadata
+
+KEYS = {
+    "session_id", "sandbox_id", "user_id", "created_at", "expires_at", "status", "last_accessed", "custom_metadata",
+}  # fmt: skip
+
+
+def nested(depth, leaf=0):
+    value = leaf
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+EXACT = {
+    "past 2^53": 2**53 + 1,
+    "negative": -(2**64),
+    "many digits": 10**4000,
+    "empty list": [],
+    "empty dict": {},
+    "nested empties": {"a": [], "b": {}, "c": [[], {}]},
+    "float": 0.1,
+    "whole float": 1.0,
+    "tiny": 5e-324,
+    "huge": 1.7976931348623157e308,
+    "negative zero": -0.0,
+    "unicode": "naïve 名前 🎈 \u2028",
+    "lone surrogates": "\ud800 and \udc00",
+    "surrogates side by side": "\ud83d\ude00",
+    "control characters": "\x00\x01\x1f\x7f\r\n\t",
+    "quotes": "\"'\\",
+    "booleans": [True, False, None],
+    "not a number but text": "NaN",
+    "looks like json": "{}",
+    "nested": nested(200),
+    "odd keys": {"": 1, "\ud800": 2, "a b": 3},
+}
+
+
+async def test_info_has_the_documented_keys_and_json_can_carry_it(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(user_id="alice", ttl_hours=2, custom_metadata={"n": [1]})
+    info = await manager.get_session_info(session_id)
+    assert set(info) == KEYS
+    assert json.loads(json.dumps(info)) == info
+    assert (info["session_id"], info["sandbox_id"], info["user_id"]) == (session_id, "test", "alice")
+    assert info["status"] == "active"
+    for name in ("created_at", "expires_at", "last_accessed"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", info[name])
+
+
+async def test_metadata_is_a_model_that_goes_to_a_dict_and_back(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={"a": {"b": 1}})
+    model = await manager.get_session_metadata(session_id)
+    assert isinstance(model, SessionMetadata)
+    assert model.to_dict() == await manager.get_session_info(session_id)
+    assert SessionMetadata.from_dict(model.to_dict()) == model
+    assert not model.is_expired()
+
+
+async def test_reading_marks_no_access(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    before = await manager.get_session_info(session_id)
+    await single.advance(seconds=5)
+    assert await manager.get_session_info(session_id) == before
+
+
+@pytest.mark.parametrize("value", EXACT.values(), ids=EXACT.keys())
+async def test_values_come_back_exactly(single, value):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={"allocated": value})
+    await manager.update_session_metadata(session_id, {"merged": value})
+    back = (await manager.get_session_info(session_id))["custom_metadata"]
+    assert back == {"allocated": value, "merged": value}
+    assert repr(back["allocated"]) == repr(value)
+
+
+@pytest.mark.parametrize("key", ["", "m:", "a b", "名前", "\ud800", "v", "d", "o:x", "k" * 1000])
+async def test_keys_come_back_exactly(single, key):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={key: 1, "other": 2})
+    assert (await manager.get_session_info(session_id))["custom_metadata"] == {key: 1, "other": 2}
+
+
+def cycle():
+    value: list = []
+    value.append(value)
+    return value
+
+
+def lattice():
+    value: list = []
+    for _ in range(100):
+        value = [value, value]
+    return value
+
+
+REFUSED = {
+    "nan": math.nan,
+    "infinity": math.inf,
+    "nested nan": {"a": [math.nan]},
+    "bytes": b"x",
+    "nested bytes": [b"x"],
+    "tuple": (1, 2),
+    "nested tuple": {"a": (1,)},
+    "set": {1},
+    "object": object(),
+    "key is a number": {1: "a"},
+    "nested key is a number": [{"a": {True: 1}}],
+    "too deep": nested(201),
+    "a cycle": cycle(),
+    "a lattice": lattice(),
+    "too many digits": 10**5000,
+}
+
+
+@pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
+async def test_what_json_would_change_is_refused_and_nothing_is_lost(single, value):
+    manager = single.manager()
+    with pytest.raises(InvalidMetadataError):
+        await manager.allocate_session("s1", custom_metadata={"x": value})
+    assert not await manager.validate_session("s1")
+    await manager.allocate_session("s1", custom_metadata={"a": 1})
+    with pytest.raises(InvalidMetadataError):
+        await manager.update_session_metadata("s1", {"a": 2, "x": value})
+    assert (await manager.get_session_info("s1"))["custom_metadata"] == {"a": 1}
+
+
+@pytest.mark.parametrize("metadata", [{1: "a"}, [("a", 1)], "text", 7])
+async def test_metadata_is_a_dict_with_text_keys(single, metadata):
+    with pytest.raises(InvalidMetadataError):
+        await single.manager().allocate_session(custom_metadata=metadata)
+
+
+async def test_metadata_has_a_bound(single):
+    manager = single.manager(max_metadata_bytes=100)
+    session_id = await manager.allocate_session(custom_metadata={"k": "x" * 97})
+    with pytest.raises(MetadataTooLargeError, match="100"):
+        await manager.update_session_metadata(session_id, {"k": "x" * 98})
+    with pytest.raises(MetadataTooLargeError):
+        await manager.update_session_metadata(session_id, {str(number): number for number in range(100)})
+    assert (await manager.get_session_info(session_id))["custom_metadata"] == {"k": "x" * 97}
+
+
+async def test_a_megabyte_and_thousands_of_keys_are_fine(single):
+    manager = single.manager(max_metadata_bytes=2_000_000)
+    metadata = {f"key-{number}": number for number in range(20_000)}
+    session_id = await manager.allocate_session(custom_metadata={**metadata, "big": "x" * 1_000_000})
+    assert await manager.update_session_metadata(session_id, metadata, merge=False)
+    assert (await manager.get_session_info(session_id))["custom_metadata"] == metadata
+
+
+class Garbled:
+    """Puts raw fields into a record through an operation that takes them as they are."""
+
+    def __init__(self, world):
+        self.world = world
+
+    async def put(self, session_id, *pairs):
+        from chuk_sessions import operations
+        from chuk_sessions.keys import place
+
+        await self.world.manager().allocate_session(session_id)
+        await self.world.backend.run(*operations.merge(place("test", session_id), pairs=pairs))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [(b"m:x", b"{"), (b"m:x", b"\xff"), (b"m:x", b"[" * 100_000), (b"c", b"soon"), (b"c", b"9" * 30), (b"u", b"\xff")],
+    ids=repr,
+)
+async def test_a_garbled_record_is_a_typed_error(single, pair):
+    await Garbled(single).put("s1", *pair)
+    with pytest.raises(CorruptRecordError):
+        await single.manager().get_session_info("s1")
+
+
+@pytest.mark.parametrize("pair", [(b"d", b"never"), (b"a", b"?"), (b"i", b"long")], ids=repr)
+async def test_a_record_without_times_is_a_typed_error_everywhere(single, pair):
+    await Garbled(single).put("s1", *pair)
+    manager = single.manager()
+    with pytest.raises(CorruptRecordError):
+        await manager.validate_session("s1")
+    with pytest.raises(CorruptRecordError):
+        await manager.update_session_metadata("s1", {"a": 1})
+    with pytest.raises(CorruptRecordError):
+        await manager.extend_session_ttl("s1", 1)

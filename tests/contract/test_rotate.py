@@ -1,0 +1,177 @@
+"""rotate: a new id, and at login a new owner."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chuk_sessions import SessionLimitError, SessionRotatedError
+from chuk_sessions.ids import home_bucket, locate
+
+
+async def test_gives_a_new_id_and_keeps_data_and_deadline(single):
+    manager = single.manager()
+    old = await manager.allocate_session(user_id="alice", ttl_hours=3, custom_metadata={"a": [1]})
+    before = await manager.get_session_metadata(old)
+    await single.advance(seconds=5)
+    new = await manager.rotate_session(old)
+    after = await manager.get_session_metadata(new)
+    assert new != old
+    assert locate(new)[0] == locate(old)[0]
+    assert (after.user_id, after.custom_metadata, after.expires_at, after.created_at, after.version) == (
+        before.user_id, before.custom_metadata, before.expires_at, before.created_at, before.version,
+    )  # fmt: skip
+    assert not await manager.validate_session(old)
+
+
+async def test_honours_the_old_id_for_the_grace_period_and_then_not(single):
+    manager = single.manager()
+    old = await manager.allocate_session(custom_metadata={"a": 1})
+    new = await manager.rotate_session(old, grace_seconds=30)
+    await single.advance(seconds=29)
+    assert await manager.validate_session(old)
+    assert await manager.update_session_metadata(old, {"b": 2})
+    assert await manager.increment_session_counter(old, "n") == (True, 1)
+    assert await manager.extend_session_ttl(old, 1)
+    assert await manager.allocate_session(old) == old
+    assert (await manager.get_session_info(new))["custom_metadata"] == {"a": 1, "b": 2, "n": 1}
+    await single.advance(seconds=1)
+    assert not await manager.validate_session(old)
+    assert await manager.validate_session(new)
+
+
+async def test_a_holder_of_the_old_id_never_learns_the_new_one(single):
+    manager = single.manager()
+    old = await manager.allocate_session(user_id="alice")
+    await manager.rotate_session(old, grace_seconds=30)
+    assert (await manager.get_session_info(old))["session_id"] == old
+    for user_id in (None, "alice", "mallory"):
+        with pytest.raises(SessionRotatedError):
+            await manager.rotate_session(old, user_id=user_id)
+
+
+async def test_rotations_side_by_side_do_not_fork(single):
+    manager = single.manager()
+    old = await manager.allocate_session()
+    answers = await asyncio.gather(
+        *(manager.rotate_session(old, grace_seconds=30) for _ in range(20)), return_exceptions=True
+    )
+    assert sum(isinstance(answer, str) for answer in answers) == 1
+    assert sum(isinstance(answer, SessionRotatedError) for answer in answers) == 19
+
+
+async def test_old_ids_point_on_through_several_rotations(single):
+    manager = single.manager()
+    ids = [await manager.allocate_session(custom_metadata={"a": 1})]
+    for _ in range(5):
+        ids.append(await manager.rotate_session(ids[-1], grace_seconds=60))
+    assert [await manager.validate_session(session_id) for session_id in ids] == [True] * 6
+    assert await manager.delete_session(ids[0])
+    assert [await manager.validate_session(session_id) for session_id in ids] == [False] * 6
+
+
+async def test_pointers_are_not_counted(world):
+    manager = world.manager()
+    old = await manager.allocate_session(user_id="alice")
+    new = await manager.rotate_session(old, grace_seconds=60)
+    assert await manager.list_sessions() == [new]
+    assert await manager.count_sessions("alice") == 1
+    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [new]
+
+
+async def test_an_old_id_ends_with_its_session(single):
+    manager = single.manager()
+    old = await manager.allocate_session(ttl_hours=1)
+    await manager.rotate_session(old, grace_seconds=7200)
+    await single.advance(hours=1)
+    assert not await manager.validate_session(old)
+
+
+async def test_an_old_id_whose_session_is_gone_can_be_used_anew(single):
+    manager = single.manager()
+    old = await manager.allocate_session("mine", custom_metadata={"a": 1})
+    new = await manager.rotate_session(old, grace_seconds=60)
+    await manager.delete_session(new)
+    assert await manager.allocate_session("mine") == "mine"
+    assert (await manager.get_session_info("mine"))["custom_metadata"] == {}
+
+
+async def test_carries_operation_ids_along(single):
+    manager = single.manager()
+    old = await manager.allocate_session()
+    await manager.increment_session_counter(old, "n", idempotency_key="once")
+    new = await manager.rotate_session(old)
+    assert await manager.increment_session_counter(new, "n", idempotency_key="once") == (True, 1)
+    newer = await manager.rotate_session(new, user_id="alice")
+    assert await manager.increment_session_counter(newer, "n", idempotency_key="once") == (True, 1)
+
+
+async def test_at_login_the_session_becomes_the_users_and_the_old_id_ends(single):
+    manager = single.manager(idle_timeout_seconds=900)
+    old = await manager.allocate_session(ttl_hours=2, custom_metadata={"cart": [1, 2]})
+    before = await manager.get_session_metadata(old)
+    new = await manager.rotate_session(old, user_id="alice")
+    after = await manager.get_session_metadata(new)
+    assert not await manager.validate_session(old)
+    assert new.startswith("sess-alice-")
+    assert locate(new)[0] == home_bucket("test", "alice")
+    assert (after.user_id, after.custom_metadata, after.expires_at) == ("alice", {"cart": [1, 2]}, before.expires_at)
+    await single.advance(seconds=900)
+    assert not await manager.validate_session(new)
+
+
+async def test_at_login_the_indexes_follow(world):
+    manager = world.manager()
+    old = await manager.allocate_session(user_id="guest")
+    new = await manager.rotate_session(old, user_id="alice")
+    assert await manager.list_sessions() == [new]
+    assert await manager.count_sessions("guest") == 0
+    assert await manager.count_sessions("alice") == 1
+
+
+async def test_a_login_of_the_owner_again_gives_a_new_id_at_once(world):
+    manager = world.manager(max_sessions_per_user=1)
+    old = await manager.allocate_session(user_id="alice")
+    new = await manager.rotate_session(old, user_id="alice")
+    assert [await manager.validate_session(session_id) for session_id in (old, new)] == [False, True]
+
+
+async def test_a_login_respects_the_cap(world):
+    manager = world.manager(max_sessions_per_user=1, when_full="refuse")
+    await manager.allocate_session(user_id="alice")
+    guest = await manager.allocate_session()
+    with pytest.raises(SessionLimitError):
+        await manager.rotate_session(guest, user_id="alice")
+    assert await manager.validate_session(guest)
+
+
+async def test_a_login_loses_no_update_made_meanwhile(single):
+    manager = single.manager()
+    old = await manager.allocate_session()
+
+    async def update(number):
+        return await manager.update_session_metadata(old, {f"k{number}": number})
+
+    new, *applied = await asyncio.gather(
+        manager.rotate_session(old, user_id="alice"), *(update(number) for number in range(20))
+    )
+    kept = (await manager.get_session_info(new))["custom_metadata"]
+    assert kept == {f"k{number}": number for number in range(20) if applied[number]}
+
+
+@pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "5"])
+async def test_refuses_odd_grace_periods(single, grace):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    with pytest.raises(ValueError, match="grace_seconds"):
+        await manager.rotate_session(session_id, grace_seconds=grace)
+    assert await manager.validate_session(session_id)
+
+
+async def test_refuses_a_grace_period_at_login(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    with pytest.raises(ValueError, match="grace_seconds"):
+        await manager.rotate_session(session_id, user_id="alice", grace_seconds=5)
+    assert await manager.validate_session(session_id)

@@ -1,0 +1,147 @@
+"""validate: is a session alive? Marks the access."""
+
+from __future__ import annotations
+
+import pytest
+
+HOSTILE: list[object] = [
+    "",
+    "..",
+    "../../etc/passwd",
+    "a{b}",
+    "{",
+    "*",
+    "a\r\nGET x",
+    "\x00",
+    "\ud800",
+    "x" * 100_000,
+    None,
+    7,
+    b"s1",
+    [],
+]
+
+
+async def test_a_validation_marks_the_access_and_changes_no_deadline(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    before = await manager.get_session_metadata(session_id)
+    await single.advance(seconds=30)
+    assert await manager.validate_session(session_id)
+    after = await manager.get_session_metadata(session_id)
+    assert after.last_accessed > before.last_accessed
+    assert after.expires_at == before.expires_at
+    assert after.version == before.version
+
+
+async def test_ends_at_the_deadline(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=2)
+    await single.advance(hours=2, ms=-1)
+    assert await manager.validate_session(session_id)
+    await single.advance(ms=1)
+    assert not await manager.validate_session(session_id)
+
+
+@pytest.mark.parametrize("session_id", HOSTILE, ids=lambda value: repr(value)[:20])
+async def test_a_malformed_id_is_simply_not_valid(single, session_id):
+    manager = single.manager()
+    await manager.allocate_session("s1")
+    assert await manager.validate_session(session_id) is False
+    assert await manager.get_session_info(session_id) is None
+    assert await manager.get_session_metadata(session_id) is None
+    assert await manager.update_session_metadata(session_id, {"a": 1}) is False
+    assert await manager.increment_session_counter(session_id, "n") is None
+    assert await manager.extend_session_ttl(session_id, 1) is False
+    assert await manager.rotate_session(session_id) is None
+    assert await manager.delete_session(session_id) is False
+
+
+async def test_an_unknown_id_is_not_adopted(single):
+    manager = single.manager()
+    assert not await manager.validate_session("from-a-cookie")
+    assert await manager.get_session_info("from-a-cookie") is None
+
+
+async def test_within_the_touch_interval_nothing_is_written(single):
+    manager = single.manager(touch_interval_seconds=60)
+    session_id = await manager.allocate_session()
+    first = (await manager.get_session_metadata(session_id)).last_accessed
+    await single.advance(seconds=59)
+    assert await manager.validate_session(session_id)
+    assert (await manager.get_session_metadata(session_id)).last_accessed == first
+    await single.advance(seconds=1)
+    assert await manager.validate_session(session_id)
+    assert (await manager.get_session_metadata(session_id)).last_accessed > first
+
+
+async def test_ends_when_nobody_validates_it_for_the_idle_timeout(single):
+    manager = single.manager(idle_timeout_seconds=600)
+    session_id = await manager.allocate_session(ttl_hours=1)
+    for _ in range(3):
+        await single.advance(seconds=599)
+        assert await manager.validate_session(session_id)
+    await single.advance(seconds=600)
+    assert not await manager.validate_session(session_id)
+
+
+async def test_the_deadline_holds_however_often_an_idle_session_is_validated(single):
+    manager = single.manager(idle_timeout_seconds=600)
+    session_id = await manager.allocate_session(ttl_hours=1)
+    for _ in range(7):
+        await single.advance(seconds=510)
+        assert await manager.validate_session(session_id)
+    await single.advance(seconds=30)
+    assert not await manager.validate_session(session_id)
+
+
+async def test_an_idle_session_is_touched_in_time_whatever_the_touch_interval_of_other_managers(single):
+    session_id = await single.manager(idle_timeout_seconds=60).allocate_session()
+    other = single.manager(touch_interval_seconds=3600)
+    for _ in range(4):
+        await single.advance(seconds=31)
+        assert await other.validate_session(session_id)
+
+
+async def test_the_index_follows_an_idle_session(world):
+    manager = world.manager(idle_timeout_seconds=600)
+    session_id = await manager.allocate_session(user_id="alice")
+    for _ in range(3):
+        await world.advance(seconds=400)
+        assert await world.manager().validate_session(session_id)
+        assert await manager.count_sessions("alice") == 1
+    await world.advance(seconds=600)
+    assert await manager.count_sessions("alice") == 0
+    assert await manager.cleanup_expired_sessions() == 1
+
+
+async def test_a_clock_that_steps_back_ends_nothing_and_writes_nothing(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    before = (await manager.get_session_metadata(session_id)).last_accessed
+    await single.advance(seconds=-30)
+    assert await manager.validate_session(session_id)
+    assert (await manager.get_session_metadata(session_id)).last_accessed == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"idle_timeout_seconds": 0},
+        {"idle_timeout_seconds": -1},
+        {"touch_interval_seconds": -1},
+        {"touch_interval_seconds": float("nan")},
+        {"idle_timeout_seconds": 60, "touch_interval_seconds": 60},
+        {"max_sessions_per_user": 0},
+        {"max_sessions_per_user": 1.5},
+        {"when_full": "explode"},
+        {"retention_seconds": -1},
+        {"max_metadata_bytes": 0},
+    ],
+    ids=str,
+)
+def test_refuses_odd_settings(options):
+    from chuk_sessions import SessionManager
+
+    with pytest.raises(ValueError, match=r"\w"):
+        SessionManager("test", **options)

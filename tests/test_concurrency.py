@@ -1,0 +1,215 @@
+"""Several processes, threads and event loops at work on the same sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chuk_sessions import SessionManager
+from chuk_sessions.backends.memory import ManualClock
+from chuk_sessions.providers import memory, redis
+
+PREFIX = """
+import asyncio, sys
+from chuk_sessions import SessionManager
+from chuk_sessions.providers import redis
+url, session_id, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+manager = SessionManager("test", redis.factory(url))
+"""
+
+
+def run_processes(code, server, session_id, number=4):
+    """What each of `number` processes prints that run `code` side by side."""
+    script = PREFIX + textwrap.dedent(code)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", script, server.url, session_id, str(index)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(number)
+    ]
+    outputs = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0] * number, outputs
+    return [out for out, _ in outputs]
+
+
+@pytest.fixture
+async def manager(server):
+    async with SessionManager("test", redis.factory(server.url)) as manager:
+        yield manager
+
+
+async def test_no_update_of_four_processes_is_lost(manager, server):
+    session_id = await manager.allocate_session()
+    code = """
+    async def main():
+        for step in range(200):
+            assert await manager.update_session_metadata(session_id, {f"{number}-{step}": step})
+    asyncio.run(main())
+    """
+    await asyncio.to_thread(run_processes, code, server, session_id)
+    assert len((await manager.get_session_info(session_id))["custom_metadata"]) == 800
+
+
+async def test_of_2000_increments_of_four_processes_as_many_succeed_as_the_ceiling_allows(manager, server):
+    session_id = await manager.allocate_session()
+    code = """
+    async def main():
+        calls = (manager.increment_session_counter(session_id, "n", ceiling=1000) for _ in range(500))
+        print(sum(map(bool, await asyncio.gather(*calls))))
+    asyncio.run(main())
+    """
+    outputs = await asyncio.to_thread(run_processes, code, server, session_id)
+    assert sum(map(int, outputs)) == 1000
+    assert (await manager.get_session_info(session_id))["custom_metadata"] == {"n": 1000}
+
+
+async def test_what_one_process_ends_is_over_in_every_other_with_the_next_call(manager, server):
+    session_id = await manager.allocate_session(user_id="alice")
+    code = """
+    async def main():
+        assert await manager.validate_session(session_id)
+        print("validated", flush=True)
+        sys.stdin.readline()
+        answers = [
+            await manager.validate_session(session_id),
+            await manager.update_session_metadata(session_id, {"a": 1}),
+            await manager.extend_session_ttl(session_id, 1),
+            await manager.validate_session(session_id),
+        ]
+        print(answers)
+    asyncio.run(main())
+    """
+    other = subprocess.Popen(  # noqa: ASYNC220  (started at once; what it prints is awaited by turns)
+        [sys.executable, "-c", PREFIX + textwrap.dedent(code), server.url, session_id, "0"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "validated\n"
+    assert await manager.revoke_user_sessions("alice") == 1
+    output, _ = other.communicate("go\n", timeout=30)
+    assert output == "[False, False, False, False]\n"
+    assert await manager.get_session_info(session_id) is None
+
+
+async def test_revoking_all_but_one_from_another_process(manager, server):
+    made = [await manager.allocate_session(user_id="alice") for _ in range(12)]
+    made += [await manager.allocate_session(f"own-{number}", user_id="alice") for number in range(8)]
+    code = """
+    async def main():
+        assert len(await manager.list_user_sessions("alice")) == 20
+        print(await manager.revoke_user_sessions("alice", except_session_id=session_id))
+    asyncio.run(main())
+    """
+    assert await asyncio.to_thread(run_processes, code, server, made[15], 1) == ["19\n"]
+    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [made[15]]
+
+
+async def test_a_cap_holds_when_processes_allocate_side_by_side(server):
+    code = """
+    async def main():
+        capped = SessionManager("test", redis.factory(url), max_sessions_per_user=5)
+        await asyncio.gather(*(capped.allocate_session(user_id="alice") for _ in range(20)), return_exceptions=True)
+        print(await capped.count_sessions("alice"))
+    asyncio.run(main())
+    """
+    outputs = await asyncio.to_thread(run_processes, code, server, "-", 3)
+    assert max(map(int, outputs)) <= 5
+    async with SessionManager("test", redis.factory(server.url)) as manager:
+        assert await manager.count_sessions("alice") == 5
+
+
+@pytest.mark.parametrize("provider", ["memory", "redis"])
+async def test_threads_with_loops_of_their_own_share_sessions(provider, server):
+    factory = memory.factory(ManualClock()) if provider == "memory" else redis.factory(server.url)
+    manager = SessionManager("test", factory)
+    session_id = await manager.allocate_session()
+
+    async def count():
+        for _ in range(100):
+            assert await manager.increment_session_counter(session_id, "n")
+
+    with ThreadPoolExecutor(4) as pool:
+        await asyncio.gather(*(asyncio.to_thread(asyncio.run, count()) for _ in range(2)), count())
+        list(pool.map(lambda _: asyncio.run(count()), range(4)))
+    assert (await manager.get_session_info(session_id))["custom_metadata"] == {"n": 700}
+    await manager.aclose()
+
+
+def test_one_manager_and_one_factory_work_in_several_loops_one_after_another(server):
+    factory = redis.factory(server.url)
+    manager = SessionManager("test", factory)
+
+    async def use():
+        async with factory() as store:
+            await store.setex("k", 60, "v")
+            assert await store.get("k") == "v"
+        session_id = await manager.allocate_session()
+        return await manager.validate_session(session_id)
+
+    assert [asyncio.run(use()) for _ in range(5)] == [True] * 5
+    gc.collect()
+    with server.client() as client:
+        assert len(client.client_list()) == 1
+
+
+async def test_a_manager_opens_no_connection_until_it_is_used_and_closes_it(server):
+    with server.client() as client:
+        managers = [SessionManager("test", redis.factory(server.url)) for _ in range(20)]
+        assert len(client.client_list()) == 1
+        for manager in managers:
+            await manager.allocate_session()
+        assert len(client.client_list()) == 2
+        for manager in managers[1:]:
+            await manager.aclose()
+        assert await managers[0].count_sessions() == 20
+        await managers[0].aclose()
+        await managers[0].aclose()
+        assert len(client.client_list()) == 1
+
+
+async def test_a_closed_manager_says_so(server):
+    from chuk_sessions import ManagerClosedError
+
+    async with SessionManager("test", redis.factory(server.url)) as manager:
+        session_id = await manager.allocate_session()
+    with pytest.raises(ManagerClosedError):
+        await manager.validate_session(session_id)
+
+
+async def test_custom_providers_take_turns_across_loops_and_give_up_when_cancelled():
+    from chuk_sessions.backends.locks import KeyLocks
+
+    locks, inside, most = KeyLocks(), 0, 0
+    mutex = threading.Lock()
+
+    async def enter():
+        nonlocal inside, most
+        async with locks.hold("k"):
+            with mutex:
+                inside += 1
+                most = max(most, inside)
+            await asyncio.sleep(0)
+            with mutex:
+                inside -= 1
+
+    async def many():
+        tasks = [asyncio.ensure_future(enter()) for _ in range(50)]
+        await asyncio.sleep(0)
+        for task in tasks[1::3]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    await asyncio.gather(*(asyncio.to_thread(asyncio.run, many()) for _ in range(4)), many())
+    assert (most, inside) == (1, 0)
+    await asyncio.wait_for(enter(), 5)
