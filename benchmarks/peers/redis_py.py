@@ -11,6 +11,7 @@ from benchmarks.peers.scripted import Call, Scripted
 from benchmarks.peers.worker import main
 
 CONNECTIONS = 2000
+PATIENCE = 60
 
 
 class RedisPy(Scripted):
@@ -20,7 +21,9 @@ class RedisPy(Scripted):
 
     async def connect(self) -> None:
         """Connect, and load the scripts."""
-        pool = redis.ConnectionPool.from_url(self.options["url"], max_connections=CONNECTIONS)
+        pool = redis.ConnectionPool.from_url(
+            self.options["url"], max_connections=CONNECTIONS, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE
+        )
         self._client = redis.Redis(connection_pool=pool)
         self._shas = {name: await self._client.script_load(text) for name, text in self.scripts.items()}
 

@@ -16,6 +16,8 @@ from benchmarks.peers.worker import Calls, Peer, main
 SHORT = {"role": "admin", "department": "engineering", "plan": "pro", "logins": 3}
 TTL = 86_400
 CONNECTIONS = 2000
+PATIENCE = 60
+BATCH = 100
 
 
 class Starsessions(Peer):
@@ -26,12 +28,15 @@ class Starsessions(Peer):
 
     async def start(self) -> None:
         """Connect, and make the pool."""
-        pool = redis.ConnectionPool.from_url(self.options["url"], max_connections=CONNECTIONS)
+        pool = redis.ConnectionPool.from_url(
+            self.options["url"], max_connections=CONNECTIONS, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE
+        )
         self._client = redis.Redis(connection_pool=pool)
         self._store = RedisStore(connection=self._client)
         self._data = json.dumps(SHORT).encode()
         self._ids = [secrets.token_hex(16) for _ in range(self.options["sessions"])]
-        await asyncio.gather(*(self._write(session_id) for session_id in self._ids))
+        for first in range(0, len(self._ids), BATCH):
+            await asyncio.gather(*(self._write(session_id) for session_id in self._ids[first : first + BATCH]))
         self._stock: list[str] = []
 
     async def stop(self) -> None:
@@ -44,7 +49,7 @@ class Starsessions(Peer):
         self._stock = []
         end = time.perf_counter() + seconds
         while operation == "delete" and time.perf_counter() < end:
-            fresh = [secrets.token_hex(16) for _ in range(100)]
+            fresh = [secrets.token_hex(16) for _ in range(BATCH)]
             await asyncio.gather(*(self._write(session_id) for session_id in fresh))
             self._stock += fresh
 
