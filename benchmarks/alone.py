@@ -18,6 +18,8 @@ EMULATED = ("allocate", "validate", "read", "merge", "extend", "delete", "get", 
 WHOLE = ("count", "count_user", "list_user")
 SIZES = {"0.1 kB": 100, "1 kB": 1_000, "10 kB": 10_000, "100 kB": 100_000}
 HOT = ("validate", "read", "merge")
+MEMORY_SESSIONS = 50_000
+"""How full the server's tables are matters: the figure holds for this number."""
 SMALL, LARGE, HUGE = 1_000, 100_000, 1_000_000
 
 
@@ -104,5 +106,5 @@ def measure_memory(settings: Settings, results: Results) -> None:
     """The server's memory for a session."""
     print("memory", file=sys.stderr)
     with running(settings.server) as server:
-        sessions = 50_000 if settings.long else 10_000
-        results.memory += [Memory(*figures) for figures in memory.figures(server, sessions)]
+        found = memory.figures(server, MEMORY_SESSIONS)
+        results.memory += [Memory(f"{title}, {MEMORY_SESSIONS:,} sessions", *sizes) for title, *sizes in found]
