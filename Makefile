@@ -9,7 +9,7 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here lint types clean
+.PHONY: demo test test-here lint types bench bench-long bench-compare clean
 
 ## demo: the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -38,7 +38,20 @@ lint: $(VENV)/lint/ready
 types: $(VENV)/lint/ready
 	$(VENV)/lint/bin/mypy
 
+## bench: side by side with other clients and with the server's limit, in about five minutes, environments aside; bench-long: all of it
+bench: $(VENV)/bench/ready
+	$(VENV)/bench/bin/python -m benchmarks $(BENCH)
+
+bench-long: $(VENV)/bench/ready
+	$(VENV)/bench/bin/python -m benchmarks --long $(BENCH)
+
+## bench-compare: two commits, OLD and NEW (by default the working tree)
+OLD = HEAD
+bench-compare: $(VENV)/bench/ready
+	$(VENV)/bench/bin/python -m benchmarks.compare $(OLD) $(NEW) $(BENCH)
+
 $(VENV)/demo/ready: EXTRAS =
+$(VENV)/bench/ready: EXTRAS = [bench]
 $(VENV)/%/ready: EXTRAS = [dev]
 $(VENV)/%/ready: pyproject.toml
 	$(PYTHON) -m venv $(@D) || { $(PYTHON) -m pip install -q virtualenv && $(PYTHON) -m virtualenv -q $(@D); }

@@ -11,24 +11,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import subprocess
 import sys
 import time
-import venv
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from chuk_sessions import SessionManager  # noqa: E402
-from chuk_sessions.providers import redis  # noqa: E402
-from tests.servers import Server, running, valkey_binary, version_of  # noqa: E402
+from benchmarks import environments
+from benchmarks.environments import PUBLISHED
+from chuk_sessions import SessionManager
+from chuk_sessions.providers import redis
+from tests.servers import Server, running, valkey_binary, version_of
 
-PUBLISHED = "0.6.3"
 SHORT = {"role": "admin", "department": "engineering", "plan": "pro", "logins": 3}
 USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 )
+Fill = Callable[[Server, int, dict[str, Any]], None]
 PUBLISHED_CODE = """
 import asyncio, json, sys
 from chuk_sessions import SessionManager
@@ -52,7 +55,7 @@ asyncio.run(main())
 """
 
 
-async def allocate(server: Server, sessions: int, metadata: dict[str, object]) -> None:
+async def allocate(server: Server, sessions: int, metadata: dict[str, Any]) -> None:
     """Make sessions, each of a user of its own."""
     async with SessionManager("my-app", redis.factory(server.url)) as manager:
         for first in range(0, sessions, 100):
@@ -62,23 +65,11 @@ async def allocate(server: Server, sessions: int, metadata: dict[str, object]) -
             )
 
 
-def published(server: Server, sessions: int, metadata: dict[str, object]) -> None:
+def published(server: Server, sessions: int, metadata: dict[str, Any]) -> None:
     """The same with the published package, over one shared client so that it is done in reasonable time."""
-    import json  # noqa: PLC0415
-
-    command = [str(peer()), "-W", "ignore", "-c", PUBLISHED_CODE, server.url, str(sessions), json.dumps(metadata)]
-    subprocess.run(command, check=True, cwd=HERE / ".peers")
-
-
-def peer() -> Path:
-    """The Python of an environment that has the published package."""
-    home = HERE / ".peers" / f"chuk-sessions-{PUBLISHED}"
-    python = home / "bin" / "python"
-    if not python.exists():
-        venv.create(home, with_pip=True)
-        packages = [f"chuk-sessions=={PUBLISHED}", "redis>=8.1,<9", "hiredis"]
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
-    return python
+    python = environments.python(f"chuk-sessions-{PUBLISHED}")
+    command = [str(python), "-W", "ignore", "-c", PUBLISHED_CODE, server.url, str(sessions), json.dumps(metadata)]
+    subprocess.run(command, check=True, cwd=environments.PEERS)
 
 
 def used(server: Server) -> int:
@@ -89,6 +80,28 @@ def used(server: Server) -> int:
         return int(client.info("memory")["used_memory"])
 
 
+def figures(server: Server, sessions: int) -> Iterator[tuple[str, float, float]]:
+    """What was stored, and bytes for each session: of this one, and of the published one."""
+    for title, listpack, metadata in (
+        ("short values", 64, SHORT),
+        ("with a User-Agent", 1024, {**SHORT, "user_agent": USER_AGENT}),
+    ):
+        with server.client() as client:
+            client.config_set("hash-max-listpack-value", listpack)
+        theirs = filled(server, sessions, metadata, published)
+        ours = filled(server, sessions, metadata, lambda *args: asyncio.run(allocate(*args)))
+        yield title, ours, theirs
+
+
+def filled(server: Server, sessions: int, metadata: dict[str, Any], fill: Fill) -> float:
+    """Bytes for each of the sessions that `fill` makes on an empty server."""
+    with server.client() as client:
+        client.flushall(asynchronous=False)
+    before = used(server)
+    fill(server, sessions, metadata)
+    return (used(server) - before) / sessions
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default=str(valkey_binary()), help="path of a server binary")
@@ -96,20 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     with running(options.server) as server:
         print(f"{version_of(server)}, {options.sessions} sessions, one a user")
-        for title, listpack, metadata in (
-            ("short values", 64, SHORT),
-            ("with a User-Agent", 1024, {**SHORT, "user_agent": USER_AGENT}),
-        ):
-            with server.client() as client:
-                client.config_set("hash-max-listpack-value", listpack)
-            figures = []
-            for fill in (published, lambda *args: asyncio.run(allocate(*args))):
-                with server.client() as client:
-                    client.flushall(asynchronous=False)
-                before = used(server)
-                fill(server, options.sessions, metadata)
-                figures.append((used(server) - before) / options.sessions)
-            theirs, ours = figures
+        for title, ours, theirs in figures(server, options.sessions):
             print(f"{title}: published {PUBLISHED} {theirs:.0f} B, here {ours:.0f} B, ratio {ours / theirs:.2f}")
 
 

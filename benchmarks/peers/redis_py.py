@@ -1,0 +1,53 @@
+"""redis-py: a pool of connections, and EVALSHA."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import redis.asyncio as redis
+
+from benchmarks.peers.scripted import Call, Scripted
+from benchmarks.peers.worker import main
+
+CONNECTIONS = 2000
+PATIENCE = 60
+
+
+class RedisPy(Scripted):
+    """With a pool of as many connections as there are callers: that is faster than one that lets callers wait."""
+
+    package = "redis"
+
+    async def connect(self) -> None:
+        """Connect, and load the scripts."""
+        pool = redis.ConnectionPool.from_url(
+            self.options["url"], max_connections=CONNECTIONS, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE
+        )
+        self._client = redis.Redis(connection_pool=pool)
+        self._shas = {name: await self._client.script_load(text) for name, text in self.scripts.items()}
+
+    async def stop(self) -> None:
+        """Close."""
+        await self._client.aclose()
+        await self._client.connection_pool.disconnect()
+
+    def run(self, name: str, call: Call) -> Awaitable[Any]:
+        """Run a script."""
+        return self._client.evalsha(self._shas[name], len(call.keys), *call.keys, *call.args)
+
+    def setex_one(self, key: str) -> Awaitable[Any]:
+        """Store a value for an hour."""
+        return self._client.setex(key, 3600, "value")
+
+    def get_one(self, key: str) -> Awaitable[Any]:
+        """Get it."""
+        return self._client.get(key)
+
+    def remove_one(self, key: str) -> Awaitable[Any]:
+        """Delete it."""
+        return self._client.delete(key)
+
+
+if __name__ == "__main__":
+    main(RedisPy)
