@@ -1,4 +1,7 @@
-"""The contract holds over every way to a server, with both protocols: by default the one that differs most, in the long form all."""
+"""The contract holds over every way to a server, with both protocols: by default the one that differs most.
+
+The long form takes all of them.
+"""
 
 from __future__ import annotations
 
