@@ -18,7 +18,7 @@ if ARGV[4] ~= '' then
 end
 if record then
   if ARGV[2] ~= '' and ARGV[2] ~= record.more[1] then return {OTHER_OWNER} end
-  if ARGV[3] ~= '' and ARGV[3] ~= record.more[2] then return {CONFLICT, tonumber(record.more[2]) or 0} end
+  if ARGV[3] ~= '' and ARGV[3] ~= record.more[2] then return {CONFLICT, plain(record.more[2]) or 0} end
 elseif answer[1] == MOVED then
   return answer
 end

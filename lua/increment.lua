@@ -12,7 +12,7 @@
 local key, field, at, operation = KEYS[1], ARGV[1], now(), ARGV[4]
 local record, answer = open(key, at, 'v', field)
 if not record then return answer end
-local version, text = tonumber(record.more[1]), record.more[2] or '0'
+local version, text = plain(record.more[1]), record.more[2] or '0'
 if not version then return {CORRUPT} end
 local value = string.find(text, '^%-?%d+$') and #text <= 17 and tonumber(text)
 if not value or math.abs(value) > 9007199254740991 then return {NOT_A_COUNTER} end

@@ -14,7 +14,7 @@
 local key, at, operation = KEYS[1], now(), ARGV[3]
 local record, answer = open(key, at, 'v')
 if not record then return answer end
-local version = tonumber(record.more[1])
+local version = plain(record.more[1])
 if not version then return {CORRUPT} end
 if applied(key, operation) then return {OK, version} end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end

@@ -187,8 +187,15 @@ async def test_a_garbled_record_is_a_typed_error(single, pair):
         await single.manager().get_session_info("s1")
 
 
-@pytest.mark.parametrize("pair", [(b"d", b"never"), (b"a", b"?"), (b"i", b"long")], ids=repr)
-async def test_a_record_without_times_is_a_typed_error_everywhere(single, pair):
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (b"d", b"never"), (b"a", b"?"), (b"i", b"long"), (b"d", b"nan"), (b"d", b"0x7fffffffffff"), (b"d", b"1e15"),
+        (b"d", b"9" * 16), (b"a", b" 5"), (b"a", b"+5"), (b"i", b"1_0"), (b"r", b"\xff"),
+    ],
+    ids=repr,
+)  # fmt: skip
+async def test_a_record_without_plain_times_is_a_typed_error_everywhere(single, pair):
     await Garbled(single).put("s1", *pair)
     manager = single.manager()
     with pytest.raises(CorruptRecordError):
