@@ -27,7 +27,8 @@ class Census:
         found: list[str] = []
         for part in _parts(self._indexes(), limit):
             replies = await self._runner.run_all([operations.list_(index, user=None, limit=limit) for index in part])
-            found += [ids.id_of(h.decode(), i.bucket) for i, r in zip(part, replies, strict=True) for h in r[1]]
+            handles = [(index.bucket, handle) for index, r in zip(part, replies, strict=True) for handle in r[1]]
+            found += [session_id for pair in handles if (session_id := _id_of(*pair)) is not None]
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -37,9 +38,10 @@ class Census:
         places = await self._places_of(user_id)
         replies = await self._runner.run_all([operations.read(place) for place in places])
         records = [
-            (ids.id_of(place.handle.decode(), place.at.bucket), record)
+            (session_id, record)
             for place, reply in zip(places, replies, strict=True)
             if reply[0] == s.OK and (record := _readable(reply[1])) is not None
+            if (session_id := _id_of(place.at.bucket, place.handle)) is not None
         ]
         # The index holds hashes: the record says whose it really is.
         mine = [(session_id, record) for session_id, record in records if record.user_id == user_id]
@@ -77,7 +79,10 @@ class Census:
         while True:
             replies = await self._runner.run_all([operations.due(keys.sandboxes(bucket)) for bucket in buckets])
             names = [
-                (bucket, name.decode()) for bucket, reply in zip(buckets, replies, strict=True) for name in reply[1]
+                (bucket, name)
+                for bucket, reply in zip(buckets, replies, strict=True)
+                for name in map(_text, reply[1])
+                if ids.is_name(name)
             ]
             swept = await self._sweep([(keys.index(name, bucket), name) for bucket, name in names])
             total += swept
@@ -102,6 +107,7 @@ class Census:
             self._runner.place_of_handle(index.bucket, handle)
             for index, reply in zip(indexes, replies, strict=True)
             for handle in reply[1]
+            if _id_of(index.bucket, handle) is not None
         ]
 
     async def _now_at(self, session_id: str) -> Place:
@@ -116,6 +122,22 @@ def _parts(indexes: list[Index], limit: int) -> list[list[Index]]:
     """All buckets at once, or in smaller parts when few sessions are wanted."""
     size = ids.BUCKETS if limit >= ids.BUCKETS else 32
     return [indexes[first : first + size] for first in range(0, len(indexes), size)]
+
+
+def _id_of(bucket: int, handle: bytes) -> str | None:
+    """The id that an entry of an index stands for, or None for one that nobody here has written."""
+    try:
+        session_id = ids.id_of(_text(handle), bucket)
+    except ValueError:
+        session_id = ""
+    if ids.is_name(session_id):
+        return session_id
+    logger.warning("an index holds something else than sessions, which is left out")
+    return None
+
+
+def _text(entry: bytes) -> str:
+    return entry.decode("ascii", "replace")
 
 
 def _readable(fields: Sequence[bytes]) -> Record | None:

@@ -29,8 +29,11 @@ class Runner:
         return keys.place(self.sandbox_id, session_id)
 
     def place_of_handle(self, bucket: int, handle: bytes) -> Place:
-        """The same from a handle, as indexes and replies hold it."""
-        return keys.place_of_handle(self.sandbox_id, bucket, handle)
+        """The same from a handle, as indexes and replies hold it. Raises CorruptRecordError for what is no text."""
+        try:
+            return keys.place_of_handle(self.sandbox_id, bucket, handle)
+        except UnicodeDecodeError:
+            raise errors.CorruptRecordError("a stored handle of a session is not text") from None
 
     def ask(self, call: Call) -> Awaitable[Reply]:
         """Run one call; who awaits it checks the reply."""

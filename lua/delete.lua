@@ -18,7 +18,7 @@ if ARGV[4] ~= '' then
 end
 if ends then
   if ARGV[2] ~= '' and ARGV[2] ~= owner then return {OTHER_OWNER} end
-  if ARGV[3] ~= '' and ARGV[3] ~= version then return {CONFLICT, tonumber(version) or 0} end
+  if ARGV[3] ~= '' and ARGV[3] ~= version then return {CONFLICT, plain(version) or 0} end
 elseif answer[1] == MOVED then
   return answer
 end

@@ -14,7 +14,7 @@
 local key, at, operation = KEYS[1], now(), ARGV[4]
 local ends, before, accessed, idle, version = open(key, at, 'v')
 if not ends then return before end
-version = tonumber(version)
+version = plain(version)
 if not version then return {CORRUPT} end
 if applied(key, operation) then return {OK, before} end
 local deadline = before + ARGV[2]

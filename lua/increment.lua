@@ -12,7 +12,7 @@
 local key, field, at, operation = KEYS[1], ARGV[1], now(), ARGV[4]
 local ends, answer, _, _, version, text = open(key, at, 'v', field)
 if not ends then return answer end
-version, text = tonumber(version), text or '0'
+version, text = plain(version), text or '0'
 if not version then return {CORRUPT} end
 local value = string.find(text, '^%-?%d+$') and #text <= 17 and tonumber(text)
 if not value or math.abs(value) > 9007199254740991 then return {NOT_A_COUNTER} end

@@ -14,7 +14,7 @@
 local key, at, operation = KEYS[1], now(), ARGV[3]
 local ends, answer, _, _, version = open(key, at, 'v')
 if not ends then return answer end
-version = tonumber(version)
+version = plain(version)
 if not version then return {CORRUPT} end
 if applied(key, operation) then return {OK, version} end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end

@@ -1,4 +1,5 @@
 --- @include "drop"
+--- @include "plain"
 -- Operation ids that a record remembers, each a field `o:ID` holding the time in ms until which it does.
 local function applied(key, id)
   return id ~= '' and redis.call('HEXISTS', key, 'o:' .. id) == 1
@@ -14,7 +15,7 @@ local function forget(key, at, version)
   for first = 1, #ids, 2000 do
     local last = math.min(first + 1999, #ids)
     for offset, till in ipairs(redis.call('HMGET', key, unpack(ids, first, last))) do
-      if (tonumber(till) or 0) < at then stale[#stale + 1] = ids[first + offset - 1] end
+      if (plain(till) or 0) < at then stale[#stale + 1] = ids[first + offset - 1] end
     end
   end
   drop(key, stale)

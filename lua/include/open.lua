@@ -1,11 +1,12 @@
 --- @include "status"
+--- @include "plain"
 -- Opens a record: when it ends, its deadline, last access and idle timeout or nil, then two further fields asked for;
 -- or nil and the reply that ends the operation. All times are ms. The end is the moment at which the session dies
 -- unless something else happens first. No table is made on the way that leads on: every call comes here.
 local function open(key, at, ...)
   local field = redis.call('HMGET', key, 'd', 'a', 'i', ...)
   if not field[1] then return nil, {GONE} end
-  local deadline, accessed = tonumber(field[1]), tonumber(field[2])
+  local deadline, accessed = plain(field[1]), plain(field[2])
   if not deadline then return nil, {CORRUPT} end
   if deadline <= at then return nil, {GONE} end
   if not accessed then
@@ -13,7 +14,7 @@ local function open(key, at, ...)
     return nil, pointer and {MOVED, pointer} or {CORRUPT}
   end
   if not field[3] then return deadline, deadline, accessed, nil, field[4], field[5] end
-  local idle = tonumber(field[3])
+  local idle = plain(field[3])
   if not idle then return nil, {CORRUPT} end
   local ends = math.min(deadline, accessed + idle)
   if ends <= at then return nil, {GONE} end

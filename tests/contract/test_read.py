@@ -8,7 +8,14 @@ import re
 
 import pytest
 
-from chuk_sessions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError, SessionMetadata
+from chuk_sessions import (
+    CorruptRecordError,
+    InvalidMetadataError,
+    MetadataTooLargeError,
+    SessionMetadata,
+    operations,
+)
+from chuk_sessions.keys import place
 
 KEYS = {
     "session_id", "sandbox_id", "user_id", "created_at", "expires_at", "status", "last_accessed", "custom_metadata",
@@ -169,9 +176,6 @@ class Garbled:
         self.world = world
 
     async def put(self, session_id, *pairs):
-        from chuk_sessions import operations
-        from chuk_sessions.keys import place
-
         await self.world.manager().allocate_session(session_id)
         await self.world.backend.run(*operations.merge(place("test", session_id), pairs=pairs))
 
@@ -187,8 +191,15 @@ async def test_a_garbled_record_is_a_typed_error(single, pair):
         await single.manager().get_session_info("s1")
 
 
-@pytest.mark.parametrize("pair", [(b"d", b"never"), (b"a", b"?"), (b"i", b"long")], ids=repr)
-async def test_a_record_without_times_is_a_typed_error_everywhere(single, pair):
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (b"d", b"never"), (b"a", b"?"), (b"i", b"long"), (b"d", b"nan"), (b"d", b"0x7fffffffffff"), (b"d", b"1e15"),
+        (b"d", b"9" * 16), (b"a", b" 5"), (b"a", b"+5"), (b"i", b"1_0"),
+    ],
+    ids=repr,
+)  # fmt: skip
+async def test_a_record_without_plain_times_is_a_typed_error_everywhere(single, pair):
     await Garbled(single).put("s1", *pair)
     manager = single.manager()
     with pytest.raises(CorruptRecordError):
@@ -197,3 +208,13 @@ async def test_a_record_without_times_is_a_typed_error_everywhere(single, pair):
         await manager.update_session_metadata("s1", {"a": 1})
     with pytest.raises(CorruptRecordError):
         await manager.extend_session_ttl("s1", 1)
+
+
+async def test_a_pointer_to_what_is_no_text_is_a_typed_error(single):
+    manager = single.manager()
+    await manager.allocate_session("s1")
+    # A pointer is a record that has no last access.
+    call = operations.merge(place("test", "s1"), pairs=[b"r", b"\xff"], removals=[b"a"])
+    await single.backend.run(*call)
+    with pytest.raises(CorruptRecordError):
+        await manager.validate_session("s1")

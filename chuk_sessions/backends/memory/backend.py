@@ -72,6 +72,7 @@ class MemoryBackend:
     def renew_lock(self) -> None:
         """In a forked child: nobody is left to release it if another thread held it."""
         self._lock = Lock()
+        self.strings.renew_lock()
 
 
 _BACKENDS: WeakSet[MemoryBackend] = WeakSet()

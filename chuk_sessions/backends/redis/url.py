@@ -14,9 +14,8 @@ from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS
 from .options import Address, Options
 
 _SCHEME = re.compile(r"(rediss?)(?:\+(sentinel|cluster))?://|unix://")
+_ANY_SCHEME = re.compile(r"[a-z+]+://")
 _HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%a-z]+)\]|(?P<name>[^:\[\]\s]*))(?::(?P<port>\d+))?")
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
-_QUERY = re.compile(r"\?.*", re.DOTALL)
 _OF_A_POOL = frozenset({
     "decode_responses", "encoding", "encoding_errors", "health_check_interval", "legacy_responses", "max_connections",
     "retry_on_timeout", "socket_read_size", "socket_timeout", "timeout",
@@ -60,8 +59,15 @@ class Target:
 
 
 def without_secrets(url: str) -> str:
-    """The URL for logs and messages: user, password and query are left out."""
-    return _QUERY.sub("", _CREDENTIALS.sub("***@", url))
+    """The URL for logs and messages: user, password and query are left out, and all else where an `@` behind them
+    leaves it open what belongs to a password.
+    """
+    scheme = _ANY_SCHEME.match(url)
+    head, _, query = url[scheme.end() if scheme else 0 :].partition("?")
+    if scheme is None or "@" in query:
+        return f"{scheme[0] if scheme else ''}***"
+    _, at, place = head.rpartition("@")
+    return f"{scheme[0]}{'***' if at else ''}{at}{place}"
 
 
 def parse(url: str, options: Options | None = None, *, tls_insecure: bool = False, **changes: Any) -> Target:
@@ -87,6 +93,8 @@ def _parse(url: str, options: Options, tls_insecure: bool, changes: dict[str, An
     rest, _, query = url[scheme.end() :].partition("?")
     netloc, slash, path = rest.partition("/")
     login, _, hosts = netloc.rpartition("@")
+    if "@" in path + query:
+        raise ValueError("/ and ? in a password, and @ behind the hosts, are percent-encoded")
     settings = _settings(query)
     sentinel_login = {name: settings.pop(f"sentinel_{name}", None) for name in ("username", "password")}
     options = _with_settings(options, settings, tls=scheme[1] == "rediss", insecure=tls_insecure)
@@ -131,7 +139,7 @@ def _address(text: str, default_port: int) -> Address:
         raise ValueError("a host is a name or an address, IPv6 in brackets, and a port after a colon")
     port = int(match["port"]) if match["port"] else default_port
     if not 0 < port < 1 << 16:
-        raise ValueError(f"{port} is no port")
+        raise ValueError("a port is a number from 1 to 65535")
     return Address(unquote(match["six"] or match["name"]) or "localhost", port)
 
 

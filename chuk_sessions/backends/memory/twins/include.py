@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from re import compile as pattern
 
 from ....statuses import CORRUPT, GONE, MOVED
 from ...base import Arg, Reply
 from ..keyspace import Keyspace, text
+
+_DIGITS = pattern(rb"-?[0-9]+").fullmatch
 
 
 @dataclass(slots=True)
@@ -21,11 +24,8 @@ class Record:
 
 
 def plain(value: bytes | None) -> int | None:
-    """A whole number in decimal digits, or None."""
-    try:
-        return None if value is None else int(value)
-    except ValueError:
-        return None
+    """A whole number in plain digits, at most 15 characters, or None."""
+    return None if value is None or len(value) > 15 or not _DIGITS(value) else int(value)
 
 
 def open_(space: Keyspace, key: str, *more: bytes) -> Record | Reply:

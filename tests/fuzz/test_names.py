@@ -1,0 +1,99 @@
+"""Whatever comes as an id, a grid key or a duration: an answer or a ValueError, and nothing that two tenants share."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chuk_sessions import durations, grid, ids, keys
+from tests.fuzz.cases import FUZZ
+
+ANYTHING = st.one_of(st.text(), st.binary(), st.integers(), st.floats(), st.none(), st.booleans(), st.lists(st.text()))
+NEAR = st.text(st.sampled_from("ab01-._~:@^{}/*?[]\\ \x00\x7fé\ud800"), max_size=12)
+NAMES = st.text(st.sampled_from("ab01-._~:@"), min_size=1, max_size=12).filter(ids.is_name)
+SHAPED = st.builds(
+    "sess-{}{}-{}{}".format,
+    st.sampled_from(["", "a-", "alice123-", "alice1234-", "-"]),
+    st.one_of(st.integers(0, 10**13), st.sampled_from(["0000000001", "9999999999", "999999999999"])),
+    st.sampled_from(["", "0", "00", "ff", "FF", "000"]),
+    st.integers(0, 2**128 - 1).map("{:032x}".format),
+)
+SESSION_IDS = st.one_of(NAMES, SHAPED)
+SEGMENTS = st.text(max_size=20)
+
+
+@FUZZ
+@given(st.one_of(ANYTHING, NEAR, SHAPED))
+def test_what_is_taken_as_a_name_is_safe_in_keys_and_paths(text):
+    if ids.is_name(text):
+        assert ids.check_name(text, "it") == text
+        assert re.fullmatch(r"[!-~]{1,200}", text)
+        assert not set(text) & set("{}/^*?[]\\")
+        assert text not in (".", "..")
+
+
+@FUZZ
+@given(SESSION_IDS)
+@example("sess-1700000000-00" + "0" * 32)
+@example("sess-01700000000-00" + "0" * 32)
+@example("sess-a-99999999999999-00" + "0" * 32)
+def test_a_handle_stands_for_one_id(session_id):
+    bucket, handle = ids.locate(session_id)
+    assert 0 <= bucket < ids.BUCKETS
+    assert ids.id_of(handle, bucket) == session_id
+
+
+@FUZZ
+@given(NAMES, NAMES, SESSION_IDS, SESSION_IDS)
+def test_no_key_of_a_session_is_that_of_another_or_of_another_sandbox(sandbox, other_sandbox, session, other_session):
+    here, there = keys.place(sandbox, session), keys.place(other_sandbox, other_session)
+    assert (here.record == there.record) == ((sandbox, session) == (other_sandbox, other_session))
+    assert (here.at.users == there.at.users) == ((sandbox, here.at.bucket) == (other_sandbox, there.at.bucket))
+    assert here.record not in there.at
+
+
+@FUZZ
+@given(st.one_of(st.text(), NEAR, st.binary().map(lambda raw: raw.decode("latin-1"))), st.integers(-5, 300))
+def test_what_an_index_holds_is_an_id_or_a_value_error(handle, bucket):
+    try:
+        session_id = ids.id_of(handle, bucket)
+    except ValueError:
+        return
+    assert not handle.startswith("^") or ids.locate(session_id) == (bucket, handle)
+
+
+@FUZZ
+@given(NAMES, SESSION_IDS, SEGMENTS, st.one_of(st.none(), SEGMENTS, st.lists(SEGMENTS).map("/".join)))
+def test_a_grid_key_says_what_it_was_made_of(sandbox, session, artifact, subpath):
+    try:
+        key = grid.artifact_key(sandbox, session, artifact, subpath)
+    except ValueError:
+        return
+    assert key.startswith(grid.session_prefix(sandbox, session))
+    assert not {"", ".", ".."} & set(key.split("/"))
+    parts = {"sandbox_id": sandbox, "session_id": session, "artifact_id": artifact, "subpath": subpath}
+    assert grid.parse(key) == parts
+
+
+@FUZZ
+@given(
+    st.one_of(ANYTHING, st.lists(st.one_of(NEAR, SEGMENTS), max_size=7).map(lambda found: "/".join(["grid", *found])))
+)
+def test_a_grid_key_from_outside_is_none_or_what_would_be_made_again(key):
+    found = grid.parse(key)
+    if found is not None:
+        assert grid.artifact_key(*found.values()) == key
+
+
+@FUZZ
+@given(st.one_of(ANYTHING, st.floats(0, 1e9), st.integers(0, 10**9), st.integers(10**300, 10**400)))
+def test_a_duration_is_whole_ms_or_a_value_error(number):
+    for read, unit in ((durations.ms_from_hours, 3_600_000), (durations.ms_from_seconds, 1000)):
+        try:
+            ms = read(number, "it")
+        except ValueError:
+            continue
+        assert 1 <= ms <= durations.MAX_MS
+        assert ms - 1 <= number * unit <= ms + 1e-6
