@@ -33,18 +33,29 @@ def on_server(client, now):
                 None,
             )
         elif client.type(key) == b"hash":
-            # PEXPIRETIME came with Redis 7: the time left and the time now say the same, to the ms.
             moment = expires_at(client, key)
             if moment is None or moment > now:
                 found[key.decode()] = (client.hgetall(key), moment)
     return found
 
 
+EXPIRES_AT = """
+local latest = -1
+for _ = 1, 5 do
+  local time, left = redis.call('TIME'), redis.call('PTTL', KEYS[1])
+  if left >= 0 then latest = math.max(latest, time[1] * 1000 + math.floor(time[2] / 1000) + left) end
+end
+return latest
+"""
+
+
 def expires_at(client, key):
-    """The moment (ms) at which a key goes, or None: TIME and PTTL in one step."""
-    script = "local t = redis.call('TIME') return {t[1] * 1000 + math.floor(t[2] / 1000), redis.call('PTTL', KEYS[1])}"
-    now, left = client.eval(script, 1, key)
-    return None if left < 0 else now + left
+    """The moment (ms) at which a key goes, or None.
+
+    PEXPIRETIME came with Redis 7. Before, the clock goes on between TIME and PTTL, and the sum can be a ms too low.
+    """
+    latest = client.eval(EXPIRES_AT, 1, key)
+    return None if latest < 0 else latest
 
 
 def comparable(operation, reply):
