@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from .cost import measure
 from .matrix import LONG_S, MATRIX, Result, run
 from .page import line, write
 
@@ -17,7 +18,7 @@ def main(wanted: list[str]) -> int:
         results.append(asyncio.run(run(fault, LONG_S)))
         print(line(results[-1]), flush=True)
     if not wanted:
-        write(results)
+        write(results, asyncio.run(measure()))
     return any(result.broken for result in results)
 
 

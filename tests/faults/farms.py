@@ -23,9 +23,9 @@ async def primary_cut_off(stage: Stage, load: Load, seconds: float) -> None:
     farm = stage.sentinels
     primary = await asyncio.to_thread(farm.primary)
     replicas = [member for member in farm.members if member is not primary]
-    # Their links stay up, as with a network that holds everything back.
     for member in replicas:
         member.server.signal(signal.SIGSTOP)
+    await asyncio.to_thread(primary.command, "CLIENT", "KILL", "TYPE", "replica")
     await asyncio.sleep(0.3)
     primary.server.kill()
     for member in replicas:

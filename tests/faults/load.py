@@ -18,6 +18,7 @@ from chuk_sessions.providers.redis import RedisSession
 from tests.link.tools import until
 
 from .attempts import SLACK, Attempts, Timed, watch
+from .counts import Counts
 from .ledger import SIDES, Ledger
 from .lives import Lives
 from .seats import Seat, Worker
@@ -42,6 +43,7 @@ class Load:
         attempts: how calls are made.
         seats: the sessions that are there all the time.
         stalls: when the event loop stood still.
+        others: what other hosts have counted.
 
     """
 
@@ -51,6 +53,7 @@ class Load:
     attempts: Attempts
     seats: list[Seat]
     stalls: list[tuple[float, float]] = field(default_factory=list)
+    others: list[Counts] = field(default_factory=list)
     ending: bool = False
 
     async def recovered(self, since: float) -> float:
@@ -72,7 +75,7 @@ class Load:
     def felt(self) -> bool:
         """Whether anything was out of the ordinary: an error, a repeat, a call that took its time."""
         troubles = self.retries + self.ledger.errors.total() + self.attempts.cancelled
-        return troubles > 0 or max(timed.longest for timed in self.timed) >= NOTICEABLE
+        return troubles > 0 or len(self.others) > 0 or max(timed.longest for timed in self.timed) >= NOTICEABLE
 
     @property
     def late(self) -> int:

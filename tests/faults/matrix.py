@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import between, farms, single
-from .judge import Counts, broken, count
+from . import between, clocks, farms, single
+from .counts import Counts
+from .judge import broken, count
 from .load import Load, load_on
 from .stages import ALWAYS, Opens, Stage, alone, behind_a_proxy, clustered, watched
 
 Strike = Callable[[Stage, Load, float], Awaitable[None]]
 
-SHORT_S, LONG_S = 0.6, 12.0
+SHORT_S, LONG_S = 0.6, 8.0
 _BRIEF = 1.0
 _AMPLE = 10.0
 
@@ -30,6 +31,7 @@ class Fault:
         stage: what it strikes.
         strike: does it.
         keeps: the server keeps what it has acknowledged, so that nothing may be lost and nobody revived.
+        ends: whatever else is lost, what was acknowledged to have been made is there, and nothing comes back.
         errors: kinds of errors that callers may see.
         timeout: of a call, in seconds.
         slow: it takes servers some seconds, so the short form leaves it to others.
@@ -42,6 +44,7 @@ class Fault:
     stage: Opens
     strike: Strike
     keeps: bool = True
+    ends: bool = False
     errors: frozenset[str] = frozenset()
     timeout: float = _AMPLE
     slow: bool = False
@@ -91,6 +94,8 @@ MATRIX = (
     Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, between.slow_and_in_pieces),
     Fault("lost replies", "nothing is lost or applied twice; unknown outcomes only where a repeat could do harm",
           behind_a_proxy, between.replies_get_lost, errors=OUTAGE, timeout=_BRIEF),
+    Fault("client hosts' clocks wrong by an hour, either way", "sessions end for all hosts when they do on the server",
+          alone(), clocks.are_wrong),
     Fault("cancel storm", "nobody else notices", alone(), between.callers_cancel),
     Fault("event loop blocked", "nothing is lost", alone(), between.the_loop_is_blocked, errors=OUTAGE,
           timeout=_BRIEF),
@@ -98,6 +103,8 @@ MATRIX = (
           keeps=False, errors=UNKNOWN, slow=True),
     Fault("Sentinel failover, replicas behind", "calls wait for the new primary; what no replica has is lost", watched,
           farms.primary_cut_off, keeps=False, errors=UNKNOWN, slow=True),
+    Fault("the same, with wait_replicas=1", "sessions made, rotated and ended stay so", watched, farms.primary_cut_off,
+          keeps=False, ends=True, errors=UNKNOWN, slow=True, settings={"wait_replicas": 1}),
     Fault("primary partitioned (SIGSTOP)", "calls end by their deadlines; the old primary is not gone back to", watched,
           farms.primary_stopped, keeps=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
     Fault("cluster node lost", "calls to its slots wait for its replica", clustered, farms.node_killed, keeps=False,
@@ -115,7 +122,7 @@ async def run(fault: Fault, seconds: float) -> Result:
             took = await load.recovered(time.monotonic())
             await asyncio.sleep(seconds / 4)
         counts = await count(load, stage.direct, took)
-    failures = broken(counts, keeps=fault.keeps, errors=fault.errors)
+    failures = broken(counts, keeps=fault.keeps, ends=fault.ends, errors=fault.errors)
     if not load.felt:
         failures.append("the load has felt nothing of it")
     return Result(fault, counts, stage.version, failures, load.ledger.odd)
