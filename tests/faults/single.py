@@ -93,12 +93,12 @@ async def is_a_replica(stage: Stage, load: Load, seconds: float) -> None:
 
 
 async def is_busy(stage: Stage, load: Load, seconds: float) -> None:
-    """BUSY: scripts of somebody else hold it up, half a second each."""
+    """BUSY: scripts of somebody else hold it up half of the time."""
     await _command(stage.server, "CONFIG", "SET", "busy-reply-threshold", str(BUSY_AFTER_MS))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         await _command(stage.server, "EVAL", HOLD_UP, 0, 500)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
 
 
 async def _again(server: Server, seconds: float, every: float, *words: str) -> None:

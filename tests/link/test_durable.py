@@ -73,6 +73,17 @@ async def test_a_forgotten_script_and_a_refusal_are_what_they_were(pair: tuple[S
         assert not await manager.delete_session("mine")
 
 
+async def test_a_wait_that_is_refused_is_no_refusal_of_the_change(pair: tuple[Server, Server]):
+    primary, _ = pair
+    async with backend_on(primary.url, wait_replicas=1) as backend:
+        with primary.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "-wait")
+        manager = manager_on(backend)
+        with pytest.raises(NotReplicatedError):
+            await manager.allocate_session("mine")
+        assert await manager.validate_session("mine")
+
+
 async def test_a_lost_reply_leaves_the_outcome_unknown(pair: tuple[Server, Server]):
     primary, _ = pair
     with Proxy(primary.port) as proxy:

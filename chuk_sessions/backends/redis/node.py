@@ -94,10 +94,17 @@ class Node:
             link = await self._link(self._durable, deadline, len(packed))
         reply = link.send(packed, deadline, len(packed), len(group) - 1)
         have = link.send(self._wait, deadline)
-        await asyncio.gather(reply, have, return_exceptions=True)
-        if reply.exception() is None and have.result() < self._replicas:
-            raise NotReplicatedError(f"{have.result()} replicas of {self.address} have it, not {self._replicas}")
-        return reply.result()
+        done: Any
+        number: Any
+        done, number = await asyncio.gather(reply, have, return_exceptions=True)
+        if isinstance(done, BaseException):
+            raise done
+        # Whatever WAIT is answered with, the command before it was applied.
+        if isinstance(number, LostError):
+            raise number
+        if isinstance(number, BaseException) or number < self._replicas:
+            raise NotReplicatedError(f"{self._replicas} replicas of {self.address} should have it; WAIT said: {number}")
+        return done
 
     @property
     def connected(self) -> bool:
