@@ -12,7 +12,7 @@ from .load import LIVES, SEATS
 from .matrix import Result
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
-COLUMNS = ("writes", "lost", "revived", "crossed", "late", "unknown", "unavailable")
+COLUMNS = ("writes", "lost", "missing", "revived", "crossed", "late", "unknown", "unavailable")
 HEAD = f"""# The fault matrix
 
 Each fault strikes a store under load: {SIDES} managers with connections of their own work on the same {SEATS} sessions
@@ -26,14 +26,15 @@ called for, live sessions that listing does not find, calls that go on for more 
 Where the server keeps what it has acknowledged, also: acknowledged writes that are lost, ended sessions that validate.
 Errors that a row does not allow break its promise, too.
 
-- **writes**: acknowledged. **lost**: of these, not there afterwards; **revived**: ended ids that validated.
+- **writes**: acknowledged. **lost**: of these, not there afterwards; **missing**: sessions that are not there at all;
+  **revived**: ended ids that validated.
 - **crossed**, **late**: see above.
 - **unknown**, **unavailable**: calls that raised OutcomeUnknownError, SessionUnavailableError.
 - **seconds**: from the fault's end until each session was served again; where somebody else has to take over, from its
   begin.
 
 Redis itself loses acknowledged writes where it does not keep them (no persistence, eviction) and where a replica takes
-over that did not have them: its replication is asynchronous. A row in brackets counts that and promises nothing.
+over that did not have them: its replication is asynchronous. Figures in brackets count that and promise nothing.
 """
 TAIL = """
 ## What bounds the loss at a failover
@@ -81,5 +82,5 @@ def _row(result: Result) -> list[str]:
 
 
 def _figure(name: str, value: int, result: Result) -> str:
-    free = not result.fault.keeps and (name == "lost" or (name == "revived" and not result.fault.ends))
+    free = not result.fault.keeps and (name == "lost" or (name in ("missing", "revived") and not result.fault.ends))
     return f"({value:,})" if free else f"{value:,}"
