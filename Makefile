@@ -9,7 +9,7 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here lint types bench bench-long bench-compare clean
+.PHONY: demo test test-here faults lint types bench bench-long bench-compare clean
 
 ## demo: the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -24,11 +24,15 @@ test:
 	done
 
 # What takes long because servers do, and differs in nothing between versions of Python.
-ONCE = tests/topology tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py tests/test_packaging.py
+ONCE = tests/topology tests/faults tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py tests/test_packaging.py
 
 VERSION = here
 test-here: $(VENV)/$(VERSION)/ready
 	$(VENV)/$(VERSION)/bin/python -m pytest -q $(TESTS)
+
+## faults: all faults of docs/faults.md, which this writes anew; some minutes
+faults: $(VENV)/$(VERSION)/ready
+	$(VENV)/$(VERSION)/bin/python -m tests.faults $(FAULTS)
 
 ## lint, types: ruff and mypy
 lint: $(VENV)/lint/ready

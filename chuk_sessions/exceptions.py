@@ -2,9 +2,10 @@
 
 SessionError
 ├── ProviderError                  the store, not the session, is the trouble
-│   ├── SessionUnavailableError    not reachable, not ready, or refuses us; nothing was applied
+│   ├── SessionUnavailableError    not reachable, not ready, or refuses us; nothing was applied, or a repeat is harmless
 │   │   └── SessionTimeoutError    no answer in time; nothing was applied, or applying it twice is harmless
 │   ├── OutcomeUnknownError        the answer was lost: the change may or may not have been applied
+│   │   └── NotReplicatedError     applied, but on fewer replicas than asked for: a failover may undo it
 │   ├── StoreFullError             the server is at its memory limit; nothing was applied
 │   ├── CorruptRecordError         what is stored is not a session record of this library
 │   └── NotSupportedError          this kind of provider cannot do that
@@ -34,7 +35,7 @@ class ProviderError(SessionError):
 
 
 class SessionUnavailableError(ProviderError):
-    """The store cannot be reached or is not ready. Nothing was applied."""
+    """The store cannot be reached or is not ready. Nothing was applied, or applying it twice is harmless."""
 
 
 class SessionTimeoutError(SessionUnavailableError):
@@ -43,6 +44,10 @@ class SessionTimeoutError(SessionUnavailableError):
 
 class OutcomeUnknownError(ProviderError):
     """The answer was lost on the way: the change may or may not have been applied. Read before you repeat it."""
+
+
+class NotReplicatedError(OutcomeUnknownError):
+    """The primary has applied the change, but fewer replicas than asked for have it: a failover may undo it."""
 
 
 class StoreFullError(ProviderError):
@@ -111,6 +116,7 @@ __all__ = [
     "ManagerClosedError",
     "MetadataTooLargeError",
     "NotACounterError",
+    "NotReplicatedError",
     "NotSupportedError",
     "OutcomeUnknownError",
     "ProviderError",

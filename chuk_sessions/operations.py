@@ -42,6 +42,7 @@ ALLOCATE = _operation(
     "handle sandbox ttl deadline idle owner user cap retention create victims rest",
     *_HERE, s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER,
     repeatable=True,
+    durable=True,
 )  # fmt: skip
 VALIDATE = _operation(
     "validate", "session deadlines", "handle interval retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
@@ -71,9 +72,10 @@ DELETE = _operation(
     *_HERE, s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT,
     repeatable=True,
     unless_arg="version",
+    durable=True,
     after_repeat={s.GONE: s.OK},
 )  # fmt: skip
-ROTATE = _operation("rotate", "old new deadlines users", "old new grace", *_HERE, s.OK, repeatable=True)
+ROTATE = _operation("rotate", "old new deadlines users", "old new grace", *_HERE, s.OK, repeatable=True, durable=True)
 LIST = _operation("list", "deadlines users", "user limit", s.OK, read_only=True, repeatable=True)
 COUNT = _operation("count", "deadlines users", "user", s.OK, read_only=True, repeatable=True)
 SWEEP = _operation("sweep", "deadlines users sandboxes", "sandbox limit", s.OK, repeatable=True)

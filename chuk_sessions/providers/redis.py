@@ -64,8 +64,8 @@ def factory(url: str | None = None, **options: Unpack[Settings]) -> Factory[Redi
     process with the same settings share their connections.
 
     `backends.redis.url.parse` says what URLs there are, `backends.redis.settings` what else can be set, here or in the
-    environment: connect_timeout, call_timeout, retries, max_in_flight, links, client_name; credential_provider, which
-    is one of redis-py's, only here.
+    environment: connect_timeout, call_timeout, retries, max_in_flight, links, client_name, wait_replicas,
+    wait_timeout; credential_provider, which is one of redis-py's, only here.
 
     Raises ProviderError when the packages of the extra `redis` are missing, ValueError for a URL that cannot be read
     and a setting that cannot be.

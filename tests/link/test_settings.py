@@ -16,6 +16,8 @@ NAMES = {
     "MAX_IN_FLIGHT": ("max_in_flight", "7", 7),
     "LINKS": ("links", "3", 3),
     "CLIENT_NAME": ("client_name", "app-7", "app-7"),
+    "WAIT_REPLICAS": ("wait_replicas", "2", 2),
+    "WAIT_TIMEOUT": ("wait_timeout", "0.1", 0.1),
 }
 
 
@@ -37,7 +39,7 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch, name: str):
     [
         ("CONNECT_TIMEOUT", "0"), ("CONNECT_TIMEOUT", "soon"), ("CALL_TIMEOUT", "-1"), ("CALL_TIMEOUT", "inf"),
         ("CALL_TIMEOUT", "nan"), ("RETRIES", "-1"), ("RETRIES", "2.5"), ("MAX_IN_FLIGHT", "0"), ("LINKS", "0"),
-        ("LINKS", "²"), ("CLIENT_NAME", "two words"),
+        ("LINKS", "²"), ("CLIENT_NAME", "two words"), ("WAIT_REPLICAS", "-1"), ("WAIT_TIMEOUT", "0"),
     ],
 )  # fmt: skip
 def test_nonsense_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, text: str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 import pytest
@@ -45,6 +46,10 @@ async def test_writes_go_on_by_themselves_when_the_primary_is_killed(capsys):
     assert load.worst(load.session_ids) < needed + 1.0
 
 
+def _named_by_none(farm: SentinelFarm, member: Member) -> bool:
+    return all(farm.named(sentinel) is not member for sentinel in farm.sentinels)
+
+
 def _wait_for_another(farm: SentinelFarm, old: Member) -> float:
     return wait_for(lambda: farm.primary() is not old, "another primary", SENTINELS_LATEST)
 
@@ -76,6 +81,18 @@ async def test_a_primary_that_turns_read_only_is_left():
             old.command("REPLICAOF", "127.0.0.1", 1)
             assert await manager.update_session_metadata(session_id, {"n": 2}), "READONLY first, then the new primary"
             assert farm.primary().command("HGET", keys.place("test", session_id).record, "m:n") == b"2"
+
+
+async def test_a_primary_that_stood_still_while_it_was_replaced_is_not_taken_for_one():
+    with sentinel_farm(bundled()) as farm:
+        old = farm.primary()
+        old.server.signal(signal.SIGSTOP)
+        async with manager_at(farm.url, call_timeout=SENTINELS_LATEST) as manager:
+            allocation = asyncio.create_task(manager.allocate_session())
+            await asyncio.to_thread(wait_for, lambda: _named_by_none(farm, old), "another primary")
+            old.server.signal(signal.SIGCONT)
+            record = keys.place("test", await allocation).record
+            assert farm.named(farm.sentinels[0]).command("EXISTS", record)
 
 
 async def test_passwords_of_sentinels_and_of_servers():

@@ -44,14 +44,23 @@ class RedisBackend:
         options = self._target.options
         self._loops = Loops(lambda: topology_for(self._target))
         self.calls = Calls(self._loops, self._target.shown, options.call_timeout, options.retries)
+        self._waits = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 
     async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
         """Run a script."""
         script = self._scripts[operation.name]
         command = (b"EVALSHA", script.sha, len(keys), *keys, *argv)
+        durable = operation.durable and self._waits
         reply, again = await self.calls.run(
-            command, operation.name, operation.may_repeat(argv), keys[0], operation.read_only, script
+            command,
+            operation.name,
+            # A repeat that finds its work done writes nothing, so that there is nothing for WAIT to wait for.
+            operation.may_repeat(argv) and not durable,
+            keys[0],
+            operation.read_only,
+            script,
+            durable,
         )
         if again and reply[0] in operation.after_repeat:
             return [operation.after_repeat[reply[0]]]

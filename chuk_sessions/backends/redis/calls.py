@@ -38,6 +38,7 @@ class Request(NamedTuple):
         key: one of its keys, which all lie in one slot; None where any server will do.
         read_only: it writes nothing.
         script: which the command runs by EVALSHA, for servers that do not know it.
+        durable: replicas must have what it wrote, too.
 
     """
 
@@ -47,6 +48,7 @@ class Request(NamedTuple):
     key: str | None = None
     read_only: bool = False
     script: Script | None = None
+    durable: bool = False
 
 
 class Calls:
@@ -73,11 +75,12 @@ class Calls:
         key: str | None = None,
         read_only: bool = False,
         script: Script | None = None,
+        durable: bool = False,
     ) -> tuple[Any, bool]:
         """The reply, and whether the command may have been applied before the attempt that gave it.
 
-        The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
-        or what the table of replies has.
+        The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError
+        (NotReplicatedError where it is durable), or what the table of replies has.
         """
         loop, topology = self._loops.current()
         deadline = loop.time() + self._timeout
@@ -87,11 +90,13 @@ class Calls:
             node = topology.here(slot)
             if node is None:
                 node = await topology.route(slot, read_only=read_only, deadline=deadline)
+            if durable:
+                return await node.call_durably((command,), deadline), False
             # The way of nearly all calls: no coroutine between the caller and the reply that it waits for.
             reply = node.start(command, deadline)
             return await (node.call((command,), deadline) if reply is None else reply), False
         except (ReplyError, NotSentError, LostError) as failure:
-            request = Request(command, what, repeatable, key, read_only, script)
+            request = Request(command, what, repeatable, key, read_only, script, durable)
             return await _Repeats(self, request, deadline).after(failure, topology, node)
 
     def topology(self) -> Topology:
@@ -141,7 +146,8 @@ class _Repeats:
                     node = None
                     node = await self._route(topology)
                 group = (_ASKING, self._command) if verdict.asking else (self._command,)
-                return await node.call(group, self._deadline), self._again
+                send = node.call_durably if self._request.durable else node.call
+                return await send(group, self._deadline), self._again
             except (ReplyError, NotSentError, LostError) as another:
                 failure = another
 

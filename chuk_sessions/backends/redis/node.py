@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import Any, NamedTuple
 
+from ...exceptions import NotReplicatedError
 from .gate import Gate
 from .lane import Lane
 from .link import Link
@@ -48,6 +49,10 @@ class Node:
         opener = Opener(address, options)
         self._lanes = [Lane(opener, options, self._gate) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate)
+        self._durable = Lane(opener, options, self._gate)
+        self._replicas = options.wait_replicas
+        self._wait = pack((b"WAIT", options.wait_replicas, max(1, round(options.wait_timeout * 1000))))
+        self._all = (*self._lanes, self._bulk, self._durable)
         self._only = self._lanes[0] if options.links == 1 else None
         self.closed = False
         self._loop = asyncio.get_running_loop()
@@ -88,6 +93,30 @@ class Node:
             link = await self._link(lane, deadline, size)
         return await link.send(packed, deadline, size, len(group) - 1)
 
+    async def call_durably(self, group: Group, deadline: float) -> Any:
+        """The same, once as many replicas have what it wrote as the options want. WAIT holds up whatever comes behind
+        it, so this has a connection of its own. Raises NotReplicatedError, too.
+        """
+        packed = b"".join(map(pack, group))
+        if not self._gate.enter(len(packed)):
+            await self._gate.wait(len(packed), deadline)
+        link = self._durable.link
+        if link is None or link.lost is not None:
+            link = await self._link(self._durable, deadline, len(packed))
+        reply = link.send(packed, deadline, len(packed), len(group) - 1)
+        have = link.send(self._wait, deadline)
+        done: Any
+        number: Any
+        done, number = await asyncio.gather(reply, have, return_exceptions=True)
+        if isinstance(done, BaseException):
+            raise done
+        # Whatever WAIT is answered with, the command before it was applied.
+        if isinstance(number, LostError):
+            raise number
+        if isinstance(number, BaseException) or number < self._replicas:
+            raise NotReplicatedError(f"{self._replicas} replicas of {self.address} should have it; WAIT said: {number}")
+        return done
+
     @property
     def connected(self) -> bool:
         """Whether the connection that calls take first has been opened and not been lost since."""
@@ -96,7 +125,7 @@ class Node:
 
     def stats(self) -> NodeStats:
         """How it is doing now."""
-        lanes = [*self._lanes, self._bulk]
+        lanes = self._all
         errors = [lane.last_error for lane in lanes if lane.last_error is not None]
         return NodeStats(
             self.address,
@@ -111,12 +140,12 @@ class Node:
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close. Later calls raise NotSentError."""
         self.closed = True
-        await asyncio.gather(*(lane.aclose() for lane in (*self._lanes, self._bulk)))
+        await asyncio.gather(*(lane.aclose() for lane in self._all))
 
     def abort(self) -> None:
         """Close at once: calls under way raise LostError or NotSentError."""
         self.closed = True
-        for lane in (*self._lanes, self._bulk):
+        for lane in self._all:
             lane.abort()
 
     def renew(self, username: str, password: str) -> None:
@@ -125,7 +154,7 @@ class Node:
             self._loop.call_soon_threadsafe(self._renew, pack((b"AUTH", username, password)))
 
     def _renew(self, packed: bytes) -> None:
-        for lane in (*self._lanes, self._bulk):
+        for lane in self._all:
             if lane.link is not None and lane.link.lost is None:
                 reply = lane.link.send(packed, self._loop.time() + self._call_timeout)
                 reply.add_done_callback(partial(_renewed, lane.link))

@@ -1,9 +1,9 @@
 """A primary that sentinels name: who it is, and that it still is.
 
 All sentinels are asked at once, and whom most of those name that answer is asked for its ROLE, since a sentinel can be
-behind, and a primary can be back as one before it is told otherwise. That is done anew whenever the connection to the
-primary is lost, not only when a call fails: a demoted primary drops its clients, and would answer reads as a replica,
-with what it knows.
+behind. Then they are asked once more, since a primary can be back as one before it is told otherwise. That is done anew
+whenever the connection to the primary is lost, not only when a call fails: a demoted primary drops its clients, and
+would answer reads as a replica, with what it knows.
 
 | reply | what is done |
 |---|---|
@@ -103,11 +103,13 @@ class Sentinel:
         return self._trusted and self._primary is not None and self._primary.connected
 
     async def _look(self) -> None:
-        """One round: ask the sentinels, and then whom they name."""
+        """One round: ask the sentinels, then whom they name, and then whether they still do. Who has stood still while
+        another was made the primary does not know of it, and would answer that it is one.
+        """
         named = await self._named()
         for address in named:
             node = self._node_at(address)
-            if await self._is_primary(node):
+            if await self._is_primary(node) and address in await self._named():
                 self._settle(node)
                 return
             self._drop(node)

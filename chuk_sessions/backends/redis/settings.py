@@ -8,6 +8,8 @@
 | SESSION_REDIS_MAX_IN_FLIGHT | max_in_flight | calls under way at a node; more wait their turn | 4096 |
 | SESSION_REDIS_LINKS | links | connections per node and event loop | 1 |
 | SESSION_REDIS_CLIENT_NAME | client_name | what CLIENT LIST shows | chuk-sessions |
+| SESSION_REDIS_WAIT_REPLICAS | wait_replicas | replicas that must have a session's making, rotation and end | 0 |
+| SESSION_REDIS_WAIT_TIMEOUT | wait_timeout | seconds to wait for them; then it is a NotReplicatedError | 0.5 |
 
 Arguments are stronger than a URL's query, and that than the environment.
 """
@@ -33,6 +35,8 @@ class Settings(TypedDict, total=False):
     max_in_flight: int | None
     links: int | None
     client_name: str | None
+    wait_replicas: int | None
+    wait_timeout: float | None
     credential_provider: Any
 
 
@@ -84,4 +88,6 @@ _READERS: Final[dict[str, Callable[[object, str], Any]]] = {
     "max_in_flight": _count(1),
     "links": _count(1),
     "client_name": _name,
+    "wait_replicas": _count(0),
+    "wait_timeout": _seconds,
 }

@@ -1,0 +1,134 @@
+"""The load: tasks of two managers on the same sessions, and sessions that come and go, all with a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from chuk_sessions import SessionManager
+from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.providers.factory import Factory
+from chuk_sessions.providers.redis import RedisSession
+from tests.link.tools import until
+
+from .attempts import SLACK, Attempts, Timed, watch
+from .counts import Counts
+from .ledger import SIDES, Ledger
+from .lives import Lives
+from .seats import Seat, Worker
+
+SEATS = 8
+LIVES = 4
+NOTICEABLE = 0.02
+"""A call of so many seconds is no ordinary one."""
+
+PATIENCE = 30.0
+_SWITCH = 0.0005
+"""How long the load may hold the interpreter when a thread that looks after the servers wants it."""
+
+
+@dataclass
+class Load:
+    """A load on one store.
+
+    Attributes:
+        managers: one for each side, with connections of its own.
+        ledger: the books.
+        attempts: how calls are made.
+        seats: the sessions that are there all the time.
+        stalls: when the event loop stood still.
+        others: what other hosts have counted.
+
+    """
+
+    managers: list[SessionManager]
+    timed: list[Timed]
+    ledger: Ledger
+    attempts: Attempts
+    seats: list[Seat]
+    stalls: list[tuple[float, float]] = field(default_factory=list)
+    others: list[Counts] = field(default_factory=list)
+    ending: bool = False
+
+    async def recovered(self, since: float) -> float:
+        """Wait until a call for each session was acknowledged that began after that moment. Returns the seconds."""
+        await until(lambda: all(seat.served > since for seat in self.seats), PATIENCE)
+        return max(seat.first_after(since) for seat in self.seats) - since
+
+    @property
+    def calls(self) -> int:
+        """How many calls the store was sent."""
+        return sum(timed.calls for timed in self.timed)
+
+    @property
+    def retries(self) -> int:
+        """How many were tried again."""
+        return sum(timed.backend.stats().retries for timed in self.timed)
+
+    @property
+    def felt(self) -> bool:
+        """Whether anything was out of the ordinary: an error, a repeat, a call that took its time."""
+        troubles = self.retries + self.ledger.errors.total() + self.attempts.cancelled
+        return troubles > 0 or len(self.others) > 0 or max(timed.longest for timed in self.timed) >= NOTICEABLE
+
+    @property
+    def late(self) -> int:
+        """How many calls went on behind their deadline, and the slack."""
+        return sum(timed.late(self.stalls) for timed in self.timed)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it goes on."""
+        return not self.ending
+
+
+def manager_on(backend: RedisBackend, timed: Timed) -> SessionManager:
+    """A manager whose calls are timed."""
+    return SessionManager("faults", Factory(timed, lambda: RedisSession(backend, 3600)))
+
+
+@asynccontextmanager
+async def load_on(url: str, *, timeout: float, first: int = 1, **settings: Any) -> AsyncIterator[Load]:  # noqa: ASYNC109
+    """A load for as long as the context is open; at its end calls under way end. `timeout` is a call's; sessions are
+    numbered from `first` on.
+    """
+    backends = [RedisBackend(url, call_timeout=timeout, **settings) for _ in range(SIDES)]
+    timed = [Timed(backend, timeout + SLACK) for backend in backends]
+    managers = [manager_on(*pair) for pair in zip(backends, timed, strict=True)]
+    ledger = Ledger()
+    attempts, numbers = Attempts(ledger), itertools.count(first)
+    seats = [Seat(ledger, attempts, numbers) for _ in range(SEATS)]
+    load = Load(managers, timed, ledger, attempts, seats)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    try:
+        async with _running(load, numbers):
+            yield load
+    finally:
+        sys.setswitchinterval(interval)
+        for manager in managers:
+            await manager.aclose()
+
+
+@asynccontextmanager
+async def _running(load: Load, numbers: itertools.count[int]) -> AsyncIterator[None]:
+    for seat in load.seats:
+        await seat.take(load.managers[0])
+    watching = asyncio.create_task(watch(load.stalls))
+    workers = [Worker(manager, seat, side) for side, manager in enumerate(load.managers) for seat in load.seats]
+    lives = [Lives(load.managers[place % SIDES], load.ledger, load.attempts, numbers) for place in range(LIVES)]
+    tasks = [asyncio.create_task(worker.run(lambda: load.busy)) for worker in workers]
+    tasks += [asyncio.create_task(life.run(lambda: load.busy)) for life in lives]
+    try:
+        await load.recovered(time.monotonic())
+        yield
+    finally:
+        load.ending = True
+        await asyncio.gather(*tasks)
+        watching.cancel()

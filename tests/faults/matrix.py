@@ -1,0 +1,128 @@
+"""The matrix: each fault, what it strikes, and what is promised."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import between, clocks, farms, single
+from .counts import Counts
+from .judge import broken, count
+from .load import Load, load_on
+from .stages import ALWAYS, Opens, Stage, alone, behind_a_proxy, clustered, watched
+
+Strike = Callable[[Stage, Load, float], Awaitable[None]]
+
+SHORT_S, LONG_S = 0.6, 8.0
+_BRIEF = 1.0
+_AMPLE = 10.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row. What is promised of every fault stands in `judge.broken`.
+
+    Attributes:
+        name: of the fault.
+        promised: in words.
+        stage: what it strikes.
+        strike: does it.
+        keeps: the server keeps what it has acknowledged, so that nothing may be lost and nobody revived.
+        ends: whatever else is lost, what was acknowledged to have been made is there, and nothing comes back.
+        errors: kinds of errors that callers may see.
+        timeout: of a call, in seconds.
+        slow: it takes servers some seconds, so the short form leaves it to others.
+        settings: further ones of the connections.
+
+    """
+
+    name: str
+    promised: str
+    stage: Opens
+    strike: Strike
+    keeps: bool = True
+    ends: bool = False
+    errors: frozenset[str] = frozenset()
+    timeout: float = _AMPLE
+    slow: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it.
+
+    Attributes:
+        fault: which.
+        counts: what was counted.
+        version: of the server.
+        broken: promises that were.
+        odd: errors that nothing was expected to raise.
+
+    """
+
+    fault: Fault
+    counts: Counts
+    version: str
+    broken: list[str]
+    odd: list[str]
+
+
+UNKNOWN = frozenset({"unknown"})
+OUTAGE = frozenset({"unknown", "unavailable"})
+NOTICED = "nothing is lost; calls that were under way and could do harm if repeated say that their outcome is unknown"
+
+MATRIX = (
+    Fault("kill -9, append-only file always", NOTICED, alone(*ALWAYS), single.killed, errors=UNKNOWN),
+    Fault("kill -9, no persistence", "what is gone is not there for anybody", alone(), single.killed, keeps=False,
+          errors=UNKNOWN),
+    Fault("restart with data to load (LOADING)", NOTICED, alone(*ALWAYS), single.loads, errors=UNKNOWN),
+    Fault("server stands still (SIGSTOP)", "nothing is lost; calls end by their deadlines", alone(),
+          single.stands_still, errors=OUTAGE, timeout=_BRIEF),
+    Fault("SCRIPT FLUSH", "nobody notices", alone(), single.forgets_scripts),
+    Fault("CLIENT KILL", NOTICED, alone(), single.throws_out, errors=UNKNOWN),
+    Fault("CLIENT PAUSE", "calls wait", alone(), single.pauses),
+    Fault("BUSY script", "calls wait", alone(), single.is_busy),
+    Fault("READONLY", "calls wait", alone(), single.is_a_replica),
+    Fault("out of memory, noeviction", "what would grow is refused, all else goes on, nothing is lost", alone(),
+          single.is_full, errors=frozenset({"full"})),
+    Fault("out of memory, eviction with a volatile policy", "what is evicted is gone as a whole, all else is indexed",
+          alone(), single.evicts, keeps=False, errors=frozenset({"full"})),
+    Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, between.slow_and_in_pieces),
+    Fault("lost replies", "nothing is lost or applied twice; unknown outcomes only where a repeat could do harm",
+          behind_a_proxy, between.replies_get_lost, errors=OUTAGE, timeout=_BRIEF),
+    Fault("client hosts' clocks wrong by an hour, either way", "sessions end for all hosts when they do on the server",
+          alone(), clocks.are_wrong),
+    Fault("cancel storm", "nobody else notices", alone(), between.callers_cancel),
+    Fault("event loop blocked", "nothing is lost", alone(), between.the_loop_is_blocked, errors=OUTAGE,
+          timeout=_BRIEF),
+    Fault("Sentinel failover (primary killed)", "calls wait for the new primary", watched, farms.primary_killed,
+          keeps=False, errors=UNKNOWN, slow=True),
+    Fault("Sentinel failover, replicas behind", "calls wait for the new primary; what no replica has is lost", watched,
+          farms.primary_cut_off, keeps=False, errors=UNKNOWN, slow=True),
+    Fault("the same, with wait_replicas=1", "sessions made, rotated and ended stay so", watched, farms.primary_cut_off,
+          keeps=False, ends=True, errors=UNKNOWN, slow=True, settings={"wait_replicas": 1}),
+    Fault("primary partitioned (SIGSTOP)", "calls end by their deadlines; the old primary is not gone back to", watched,
+          farms.primary_stopped, keeps=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
+    Fault("cluster node lost", "calls to its slots wait for its replica", clustered, farms.node_killed, keeps=False,
+          errors=UNKNOWN, slow=True),
+    Fault("slots migrating", "nobody notices", clustered, farms.slots_move),
+)  # fmt: skip
+
+
+async def run(fault: Fault, seconds: float) -> Result:
+    """Let it strike under load, and judge."""
+    with fault.stage() as stage:
+        async with load_on(stage.url, timeout=fault.timeout, **fault.settings) as load:
+            await asyncio.sleep(seconds / 4)
+            await fault.strike(stage, load, seconds)
+            took = await load.recovered(time.monotonic())
+            await asyncio.sleep(seconds / 4)
+        counts = await count(load, stage.direct, took)
+    failures = broken(counts, keeps=fault.keeps, ends=fault.ends, errors=fault.errors)
+    if not load.felt:
+        failures.append("the load has felt nothing of it")
+    return Result(fault, counts, stage.version, failures, load.ledger.odd)

@@ -1,0 +1,97 @@
+"""What a fault strikes: a server, one behind a proxy, a Sentinel farm, a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from tests.conftest import bundled
+from tests.farm import ClusterFarm, Proxy, SentinelFarm, cluster_farm, sentinel_farm
+from tests.servers import Server, running, version_of
+
+ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
+"""Each change is on the disk before it is acknowledged."""
+
+
+@dataclass
+class Stage:
+    """A store.
+
+    Attributes:
+        url: what the load is given.
+        version: of the server.
+        direct: a URL to judge the store by, past what may be in between.
+
+    """
+
+    url: str
+    version: str
+    direct: str = ""
+    _server: Server | None = field(default=None, repr=False)
+    _proxy: Proxy | None = field(default=None, repr=False)
+    _sentinels: SentinelFarm | None = field(default=None, repr=False)
+    _cluster: ClusterFarm | None = field(default=None, repr=False)
+
+    @property
+    def server(self) -> Server:
+        """The one server."""
+        assert self._server is not None
+        return self._server
+
+    @property
+    def proxy(self) -> Proxy:
+        """What stands before it."""
+        assert self._proxy is not None
+        return self._proxy
+
+    @property
+    def sentinels(self) -> SentinelFarm:
+        """The Sentinel farm."""
+        assert self._sentinels is not None
+        return self._sentinels
+
+    @property
+    def cluster(self) -> ClusterFarm:
+        """The cluster."""
+        assert self._cluster is not None
+        return self._cluster
+
+
+Opens = Callable[[], AbstractContextManager[Stage]]
+
+
+@contextmanager
+def _alone(*options: str) -> Iterator[Stage]:
+    with running(bundled(), *options) as server:
+        yield Stage(server.url, version_of(server), server.url, _server=server)
+
+
+@contextmanager
+def behind_a_proxy() -> Iterator[Stage]:
+    """A server that is reached through a proxy."""
+    with running(bundled()) as server, Proxy(server.port) as proxy:
+        yield Stage(f"redis://127.0.0.1:{proxy.port}", version_of(server), server.url, _server=server, _proxy=proxy)
+
+
+@contextmanager
+def watched() -> Iterator[Stage]:
+    """A primary with two replicas and three sentinels."""
+    with sentinel_farm(bundled()) as farm:
+        yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _sentinels=farm)
+
+
+@contextmanager
+def clustered() -> Iterator[Stage]:
+    """Three primaries with a replica each."""
+    with cluster_farm(bundled()) as farm:
+        yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
+
+
+def alone(*options: str) -> Opens:
+    """One server with these options."""
+    return partial(_alone, *options)
+
+
+__all__ = ["ALWAYS", "Opens", "Stage", "alone", "behind_a_proxy", "clustered", "watched"]
