@@ -9,7 +9,7 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here lint types clean
+.PHONY: demo test test-here lint types coverage mutants clean
 
 ## demo: the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -38,6 +38,16 @@ lint: $(VENV)/lint/ready
 types: $(VENV)/lint/ready
 	$(VENV)/lint/bin/mypy
 
+## coverage: of branches, over everything that runs in one process
+coverage: $(VENV)/proof/ready
+	$(VENV)/proof/bin/python -m pytest -q --cov=chuk_sessions --cov-branch --cov-report=term-missing:skip-covered $(TESTS)
+
+## mutants: small changes of operations, twins and link, of which the tests are to find as many as they can
+mutants: $(VENV)/proof/ready
+	nice $(VENV)/proof/bin/mutmut run --max-children 2
+	$(VENV)/proof/bin/mutmut results
+
+$(VENV)/proof/ready: EXTRAS = [proof]
 $(VENV)/demo/ready: EXTRAS =
 $(VENV)/%/ready: EXTRAS = [dev]
 $(VENV)/%/ready: pyproject.toml
@@ -46,4 +56,4 @@ $(VENV)/%/ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) mutants build dist *.egg-info
