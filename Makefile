@@ -24,7 +24,7 @@ test:
 	done
 
 # What takes long because servers do, and differs in nothing between versions of Python.
-ONCE = tests/topology tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py tests/test_packaging.py
+ONCE = tests/topology tests/linearisability tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py tests/test_packaging.py
 
 VERSION = here
 test-here: $(VENV)/$(VERSION)/ready
