@@ -9,7 +9,7 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here faults lint types bench bench-long bench-compare clean
+.PHONY: demo test test-here faults lint types coverage mutants bench bench-long bench-compare clean
 
 ## demo: the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -24,7 +24,8 @@ test:
 	done
 
 # What takes long because servers do, and differs in nothing between versions of Python.
-ONCE = tests/topology tests/faults tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py tests/test_packaging.py
+ONCE = tests/topology tests/faults tests/linearisability tests/link/test_outages.py tests/link/test_contract.py \
+	tests/test_outage.py tests/test_packaging.py
 
 VERSION = here
 test-here: $(VENV)/$(VERSION)/ready
@@ -54,6 +55,16 @@ OLD = HEAD
 bench-compare: $(VENV)/bench/ready
 	$(VENV)/bench/bin/python -m benchmarks.compare $(OLD) $(NEW) $(BENCH)
 
+## coverage: of branches, over everything that runs in one process
+coverage: $(VENV)/proof/ready
+	$(VENV)/proof/bin/python -m pytest -q --cov=chuk_sessions --cov-branch --cov-report=term-missing:skip-covered $(TESTS)
+
+## mutants: small changes of operations, twins and link, of which the tests are to find as many as they can
+mutants: $(VENV)/proof/ready
+	nice $(VENV)/proof/bin/mutmut run --max-children 2
+	$(VENV)/proof/bin/mutmut results
+
+$(VENV)/proof/ready: EXTRAS = [proof]
 $(VENV)/demo/ready: EXTRAS =
 $(VENV)/bench/ready: EXTRAS = [bench]
 $(VENV)/%/ready: EXTRAS = [dev]
@@ -63,4 +74,4 @@ $(VENV)/%/ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) mutants build dist *.egg-info

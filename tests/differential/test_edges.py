@@ -1,0 +1,131 @@
+"""Emulator and server at the edges that random steps seldom meet: limits, exact moments, records with many fields.
+
+After each call the replies and the whole keyspaces are compared, as the state machine does.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import pytest
+
+from chuk_sessions import ids, keys, operations
+from chuk_sessions.backends.base import Call
+from chuk_sessions.backends.memory import ManualClock
+from tests.differential.test_state_machine import FAR_MS, comparable, on_server
+from tests.worlds import EmulatorWorld, ServerWorld
+
+ALICE = ids.user_hash("alice")
+PLACES = [keys.place("a", f"sess-alice-{1_700_000_000 + number}-07{number:032x}") for number in range(4)]
+PLACE, OTHER = PLACES[:2]
+LARGEST = 2**53 - 1
+SPAN = 10_000
+ODD_NUMBERS = (b"0" * 17, b"0" * 18, b"-" + b"0" * 16, b"-" + b"0" * 17, b"", b"-", b"1\n")
+
+put = partial(operations.merge, PLACE)
+count_up = partial(operations.increment, PLACE, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
+touch = partial(operations.validate, PLACE, interval_ms=10**6, retention_ms=0, index=True)
+extend = partial(operations.extend, PLACE, operation_id=b"once", retention_ms=0)
+
+
+def make(place=PLACE, idle=0, ttl=SPAN, retention=0):
+    return operations.allocate(
+        place, "a", ttl_ms=ttl, idle_ms=idle, owner=b"alice", user=ALICE, cap=0, retention_ms=retention, create=True
+    )
+
+
+def latest(deadline, **changes):
+    """An extension up to a deadline of its own."""
+    call = extend(**changes)
+    return call._replace(argv=(*call.argv[:2], deadline, *call.argv[3:]))
+
+
+def many(number):
+    """So many fields of metadata."""
+    return [part for index in range(number) for part in (b"m:%d" % index, b"1")]
+
+
+def sweep(limit):
+    return Call(operations.SWEEP, (PLACE.at.deadlines, PLACE.at.users, PLACE.at.sandboxes), (b"a", limit))
+
+
+FOUR = [make(place, ttl=SPAN + number) for number, place in enumerate(PLACES)]
+SCENARIOS = {
+    "an idle session that is touched at half of its timeout": lambda now: [
+        make(idle=701), 349, touch(), 1, touch(), 349, touch(), 1, touch(), touch(interval_ms=0),
+    ],
+    "an extension of an idle session": lambda now: [
+        make(idle=700, retention=5), 300, touch(), extend(additional_ms=50), 100,
+        extend(additional_ms=1, operation_id=b"x"), 600, touch(),
+    ],
+    "an extension to the latest deadline there may be": lambda now: [
+        make(), latest(now + SPAN + 7, additional_ms=8), latest(now + SPAN + 7, additional_ms=7),
+        latest(now + SPAN + 7, additional_ms=1), latest(now + SPAN + 7, additional_ms=1, operation_id=b"x"),
+    ],
+    "versions go up by one": lambda now: [
+        make(), put(pairs=[b"m:a", b"1"], version=2), put(pairs=[b"m:a", b"1"], version=1), count_up(operation_id=b"1"),
+        count_up(operation_id=b"1"), count_up(), extend(additional_ms=1), operations.read(PLACE),
+        operations.delete(PLACE, version=4), operations.delete(PLACE, version=5),
+    ],
+    "a version that is nonsense": lambda now: [
+        make(), put(pairs=[b"v", b"x"]), put(pairs=[]), count_up(), extend(additional_ms=1),
+        operations.delete(PLACE, version=1), operations.delete(PLACE),
+    ],
+    "a counter at its ends": lambda now: [
+        make(), put(pairs=[b"m:n", b"%d" % (LARGEST - 1)]), count_up(), count_up(), count_up(amount=0),
+        count_up(amount=0, ceiling=1), count_up(amount=-1, ceiling=1), count_up(ceiling=1), count_up(amount=-LARGEST),
+        put(pairs=[b"m:n", b"-%d" % LARGEST]), count_up(amount=-1), count_up(amount=0, operation_id=b"once"),
+        *[step for text in ODD_NUMBERS for step in (put(pairs=[b"m:n", text]), count_up())],
+    ],
+    "a deletion clears the indexes": lambda now: [
+        *FOUR, operations.delete(PLACE, owner=b"bob"), operations.delete(PLACE, owner=b"alice"),
+        operations.delete(PLACE),
+    ],
+    "a pointer is cleared and nothing else": lambda now: [
+        make(), operations.delete(PLACE, pointer=OTHER.handle), operations.rotate(PLACE, OTHER, grace_ms=500),
+        operations.delete(PLACE), operations.delete(PLACE, pointer=PLACE.handle),
+        operations.delete(PLACE, pointer=OTHER.handle),
+    ],
+    "the shortest grace periods": lambda now: [
+        make(), operations.rotate(PLACE, OTHER, grace_ms=0), operations.read(PLACE), make(),
+        operations.rotate(PLACE, PLACES[2], grace_ms=1), operations.read(PLACE), 1, operations.read(PLACE),
+    ],
+    "lists, counts and sweeps at the moment of an end": lambda now: [
+        *FOUR, SPAN - 1,
+        *[step for _ in range(4) for step in (
+            operations.list_(PLACE.at, user=None, limit=2), operations.list_(PLACE.at, user=ALICE, limit=2),
+            operations.count(PLACE.at, user=None), operations.count(PLACE.at, user=ALICE), 1)],
+        sweep(1), sweep(2), sweep(9), sweep(9),
+    ],
+    "sandboxes that are due, some at a time": lambda now: [
+        *FOUR, make(keys.place("b", "sess-alice-1700000000-07" + "0" * 32)), SPAN,
+        *[Call(operations.DUE, (PLACE.at.sandboxes,), (limit,)) for limit in (1, 2, 0)],
+    ],
+    "operation ids in a record with many fields": lambda now: [
+        make(), put(pairs=[*many(24), b"o:old", b"%d" % (now + 5), b"o:now", b"%d" % (now + 6), b"o:odd", b"x"]), 6,
+        *[put(pairs=[], operation_id=b"%d" % number) for number in range(4)], put(pairs=[b"o:odd", b"1"]),
+        *[put(pairs=[], operation_id=b"%d" % number) for number in range(4, 40)],
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+async def worlds(any_server):
+    clock = ManualClock(time.time_ns() // 1_000_000 + FAR_MS)
+    emulator, server = EmulatorWorld(clock), ServerWorld(clock, any_server)
+    with any_server.client() as client:
+        yield emulator, server, client
+    await server.close()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+async def test_emulator_and_server_agree(worlds, scenario):
+    emulator, server, client = worlds
+    for number, step in enumerate(scenario(server.clock.now_ms())):
+        if isinstance(step, int):
+            await server.advance(ms=step)
+            continue
+        ours, theirs = await emulator.backend.run(*step), await server.backend.run(*step)
+        assert comparable(step.operation, ours) == comparable(step.operation, theirs), (number, step)
+        assert emulator.backend.snapshot() == on_server(client, server.clock.now_ms()), (number, step)

@@ -1,0 +1,132 @@
+"""A link by itself: what a server does not take, how it ends, and calls whose callers have left."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import closing
+
+import pytest
+
+from chuk_sessions.backends.redis.gate import Gate
+from chuk_sessions.backends.redis.link import Link
+from chuk_sessions.backends.redis.wire import LostError, pack
+from tests.conftest import bundled
+from tests.link.tools import until
+from tests.servers import running
+
+CHUNK = b"x" * 1_000_000
+HIGH_WATER = 64 * 1024
+MUTE = pack((b"PING",))
+
+
+def soon(seconds: float = 5.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+class Pair:
+    """A link, and the other end of its connection, which says what it is told to."""
+
+    def __init__(self, link: Link, transport: asyncio.Transport, other: socket.socket) -> None:
+        self.link, self.transport, self.other = link, transport, other
+
+    async def say(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.other, data)
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    ours, other = socket.socketpair()
+    other.setblocking(False)
+    transport, link = await asyncio.get_running_loop().create_connection(lambda: Link(Gate(10, 10**6)), sock=ours)
+    link.adopt(transport)
+    with closing(other):
+        yield Pair(link, transport, other)
+        link.end(ConnectionResetError("the test is over"))
+        await link.gone()
+
+
+async def test_what_the_other_side_does_not_take_waits_in_the_link_and_goes_out_later(pair: Pair):
+    pair.link.send(CHUNK, soon())
+    await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
+    held = pair.transport.get_write_buffer_size()
+    future = pair.link.send(CHUNK, soon())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert pair.transport.get_write_buffer_size() <= held
+    received = 0
+    while received < 2 * len(CHUNK):
+        received += len(await asyncio.get_running_loop().sock_recv(pair.other, 1 << 20))
+    await pair.say(b"+a\r\n+b\r\n")
+    assert await future == b"b"
+
+
+async def test_why_it_ended_is_known_at_once_and_by_every_call(pair: Pair):
+    future = pair.link.send(MUTE, soon())
+    await asyncio.sleep(0)
+    pair.other.shutdown(socket.SHUT_WR)
+    with pytest.raises(LostError, match=r"^the server closed the connection$") as caught:
+        await future
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+    assert pair.link.lost is caught.value.__cause__
+
+
+async def test_the_end_of_what_it_has_received_ends_it(pair: Pair):
+    """Without waiting for the transport to say that the socket is closed."""
+    pair.link.eof_received()
+    assert re.fullmatch("the server closed the connection", str(pair.link.lost))
+
+
+async def test_a_late_call_says_so(pair: Pair):
+    with pytest.raises(LostError, match=r"^no answer in time$"):
+        await pair.link.send(MUTE, soon(0.01))
+    assert isinstance(pair.link.lost, TimeoutError)
+    assert str(pair.link.lost) == "no answer in time"
+
+
+async def test_younger_calls_that_nobody_waits_for_any_more_or_ever_did_do_no_harm_when_they_are_late(pair: Pair):
+    oldest = pair.link.send(MUTE, soon())
+    left = pair.link.send(MUTE, soon(0.01))
+    left.cancel()
+    pair.link.send_ahead(MUTE, soon(0.01))
+    with pytest.raises(LostError, match=r"^no answer in time$"):
+        await pair.link.send(MUTE, soon(0.02))
+    assert pair.link.lost is None
+    await pair.say(b"+first\r\n+second\r\n+third\r\n+fourth\r\n")
+    assert await oldest == b"first"
+    assert pair.link.in_flight == 0
+
+
+async def test_calls_are_late_by_their_own_deadlines_one_after_another(pair: Pair):
+    oldest = pair.link.send(MUTE, soon())
+    late = [pair.link.send(MUTE, soon(after)) for after in (0.06, 0.02, 0.04)]
+    ended: list[int] = []
+    for place, future in enumerate(late):
+        future.add_done_callback(lambda _, place=place: ended.append(place))  # type: ignore[misc]
+    results = await asyncio.gather(*late, return_exceptions=True)
+    assert [str(result) for result in results] == ["no answer in time"] * 3
+    assert ended == [1, 2, 0]
+    assert not oldest.done()
+
+
+async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds():
+    with running(bundled()) as server:
+        assert server.folder is not None
+        link = Link(Gate(10, 10**6))
+        transport, _ = await asyncio.get_running_loop().create_unix_connection(
+            lambda: link, str(server.folder / "socket")
+        )
+        link.adopt(transport)
+        server.signal(signal.SIGSTOP)
+        futures = []
+        for _ in range(20):
+            futures.append(link.send(pack((b"ECHO", CHUNK)), soon(20)))
+            await asyncio.sleep(0)
+        assert transport.get_write_buffer_size() < 2 * len(CHUNK)
+        server.signal(signal.SIGCONT)
+        assert await asyncio.gather(*futures) == [CHUNK] * 20
+        link.end(ConnectionResetError("the test is over"))
+        await link.gone()
