@@ -9,7 +9,7 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here faults lint types coverage mutants bench bench-long bench-compare clean
+.PHONY: demo test test-here environment faults faults-short lint types coverage mutants bench bench-long bench-compare clean
 
 ## demo: the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -18,18 +18,17 @@ demo: $(VENV)/demo/ready
 ## test: everything, on every Python that is found, with real servers from pip
 test:
 	@test -n "$(PYTHONS)" || { echo "no Python 3.11 or newer was found"; exit 1; }
-	@set -e; rest=; for found in $(PYTHONS); do \
-		$(MAKE) --no-print-directory test-here VERSION="$${found%%:*}" PYTHON="$${found#*:}" TESTS="$$rest $(TESTS)"; \
-		rest="$(ONCE:%=--ignore=%)"; \
-	done
-
-# What takes long because servers do, and differs in nothing between versions of Python.
-ONCE = tests/topology tests/faults tests/linearisability tests/link/test_outages.py tests/link/test_contract.py \
-	tests/test_outage.py tests/test_packaging.py
+	@MAKE="$(MAKE)" TESTS="$(TESTS)" sh tests/every_python.sh $(PYTHONS)
 
 VERSION = here
+environment: $(VENV)/$(VERSION)/ready
+
 test-here: $(VENV)/$(VERSION)/ready
 	$(VENV)/$(VERSION)/bin/python -m pytest -q $(TESTS)
+
+## faults-short: those that take no failover
+faults-short: $(VENV)/$(VERSION)/ready
+	$(VENV)/$(VERSION)/bin/python -m pytest -q tests/faults
 
 ## faults: all faults of docs/faults.md, which this writes anew; some minutes
 faults: $(VENV)/$(VERSION)/ready

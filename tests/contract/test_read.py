@@ -135,7 +135,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
 async def test_what_json_would_change_is_refused_and_nothing_is_lost(single, value):
-    manager = single.manager()
+    manager = single.manager(max_metadata_bytes=10_000)
     with pytest.raises(InvalidMetadataError):
         await manager.allocate_session("s1", custom_metadata={"x": value})
     assert not await manager.validate_session("s1")
