@@ -10,12 +10,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run_contract(*servers: str) -> str:
-    """Run `tests/contract` on those servers, as `--server` takes them, and on nothing else. Returns what pytest says.
+def run_contract(*servers: str, tests: str = "tests/contract") -> str:
+    """Run `tests/contract`, or one of its modules, on those servers, as `--server` takes them, and on nothing else. Returns what pytest says.
 
     Raises AssertionError when a test fails, or none has run.
     """
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract", "--given-only"]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "--given-only"]
     words += [word for server in servers for word in ("--server", server)]
     environment = {name: value for name, value in os.environ.items() if name != "CHUK_TEST_SERVERS"}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
