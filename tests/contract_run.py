@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run_contract(*servers: str, tests: str = "tests/contract") -> str:
-    """Run `tests/contract`, or one of its modules, on those servers, as `--server` takes them, and on nothing else. Returns what pytest says.
+    """Run `tests/contract`, or one of its modules, on those servers, as `--server` takes them, and on nothing else.
+
+    Returns what pytest says.
 
     Raises AssertionError when a test fails, or none has run.
     """
