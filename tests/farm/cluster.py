@@ -95,7 +95,9 @@ class ClusterFarm:
         """All keys that are left go, and the slot has arrived."""
         while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
             self.migrate(keys, source, target)
-        for member in (target, source):
+        # Gossip would tell the others in time, but whoever moves the slot on at once may ask one of them where it is.
+        others = [member for member in self.owners() if member is not target and member is not source]
+        for member in (target, source, *others):
             member.command("CLUSTER", "SETSLOT", slot, "NODE", self.identity(target))
 
     def empty(self) -> None:
