@@ -73,9 +73,10 @@ class Load:
 
     @property
     def felt(self) -> bool:
-        """Whether anything was out of the ordinary: an error, a repeat, a call that took its time."""
+        """Whether anything was out of the ordinary: an error, a repeat, a slow call, a loop that stood still."""
         troubles = self.retries + self.ledger.errors.total() + self.attempts.cancelled
-        return troubles > 0 or len(self.others) > 0 or max(timed.longest for timed in self.timed) >= NOTICEABLE
+        slowest = max(timed.longest for timed in self.timed)
+        return troubles > 0 or len(self.others) > 0 or len(self.stalls) > 0 or slowest >= NOTICEABLE
 
     @property
     def late(self) -> int:
