@@ -104,8 +104,8 @@ def _encode_value(value: Any, budget: int) -> bytes:
         return b"%d" % value
     if isinstance(value, (dict, list)):
         _check(value, budget)
-    elif not (value is None or isinstance(value, (str, int, float))):
-        raise InvalidMetadataError(_refusal(value))
+    else:
+        _refused(value)
     try:
         return _encode_json(value).encode("utf-8", "surrogatepass")
     except ValueError as error:

@@ -51,11 +51,6 @@ class Keyspace:
             if self._expires.get(key) == moment:
                 self.delete(key)
 
-    def hmget(self, key: str, *fields: bytes) -> list[bytes | None]:
-        """Values in the order of the fields, None for those that are not there."""
-        record = self._hashes.get(key, _NO_HASH)
-        return [record.get(field) for field in fields]
-
     def hash(self, key: str) -> Mapping[bytes, bytes]:
         """A hash to look into; empty for a key that is not there."""
         return self._hashes.get(key, _NO_HASH)
