@@ -29,6 +29,9 @@ LATEST_MS: Final = 253_402_300_799_999
 SWEEP_LIMIT: Final = 500
 """Sessions that one sweep call takes out of the indexes."""
 
+_FEW: Final = 1000
+"""Fields and values that fit on Lua's stack with room to spare."""
+
 _HERE: Final = frozenset({s.GONE, s.MOVED, s.CORRUPT})
 
 
@@ -45,9 +48,10 @@ ALLOCATE = _operation(
     durable=True,
 )  # fmt: skip
 VALIDATE = _operation(
-    "validate", "session deadlines", "handle interval retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
+    "validate", "session deadlines", "interval handle retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
 )
 READ = _operation("read", "session", "", *_HERE, s.OK, read_only=True, repeatable=True)
+SET = _operation("set", "session", "rest", *_HERE, s.OK)
 MERGE = _operation(
     "merge", "session", "version replace operation window removals rest", *_HERE, s.OK, s.CONFLICT, once_arg="operation"
 )
@@ -83,7 +87,7 @@ DUE = _operation("due", "sandboxes", "limit", s.OK, read_only=True, repeatable=T
 
 ALL: Final = {
     entry.name: entry
-    for entry in (ALLOCATE, VALIDATE, READ, MERGE, INCREMENT, EXTEND, DELETE, ROTATE, LIST, COUNT, SWEEP, DUE)
+    for entry in (ALLOCATE, VALIDATE, READ, SET, MERGE, INCREMENT, EXTEND, DELETE, ROTATE, LIST, COUNT, SWEEP, DUE)
 }
 
 
@@ -113,8 +117,9 @@ def allocate(
 
 def validate(place: Place, *, interval_ms: int, retention_ms: int, index: bool) -> Call:
     """Is it alive? `index` declares the index, which the reply NEEDS_INDEX asks for."""
-    keys = (place.record, place.at.deadlines) if index else (place.record,)
-    return Call(VALIDATE, keys, (place.handle, interval_ms, retention_ms))
+    if not index:
+        return Call(VALIDATE, (place.record,), (interval_ms,))
+    return Call(VALIDATE, (place.record, place.at.deadlines), (interval_ms, place.handle, retention_ms))
 
 
 def read(place: Place) -> Call:
@@ -132,6 +137,8 @@ def merge(
     operation_id: bytes = b"",
 ) -> Call:
     """Set `pairs`, remove `removals`; `replace` leaves nothing else."""
+    if not (removals or replace or operation_id) and version is None and len(pairs) <= _FEW:
+        return Call(SET, (place.record,), pairs)
     expected: Arg = b"" if version is None else version
     argv = (expected, int(replace), operation_id, ONCE_WINDOW_MS, len(removals), *removals, *pairs)
     return Call(MERGE, (place.record,), argv)

@@ -1,4 +1,7 @@
-"""What the first element of a reply means. `lua/include/status.lua` has the same numbers; a test compares them."""
+"""What the first element of a reply means; on the wire, a status with nothing behind it is a number.
+
+`lua/include/status.lua` has the same numbers; a test compares them.
+"""
 
 from __future__ import annotations
 

@@ -27,18 +27,17 @@
 local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local handle, sandbox, owner, user = ARGV[1], ARGV[2], ARGV[6], ARGV[7]
 local idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[11])
-local at = now()
-local alive_till, before, _, old_idle, old_owner = open(key, at, 'u')
+local alive_till, before, _, old_idle, old_owner = open(key, now, 'u')
 if alive_till then
-  if owner ~= '' and owner ~= old_owner then return {OTHER_OWNER} end
-  return touch(key, deadlines, handle, before, old_idle, at, retention) or {EXISTS}
+  if owner ~= '' and owner ~= old_owner then return OTHER_OWNER end
+  return touch(key, deadlines, handle, before, old_idle, now, retention) or EXISTS
 end
-if before[1] ~= GONE or ARGV[10] == '0' then return before end
+if before ~= GONE or ARGV[10] == '0' then return before end
 
 -- Of the victims, only sessions that the user still has may leave, and no more of them than must.
 local leaving = {}
 if cap > 0 then
-  local alive, is_alive = sessions_of(users, deadlines, user, at), {}
+  local alive, is_alive = sessions_of(users, deadlines, user, now), {}
   local surplus = #alive + 1 - cap
   for _, other in ipairs(alive) do is_alive[other] = true end
   for index = 1, victims do
@@ -50,9 +49,9 @@ if cap > 0 then
 end
 
 local deadline = tonumber(ARGV[4])
-if deadline == 0 then deadline = at + ARGV[3] end
-if deadline <= at then return {GONE} end
-local fields = {'c', at, 'd', deadline, 'a', at, 'v', 1}
+if deadline == 0 then deadline = now + ARGV[3] end
+if deadline <= now then return GONE end
+local fields = {'c', now, 'd', deadline, 'a', now, 'v', 1}
 if owner ~= '' then fields[#fields + 1] = 'u'; fields[#fields + 1] = owner end
 if idle > 0 then fields[#fields + 1] = 'i'; fields[#fields + 1] = idle end
 for index = 12 + victims, #ARGV do fields[#fields + 1] = ARGV[index] end
@@ -63,7 +62,7 @@ for index = 1, #left > 0 and #fields or 0, 2 do fresh[fields[index]] = true end
 for _, field in ipairs(left) do
   if not fresh[field] then stale[#stale + 1] = field end
 end
-local ends = idle > 0 and math.min(deadline, at + idle) or deadline
+local ends = idle > 0 and math.min(deadline, now + idle) or deadline
 put(key, fields)
 drop(key, stale)
 redis.call('PEXPIREAT', key, ends + retention)
@@ -74,7 +73,7 @@ for _, victim in ipairs(leaving) do
   redis.call('DEL', victim[2])
   unindex(deadlines, users, victim[1])
 end
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', at, 'LIMIT', 0, 3)) do
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, 3)) do
   unindex(deadlines, users, dead)
 end
-return {CREATED}
+return CREATED

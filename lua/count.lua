@@ -6,6 +6,5 @@
 --- @include "status"
 --- @include "now"
 --- @include "sessions_of"
-local at = now()
-if ARGV[1] ~= '' then return {OK, #sessions_of(KEYS[2], KEYS[1], ARGV[1], at)} end
-return {OK, redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', at), '+inf')}
+if ARGV[1] ~= '' then return {OK, #sessions_of(KEYS[2], KEYS[1], ARGV[1], now)} end
+return {OK, redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')}

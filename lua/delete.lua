@@ -10,18 +10,19 @@
 --- @include "now"
 --- @include "open"
 --- @include "unindex"
-local ends, answer, _, _, owner, version = open(KEYS[1], now(), 'u', 'v')
+local ends, answer, _, _, owner, version = open(KEYS[1], now, 'u', 'v')
 if ARGV[4] ~= '' then
-  if ends then return {EXISTS} end
-  if answer[1] == MOVED and answer[2] == ARGV[4] then redis.call('DEL', KEYS[1]); return {OK} end
-  return answer
+  if ends then return EXISTS end
+  if type(answer) ~= 'table' or answer[2] ~= ARGV[4] then return answer end
+  redis.call('DEL', KEYS[1])
+  return OK
 end
 if ends then
-  if ARGV[2] ~= '' and ARGV[2] ~= owner then return {OTHER_OWNER} end
+  if ARGV[2] ~= '' and ARGV[2] ~= owner then return OTHER_OWNER end
   if ARGV[3] ~= '' and ARGV[3] ~= version then return {CONFLICT, plain(version) or 0} end
-elseif answer[1] == MOVED then
+elseif type(answer) == 'table' then
   return answer
 end
 redis.call('DEL', KEYS[1])
 unindex(KEYS[2], KEYS[3], ARGV[1])
-return {ends and OK or GONE}
+return ends and OK or GONE

@@ -4,4 +4,4 @@
 -- Reply: OK {sandbox...}
 --- @include "status"
 --- @include "now"
-return {OK, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now(), 'LIMIT', 0, ARGV[1])}
+return {OK, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])}

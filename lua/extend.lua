@@ -7,21 +7,21 @@
 -- ARGV[4] operation: id under which this is applied once
 -- ARGV[5] window: ms for which that id is remembered
 -- ARGV[6] retention: ms that a record outlives its session
--- Reply: OK deadline | GONE | MOVED handle | TOO_FAR deadline
+-- Reply: OK | GONE | MOVED handle | TOO_FAR deadline
 --- @include "now"
 --- @include "open"
 --- @include "once"
-local key, at, operation = KEYS[1], now(), ARGV[4]
-local ends, before, accessed, idle, version = open(key, at, 'v')
+local key, operation = KEYS[1], ARGV[4]
+local ends, before, accessed, idle, version = open(key, now, 'v')
 if not ends then return before end
 version = plain(version)
-if not version then return {CORRUPT} end
-if applied(key, operation) then return {OK, before} end
+if not version then return CORRUPT end
+if applied(key, operation) then return OK end
 local deadline = before + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, before} end
 ends = idle and math.min(deadline, accessed + idle) or deadline
-redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, at + ARGV[5])
+redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, now + ARGV[5])
 redis.call('PEXPIREAT', key, ends + ARGV[6])
 redis.call('ZADD', KEYS[2], ends, ARGV[1])
-forget(key, at, version)
-return {OK, deadline}
+forget(key, now, version)
+return OK

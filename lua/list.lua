@@ -7,7 +7,6 @@
 --- @include "status"
 --- @include "now"
 --- @include "sessions_of"
-local at = now()
-if ARGV[1] ~= '' then return {OK, sessions_of(KEYS[2], KEYS[1], ARGV[1], at)} end
-local after = string.format('(%.0f', at)
+if ARGV[1] ~= '' then return {OK, sessions_of(KEYS[2], KEYS[1], ARGV[1], now)} end
+local after = string.format('(%.0f', now)
 return {OK, redis.call('ZRANGEBYSCORE', KEYS[1], after, '+inf', 'LIMIT', 0, ARGV[2])}

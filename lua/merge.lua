@@ -6,27 +6,22 @@
 -- ARGV[4] window: ms for which that id is remembered
 -- ARGV[5] removals: how many
 -- ARGV[6..] rest: the fields to remove, then field, value pairs
--- Reply: OK version | GONE | MOVED handle | CONFLICT version
+-- Reply: OK | GONE | MOVED handle | CONFLICT version
 --- @include "now"
 --- @include "open"
 --- @include "put"
 --- @include "once"
-local key, at, operation = KEYS[1], now(), ARGV[3]
-local ends, answer, _, _, version = open(key, at, 'v')
+local key, operation = KEYS[1], ARGV[3]
+local ends, answer, _, _, version = open(key, now, 'v')
 if not ends then return answer end
 version = plain(version)
-if not version then return {CORRUPT} end
-if applied(key, operation) then return {OK, version} end
+if not version then return CORRUPT end
+if applied(key, operation) then return OK end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
 
 local first = 6 + ARGV[5]
--- Nearly every merge only sets a few fields, and needs none of the tables below.
-if first == 6 and ARGV[2] ~= '1' and operation == '' and #ARGV < 2000 then
-  redis.call('HSET', key, 'v', version + 1, unpack(ARGV, first))
-  return {OK, version + 1}
-end
 local fields, fresh, gone = {'v', version + 1}, {}, {}
-if operation ~= '' then fields[3] = 'o:' .. operation; fields[4] = at + ARGV[4] end
+if operation ~= '' then fields[3] = 'o:' .. operation; fields[4] = now + ARGV[4] end
 for index = first, #ARGV, 2 do
   fresh[ARGV[index]] = true
   fields[#fields + 1] = ARGV[index]
@@ -42,5 +37,5 @@ if ARGV[2] == '1' then
 end
 put(key, fields)
 drop(key, gone)
-if operation ~= '' then forget(key, at, version) end
-return {OK, version + 1}
+if operation ~= '' then forget(key, now, version) end
+return OK

@@ -10,10 +10,9 @@
 --- @include "now"
 --- @include "open"
 --- @include "unindex"
-local at = now()
 -- A repeat after a lost reply finds its own work done: nobody else can know the new id.
-if open(KEYS[2], at) then return {OK} end
-local ends, deadline = open(KEYS[1], at)
+if open(KEYS[2], now) then return OK end
+local ends, deadline = open(KEYS[1], now)
 if not ends then return deadline end
 redis.call('COPY', KEYS[1], KEYS[2], 'REPLACE')
 redis.call('ZADD', KEYS[3], ends, ARGV[2])
@@ -23,8 +22,8 @@ redis.call('DEL', KEYS[1])
 unindex(KEYS[3], KEYS[4], ARGV[1])
 local grace = tonumber(ARGV[3])
 if grace > 0 then
-  local honoured = math.min(deadline, at + grace)
+  local honoured = math.min(deadline, now + grace)
   redis.call('HSET', KEYS[1], 'r', ARGV[2], 'd', honoured)
   redis.call('PEXPIREAT', KEYS[1], honoured)
 end
-return {OK}
+return OK

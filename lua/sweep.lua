@@ -8,7 +8,7 @@
 --- @include "status"
 --- @include "now"
 --- @include "unindex"
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now(), 'LIMIT', 0, ARGV[2])
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, handle in ipairs(due) do unindex(KEYS[1], KEYS[2], handle) end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local noted = redis.call('ZSCORE', KEYS[3], ARGV[1])

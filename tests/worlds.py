@@ -20,9 +20,9 @@ from tests.farm import ClusterFarm, SentinelFarm
 from tests.servers import Server
 
 NOW_KEY = "chuk-test-now"
-NOW_FROM_KEY = f"local function now() return tonumber(redis.call('GET', '{NOW_KEY}')) end\n"
+NOW_FROM_KEY = f"local now = tonumber(redis.call('GET', '{NOW_KEY}'))\n"
 # On a cluster a script may read its own slot only, so that each hash tag has a clock.
-NOW_FROM_SLOT = f"local function now() return tonumber(redis.call('GET', '{NOW_KEY}' .. KEYS[1]:match('%b{{}}'))) end\n"
+NOW_FROM_SLOT = f"local now = tonumber(redis.call('GET', '{NOW_KEY}' .. KEYS[1]:match('%b{{}}')))\n"
 DEFAULT_TTL = 3600
 
 Factories = Callable[[], AbstractAsyncContextManager[Any]]

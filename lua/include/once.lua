@@ -6,7 +6,7 @@ local function applied(key, id)
 end
 
 -- Forgets the ids whose time is up. A record with many fields is looked through at every 32nd change only.
-local function forget(key, at, version)
+local function forget(key, now, version)
   if redis.call('HLEN', key) > 32 and version % 32 ~= 0 then return end
   local ids, stale = {}, {}
   for _, field in ipairs(redis.call('HKEYS', key)) do
@@ -15,7 +15,7 @@ local function forget(key, at, version)
   for first = 1, #ids, 2000 do
     local last = math.min(first + 1999, #ids)
     for offset, till in ipairs(redis.call('HMGET', key, unpack(ids, first, last))) do
-      if (plain(till) or 0) < at then stale[#stale + 1] = ids[first + offset - 1] end
+      if (plain(till) or 0) < now then stale[#stale + 1] = ids[first + offset - 1] end
     end
   end
   drop(key, stale)

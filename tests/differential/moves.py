@@ -108,6 +108,9 @@ class Draw:
             operation_id=self.one(operation_ids),
         )
 
+    def set(self) -> Call:
+        return operations.merge(self.place()[1], pairs=self.one(pairs))
+
     def increment(self) -> Call:
         return operations.increment(
             self.place()[1],

@@ -81,11 +81,11 @@ async def test_increment_with_a_key_counts_once(
     assert await manager.increment_session_counter(sid, "n", 0) == (True, 5)
 
 
-async def test_merge_says_that_its_outcome_is_unknown(
+async def test_set_says_that_its_outcome_is_unknown_and_merge_with_a_key_is_repeated(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
     manager, sid = session
-    lose(proxy, backend, "merge")
+    lose(proxy, backend, "set")
     with pytest.raises(OutcomeUnknownError):
         await manager.update_session_metadata(sid, {"a": 1})
     proxy.lose_replies(0)

@@ -62,6 +62,8 @@ class RedisBackend:
             script,
             durable,
         )
+        if reply.__class__ is int:
+            reply = [reply]
         if again and reply[0] in operation.after_repeat:
             return [operation.after_repeat[reply[0]]]
         return reply  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     if version is None:
         return [CORRUPT]
     if applied(space, key, operation):
-        return [OK, record.deadline]
+        return [OK]
     deadline = record.deadline + whole(argv[1])
     if deadline > whole(argv[2]):
         return [TOO_FAR, record.deadline]
@@ -31,4 +31,4 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     space.pexpireat(key, ends + whole(argv[5]))
     space.zadd(keys[1], ends, raw(argv[0]))
     forget(space, key, version)
-    return [OK, deadline]
+    return [OK]

@@ -15,11 +15,12 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     record = open_(space, keys[0])
     if not isinstance(record, Record):
         return record
-    interval = whole(argv[1])
+    interval = whole(argv[0])
     if record.idle is not None:
         interval = min(interval, record.idle // 2)
     if space.now - record.accessed >= interval and space.now > record.accessed:
         if record.idle is not None and len(keys) < 2:
             return [NEEDS_INDEX]
-        touch(space, keys[0], keys[-1], raw(argv[0]), record, whole(argv[2]))
+        handle, retention = (raw(argv[1]), whole(argv[2])) if len(keys) > 1 else (b"", 0)
+        touch(space, keys[0], keys[-1], handle, record, retention)
     return [OK]

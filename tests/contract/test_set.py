@@ -1,0 +1,31 @@
+"""set: the plain change of metadata, next to `merge` for all that is more than that."""
+
+from __future__ import annotations
+
+import pytest
+
+from chuk_sessions import operations
+from chuk_sessions.keys import place
+
+PAIRS = [part for number in range(500) for part in (b"m:%d" % number, b"%d" % number)]
+
+
+@pytest.mark.parametrize("pairs", [[], PAIRS[:2], PAIRS, [*PAIRS, b"m:more", b"0"], PAIRS * 3], ids=len)
+async def test_sets_any_number_of_fields_in_one_version(single, pairs):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={"kept": True})
+    call = operations.merge(place("test", session_id), pairs=pairs)
+    assert (await single.backend.run(*call))[0] == operations.s.OK
+    found = await manager.get_session_metadata(session_id)
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    assert found.custom_metadata == {"kept": True, **{key[2:].decode(): int(value) for key, value in fields.items()}}
+    assert found.version == 2
+
+
+async def test_finds_nothing_where_no_session_is(single):
+    manager = single.manager()
+    assert not await manager.update_session_metadata("s1", {"a": 1})
+    session_id = await manager.allocate_session(ttl_hours=1)
+    await single.advance(hours=1)
+    assert not await manager.update_session_metadata(session_id, {"a": 1})
+    assert await manager.get_session_info(session_id) is None
