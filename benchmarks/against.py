@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from tests.farm.certificates import Certificates
 from tests.farm.proxy import Proxy
-from tests.servers import Server, free_port, running
+from tests.servers import Server, free_port
 
 from . import limit, workload
+from .cores import serving
 from .environments import OLDEST, PUBLISHED
 from .process import OURS, Worker
 from .results import Results, Row
@@ -29,7 +30,7 @@ VALUES = ("get", "setex", "remove")
 
 def measure(settings: Settings, results: Results) -> None:
     """All work at 100 callers on uvloop, some of it with other numbers of callers and on asyncio."""
-    with running(settings.server) as server, tempfile.TemporaryDirectory() as folder:
+    with serving(settings.server) as server, tempfile.TemporaryDirectory() as folder:
         work = workload.write(server.url, Path(folder) / "workload.json")
         with ExitStack() as stack:
             peers = _peers(stack, server, work, "uvloop", (*SCRIPTED, *PACKAGES))
@@ -74,7 +75,7 @@ def measure_tls(settings: Settings, results: Results) -> None:
     with tempfile.TemporaryDirectory() as folder:
         certificates = Certificates.make(Path(folder))
         with ExitStack() as stack:
-            server = stack.enter_context(running(_with_tls() or settings.server, *_tls_words(certificates)))
+            server = stack.enter_context(serving(_with_tls() or settings.server, *_tls_words(certificates)))
             ours, url, how = stack.enter_context(_tls(server, certificates))
             results.facts["TLS"] = how
             work = workload.write(ours, Path(folder) / "workload.json")

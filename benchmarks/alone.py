@@ -6,9 +6,9 @@ import sys
 from contextlib import ExitStack
 
 from tests.farm.cluster import cluster_farm
-from tests.servers import running
 
-from . import memory
+from . import cores, memory
+from .cores import serving
 from .environments import OLDEST, PUBLISHED
 from .process import OURS, Sample, Worker
 from .results import Memory, Results, Row
@@ -36,7 +36,7 @@ def measure_emulator(settings: Settings, results: Results) -> None:
 def measure_processes(settings: Settings, results: Results) -> None:
     """1, 2 and 4 client processes at once, 100 callers each."""
     with ExitStack() as stack:
-        server = stack.enter_context(running(settings.server))
+        server = stack.enter_context(serving(settings.server))
         workers = [stack.enter_context(Worker(OURS, url=server.url, sandbox=f"p{number}")) for number in range(4)]
         row = Row("processes", "validate", case(100))
         for _ in range(settings.rounds):
@@ -59,7 +59,7 @@ def measure_growth(settings: Settings, results: Results) -> None:
     """The same work among more and more live sessions, each number of them on a server of its own."""
     numbers = (SMALL, LARGE, HUGE) if settings.long else (SMALL, LARGE)
     with ExitStack() as stack:
-        servers = {number: stack.enter_context(running(settings.server)) for number in numbers}
+        servers = {number: stack.enter_context(serving(settings.server)) for number in numbers}
         made = {f"{n:,}": Worker(OURS, url=server.url, sessions=n) for n, server in servers.items()}
         peers = enter(stack, made)
         for work in ("allocate", *HOT, "increment", "extend", "delete"):
@@ -69,7 +69,7 @@ def measure_growth(settings: Settings, results: Results) -> None:
 def measure_metadata(settings: Settings, results: Results) -> None:
     """Sessions with more and more metadata."""
     with ExitStack() as stack:
-        server = stack.enter_context(running(settings.server))
+        server = stack.enter_context(serving(settings.server))
         made = {
             name: Worker(OURS, url=server.url, sessions=200, metadata=size, sandbox=f"m{size}")
             for name, size in SIZES.items()
@@ -81,7 +81,7 @@ def measure_metadata(settings: Settings, results: Results) -> None:
 def measure_whole(settings: Settings, results: Results) -> None:
     """What asks all 256 buckets, with 1,000 and with 100,000 sessions in the sandbox, 10 of them or 1,000 a user's."""
     with ExitStack() as stack:
-        server = stack.enter_context(running(settings.server))
+        server = stack.enter_context(serving(settings.server))
         numbers = (SMALL, LARGE) if settings.long else (SMALL, 10 * SMALL)
         made = {f"{n:,}": Worker(OURS, url=server.url, sessions=n, sandbox=f"w{n}") for n in numbers}
         peers = enter(stack, made)
@@ -91,8 +91,9 @@ def measure_whole(settings: Settings, results: Results) -> None:
 def measure_cluster(settings: Settings, results: Results) -> None:
     """A cluster of three beside one node."""
     with ExitStack() as stack:
-        one = stack.enter_context(running(settings.server))
-        farm = stack.enter_context(cluster_farm(settings.server, replicas=False))
+        one = stack.enter_context(serving(settings.server))
+        with cores.server():
+            farm = stack.enter_context(cluster_farm(settings.server, replicas=False))
         peers = enter(stack, {"one node": Worker(OURS, url=one.url), "three nodes": Worker(OURS, url=farm.url)})
         tasks = [Task("cluster", work, callers) for work in HOT for callers in (100, 1000)]
         for task in tasks:
@@ -105,6 +106,6 @@ def measure_cluster(settings: Settings, results: Results) -> None:
 def measure_memory(settings: Settings, results: Results) -> None:
     """The server's memory for a session."""
     print("memory", file=sys.stderr)
-    with running(settings.server) as server:
+    with serving(settings.server) as server:
         found = memory.figures(server, MEMORY_SESSIONS)
         results.memory += [Memory(f"{title}, {MEMORY_SESSIONS:,} sessions", *sizes) for title, *sizes in found]

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.servers import running, valkey_binary
+from tests.servers import valkey_binary
 
+from .cores import serving
 from .environments import ROOT
 from .process import OURS, Worker
 from .results import Row
@@ -61,7 +62,7 @@ def checked_out(commit: str) -> Iterator[Path]:
 
 def _served(settings: Settings, old: Path, new: Path) -> Iterator[Row]:
     with ExitStack() as stack:
-        server = stack.enter_context(running(settings.server))
+        server = stack.enter_context(serving(settings.server))
         made = {name: Worker(OURS, tree=tree, url=server.url, sandbox=name) for name, tree in ((OLD, old), (NEW, new))}
         peers = enter(stack, made)
         for task in (

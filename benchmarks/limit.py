@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.servers import Server
 
+from . import cores
 from .process import Sample
 
 PROGRAMS = ("valkey-benchmark", "redis-benchmark")
@@ -61,7 +62,8 @@ class ServerBenchmark:
         port = str(urlsplit(self._server.url).port)
         words = [self._program, "-h", "127.0.0.1", "-p", port, "-c", str(CONNECTIONS), "-P", str(DEPTH)]
         words += ["-n", str(number), "--csv", "EVALSHA", str(sha), str(len(keys)), *keys, *args]
-        out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        with cores.client(self.peer):
+            out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
         rows = list(csv.DictReader(line for line in out.splitlines() if line.startswith('"')))
         return float(rows[-1]["rps"])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from . import environments
+from . import cores, environments
 from .environments import PEERS, ROOT
 
 PROGRAMS = {
@@ -53,14 +53,15 @@ class Worker:
         ours = tree or (ROOT if peer == OURS else None)
         options = {"loop": "uvloop", "sessions": 1000, "sandbox": "bench", **options}
         self.peer = peer
-        self._process = subprocess.Popen(
-            [str(environments.python(peer)), "-m", module, json.dumps(options)],
-            cwd=PEERS,
-            env=environments.variables(ours),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        with cores.client(peer):
+            self._process = subprocess.Popen(
+                [str(environments.python(peer)), "-m", module, json.dumps(options)],
+                cwd=PEERS,
+                env=environments.variables(ours),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         self._about: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.servers import running, valkey_binary, version_of
 
-from . import against, alone, plots, report
+from . import against, alone, cores, plots, report
 from .results import Results
 from .rounds import Settings
 
@@ -73,6 +73,7 @@ def _facts(settings: Settings) -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "server": version,
+        "placement": cores.told(),
         "rounds": f"{settings.rounds} of {settings.seconds:g} s",
     }
 

@@ -65,22 +65,20 @@ class Engine:
 
     async def validate(self, session_id: str) -> bool:
         """Whether it is alive; marks the access."""
-        call = self._validation(self._runner.place(session_id), index=self._policy.idle_ms > 0)
+        policy, place = self._policy, self._runner.place(session_id)
+        call = operations.validate(place, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
         reply = await self._runner.ask(call)
         # Nearly every validation ends here: no further coroutine or closure is made for it.
-        return reply[0] == s.OK or await self._validate_further(self._runner.place(session_id), reply)
-
-    def _validation(self, place: Place, *, index: bool) -> Call:
-        policy = self._policy
-        return operations.validate(place, interval_ms=policy.interval_ms, retention_ms=policy.retention_ms, index=index)
+        return reply[0] == s.OK or await self._validate_further(place, reply)
 
     async def _validate_further(self, place: Place, reply: Reply) -> bool:
         operations.check(operations.VALIDATE, reply)
+        times = self._policy.interval_ms, self._policy.retention_ms
         if reply[0] == s.MOVED:
             place = self._runner.place_of_handle(place.at.bucket, reply[1])
-            place, reply = await self._runner.follow(place, lambda there: self._validation(there, index=False))
+            place, reply = await self._runner.follow(place, lambda there: operations.validate(there, *times, False))
         if reply[0] == s.NEEDS_INDEX:
-            _, reply = await self._runner.follow(place, lambda there: self._validation(there, index=True))
+            _, reply = await self._runner.follow(place, lambda there: operations.validate(there, *times, True))
         return bool(reply[0] == s.OK)
 
     async def read(self, session_id: str) -> Record | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from . import exceptions as errors
 from . import keys, operations
@@ -23,10 +24,8 @@ class Runner:
     def __init__(self, backend: Backend, sandbox_id: str) -> None:
         self.sandbox_id = sandbox_id
         self._run = backend.run
-
-    def place(self, session_id: str) -> Place:
-        """Where the session of that id lies."""
-        return keys.place(self.sandbox_id, session_id)
+        self.place = partial(keys.place, sandbox_id)
+        """Where the session of an id lies."""
 
     def place_of_handle(self, bucket: int, handle: bytes) -> Place:
         """The same from a handle, as indexes and replies hold it. Raises CorruptRecordError for what is no text."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -89,7 +89,7 @@ class Backend(Protocol):
 
     name: str
 
-    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+    def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Coroutine[Any, Any, Reply]:
         """Run one operation in one atomic step. Raises errors under ProviderError, never for a status."""
 
     async def aclose(self) -> None:

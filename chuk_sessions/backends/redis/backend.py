@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Unpack
@@ -47,26 +47,10 @@ class RedisBackend:
         self._waits = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 
-    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+    def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Coroutine[Any, Any, Reply]:
         """Run a script."""
-        script = self._scripts[operation.name]
-        command = (b"EVALSHA", script.sha, len(keys), *keys, *argv)
-        durable = operation.durable and self._waits
-        reply, again = await self.calls.run(
-            command,
-            operation.name,
-            # A repeat that finds its work done writes nothing, so that there is nothing for WAIT to wait for.
-            operation.may_repeat(argv) and not durable,
-            keys[0],
-            operation.read_only,
-            script,
-            durable,
-        )
-        if reply.__class__ is int:
-            reply = [reply]
-        if again and reply[0] in operation.after_repeat:
-            return [operation.after_repeat[reply[0]]]
-        return reply  # type: ignore[no-any-return]
+        durable = self._waits and operation.durable
+        return self.calls.run_script(operation, self._scripts[operation.name], keys, argv, durable)
 
     async def command(
         self, name: str, key: str, *more: str | int, repeatable: bool = True, read_only: bool = False

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ... import exceptions as errors
+from ..base import Arg, Operation, Reply
 from .loops import Loops
 from .node import Node
 from .replies import Answer, answer_to, error_for, unwrapped
 from .scripts import Script
 from .slots import slot_of
 from .topology import Next, Topology, Verdict
-from .wire import Command, LostError, NotSentError, ReplyError
+from .wire import Command, LostError, NotSentError, ReplyError, pack
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
@@ -37,7 +40,7 @@ class Request(NamedTuple):
         repeatable: whether a repeat after a lost reply does no harm.
         key: one of its keys, which all lie in one slot; None where any server will do.
         read_only: it writes nothing.
-        script: which the command runs by EVALSHA, for servers that do not know it.
+        by_text: makes the command that a server is sent instead which does not know its script.
         durable: replicas must have what it wrote, too.
 
     """
@@ -47,7 +50,7 @@ class Request(NamedTuple):
     repeatable: bool
     key: str | None = None
     read_only: bool = False
-    script: Script | None = None
+    by_text: Callable[[], Command] | None = None
     durable: bool = False
 
 
@@ -74,30 +77,46 @@ class Calls:
         repeatable: bool,
         key: str | None = None,
         read_only: bool = False,
-        script: Script | None = None,
-        durable: bool = False,
     ) -> tuple[Any, bool]:
-        """The reply, and whether the command may have been applied before the attempt that gave it.
+        """The reply of a command, and whether it may have been applied before the attempt that gave it.
 
-        The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError
-        (NotReplicatedError where it is durable), or what the table of replies has.
+        The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
+        or what the table of replies has.
         """
         loop, topology = self._loops.current()
         deadline = loop.time() + self._timeout
         node = None
         try:
             slot = slot_of(key) if topology.slotted and key is not None else None
-            node = topology.here(slot)
-            if node is None:
-                node = await topology.route(slot, read_only=read_only, deadline=deadline)
-            if durable:
-                return await node.call_durably((command,), deadline), False
-            # The way of nearly all calls: no coroutine between the caller and the reply that it waits for.
-            reply = node.start(command, deadline)
-            return await (node.call((command,), deadline) if reply is None else reply), False
+            node = topology.here(slot) or await topology.route(slot, read_only=read_only, deadline=deadline)
+            packed = pack(command)
+            return await (node.start(packed, deadline) or node.call((packed,), deadline)), False
         except (ReplyError, NotSentError, LostError) as failure:
-            request = Request(command, what, repeatable, key, read_only, script, durable)
+            request = Request(command, what, repeatable, key, read_only)
             return await _Repeats(self, request, deadline).after(failure, topology, node)
+
+    async def run_script(
+        self, operation: Operation, script: Script, keys: Sequence[str], argv: Sequence[Arg], durable: bool
+    ) -> Reply:
+        """The reply of an operation's script. Raises what `run` does, and NotReplicatedError where it is durable."""
+        loop, topology = self._loops.current()
+        deadline = loop.time() + self._timeout
+        node = None
+        try:
+            slot = slot_of(keys[0]) if topology.slotted else None
+            node = topology.here(slot) or await topology.route(slot, read_only=operation.read_only, deadline=deadline)
+            packed = script.call(keys, argv)
+            if durable:
+                reply = await node.call_durably((packed,), deadline)
+            else:
+                # The way of nearly all calls: no coroutine between this one and the reply that it waits for.
+                reply = await (node.start(packed, deadline) or node.call((packed,), deadline))
+        except (ReplyError, NotSentError, LostError) as failure:
+            request = _request(operation, script, keys, argv, durable)
+            reply, again = await _Repeats(self, request, deadline).after(failure, topology, node)
+            if again:
+                reply = _meant(operation, reply)
+        return reply if reply.__class__ is list else [reply]
 
     def topology(self) -> Topology:
         """The running event loop's."""
@@ -112,6 +131,25 @@ class Calls:
     def late(self, request: Request) -> errors.SessionTimeoutError:
         """The error for a call whose time is up."""
         return errors.SessionTimeoutError(f"{request.what}: no answer from {self._shown} within {self._timeout:g} s")
+
+
+def _request(operation: Operation, script: Script, keys: Sequence[str], argv: Sequence[Arg], durable: bool) -> Request:
+    return Request(
+        script.call(keys, argv),
+        operation.name,
+        # A repeat that finds its work done writes nothing, so that there is nothing for WAIT to wait for.
+        operation.may_repeat(argv) and not durable,
+        keys[0],
+        operation.read_only,
+        partial(script.call_by_text, keys, argv),
+        durable,
+    )
+
+
+def _meant(operation: Operation, reply: Any) -> Any:
+    """What the reply of a repeated call means."""
+    status = reply[0] if isinstance(reply, list) else reply
+    return operation.after_repeat.get(status, reply)
 
 
 class _Repeats:
@@ -178,9 +216,8 @@ class _Repeats:
 
     async def _judge_reply(self, failure: ReplyError, topology: Topology, node: Node | None, asking: bool) -> Verdict:
         answer = answer_to(failure.message)
-        script = self._request.script
-        if answer is Answer.EVAL and script is not None:
-            self._command = (b"EVAL", script.text, *self._request.command[2:])
+        if answer is Answer.EVAL and self._request.by_text is not None:
+            self._command = self._request.by_text()
             return Verdict(Next.NOW, node, asking)
         if answer is Answer.TOPOLOGY and node is not None:
             verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)

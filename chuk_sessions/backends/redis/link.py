@@ -64,8 +64,9 @@ class Link(asyncio.Protocol):
         `size` is what the call holds in the gate, and gives back with its reply; 0 for one that did not pass it. `skip`
         is how many replies come before the last one, and are of no interest.
         """
-        for _ in range(skip):
-            self.send_ahead(b"", deadline)
+        if skip:
+            for _ in range(skip):
+                self.send_ahead(b"", deadline)
         future = self._future()
         self._entries.append((future, deadline, size))
         unsent = self._unsent

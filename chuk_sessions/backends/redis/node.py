@@ -13,7 +13,7 @@ from .link import Link
 from .options import Address, Options
 from .renewals import follow
 from .takeover import Opener
-from .wire import Command, Group, LostError, NotSentError, ReplyError, pack
+from .wire import Group, LostError, NotSentError, ReplyError, pack
 
 
 class NodeStats(NamedTuple):
@@ -59,12 +59,11 @@ class Node:
         self._call_timeout = options.call_timeout
         follow(options.credentials, self)
 
-    def start(self, command: Command, deadline: float) -> asyncio.Future[Any] | None:
-        """What `call` does with one command, where nothing has to be waited for but the reply. None: use `call`."""
+    def start(self, packed: bytes, deadline: float) -> asyncio.Future[Any] | None:
+        """What `call` does with a packed command where nothing but the reply must be waited for; None: use `call`."""
         link = self._only.link if self._only is not None else None
         if link is None or link.lost is not None:
             return None
-        packed = pack(command)
         size = len(packed)
         if size >= self._bulk_bytes or not self._gate.enter(size):
             return None

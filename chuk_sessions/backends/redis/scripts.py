@@ -4,21 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from ...operations import ALL
+from ..base import Arg
+from .wire import pack
 
 _INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 
-class Script(NamedTuple):
+_MOST_FRAMES = 64
+
+
+class Script:
     """A script's text and the hex SHA-1 of it, by which EVALSHA calls it."""
 
-    text: bytes
-    sha: bytes
+    __slots__ = ("_frames", "sha", "text")
+
+    def __init__(self, text: bytes, sha: bytes) -> None:
+        self.text = text
+        self.sha = sha
+        self._frames: dict[Sequence[Arg], bytes] = {}
+
+    def call(self, keys: Sequence[str], argv: Sequence[Arg]) -> bytes:
+        """EVALSHA as it is sent. Raises UnicodeEncodeError for keys with lone surrogates."""
+        # In the way of every validation and read: one key, and nothing else that is not the same each time.
+        if len(keys) == 1 and argv.__class__ is tuple and len(argv) <= 1:
+            frame = self._frames.get(argv)
+            if frame is not None:
+                key = keys[0].encode()
+                return frame % (len(key), key)
+            if all(isinstance(arg, int) for arg in argv) and len(self._frames) < _MOST_FRAMES:
+                self._frames[argv] = self._frame(argv)
+        return pack((b"EVALSHA", self.sha, len(keys), *keys, *argv))
+
+    def call_by_text(self, keys: Sequence[str], argv: Sequence[Arg]) -> bytes:
+        """EVAL as it is sent: for a server that does not know the script, and knows it then."""
+        return pack((b"EVAL", self.text, len(keys), *keys, *argv))
+
+    def _frame(self, argv: Sequence[Arg]) -> bytes:
+        """The call on one key, with a place for that."""
+        packed = pack((b"EVALSHA", self.sha, 1, _KEY, *argv))
+        return packed.replace(b"$%d\r\n%b\r\n" % (len(_KEY), _KEY), b"$%d\r\n%b\r\n")
+
+
+_KEY = b"{key}"
 
 
 def folder() -> Path:

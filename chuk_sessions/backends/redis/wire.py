@@ -7,7 +7,9 @@ from typing import Any
 
 import hiredis
 
-Command = tuple[str | bytes | int, ...]
+Command = tuple[str | bytes | int, ...] | bytes
+"""The parts of a command; or all of it, packed already."""
+
 Group = Sequence[Command]
 """Commands that travel with nothing between them; the reply of the last one counts."""
 
@@ -48,6 +50,8 @@ class ProtocolError(Exception):
 
 def pack(command: Command) -> bytes:
     """A command as it is sent. Raises UnicodeEncodeError for text with lone surrogates."""
+    if isinstance(command, bytes):
+        return command
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     return packed
 
