@@ -5,7 +5,7 @@ Each method builds calls with `operations`, has the backend run them, and turns 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -63,16 +63,18 @@ class Engine:
             await self._runner.run(operations.delete(place, pointer=reply[1]))
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    async def validate(self, session_id: str) -> bool:
-        """Whether it is alive; marks the access."""
-        policy, place = self._policy, self._runner.place(session_id)
-        call = operations.validate(place, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
-        reply = await self._runner.ask(call)
-        # Nearly every validation ends here: no further coroutine or closure is made for it.
-        return reply[0] == s.OK or await self._validate_further(place, reply)
+    def ask_alive(self, session_id: str) -> Awaitable[Reply]:
+        """Ask whether it is alive, which marks the access. Nearly every reply is OK, without a coroutine on the way
+        between caller and backend; `is_alive` knows what the others mean.
+        """
+        policy = self._policy
+        place = self._runner.place(session_id)
+        return self._runner.ask(operations.validate(place, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0))
 
-    async def _validate_further(self, place: Place, reply: Reply) -> bool:
+    async def is_alive(self, session_id: str, reply: Reply) -> bool:
+        """What another reply than OK comes to: an old id, an idle session in want of its index, none."""
         operations.check(operations.VALIDATE, reply)
+        place = self._runner.place(session_id)
         times = self._policy.interval_ms, self._policy.retention_ms
         if reply[0] == s.MOVED:
             place = self._runner.place_of_handle(place.at.bucket, reply[1])

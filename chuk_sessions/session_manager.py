@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any, Self
 from weakref import finalize
 
-from . import arguments, codec, grid, ids, operations, settings
+from . import arguments, codec, grid, ids, operations, settings, statuses
 from .backends.base import Backend
 from .backends.custom import CustomBackend
 from .census import Census
@@ -165,7 +165,11 @@ class SessionManager:
         """Whether the session is alive; marks the access (`last_accessed`), which moves an idle timeout but never the
         deadline. At the server's memory limit the mark is left out.
         """
-        return ids.is_name(session_id) and await self._engine.validate(session_id)
+        if not ids.is_name(session_id):
+            return False
+        engine = self._engine
+        reply = await engine.ask_alive(session_id)
+        return reply[0] == statuses.OK or await engine.is_alive(session_id, reply)
 
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """The session as a dict that JSON can carry (`SessionMetadata.to_dict`), or None. Marks no access."""

@@ -83,7 +83,7 @@ class Calls:
         The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
         or what the table of replies has.
         """
-        loop, topology = self._loops.current()
+        loop, topology, _ = self._loops.current()
         deadline = loop.time() + self._timeout
         node = None
         try:
@@ -99,7 +99,7 @@ class Calls:
         self, operation: Operation, script: Script, keys: Sequence[str], argv: Sequence[Arg], durable: bool
     ) -> Reply:
         """The reply of an operation's script. Raises what `run` does, and NotReplicatedError where it is durable."""
-        loop, topology = self._loops.current()
+        loop, topology, _ = self._loops.current()
         deadline = loop.time() + self._timeout
         node = None
         try:
@@ -120,7 +120,7 @@ class Calls:
 
     def topology(self) -> Topology:
         """The running event loop's."""
-        return self._loops.current()[1]
+        return self._loops.current().topology
 
     def unavailable(self, request: Request, cause: BaseException | None) -> errors.SessionUnavailableError:
         """The error for a call that was tried often enough."""

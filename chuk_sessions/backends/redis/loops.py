@@ -15,7 +15,9 @@ from .topology import Topology
 Loop = asyncio.AbstractEventLoop
 
 
-class _Here(NamedTuple):
+class Here(NamedTuple):
+    """A running loop, its topology, and what closes that when the loop shuts down."""
+
     loop: Loop
     topology: Topology
     keeper: AsyncGenerator[None]
@@ -31,16 +33,16 @@ class Loops:
 
     def __init__(self, make: Callable[[], Topology]) -> None:
         self._make = make
-        self._here: dict[Loop, _Here] = {}
+        self._here: dict[Loop, Here] = {}
         _ALL.add(self)
 
-    def current(self) -> tuple[Loop, Topology]:
-        """The running loop, and its topology."""
+    def current(self) -> Here:
+        """What there is for the running loop."""
         loop = asyncio.get_running_loop()
         here = self._here.get(loop)
         if here is None:
             here = self._enter(loop)
-        return loop, here.topology
+        return here
 
     def all(self) -> list[Topology]:
         """Those of all loops that are open."""
@@ -65,10 +67,10 @@ class Loops:
         _OF_PARENTS.append(self._here)
         self._here = {}
 
-    def _enter(self, loop: Loop) -> _Here:
+    def _enter(self, loop: Loop) -> Here:
         self.bury()
         topology = self._make()
-        here = self._here[loop] = _Here(loop, topology, self._keep(loop, topology))
+        here = self._here[loop] = Here(loop, topology, self._keep(loop, topology))
         # The first step is what makes the loop know of the generator. It stops at the yield.
         with suppress(StopIteration):
             here.keeper.__anext__().send(None)
