@@ -13,6 +13,8 @@ from .environments import OLDEST, PUBLISHED
 from .process import OURS, Sample, Worker
 from .results import Memory, Results, Row
 from .rounds import Settings, Task, case, enter, take_turns
+from .spent import WORK as SPENDING
+from .spent import Spender
 
 EMULATED = ("allocate", "validate", "read", "merge", "extend", "delete", "get", "setex", "remove")
 WHOLE = ("count", "count_user", "list_user")
@@ -64,6 +66,14 @@ def measure_growth(settings: Settings, results: Results) -> None:
         peers = enter(stack, made)
         for work in ("allocate", *HOT, "increment", "extend", "delete"):
             results.rows.append(take_turns(settings, Task("growth", work, 100), peers))
+
+
+def measure_spent(settings: Settings, results: Results) -> None:
+    """The server's own CPU, among few and among many sessions."""
+    with ExitStack() as stack:
+        servers = {number: stack.enter_context(serving(settings.server)) for number in (SMALL, LARGE)}
+        peers = {f"{number:,} sessions": Spender(server, number) for number, server in servers.items()}
+        results.rows += [take_turns(settings, Task("spent", work, 0), peers) for work in SPENDING]
 
 
 def measure_metadata(settings: Settings, results: Results) -> None:

@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Settings, Results], None]] = {
     "emulator": alone.measure_emulator,
     "processes": alone.measure_processes,
     "growth": alone.measure_growth,
+    "spent": alone.measure_spent,
     "metadata": alone.measure_metadata,
     "whole": alone.measure_whole,
     "cluster": alone.measure_cluster,
