@@ -12,11 +12,11 @@
 --- @include "open"
 --- @include "once"
 local key, operation = KEYS[1], ARGV[4]
-local ends, before, accessed, idle, version = open(key, now, 'v')
+local ends, before, accessed, idle, version, till = open(key, now, 'v', 'o:' .. operation)
 if not ends then return before end
 version = plain(version)
 if not version then return CORRUPT end
-if applied(key, operation) then return OK end
+if applied(till, now) then return OK end
 local deadline = before + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, before} end
 ends = idle and math.min(deadline, accessed + idle) or deadline

@@ -12,11 +12,11 @@
 --- @include "put"
 --- @include "once"
 local key, operation = KEYS[1], ARGV[3]
-local ends, answer, _, _, version = open(key, now, 'v')
+local ends, answer, _, _, version, till = open(key, now, 'v', 'o:' .. operation)
 if not ends then return answer end
 version = plain(version)
 if not version then return CORRUPT end
-if applied(key, operation) then return OK end
+if applied(till, now) then return OK end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
 
 local first = 6 + ARGV[5]

@@ -1,13 +1,13 @@
 --- @include "drop"
 --- @include "plain"
--- Operation ids that a record remembers, each a field `o:ID` holding the time in ms until which it does.
-local function applied(key, id)
-  return id ~= '' and redis.call('HEXISTS', key, 'o:' .. id) == 1
+-- A record remembers operation ids, each in a field `o:ID` with the time in ms until which it counts: whether it does.
+local function applied(till, now)
+  return till and (plain(till) or 0) >= now
 end
 
--- Forgets the ids whose time is up. A record with many fields is looked through at every 32nd change only.
+-- Forgets the ids whose time is up, at every 16th change.
 local function forget(key, now, version)
-  if redis.call('HLEN', key) > 32 and version % 32 ~= 0 then return end
+  if version % 16 ~= 0 then return end
   local ids, stale = {}, {}
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.sub(field, 1, 2) == 'o:' then ids[#ids + 1] = field end

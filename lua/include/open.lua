@@ -1,6 +1,6 @@
 --- @include "status"
 --- @include "plain"
--- Opens a record: when it ends, its deadline, last access and idle timeout or nil, then two further fields asked for;
+-- Opens a record: when it ends, its deadline, last access and idle timeout or nil, then three further fields asked for;
 -- or nil and the reply that ends the operation. All times are ms. The end is the moment at which the session dies
 -- unless something else happens first. No table is made on the way that leads on: every call comes here.
 local function open(key, now, ...)
@@ -19,10 +19,10 @@ local function open(key, now, ...)
     local pointer = redis.call('HGET', key, 'r')
     return nil, pointer and {MOVED, pointer} or CORRUPT
   end
-  if not field[3] then return deadline, deadline, accessed, nil, field[4], field[5] end
+  if not field[3] then return deadline, deadline, accessed, nil, field[4], field[5], field[6] end
   local idle = plain(field[3])
   if not idle then return nil, CORRUPT end
   local ends = math.min(deadline, accessed + idle)
   if ends <= now then return nil, GONE end
-  return ends, deadline, accessed, idle, field[4], field[5]
+  return ends, deadline, accessed, idle, field[4], field[5], field[6]
 end

@@ -74,10 +74,6 @@ class Keyspace:
         """The fields."""
         return list(self._hashes.get(key, _NO_HASH))
 
-    def hlen(self, key: str) -> int:
-        """How many fields."""
-        return len(self._hashes.get(key, _NO_HASH))
-
     def hset(self, key: str, pairs: Sequence[bytes]) -> None:
         """Set field, value, field, value..."""
         record = self._hashes.get(key)

@@ -13,13 +13,13 @@ from .include import Record, applied, forget, open_, plain, raw, whole
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     """Move a session's deadline further away, once for each operation id."""
     key, operation = keys[0], raw(argv[3])
-    record = open_(space, key, b"v")
+    record = open_(space, key, b"v", b"o:" + operation)
     if not isinstance(record, Record):
         return record
     version = plain(record.more[0])
     if version is None:
         return [CORRUPT]
-    if applied(space, key, operation):
+    if applied(space, record.more[1]):
         return [OK]
     deadline = record.deadline + whole(argv[1])
     if deadline > whole(argv[2]):

@@ -63,14 +63,14 @@ def touch(space: Keyspace, key: str, deadlines: str, handle: bytes, record: Reco
     space.pexpireat(key, ends + retention)
 
 
-def applied(space: Keyspace, key: str, operation: bytes) -> bool:
-    """Whether the record remembers this operation id."""
-    return operation != b"" and space.hget(key, b"o:" + operation) is not None
+def applied(space: Keyspace, till: bytes | None) -> bool:
+    """Whether an operation id that the record remembers until then, in ms, still counts."""
+    return till is not None and (plain(till) or 0) >= space.now
 
 
 def forget(space: Keyspace, key: str, version: int) -> None:
-    """Forget the operation ids whose time is up, in a record with many fields at every 32nd change only."""
-    if space.hlen(key) > 32 and version % 32 != 0:
+    """Forget the operation ids whose time is up, at every 16th change."""
+    if version % 16 != 0:
         return
     ids = [(field, till) for field, till in space.hash(key).items() if field.startswith(b"o:")]
     stale = [field for field, till in ids if (plain(till) or 0) < space.now]

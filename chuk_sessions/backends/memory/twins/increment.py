@@ -17,7 +17,7 @@ _DIGITS = pattern(rb"-?[0-9]+").fullmatch
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     """Add to a metadata value that is a whole number, up to a ceiling."""
     key, field, operation = keys[0], raw(argv[0]), raw(argv[3])
-    record = open_(space, key, b"v", field)
+    record = open_(space, key, b"v", field, b"o:" + operation)
     if not isinstance(record, Record):
         return record
     version, stored = plain(record.more[0]), record.more[1]
@@ -27,7 +27,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     if not _DIGITS(digits) or len(digits) > 17 or abs(int(digits)) > _LARGEST:
         return [NOT_A_COUNTER]
     value = int(digits)
-    if applied(space, key, operation):
+    if applied(space, record.more[2]):
         return [OK, value]
     amount = whole(argv[1])
     total = value + amount

@@ -13,13 +13,13 @@ from .include import Record, applied, forget, open_, plain, raw, whole
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     """Change metadata: set fields, remove fields, or put new ones in the place of all."""
     key, operation = keys[0], raw(argv[2])
-    record = open_(space, key, b"v")
+    record = open_(space, key, b"v", b"o:" + operation)
     if not isinstance(record, Record):
         return record
     version = plain(record.more[0])
     if version is None:
         return [CORRUPT]
-    if applied(space, key, operation):
+    if applied(space, record.more[1]):
         return [OK]
     if argv[0] != b"" and whole(argv[0]) != version:
         return [CONFLICT, version]
