@@ -112,7 +112,8 @@ async def test_calls_are_late_by_their_own_deadlines_one_after_another(pair: Pai
     assert not oldest.done()
 
 
-async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds():
+@pytest.mark.parametrize(("calls", "a_turn", "most"), [(20, 1, 2), (80, 40, 33)], ids=["one a turn", "bursts"])
+async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(calls: int, a_turn: int, most: int):
     with running(bundled()) as server:
         assert server.folder is not None
         link = Link(Gate(10, 10**6))
@@ -122,11 +123,12 @@ async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(
         link.adopt(transport)
         server.signal(signal.SIGSTOP)
         futures = []
-        for _ in range(20):
+        for number in range(1, calls + 1):
             futures.append(link.send(pack((b"ECHO", CHUNK)), soon(20)))
-            await asyncio.sleep(0)
-        assert transport.get_write_buffer_size() < 2 * len(CHUNK)
+            if number % a_turn == 0:
+                await asyncio.sleep(0)
+        assert transport.get_write_buffer_size() < most * len(CHUNK)
         server.signal(signal.SIGCONT)
-        assert await asyncio.gather(*futures) == [CHUNK] * 20
+        assert await asyncio.gather(*futures) == [CHUNK] * calls
         link.end(ConnectionResetError("the test is over"))
         await link.gone()

@@ -1,4 +1,5 @@
-"""The link: one connection that many tasks share. Calls leave in one write a turn, replies come back in order.
+"""The link: one connection that many tasks share. Calls leave together at the end of the loop's turn, or sooner where
+there are many; replies come back in order.
 
 A call is an entry in a queue: its future, its deadline and its size. A reply goes to the oldest entry, whatever has
 become of the caller in the meantime; an entry leaves the queue in no other way than by its reply or with the link's
@@ -173,8 +174,10 @@ class Link(asyncio.Protocol):
                 self._gate.leave(calls, size)
 
     def _flush(self) -> None:
-        self._flushing = False
-        self._write()
+        # A turn's end that was asked for before the server fell behind: `resume_writing` comes instead.
+        if not self._paused:
+            self._flushing = False
+            self._write()
 
     def _write(self) -> None:
         if self.lost is not None or not self._unsent or self._transport is None:
