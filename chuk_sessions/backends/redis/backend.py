@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Unpack
 
-from ..base import Arg, Operation, Reply
+from ..base import Arg, Call, Operation, Renew, Reply
 from . import scripts
 from .calls import Calls
 from .loops import Loops
@@ -17,6 +17,7 @@ from .settings import Settings, from_env, overrides
 from .stats import RedisStats, overview
 from .topologies import topology_for
 from .url import parse
+from .wire import Command
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +44,13 @@ class RedisBackend:
         self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = self._target.options
         self._loops = Loops(lambda: topology_for(self._target))
-        self.calls = Calls(self._loops, self._target.shown, options.call_timeout, options.retries)
+        self.calls = Calls(self._loops, self._target.shown, options.call_timeout, options.retries, self._evalsha)
         self._waits = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 
-    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+    async def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Reply:
         """Run a script."""
         script = self._scripts[operation.name]
         command = (b"EVALSHA", script.sha, len(keys), *keys, *argv)
@@ -61,6 +64,7 @@ class RedisBackend:
             operation.read_only,
             script,
             durable,
+            renew,
         )
         if again and reply[0] in operation.after_repeat:
             return [operation.after_repeat[reply[0]]]
@@ -79,6 +83,9 @@ class RedisBackend:
     def stats(self) -> RedisStats:
         """How the connections are doing, those of all event loops together. Asks nobody."""
         return overview((node.stats() for one in self._loops.all() for node in one.known()), self.calls.retries)
+
+    def _evalsha(self, call: Call) -> Command:
+        return (b"EVALSHA", self._scripts[call.operation.name].sha, len(call.keys), *call.keys, *call.argv)
 
     def _warn(self, address: Address, policy: str) -> None:
         """Eviction would log people out, and take indexes apart: warn where a server may evict."""

@@ -3,22 +3,25 @@
 A call has one deadline for all that it does. It is tried again, after a pause that grows and is partly chance, a
 bounded number of times, when nothing of it was applied: it was never sent, or the reply says so (`replies` has the
 table). When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
+Where the lost attempt could do harm later, being still on its way, the repeat is made anew, and undoes that attempt.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ... import exceptions as errors
+from ..base import Call, Renew
 from .loops import Loops
 from .node import Node
 from .replies import Answer, answer_to, error_for, unwrapped
 from .scripts import Script
 from .slots import slot_of
 from .topology import Next, Topology, Verdict
-from .wire import Command, LostError, NotSentError, ReplyError
+from .wire import Command, Group, LostError, NotSentError, ReplyError
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
@@ -39,6 +42,7 @@ class Request(NamedTuple):
         read_only: it writes nothing.
         script: which the command runs by EVALSHA, for servers that do not know it.
         durable: replicas must have what it wrote, too.
+        renew: what is sent after a lost reply instead, in the same slot; None: the same again.
 
     """
 
@@ -49,6 +53,7 @@ class Request(NamedTuple):
     read_only: bool = False
     script: Script | None = None
     durable: bool = False
+    renew: Renew | None = None
 
 
 class Calls:
@@ -56,15 +61,19 @@ class Calls:
 
     Attributes:
         most_retries: how often a call is tried again.
+        command_of: what sends a call.
         retries: how often that has happened so far.
 
     """
 
-    def __init__(self, loops: Loops, shown: str, timeout: float, most_retries: int) -> None:
+    def __init__(
+        self, loops: Loops, shown: str, timeout: float, most_retries: int, command_of: Callable[[Call], Command]
+    ) -> None:
         self._loops = loops
         self._shown = shown
         self._timeout = timeout
         self.most_retries = most_retries
+        self.command_of = command_of
         self.retries = 0
 
     async def run(
@@ -76,6 +85,7 @@ class Calls:
         read_only: bool = False,
         script: Script | None = None,
         durable: bool = False,
+        renew: Renew | None = None,
     ) -> tuple[Any, bool]:
         """The reply, and whether the command may have been applied before the attempt that gave it.
 
@@ -96,7 +106,7 @@ class Calls:
             reply = node.start(command, deadline)
             return await (node.call((command,), deadline) if reply is None else reply), False
         except (ReplyError, NotSentError, LostError) as failure:
-            request = Request(command, what, repeatable, key, read_only, script, durable)
+            request = Request(command, what, repeatable, key, read_only, script, durable, renew)
             return await _Repeats(self, request, deadline).after(failure, topology, node)
 
     def topology(self) -> Topology:
@@ -120,7 +130,7 @@ class _Repeats:
     def __init__(self, calls: Calls, request: Request, deadline: float) -> None:
         self._calls = calls
         self._request = request
-        self._command = request.command
+        self._group: Group = (request.command,)
         self._deadline = deadline
         self._tried = 0
         self._hops = 0
@@ -145,7 +155,7 @@ class _Repeats:
                 if node is None or node.closed:
                     node = None
                     node = await self._route(topology)
-                group = (_ASKING, self._command) if verdict.asking else (self._command,)
+                group = [one for sent in self._group for one in (_ASKING, sent)] if verdict.asking else self._group
                 send = node.call_durably if self._request.durable else node.call
                 return await send(group, self._deadline), self._again
             except (ReplyError, NotSentError, LostError) as another:
@@ -172,6 +182,8 @@ class _Repeats:
             if not self._request.repeatable:
                 raise errors.OutcomeUnknownError(f"{self._request.what}: the reply was lost") from failure
             self._again = True
+            if self._request.renew is not None:
+                self._group = [self._calls.command_of(call) for call in self._request.renew()]
         if node is not None and not node.closed:
             await topology.lost(node)
         return Verdict(Next.PAUSE)
@@ -180,7 +192,8 @@ class _Repeats:
         answer = answer_to(failure.message)
         script = self._request.script
         if answer is Answer.EVAL and script is not None:
-            self._command = (b"EVAL", script.text, *self._request.command[2:])
+            *ahead, command = self._group
+            self._group = (*ahead, (b"EVAL", script.text, *command[2:]))
             return Verdict(Next.NOW, node, asking)
         if answer is Answer.TOPOLOGY and node is not None:
             verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)
