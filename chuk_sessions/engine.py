@@ -39,6 +39,39 @@ class Policy:
     when_full: WhenFull
 
 
+class _Attempt:
+    """The latest attempt to make a session.
+
+    A lost one may still be on its way. So the next has another id: should the lost one arrive when the session has been
+    ended, what it makes has an id that nobody was given.
+
+    Attributes:
+        session_id: that the session is to have.
+        place: of that id.
+        call: which makes it.
+
+    """
+
+    __slots__ = ("_lost", "_runner", "_user_id", "call", "place", "session_id")
+
+    call: Call
+
+    def __init__(self, runner: Runner, user_id: str | None, session_id: str) -> None:
+        self._runner = runner
+        self._user_id = user_id
+        self._lost: tuple[Call, ...] = ()
+        self.session_id = session_id
+        self.place = runner.place(session_id)
+
+    def renew(self) -> Sequence[Call]:
+        """The next attempt. What the lost ones may have made ends first, since it would count against a cap."""
+        self._lost = (*self._lost, operations.delete(self.place))
+        self.session_id = ids.new_id(self._user_id, self.place.at.bucket)
+        self.place = self._runner.place(self.session_id)
+        self.call = operations.renamed(self.call, self.place)
+        return (*self._lost, self.call)
+
+
 class Engine:
     """Sessions of one sandbox on one backend. Ids must have passed `ids.is_name`."""
 
@@ -51,12 +84,10 @@ class Engine:
     ) -> str:
         """Make a session, or touch the one of that id. Returns its id."""
         if session_id is None:
-            session_id = self._new_id(user_id)
-            await self._make(self._runner.place(session_id), owner, user_id, ttl_ms, 0, pairs)
-            return session_id
+            return (await self._make(None, owner, user_id, ttl_ms, 0, pairs))[0]
         place = self._runner.place(session_id)
         for _ in range(MOST_ROUNDS):
-            reply = await self._make(place, owner, user_id, ttl_ms, 0, pairs)
+            _, reply = await self._make(session_id, owner, user_id, ttl_ms, 0, pairs)
             if reply[0] != s.MOVED or await self._touch_moved(place, reply, owner):
                 return session_id
             # The old id's pointer has outlived the session that it points to.
@@ -168,12 +199,10 @@ class Engine:
             record = Record.from_reply(reply[1])
             if record.user_id == user_id:
                 return await self.rotate(session_id, 0)
-            new_id = self._new_id(user_id)
-            new = self._runner.place(new_id)
-            made = await self._make(new, owner, user_id, 1, record.deadline, record.kept, record.idle)
+            new_id, made = await self._make(None, owner, user_id, 1, record.deadline, record.kept, record.idle)
             if made[0] == s.GONE:
                 return None
-            if await self._end_at(place, new, record.version):
+            if await self._end_at(place, self._runner.place(new_id), record.version):
                 return new_id
         raise errors.SessionConflictError("the session keeps changing; try again")
 
@@ -194,39 +223,42 @@ class Engine:
 
     async def _make(
         self,
-        place: Place,
+        session_id: str | None,
         owner: bytes,
         user_id: str | None,
         ttl_ms: int,
         deadline_ms: int,
         pairs: Sequence[bytes],
         idle_ms: int | None = None,
-    ) -> Reply:
-        """Allocate, making room under a full cap where the policy says so."""
+    ) -> tuple[str, Reply]:
+        """Allocate, making room under a full cap where the policy says so. Returns the id, too.
+
+        Where none is given it is chosen here, and anew after each lost reply.
+        """
         policy = self._policy
+        attempt = _Attempt(self._runner, user_id, self._new_id(user_id) if session_id is None else session_id)
         victims: list[Place] = []
         for _ in range(MOST_ROUNDS):
-            reply = await self._runner.run(
-                operations.allocate(
-                    place,
-                    self._runner.sandbox_id,
-                    ttl_ms=ttl_ms,
-                    deadline_ms=deadline_ms,
-                    idle_ms=policy.idle_ms if idle_ms is None else idle_ms,
-                    owner=owner,
-                    user=0 if user_id is None else ids.user_hash(user_id),
-                    cap=0 if user_id is None else policy.cap,
-                    retention_ms=policy.retention_ms,
-                    create=True,
-                    victims=victims,
-                    pairs=pairs,
-                )
+            attempt.call = operations.allocate(
+                attempt.place,
+                self._runner.sandbox_id,
+                ttl_ms=ttl_ms,
+                deadline_ms=deadline_ms,
+                idle_ms=policy.idle_ms if idle_ms is None else idle_ms,
+                owner=owner,
+                user=0 if user_id is None else ids.user_hash(user_id),
+                cap=0 if user_id is None else policy.cap,
+                retention_ms=policy.retention_ms,
+                create=True,
+                victims=victims,
+                pairs=pairs,
             )
+            reply = await self._runner.run(attempt.call, attempt.renew if session_id is None else None)
             if reply[0] != s.FULL:
-                return reply
+                return attempt.session_id, reply
             if policy.when_full is WhenFull.REFUSE:
                 raise errors.SessionLimitError(f"the user has {len(reply[1])} sessions; {policy.cap} are allowed")
-            victims = await self._oldest(place.at.bucket, reply[1], 1 + len(reply[1]) - policy.cap)
+            victims = await self._oldest(attempt.place.at.bucket, reply[1], 1 + len(reply[1]) - policy.cap)
         raise errors.SessionLimitError("other sessions of the user keep taking the place made for this one")
 
     async def _oldest(self, bucket: int, handles: list[bytes], number: int) -> list[Place]:

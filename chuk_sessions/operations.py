@@ -119,6 +119,11 @@ def allocate(
     return Call(ALLOCATE, keys, argv)
 
 
+def renamed(allocation: Call, place: Place) -> Call:
+    """The same allocation under another id of the same bucket."""
+    return Call(ALLOCATE, (place.record, *allocation.keys[1:]), (place.handle, *allocation.argv[1:]))
+
+
 def validate(place: Place, interval_ms: int, retention_ms: int, index: bool) -> Call:
     """Is it alive? `index` declares the index, which the reply NEEDS_INDEX asks for."""
     if not index:

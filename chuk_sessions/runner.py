@@ -9,7 +9,7 @@ from functools import partial
 from . import exceptions as errors
 from . import keys, operations
 from . import statuses as s
-from .backends.base import Backend, Call, Reply
+from .backends.base import Backend, Call, Renew, Reply
 from .keys import Place
 
 MOST_ROUNDS = 32
@@ -38,9 +38,9 @@ class Runner:
         """Run one call; who awaits it checks the reply."""
         return self._run(*call)
 
-    async def run(self, call: Call) -> Reply:
-        """Run one call. Raises the error that its status stands for."""
-        reply = await self._run(*call)
+    async def run(self, call: Call, renew: Renew | None = None) -> Reply:
+        """Run one call. Raises the error that its status stands for. `renew`: see `Backend.run`."""
+        reply = await self._run(*call, renew)
         operations.check(call.operation, reply)
         return reply
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -58,6 +58,12 @@ class Call(NamedTuple):
     argv: Sequence[Arg]
 
 
+Renew = Callable[[], Sequence[Call]]
+"""Gives what is sent in the place of a call whose reply was lost, all in one slot: what undoes the lost attempt, should
+it have been applied, and last the call anew. Undoing may fail, and nobody hears of it.
+"""
+
+
 class Store(Protocol):
     """The provider API of one open session: single values under keys that are taken as given.
 
@@ -89,8 +95,14 @@ class Backend(Protocol):
 
     name: str
 
-    def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Coroutine[Any, Any, Reply]:
-        """Run one operation in one atomic step. Raises errors under ProviderError, never for a status."""
+    def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Coroutine[Any, Any, Reply]:
+        """Run one operation in one atomic step. Raises errors under ProviderError, never for a status.
+
+        After a lost reply a repeat is what `renew` gives, where that is given, and the reply is that of the last one
+        given. Otherwise it is the same call.
+        """
 
     async def aclose(self) -> None:
         """Close what this event loop holds open. A later `run` opens it again."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from .. import exceptions as errors
 from .. import operations
 from ..statuses import OK
-from .base import Arg, Operation, Reply
+from .base import Arg, Operation, Renew, Reply
 from .locks import KeyLocks
 from .memory.clock import Clock, SystemClock
 from .memory.keyspace import Hash, Keyspace
@@ -52,9 +52,11 @@ class CustomBackend:
         self._factory = factory
         self._clock = clock or SystemClock()
 
-    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
-        """Load, run the twin, store what changed. Raises NotSupportedError for what needs an index, and
-        SessionUnavailableError for whatever the provider raises.
+    async def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Reply:
+        """Load, run the twin, store what changed; nothing is repeated. Raises NotSupportedError for what needs an
+        index, and SessionUnavailableError for whatever the provider raises.
         """
         if operation is operations.SWEEP:
             return [OK, 0]

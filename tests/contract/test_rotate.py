@@ -269,10 +269,10 @@ async def test_a_login_that_cannot_end_the_old_session_leaves_no_new_one(world, 
     class Failing:
         name = "failing"
 
-        async def run(self, operation, declared, argv):
+        async def run(self, operation, declared, argv, renew=None):
             if operation is operations.DELETE and argv[operation.args.index("version")] != b"":
                 raise failure("the reply was lost")
-            return await world.backend.run(operation, declared, argv)
+            return await world.backend.run(operation, declared, argv, renew)
 
         async def aclose(self):
             pass

@@ -4,7 +4,7 @@ from .certificates import Certificates
 from .cluster import ClusterFarm, cluster_farm
 from .member import Member, wait_for
 from .proxy import Losses, Proxy
-from .sentinel import SentinelFarm, sentinel_farm
+from .sentinel import SentinelFarm, add_sentinel, sentinel_farm
 
 __all__ = [
     "Certificates",
@@ -13,6 +13,7 @@ __all__ = [
     "Member",
     "Proxy",
     "SentinelFarm",
+    "add_sentinel",
     "cluster_farm",
     "sentinel_farm",
     "wait_for",

@@ -82,6 +82,8 @@ class Proxy:
     losses: Losses = field(default_factory=Losses)
 
     def __post_init__(self) -> None:
+        self._holding = b""
+        self._held: list[bytes] = []
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -102,6 +104,14 @@ class Proxy:
         """Let the next requests with that pattern be executed, and their replies be lost."""
         self.losses = Losses(pattern, times, cut)
         return self.losses
+
+    def hold(self, pattern: bytes) -> None:
+        """Hold up the next request with that pattern on its way. For its client, the connection breaks."""
+        self._holding, self._held = pattern, []
+
+    def release(self) -> bytes:
+        """Let what was held up arrive at last. Returns what the server answers."""
+        return bytes(self._within(self._release()))
 
     def cut(self) -> int:
         """Cut all connections now. Returns how many there were."""
@@ -128,6 +138,13 @@ class Proxy:
         self._socket.close()
         # Aborted transports close their sockets in the next turn of the loop.
         await asyncio.sleep(0.01)
+
+    async def _release(self) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.behind)
+        writer.write(b"".join(self._held) + b"PING\r\n")
+        replies = await reader.readuntil(b"+PONG\r\n")
+        writer.close()
+        return replies.removesuffix(b"+PONG\r\n")
 
     async def _cut(self) -> int:
         pairs = list(self._pairs)
@@ -192,6 +209,10 @@ class Proxy:
             await self._thaw()
             if self.tls is not None and not pair.encrypted:
                 self.plainly.append(data)
+            if self._holding and self._holding in data:
+                self._holding = b""
+                self._held.append(data)
+                break
             losses = self.losses
             if losses.left and losses.pattern in data:
                 losses.left -= 1

@@ -124,12 +124,13 @@ def sentinel_farm(
         farm = SentinelFarm(members, [], password, sentinel_password, certificates)
         wait_for(lambda: members[0].info("replication")["connected_slaves"] == 2, "two replicas")
         for _ in range(3):
-            farm.sentinels.append(_sentinel(stack, binary, farm, down_after_ms))
+            farm.sentinels.append(add_sentinel(stack, binary, farm, down_after_ms))
         farm.settle()
         yield farm
 
 
-def _sentinel(stack: ExitStack, binary: str | Path, farm: SentinelFarm, down_after_ms: int) -> Member:
+def add_sentinel(stack: ExitStack, binary: str | Path, farm: SentinelFarm, down_after_ms: int) -> Member:
+    """Start one that watches the first primary, and learns from that who else there is."""
     folder = Path(tempfile.mkdtemp(prefix="chuk-test-"))
     port = free_port()
     (folder / "sentinel.conf").write_text("\n".join(_lines(farm, port, folder, down_after_ms)) + "\n")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from enum import Enum
 from typing import Any
 
-from chuk_sessions.backends.base import Arg, Operation, Reply
+from chuk_sessions.backends.base import Arg, Operation, Renew, Reply
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.exceptions import OutcomeUnknownError, SessionUnavailableError, StoreFullError
 
@@ -90,9 +90,11 @@ class Timed:
         self.calls = 0
         self.longest = 0.0
 
-    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+    async def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Reply:
         """Run one operation."""
-        return await self._timed(self.backend.run(operation, keys, argv))
+        return await self._timed(self.backend.run(operation, keys, argv, renew))
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -46,9 +46,10 @@ has applied it, and a failover may undo it. A lost reply is an OutcomeUnknownErr
 has nothing to wait for. Updates, increments and extensions are not waited for.
 
 {cost}
-WAIT does not make a store consistent: a primary that is cut off from its sentinels still answers reads until it is told
-that it is one no more, and a client whose connection to it never broke goes on there. `min-replicas-to-write 1` and
-`min-replicas-max-lag` on the server bound that.
+WAIT does not make a store consistent: a primary that is cut off from its sentinels goes on answering who reaches it.
+Clients ask the sentinels every second, and change over when most of those that answer name another; what the old
+primary was told until then is lost, and a client that reaches none but sentinels on its side stays there.
+`min-replicas-to-write 1` and `min-replicas-max-lag` on the server bound that.
 """
 
 

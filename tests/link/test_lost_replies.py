@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -115,6 +116,62 @@ async def test_allocate_makes_one_session(proxy: Proxy, backend: RedisBackend, s
     lose(proxy, backend, "allocate")
     await manager.allocate_session(user_id="ann")
     assert await manager.count_sessions("ann") == 2
+
+
+@pytest.mark.parametrize("when_full", ["refuse", "evict"])
+async def test_a_lost_attempt_takes_no_place_under_a_cap(proxy: Proxy, backend: RedisBackend, when_full: str):
+    manager = manager_on(backend, max_sessions_per_user=2, when_full=when_full)
+    first = await manager.allocate_session(user_id="ann")
+    lose(proxy, backend, "allocate")
+    second = await manager.allocate_session(user_id="ann")
+    assert proxy.losses.met == TIMES
+    assert {one.session_id for one in await manager.list_user_sessions("ann")} == {first, second}
+
+
+@pytest.mark.parametrize("cap", [None, 1])
+@pytest.mark.parametrize("login", [False, True])
+async def test_an_attempt_that_arrives_late_makes_no_session_that_was_ended(
+    proxy: Proxy, backend: RedisBackend, cap: int | None, login: bool
+):
+    manager = manager_on(backend, max_sessions_per_user=cap)
+    guest = await manager.allocate_session()
+    proxy.hold(backend._scripts["allocate"].sha)
+    call = manager.rotate_session(guest, user_id="ann") if login else manager.allocate_session(user_id="ann")
+    sid = await call
+    assert sid is not None
+    assert await manager.validate_session(sid)
+    assert await manager.delete_session(sid)
+    assert proxy.release() == b":2\r\n", "what was held up makes a session"
+    assert not await manager.validate_session(sid)
+    [ghost] = await manager.list_user_sessions("ann")
+    newest = await manager.allocate_session(user_id="ann")
+    left = {one.session_id for one in await manager.list_user_sessions("ann")}
+    assert left == ({newest} if cap else {newest, ghost.session_id})
+    assert await manager.revoke_user_sessions("ann") == len(left)
+    assert not await manager.validate_session(ghost.session_id)
+
+
+async def test_an_id_of_the_callers_is_what_is_made_however_often_replies_get_lost(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, _ = session
+    lose(proxy, backend, "allocate")
+    assert await manager.allocate_session("mine", user_id="ann") == "mine"
+    assert proxy.losses.met == TIMES
+    assert await manager.count_sessions("ann") == 2
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_all_attempts_of_an_allocation_have_one_deadline(proxy: Proxy, cut: bool):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", call_timeout=0.5, retries=1000) as backend:
+        manager = manager_on(backend)
+        await manager.allocate_session()
+        losses = proxy.lose_replies(1000, backend._scripts["allocate"].sha, cut=cut)
+        begun = time.monotonic()
+        with pytest.raises(SessionTimeoutError):
+            await manager.allocate_session()
+        assert time.monotonic() - begun < 0.9
+        assert (losses.met > 1) is cut
 
 
 async def test_a_mute_connection_is_given_up_at_the_deadline_of_its_oldest_call(proxy: Proxy, server: Server):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from chuk_sessions import SessionUnavailableError, ids, keys
+from chuk_sessions.backends.redis.scripts import scripts
 from tests.conftest import bundled
 from tests.farm import ClusterFarm, Member, cluster_farm, wait_for
 from tests.topology.load import Load, load_on, manager_at, retries_of, slot_of_session
@@ -117,6 +118,19 @@ async def test_tls_on_every_hop(certificates):
         assert b"REPLCONF" in spoken, "what the proxies hear without TLS is recorded"
         assert b"EVALSHA" not in spoken
         assert b"HELLO" not in spoken
+
+
+async def test_a_lost_allocation_is_repeated_in_its_slot(certificates):
+    with cluster_farm(bundled(), replicas=False, certificates=certificates) as farm:
+        async with manager_at(farm.url) as manager:
+            await manager.allocate_session("before")
+            losses = [
+                member.proxy.lose_replies(4, scripts()["allocate"].sha) for member in farm.members if member.proxy
+            ]
+            made = {await manager.allocate_session() for _ in range(40)}
+            assert [one.met for one in losses] == [4, 4, 4]
+            assert retries_of(manager) == 12, "none of them was moved on"
+            assert set(await manager.list_sessions()) == {"before", *made}
 
 
 async def test_ipv6():

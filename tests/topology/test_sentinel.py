@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
+import uvloop
 
 from chuk_sessions import SessionUnavailableError, keys
+from chuk_sessions.backends.redis import RedisBackend
 from tests.conftest import bundled
-from tests.farm import Member, SentinelFarm, sentinel_farm, wait_for
+from tests.farm import Member, SentinelFarm, add_sentinel, sentinel_farm, wait_for
+from tests.link.tools import until
 from tests.topology.load import load_on, manager_at
 
 SENTINELS_LATEST = 15.0
+PATROLS_LATEST = 3.0
 
 
 @pytest.fixture
@@ -93,6 +101,80 @@ async def test_a_primary_that_stood_still_while_it_was_replaced_is_not_taken_for
             old.server.signal(signal.SIGCONT)
             record = keys.place("test", await allocation).record
             assert farm.named(farm.sentinels[0]).command("EXISTS", record)
+
+
+@contextmanager
+def split_farm() -> Iterator[tuple[SentinelFarm, str, Callable[[], None]]]:
+    """A farm; who its clients log in as; and what cuts its primary off from sentinels and replicas, but not from those:
+    they notice nothing.
+    """
+    with sentinel_farm(bundled()) as farm:
+        for member in farm.members:
+            member.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all")
+        old = farm.primary()
+
+        def split() -> None:
+            old.command("CONFIG", "SET", "requirepass", "nobody knows it")
+            old.command("CLIENT", "KILL", "USER", "default", "SKIPME", "yes")
+
+        yield farm, "redis://app:secret@", split
+
+
+def _has(member: Member, session_id: str) -> bool:
+    return bool(member.command("EXISTS", keys.place("test", session_id).record))
+
+
+async def test_a_primary_that_only_its_clients_still_reach_is_left_for_its_successor():
+    with split_farm() as (farm, login, split):
+        old = farm.primary()
+        async with manager_at(farm.url.replace("redis://", login)) as manager:
+            assert _has(old, await manager.allocate_session())
+            split()
+            await asyncio.to_thread(wait_for, lambda: _named_by_none(farm, old), "another primary")
+            begun = time.monotonic()
+            while _has(old, await manager.allocate_session()):
+                assert time.monotonic() - begun < PATROLS_LATEST
+            assert old.info("replication")["role"] == "master", "nobody could tell it"
+            assert _has(farm.primary(), await manager.allocate_session())
+            assert "app" not in [one["user"] for one in old.client.client_list()]
+
+
+async def test_of_two_sentinels_that_disagree_the_newer_is_believed():
+    with split_farm() as (farm, login, split), ExitStack() as stack:
+        old = farm.primary()
+        split()
+        await asyncio.to_thread(wait_for, lambda: _named_by_none(farm, old), "another primary")
+        stale = add_sentinel(stack, bundled(), farm, 500)
+        assert farm.named(stale) is old, "it never reaches it, and so learns nothing"
+        url = f"{login}127.0.0.1:{stale.port},127.0.0.1:{farm.sentinels[0].port}/mymaster"
+        for _ in range(8):
+            async with manager_at(url) as manager:
+                assert not _has(old, await manager.allocate_session())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_patrol_ends_with_its_loop(farm, run, caplog):
+    backend = RedisBackend(farm.url)
+    for _ in range(2):
+        run(_patrolled(backend, farm))
+    assert not caplog.records
+
+
+async def test_a_patrol_ends_with_its_backend(farm, caplog):
+    backend = RedisBackend(farm.url)
+    await _patrolled(backend, farm)
+    dropped = weakref.ref(backend)
+    del backend
+    await until(lambda: gc.collect() >= 0 and dropped() is None)
+    assert not caplog.records
+
+
+async def _patrolled(backend: RedisBackend, farm: SentinelFarm) -> None:
+    """Return when the sentinels have been asked without need."""
+    await backend.command("GET", "k")
+    sentinel = farm.sentinels[0]
+    before = sentinel.info("stats")["total_connections_received"]
+    await until(lambda: sentinel.info("stats")["total_connections_received"] > before)
 
 
 async def test_passwords_of_sentinels_and_of_servers():

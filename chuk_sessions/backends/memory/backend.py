@@ -11,7 +11,7 @@ from weakref import WeakSet
 from ... import keys as names
 from ... import operations
 from ...ids import BUCKETS
-from ..base import Arg, Call, Operation, Reply
+from ..base import Arg, Call, Operation, Renew, Reply
 from .clock import Clock, SystemClock
 from .keyspace import Keyspace
 from .strings import Strings
@@ -39,8 +39,10 @@ class MemoryBackend:
         self._next_sweep = self._space.now + (sweep_every_ms or 0)
         _BACKENDS.add(self)
 
-    async def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
-        """Run a twin."""
+    async def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Reply:
+        """Run a twin. No reply gets lost here."""
         space = self._space
         with self._lock:
             space.tick()

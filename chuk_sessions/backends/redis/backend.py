@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Unpack
 
-from ..base import Arg, Operation, Reply
+from ..base import Arg, Operation, Renew, Reply
 from . import scripts
 from .calls import Calls
 from .loops import Loops
@@ -43,14 +43,15 @@ class RedisBackend:
         self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = self._target.options
         self._loops = Loops(lambda: topology_for(self._target))
-        self.calls = Calls(self._loops, self._target.shown, options.call_timeout, options.retries)
+        self.calls = Calls(self._loops, self._target.shown, options.call_timeout, options.retries, self._scripts)
         self._waits = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 
-    def run(self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg]) -> Coroutine[Any, Any, Reply]:
+    def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Coroutine[Any, Any, Reply]:
         """Run a script."""
-        durable = self._waits and operation.durable
-        return self.calls.run_script(operation, self._scripts[operation.name], keys, argv, durable)
+        return self.calls.run_script(operation, keys, argv, renew, self._waits and operation.durable)
 
     async def command(
         self, name: str, key: str, *more: str | int, repeatable: bool = True, read_only: bool = False

@@ -3,25 +3,25 @@
 A call has one deadline for all that it does. It is tried again, after a pause that grows and is partly chance, a
 bounded number of times, when nothing of it was applied: it was never sent, or the reply says so (`replies` has the
 table). When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
+Where the lost attempt could do harm later, being still on its way, the repeat is made anew, and undoes that attempt.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import exceptions as errors
-from ..base import Arg, Operation, Reply
+from ..base import Arg, Call, Operation, Renew, Reply
 from .loops import Loops
 from .node import Node
 from .replies import Answer, answer_to, error_for, unwrapped
 from .scripts import Script
 from .slots import slot_of
 from .topology import Next, Topology, Verdict
-from .wire import Command, LostError, NotSentError, ReplyError, pack
+from .wire import Command, Group, LostError, NotSentError, ReplyError, pack
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
@@ -40,8 +40,9 @@ class Request(NamedTuple):
         repeatable: whether a repeat after a lost reply does no harm.
         key: one of its keys, which all lie in one slot; None where any server will do.
         read_only: it writes nothing.
-        by_text: makes the command that a server is sent instead which does not know its script.
+        call: the operation that the command is, if it is one.
         durable: replicas must have what it wrote, too.
+        renew: what is sent after a lost reply instead, in the same slot; None: the same again.
 
     """
 
@@ -50,8 +51,9 @@ class Request(NamedTuple):
     repeatable: bool
     key: str | None = None
     read_only: bool = False
-    by_text: Callable[[], Command] | None = None
+    call: Call | None = None
     durable: bool = False
+    renew: Renew | None = None
 
 
 class Calls:
@@ -63,11 +65,14 @@ class Calls:
 
     """
 
-    def __init__(self, loops: Loops, shown: str, timeout: float, most_retries: int) -> None:
+    def __init__(
+        self, loops: Loops, shown: str, timeout: float, most_retries: int, scripts: Mapping[str, Script]
+    ) -> None:
         self._loops = loops
         self._shown = shown
         self._timeout = timeout
         self.most_retries = most_retries
+        self._scripts = scripts
         self.retries = 0
 
     async def run(
@@ -96,31 +101,47 @@ class Calls:
             return await _Repeats(self, request, deadline).after(failure, topology, node)
 
     async def run_script(
-        self, operation: Operation, script: Script, keys: Sequence[str], argv: Sequence[Arg], durable: bool
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None, durable: bool
     ) -> Reply:
-        """The reply of an operation's script. Raises what `run` does, and NotReplicatedError where it is durable."""
+        """The reply of an operation's script; see `Backend.run`. Raises what `run` does, and NotReplicatedError where
+        it is durable.
+        """
         loop, topology, _ = self._loops.current()
         deadline = loop.time() + self._timeout
         node = None
         try:
             slot = slot_of(keys[0]) if topology.slotted else None
             node = topology.here(slot) or await topology.route(slot, read_only=operation.read_only, deadline=deadline)
-            packed = script.call(keys, argv)
+            packed = self._scripts[operation.name].call(keys, argv)
             if durable:
                 reply = await node.call_durably((packed,), deadline)
             else:
                 # The way of nearly all calls: no coroutine between this one and the reply that it waits for.
                 reply = await (node.start(packed, deadline) or node.call((packed,), deadline))
         except (ReplyError, NotSentError, LostError) as failure:
-            request = _request(operation, script, keys, argv, durable)
+            request = self._request(Call(operation, keys, argv), renew, durable)
             reply, again = await _Repeats(self, request, deadline).after(failure, topology, node)
             if again:
                 reply = _meant(operation, reply)
         return reply if reply.__class__ is list else [reply]
 
+    def command(self, call: Call) -> bytes:
+        """What sends an operation."""
+        return self._scripts[call.operation.name].call(call.keys, call.argv)
+
+    def by_text(self, call: Call) -> bytes:
+        """The same for a server that does not know the script."""
+        return self._scripts[call.operation.name].call_by_text(call.keys, call.argv)
+
     def topology(self) -> Topology:
         """The running event loop's."""
         return self._loops.current().topology
+
+    def _request(self, call: Call, renew: Renew | None, durable: bool) -> Request:
+        # A repeat that finds its work done writes nothing, so that there is nothing for WAIT to wait for.
+        repeatable = call.operation.may_repeat(call.argv) and not durable
+        what, read_only = call.operation.name, call.operation.read_only
+        return Request(self.command(call), what, repeatable, call.keys[0], read_only, call, durable, renew)
 
     def unavailable(self, request: Request, cause: BaseException | None) -> errors.SessionUnavailableError:
         """The error for a call that was tried often enough."""
@@ -131,19 +152,6 @@ class Calls:
     def late(self, request: Request) -> errors.SessionTimeoutError:
         """The error for a call whose time is up."""
         return errors.SessionTimeoutError(f"{request.what}: no answer from {self._shown} within {self._timeout:g} s")
-
-
-def _request(operation: Operation, script: Script, keys: Sequence[str], argv: Sequence[Arg], durable: bool) -> Request:
-    return Request(
-        script.call(keys, argv),
-        operation.name,
-        # A repeat that finds its work done writes nothing, so that there is nothing for WAIT to wait for.
-        operation.may_repeat(argv) and not durable,
-        keys[0],
-        operation.read_only,
-        partial(script.call_by_text, keys, argv),
-        durable,
-    )
 
 
 def _meant(operation: Operation, reply: Any) -> Any:
@@ -158,7 +166,8 @@ class _Repeats:
     def __init__(self, calls: Calls, request: Request, deadline: float) -> None:
         self._calls = calls
         self._request = request
-        self._command = request.command
+        self._group: Group = (request.command,)
+        self._call = request.call
         self._deadline = deadline
         self._tried = 0
         self._hops = 0
@@ -183,7 +192,7 @@ class _Repeats:
                 if node is None or node.closed:
                     node = None
                     node = await self._route(topology)
-                group = (_ASKING, self._command) if verdict.asking else (self._command,)
+                group = [one for sent in self._group for one in (_ASKING, sent)] if verdict.asking else self._group
                 send = node.call_durably if self._request.durable else node.call
                 return await send(group, self._deadline), self._again
             except (ReplyError, NotSentError, LostError) as another:
@@ -210,14 +219,17 @@ class _Repeats:
             if not self._request.repeatable:
                 raise errors.OutcomeUnknownError(f"{self._request.what}: the reply was lost") from failure
             self._again = True
+            if self._request.renew is not None:
+                calls = self._request.renew()
+                self._group, self._call = [self._calls.command(call) for call in calls], calls[-1]
         if node is not None and not node.closed:
             await topology.lost(node)
         return Verdict(Next.PAUSE)
 
     async def _judge_reply(self, failure: ReplyError, topology: Topology, node: Node | None, asking: bool) -> Verdict:
         answer = answer_to(failure.message)
-        if answer is Answer.EVAL and self._request.by_text is not None:
-            self._command = self._request.by_text()
+        if answer is Answer.EVAL and self._call is not None:
+            self._group = (*self._group[:-1], self._calls.by_text(self._call))
             return Verdict(Next.NOW, node, asking)
         if answer is Answer.TOPOLOGY and node is not None:
             verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)

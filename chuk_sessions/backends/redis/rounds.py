@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+from weakref import WeakMethod
 
 from .wire import NotSentError
 
@@ -25,6 +26,7 @@ class Rounds:
         self._begun = -pause
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def start(self) -> asyncio.Task[None]:
@@ -62,15 +64,33 @@ class Rounds:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def patrol(self, walk: Callable[[], Coroutine[Any, Any, None]], every: float) -> None:
+        """Walk from now on, `every` seconds after the last walk has ended. To be called once.
+
+        Between walks there is no task, but a timer, which an ending loop drops, and which keeps nobody from being
+        collected.
+        """
+        self._walk, self._every = walk, every
+        self._rest()
+
     def stop(self) -> None:
-        """No more rounds, and the present one ends. Does not wait."""
+        """No more rounds nor walks, and the present ones end. Does not wait."""
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._tasks:
             if self._loop.is_closed():
                 # It can neither go on nor be cancelled, and asyncio would log that at its end.
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
             else:
                 task.cancel()
+
+    def _rest(self, *_: object) -> None:
+        if not self._closed:
+            self._timer = self._loop.call_later(self._every, _wake, WeakMethod(self._set_out))
+
+    def _set_out(self) -> None:
+        self.spawn(self._walk()).add_done_callback(self._rest)
 
     async def _run(self) -> None:
         await asyncio.sleep(max(0.0, self._begun + self._pause - self._loop.time()))
@@ -81,3 +101,9 @@ class Rounds:
         self._task = None
         if not task.cancelled():
             task.exception()  # those who waited have seen it; nobody may have
+
+
+def _wake(set_out: WeakMethod[Callable[[], None]]) -> None:
+    call = set_out()
+    if call is not None:
+        call()

@@ -5,6 +5,9 @@ behind. Then they are asked once more, since a primary can be back as one before
 whenever the connection to the primary is lost, not only when a call fails: a demoted primary drops its clients, and
 would answer reads as a replica, with what it knows.
 
+A primary that is cut off from sentinels and replicas, but not from here, drops nobody. So sentinels are also asked on
+patrol, in a calm rhythm. Their message +switch-master would come sooner, but can get lost with nobody the wiser.
+
 | reply | what is done |
 |---|---|
 | READONLY, MASTERDOWN | a replica now, so look again; the call is repeated on the primary found |
@@ -18,6 +21,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from .node import Node
 from .options import Address
@@ -30,7 +35,17 @@ _PAUSE = 0.05
 _PATIENCE = 1.0
 """Seconds for one answer of a sentinel, or of a server that is asked for its role."""
 
+_CALM = 1.0
+"""Seconds between two patrols."""
+
 _NOT_NOW = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
+
+
+class _Word(NamedTuple):
+    """What a sentinel says: who is the primary, and in which epoch it was made that. Later ones are newer."""
+
+    address: Address
+    epoch: int
 
 
 class Sentinel:
@@ -115,29 +130,54 @@ class Sentinel:
             self._drop(node)
         raise NotSentError(f"{' and '.join(map(str, named))}, as the sentinels say, is not a primary that answers")
 
+    async def _patrol(self) -> None:
+        """Look again when the sentinels name another than the primary in use."""
+        node = self._primary
+        if node is not None and self._is_found():
+            with suppress(NotSentError, ReplyError):
+                if node.address not in await self._named():
+                    await self.lost(node)
+
     async def _named(self) -> list[Address]:
-        """Whom most sentinels name that answer: one address, or several with as many voices."""
+        """Whom most sentinels name that answer, and of several with as many voices the newest: one address, or more
+        where that does not decide either.
+        """
         sentinels = [Node(address, self._target.sentinel_options) for address in self._target.addresses]
         asked = {self._rounds.spawn(self._ask(sentinel)) for sentinel in sentinels}
         try:
-            voices = await _majority(asked)
+            words = await _majority(asked)
         finally:
             for task in asked:
                 task.cancel()
             for sentinel in sentinels:
                 self._leave(sentinel)
-        if not voices:
+        if not words:
             raise _complaint(asked, self._target)
-        most = max(voices.values())
-        return [address for address, number in voices.items() if number == most]
+        voices = Counter(word.address for word in words)
+        in_order = sorted(words, key=lambda word: word.epoch)
+        ranks = {word.address: (voices[word.address], word.epoch) for word in in_order}
+        return [address for address, rank in ranks.items() if rank == max(ranks.values())]
 
-    async def _ask(self, sentinel: Node) -> Address:
+    async def _ask(self, sentinel: Node) -> _Word:
         deadline = asyncio.get_running_loop().time() + _PATIENCE
+        # In this order: an address that has changed in between is taken for older than it is, which decides nothing.
+        epoch = await self._epoch(sentinel, deadline)
         command = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._target.master)
         reply = await sentinel.call((command,), deadline, internal=True)
         if reply is None:
             raise NotSentError(f"the sentinel at {sentinel.address} knows no {self._target.master!r}")
-        return Address(reply[0].decode(), int(reply[1]))
+        return _Word(Address(reply[0].decode(), int(reply[1])), epoch)
+
+    async def _epoch(self, sentinel: Node, deadline: float) -> int:
+        try:
+            facts = await sentinel.call(((b"SENTINEL", b"MASTER", self._target.master),), deadline, internal=True)
+        except ReplyError as refused:
+            # A user who may not ask that, or a name that is not known: whom it names is asked all the same.
+            if refused.code in ("NOPERM", "ERR"):
+                return 0
+            raise
+        by_name = facts if isinstance(facts, dict) else dict(zip(facts[::2], facts[1::2], strict=True))
+        return int(by_name[b"config-epoch"])
 
     async def _is_primary(self, node: Node) -> bool:
         deadline = asyncio.get_running_loop().time() + _PATIENCE
@@ -164,6 +204,8 @@ class Sentinel:
     def _settle(self, node: Node) -> None:
         self._candidates.pop(node.address, None)
         old, self._primary, self._trusted = self._primary, node, True
+        if old is None:
+            self._rounds.patrol(self._patrol, _CALM)
         # What a former primary still answers is worth nothing: it forgets what its successor does not have.
         for other in [*self._candidates.values(), *([old] if old is not None and old is not node else [])]:
             other.abort()
@@ -182,17 +224,19 @@ class Sentinel:
         task.add_done_callback(self._leaving.discard)
 
 
-async def _majority(asked: set[asyncio.Task[Address]]) -> Counter[Address]:
-    """What the sentinels say, as soon as more than half of them have answered or nobody is left to wait for."""
+async def _majority(asked: set[asyncio.Task[_Word]]) -> list[_Word]:
+    """What the sentinels say, as soon as more than half of them name the same or nobody is left to wait for."""
+    words: list[_Word] = []
     voices: Counter[Address] = Counter()
     pending = asked
-    while pending and voices.total() <= len(asked) // 2:
+    while pending and max(voices.values(), default=0) <= len(asked) // 2:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        voices.update(task.result() for task in done if task.exception() is None)
-    return voices
+        words += [task.result() for task in done if task.exception() is None]
+        voices = Counter(word.address for word in words)
+    return words
 
 
-def _complaint(asked: set[asyncio.Task[Address]], target: Target) -> Exception:
+def _complaint(asked: set[asyncio.Task[_Word]], target: Target) -> Exception:
     """Why there is no answer. When all sentinels refuse (a wrong password), waiting does not help."""
     failures = [task.exception() for task in asked if task.done() and not task.cancelled()]
     if all(isinstance(failure, ReplyError) for failure in failures) and isinstance(failures[0], ReplyError):
