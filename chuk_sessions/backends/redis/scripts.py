@@ -14,9 +14,8 @@ from .wire import pack
 
 _INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
 _PACKAGE = Path(__file__).resolve().parents[2]
-
-
 _MOST_FRAMES = 64
+_KEY = b"{key}"
 
 
 class Script:
@@ -49,9 +48,6 @@ class Script:
         """The call on one key, with a place for that."""
         packed = pack((b"EVALSHA", self.sha, 1, _KEY, *argv))
         return packed.replace(b"$%d\r\n%b\r\n" % (len(_KEY), _KEY), b"$%d\r\n%b\r\n")
-
-
-_KEY = b"{key}"
 
 
 def folder() -> Path:
