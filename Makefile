@@ -60,7 +60,7 @@ coverage: $(VENV)/proof/ready
 		--cov-report=json:$(VENV)/coverage.json $(TESTS)
 	$(if $(TESTS),,$(VENV)/proof/bin/python tests/branches.py $(VENV)/coverage.json)
 
-## proof: the random comparisons at full length, some hours; SERVER=PATH for another server, SEED=N for the same steps again
+## proof: the random comparisons at full length, about two hours; SERVER=PATH for another server, SEED=N for the same steps again
 STEPS = 100000
 CASES = 100000
 HISTORIES = 1000
