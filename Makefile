@@ -9,7 +9,7 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here environment faults faults-short lint types coverage mutants bench bench-long bench-compare clean
+.PHONY: demo test test-here environment faults faults-short lint types coverage proof mutants bench bench-long bench-compare clean
 
 ## demo: the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -30,9 +30,9 @@ test-here: $(VENV)/$(VERSION)/ready
 faults-short: $(VENV)/$(VERSION)/ready
 	$(VENV)/$(VERSION)/bin/python -m pytest -q tests/faults
 
-## faults: all faults of docs/faults.md, which this writes anew; some minutes
+## faults: all faults of docs/faults.md, which this writes anew; some minutes. SERVER=PATH strikes another server instead
 faults: $(VENV)/$(VERSION)/ready
-	$(VENV)/$(VERSION)/bin/python -m tests.faults $(FAULTS)
+	$(VENV)/$(VERSION)/bin/python -m tests.faults $(if $(SERVER),--server $(SERVER)) $(FAULTS)
 
 ## lint, types: ruff and mypy
 lint: $(VENV)/lint/ready
@@ -54,9 +54,19 @@ OLD = HEAD
 bench-compare: $(VENV)/bench/ready
 	$(VENV)/bench/bin/python -m benchmarks.compare $(OLD) $(NEW) $(BENCH)
 
-## coverage: of branches, over everything that runs in one process
+## coverage: of branches, over everything that runs in one process; fails where too few of the core's are taken
 coverage: $(VENV)/proof/ready
-	$(VENV)/proof/bin/python -m pytest -q --cov=chuk_sessions --cov-branch --cov-report=term-missing:skip-covered $(TESTS)
+	$(VENV)/proof/bin/python -m pytest -q --cov=chuk_sessions --cov-branch --cov-report=term-missing:skip-covered \
+		--cov-report=json:$(VENV)/coverage.json $(TESTS)
+	$(if $(TESTS),,$(VENV)/proof/bin/python tests/branches.py $(VENV)/coverage.json)
+
+## proof: the random comparisons at full length, about two hours; SERVER=PATH for another server, SEED=N for the same steps again
+STEPS = 100000
+CASES = 100000
+HISTORIES = 1000
+proof: $(VENV)/proof/ready
+	$(VENV)/proof/bin/python -m tests.proof --steps $(STEPS) --cases $(CASES) --histories $(HISTORIES) \
+		$(if $(SEED),--seed $(SEED)) $(if $(SERVER),--server $(SERVER))
 
 ## mutants: small changes of operations, twins and link, of which the tests are to find as many as they can
 mutants: $(VENV)/proof/ready

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chuk_sessions import exceptions, operations, statuses
+from chuk_sessions import exceptions, keys, operations, statuses
 
 
 def test_an_operation_id_is_11_characters_of_64_bits():
@@ -31,3 +31,11 @@ def test_odd_idempotency_keys_are_refused(key):
 def test_a_status_that_an_operation_does_not_have_is_a_provider_error():
     with pytest.raises(exceptions.ProviderError, match=r"^read gave status 5, which it does not have$"):
         operations.check(operations.READ, [statuses.FULL])
+
+
+def test_a_validation_declares_the_index_only_where_it_is_asked_to():
+    place = keys.place("test", "s1")
+    declared = {
+        index: operations.validate(place, interval_ms=0, retention_ms=0, index=index).keys for index in (False, True)
+    }
+    assert declared == {False: (place.record,), True: (place.record, place.at.deadlines)}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from chuk_sessions import SessionManager, ids, keys
-from chuk_sessions.backends.base import Backend
+from chuk_sessions.backends.base import Arg, Backend, Call, Operation, Renew, Reply
 from chuk_sessions.backends.custom import CustomBackend
 from chuk_sessions.backends.memory import ManualClock, MemoryBackend
 from chuk_sessions.backends.redis import RedisBackend
@@ -26,6 +26,26 @@ NOW_FROM_SLOT = f"local now = tonumber(redis.call('GET', '{NOW_KEY}' .. KEYS[1]:
 DEFAULT_TTL = 3600
 
 Factories = Callable[[], AbstractAsyncContextManager[Any]]
+Before = Callable[[Call], Awaitable[object]]
+
+
+class Meddled:
+    """A backend with others at work on it: `before` runs ahead of each call, and may raise in its place."""
+
+    name = "meddled"
+
+    def __init__(self, backend: Backend, before: Before) -> None:
+        self._backend = backend
+        self._before = before
+
+    async def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Reply:
+        await self._before(Call(operation, keys, argv))
+        return await self._backend.run(operation, keys, argv, renew)
+
+    async def aclose(self) -> None:
+        """The other's owner closes it."""
 
 
 class World(ABC):
@@ -47,6 +67,11 @@ class World(ABC):
     def manager(self, sandbox_id: str = "test", **options: Any) -> SessionManager:
         """A manager; each has all of the backend to itself or shares it with others as in production."""
         return SessionManager(sandbox_id, self.factory, **options)
+
+    def meddled(self, before: Before, **options: Any) -> SessionManager:
+        """A manager on the same backend where something happens ahead of each call."""
+        backend = Meddled(self.backend, before)
+        return SessionManager("test", Factory(backend, lambda: None), **options)  # type: ignore[type-var]
 
     async def advance(self, **amount: float) -> None:
         """Let time pass: hours, seconds or ms."""

@@ -27,7 +27,7 @@ _NEEDS_INDEX = (operations.LIST, operations.COUNT, operations.DUE)
 _LOCKS = KeyLocks()
 """For all custom backends of the process: any two may work on the same store."""
 
-Stored = tuple[Hash, int | None] | None
+Stored = tuple[Hash, int] | None
 
 
 class SimpleStore(Protocol):
@@ -117,7 +117,5 @@ async def _save(store: SimpleStore, key: str, stored: Stored, now: int) -> None:
         await store.delete(key)
         return
     fields, moment = stored
-    if moment is None:
-        raise errors.CorruptRecordError("a session record without an end")
     text = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items()}
     await store.setex(key, max(1, -((now - moment) // 1000)), json.dumps([moment, text], separators=(",", ":")))

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from chuk_sessions import SessionLimitError, SessionOwnerError, ids, operations, statuses
+from chuk_sessions import SessionConflictError, SessionLimitError, SessionOwnerError, ids, operations, statuses
 from chuk_sessions.ids import home_bucket, locate
 from chuk_sessions.keys import place
 
@@ -151,6 +151,28 @@ async def test_under_a_full_cap_the_oldest_gives_way(world):
         await world.advance(ms=5)
     assert [await manager.validate_session(session_id) for session_id in made] == [False, False, True, True, True]
     assert await manager.count_sessions("alice") == 3
+
+
+async def test_gives_up_when_the_room_that_it_makes_is_taken_again_and_again(world):
+    async def take(call):
+        if call.operation is operations.ALLOCATE:
+            await world.manager().allocate_session(user_id="alice")
+
+    with pytest.raises(SessionLimitError, match="keep taking"):
+        await world.meddled(take, max_sessions_per_user=1).allocate_session(user_id="alice")
+    assert await world.manager().count_sessions("alice") > 1
+
+
+async def test_gives_up_when_its_id_is_rotated_away_again_and_again(single):
+    manager = single.manager()
+
+    async def rotate(call):
+        if call.operation is operations.ALLOCATE:
+            await manager.allocate_session("mine")
+            await manager.delete_session(await manager.rotate_session("mine", grace_seconds=60))
+
+    with pytest.raises(SessionConflictError, match="keeps changing"):
+        await single.meddled(rotate).allocate_session("mine")
 
 
 async def test_under_a_full_cap_the_new_one_is_refused_where_asked_for(world):

@@ -36,6 +36,16 @@ async def test_a_sweep_of_everything_clears_all_sandboxes(world):
     assert await world.manager("d").cleanup_expired_sessions(all_sandboxes=True) == 6
 
 
+async def test_a_sweep_of_everything_finds_more_sandboxes_than_one_call_names(world):
+    number = operations.SWEEP_LIMIT + 1
+    for sandbox in range(number):
+        await world.manager(f"sandbox{sandbox}").allocate_session("s1", ttl_hours=1)
+    await world.advance(hours=2)
+    assert len(await due(world)) == operations.SWEEP_LIMIT
+    assert await world.manager().cleanup_expired_sessions(all_sandboxes=True) == number
+    assert await due(world) == set()
+
+
 async def test_a_sweep_notes_when_the_next_session_ends(world):
     manager = world.manager("a")
     await manager.allocate_session("s1", ttl_hours=1)

@@ -80,6 +80,15 @@ async def test_counts_once_for_an_idempotency_key(single):
     assert answers == [(True, 1)] * 3
 
 
+async def test_forgets_idempotency_keys_after_ten_minutes(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    await manager.increment_session_counter(session_id, "n", idempotency_key="a")
+    await single.advance(seconds=601)
+    await manager.increment_session_counter(session_id, "n", idempotency_key="b")
+    assert await manager.increment_session_counter(session_id, "n", idempotency_key="a") == (True, 3)
+
+
 async def test_changes_the_version(single):
     manager = single.manager()
     session_id = await manager.allocate_session()

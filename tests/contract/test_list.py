@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from chuk_sessions import SessionConflictError, keys, operations
+
 
 async def make_twenty(manager):
     made = [await manager.allocate_session(user_id="alice") for _ in range(12)]
@@ -88,3 +90,25 @@ async def test_a_user_whose_hash_is_the_same_is_another_user(world, monkeypatch)
     assert [model.session_id for model in await manager.list_user_sessions("alice")] == [own]
     assert await manager.revoke_user_sessions("alice") == 1
     assert await manager.validate_session(foreign)
+
+
+async def test_revoking_gives_up_when_new_sessions_keep_coming(world):
+    manager = world.manager()
+    await manager.allocate_session(user_id="alice")
+
+    async def log_in_again(call):
+        if call.operation is operations.DELETE:
+            await manager.allocate_session(user_id="alice")
+
+    with pytest.raises(SessionConflictError, match=r"; \d+ have ended"):
+        await world.meddled(log_in_again).revoke_user_sessions("alice")
+    assert await manager.count_sessions("alice") == 1
+
+
+async def test_a_record_that_cannot_be_read_is_left_out_of_a_users_list(world, caplog):
+    manager = world.manager()
+    good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
+    await world.backend.run(*operations.merge(keys.place("test", bad), pairs=[b"c", b"soon"]))
+    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [good]
+    assert "cannot be read" in caplog.text
+    assert bad not in caplog.text

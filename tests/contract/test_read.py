@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -74,6 +75,20 @@ async def test_metadata_is_a_model_that_goes_to_a_dict_and_back(single):
     assert model.to_dict() == await manager.get_session_info(session_id)
     assert SessionMetadata.from_dict(model.to_dict()) == model
     assert not model.is_expired()
+
+
+def test_a_model_of_ones_own_is_made_now_and_touched_now():
+    model = SessionMetadata("s1", "test")
+    assert model.last_accessed == model.created_at
+    assert datetime.now(UTC) - datetime.fromisoformat(model.created_at) < timedelta(seconds=5)
+    model.last_accessed = "2000-01-01T00:00:00Z"
+    model.touch()
+    assert model.last_accessed >= model.created_at
+
+
+@pytest.mark.parametrize(("moment", "expired"), [(None, False), ("2000-01-01", True), ("9999-01-01T00:00:00", False)])
+def test_a_model_of_ones_own_may_end_at_any_iso_date_and_one_without_a_zone_is_utc(moment, expired):
+    assert SessionMetadata("s1", "test", expires_at=moment).is_expired() is expired
 
 
 async def test_reading_marks_no_access(single):

@@ -10,7 +10,6 @@ from chuk_sessions import (
     OutcomeUnknownError,
     SessionConflictError,
     SessionLimitError,
-    SessionManager,
     SessionOwnerError,
     SessionRotatedError,
     SessionUnavailableError,
@@ -20,7 +19,6 @@ from chuk_sessions import (
     statuses,
 )
 from chuk_sessions.ids import home_bucket, locate
-from chuk_sessions.providers.factory import Factory
 
 
 async def test_gives_a_new_id_and_keeps_data_and_deadline(single):
@@ -266,24 +264,38 @@ async def test_the_grace_period_does_not_depend_on_the_idle_timeout(single):
 
 @pytest.mark.parametrize("failure", [OutcomeUnknownError, SessionUnavailableError])
 async def test_a_login_that_cannot_end_the_old_session_leaves_no_new_one(world, failure):
-    class Failing:
-        name = "failing"
-
-        async def run(self, operation, declared, argv, renew=None):
-            if operation is operations.DELETE and argv[operation.args.index("version")] != b"":
-                raise failure("the reply was lost")
-            return await world.backend.run(operation, declared, argv, renew)
-
-        async def aclose(self):
-            pass
+    async def fail(call):
+        if call.operation is operations.DELETE and call.argv[call.operation.args.index("version")] != b"":
+            raise failure("the reply was lost")
 
     manager = world.manager()
     old = await manager.allocate_session()
-    failing = SessionManager("test", Factory(Failing(), lambda: None))
     with pytest.raises(failure):
-        await failing.rotate_session(old, user_id="alice")
+        await world.meddled(fail).rotate_session(old, user_id="alice")
     assert await manager.list_sessions() == [old]
     assert await manager.validate_session(old)
+
+
+async def test_a_login_gives_up_when_the_session_keeps_changing(world):
+    manager = world.manager()
+    old = await manager.allocate_session()
+
+    async def change(call):
+        if call.operation is operations.DELETE:
+            await manager.increment_session_counter(old, "n")
+
+    with pytest.raises(SessionConflictError, match="keeps changing"):
+        await world.meddled(change).rotate_session(old, user_id="alice")
+    assert await manager.list_sessions() == [old]
+
+
+async def test_a_session_that_ends_while_it_is_copied_for_its_new_owner_is_gone(single):
+    async def end(call):
+        if call.operation is operations.ALLOCATE:
+            await single.advance(hours=1)
+
+    old = await single.manager().allocate_session(ttl_hours=1)
+    assert await single.meddled(end).rotate_session(old, user_id="alice") is None
 
 
 def test_a_delete_at_a_version_is_not_repeated():

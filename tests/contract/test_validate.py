@@ -103,6 +103,22 @@ async def test_an_idle_session_is_touched_in_time_whatever_the_touch_interval_of
         assert await other.validate_session(session_id)
 
 
+@pytest.mark.parametrize(
+    ("of_the_session", "of_the_manager", "declared"), [(None, None, [1]), (600, 600, [2]), (600, None, [1, 2])]
+)
+async def test_the_index_is_declared_only_where_it_may_be_needed(single, of_the_session, of_the_manager, declared):
+    """A call on two keys costs the server more, and nearly all sessions that have no idle timeout need one."""
+    calls = []
+
+    async def note(call):
+        calls.append(len(call.keys))
+
+    session_id = await single.manager(idle_timeout_seconds=of_the_session).allocate_session()
+    await single.advance(seconds=1)
+    assert await single.meddled(note, idle_timeout_seconds=of_the_manager).validate_session(session_id)
+    assert calls == declared
+
+
 async def test_the_index_follows_an_idle_session(world):
     manager = world.manager(idle_timeout_seconds=600)
     session_id = await manager.allocate_session(user_id="alice")

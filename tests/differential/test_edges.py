@@ -107,6 +107,10 @@ SCENARIOS = {
         *[put(pairs=[], operation_id=b"%d" % number) for number in range(4)], put(pairs=[b"o:odd", b"1"]),
         *[put(pairs=[], operation_id=b"%d" % number) for number in range(4, 40)],
     ],
+    "increments with operation ids in a record with many fields": lambda now: [
+        make(), put(pairs=[*many(40), b"o:old", b"%d" % (now + 5)]), 6,
+        *[count_up(operation_id=b"%d" % number) for number in range(40)],
+    ],
 }  # fmt: skip
 
 

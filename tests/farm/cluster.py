@@ -173,6 +173,13 @@ def cluster_farm(
         yield farm
 
 
+@contextmanager
+def one_node(binary: str | Path, *options: str) -> Iterator[Member]:
+    """A node that knows of no other, and has no slots so far."""
+    with ExitStack() as stack:
+        yield add(stack, binary, "--cluster-enabled", "yes", *options)
+
+
 def _join(farm: ClusterFarm) -> None:
     for epoch, member in enumerate(farm.members, start=1):
         member.command("CLUSTER", "SET-CONFIG-EPOCH", epoch)

@@ -129,6 +129,15 @@ def sentinel_farm(
         yield farm
 
 
+@contextmanager
+def one_sentinel_over(binary: str | Path, member: Member) -> Iterator[SentinelFarm]:
+    """A sentinel that was told to watch this server, whatever it is: it names it as long as nobody outvotes it."""
+    with ExitStack() as stack:
+        farm = SentinelFarm([member], [])
+        farm.sentinels.append(add_sentinel(stack, binary, farm, 60_000))
+        yield farm
+
+
 def add_sentinel(stack: ExitStack, binary: str | Path, farm: SentinelFarm, down_after_ms: int) -> Member:
     """Start one that watches the first primary, and learns from that who else there is."""
     folder = Path(tempfile.mkdtemp(prefix="chuk-test-"))

@@ -8,10 +8,13 @@ import time
 from .load import Load
 from .stages import Stage
 
+DELAY_S = 0.02
+BLOCKED_S = 2.0
+
 
 async def slow_and_in_pieces(stage: Stage, load: Load, seconds: float) -> None:
     """Replies are late by 20 ms, and all goes seven bytes at a time."""
-    stage.proxy.delay, stage.proxy.fragment = 0.02, 7
+    stage.proxy.delay, stage.proxy.fragment = DELAY_S, 7
     await asyncio.sleep(seconds)
     stage.proxy.delay, stage.proxy.fragment = 0.0, 0
 
@@ -39,5 +42,5 @@ async def callers_cancel(stage: Stage, load: Load, seconds: float) -> None:
 async def the_loop_is_blocked(stage: Stage, load: Load, seconds: float) -> None:
     """The event loop stands still for longer than a call may take."""
     for _ in range(max(1, int(seconds / 3))):
-        time.sleep(2.0)  # noqa: ASYNC251  (that is the fault)
+        time.sleep(BLOCKED_S)  # noqa: ASYNC251  (that is the fault)
         await asyncio.sleep(0.2)

@@ -7,9 +7,10 @@ import time
 from statistics import median
 
 from chuk_sessions import SessionManager
-from tests.conftest import bundled
 from tests.farm import sentinel_farm
 from tests.topology.load import manager_at
+
+from .stages import binary
 
 CALLS = 2000
 CALLERS = 50
@@ -17,7 +18,7 @@ CALLERS = 50
 
 async def measure() -> str:
     """Measured on a primary with two replicas, in words."""
-    with sentinel_farm(bundled()) as farm:
+    with sentinel_farm(binary()) as farm:
         figures = {}
         for replicas in (0, 1, 2):
             async with manager_at(farm.url, wait_replicas=replicas) as manager:

@@ -25,9 +25,6 @@ from .seats import Seat, Worker
 
 SEATS = 8
 LIVES = 4
-NOTICEABLE = 0.02
-"""A call of so many seconds is no ordinary one."""
-
 PATIENCE = 30.0
 _SWITCH = 0.0005
 """How long the load may hold the interpreter when a thread that looks after the servers wants it."""
@@ -44,6 +41,7 @@ class Load:
         seats: the sessions that are there all the time.
         stalls: when the event loop stood still.
         others: what other hosts have counted.
+        reconnects: how many connections were opened in the place of lost ones, as of the end.
 
     """
 
@@ -54,6 +52,7 @@ class Load:
     seats: list[Seat]
     stalls: list[tuple[float, float]] = field(default_factory=list)
     others: list[Counts] = field(default_factory=list)
+    reconnects: int = 0
     ending: bool = False
 
     async def recovered(self, since: float) -> float:
@@ -64,7 +63,7 @@ class Load:
     @property
     def calls(self) -> int:
         """How many calls the store was sent."""
-        return sum(timed.calls for timed in self.timed)
+        return sum(len(timed.took) for timed in self.timed)
 
     @property
     def retries(self) -> int:
@@ -72,11 +71,13 @@ class Load:
         return sum(timed.backend.stats().retries for timed in self.timed)
 
     @property
-    def felt(self) -> bool:
-        """Whether anything was out of the ordinary: an error, a repeat, a slow call, a loop that stood still."""
-        troubles = self.retries + self.ledger.errors.total() + self.attempts.cancelled
-        slowest = max(timed.longest for timed in self.timed)
-        return troubles > 0 or len(self.others) > 0 or len(self.stalls) > 0 or slowest >= NOTICEABLE
+    def longest(self) -> float:
+        """Seconds of the longest call."""
+        return max(max(timed.took) for timed in self.timed)
+
+    def slower_than(self, seconds: float) -> int:
+        """How many calls took that long, or longer."""
+        return sum(took >= seconds for timed in self.timed for took in timed.took)
 
     @property
     def late(self) -> int:
@@ -113,6 +114,7 @@ async def load_on(url: str, *, timeout: float, first: int = 1, **settings: Any) 
             yield load
     finally:
         sys.setswitchinterval(interval)
+        load.reconnects = sum(backend.stats().reconnects for backend in backends)
         for manager in managers:
             await manager.aclose()
 

@@ -10,6 +10,22 @@ from typing import Any
 
 from . import between, clocks, farms, single
 from .counts import Counts
+from .evidence import (
+    Felt,
+    all_of,
+    cancelled,
+    evicted,
+    failed,
+    other_hosts,
+    reconnected,
+    refused,
+    retried,
+    slowed,
+    stood_still,
+    turned_away,
+    waited,
+    was_full,
+)
 from .judge import broken, count
 from .load import Load, load_on
 from .stages import ALWAYS, Opens, Stage, alone, behind_a_proxy, clustered, watched
@@ -30,6 +46,7 @@ class Fault:
         promised: in words.
         stage: what it strikes.
         strike: does it.
+        felt: how it is known afterwards that it has struck the load.
         keeps: the server keeps what it has acknowledged, so that nothing may be lost and nobody revived.
         ends: whatever else is lost, what was acknowledged to have been made is there, and nothing comes back.
         errors: kinds of errors that callers may see.
@@ -43,6 +60,7 @@ class Fault:
     promised: str
     stage: Opens
     strike: Strike
+    felt: Felt
     keeps: bool = True
     ends: bool = False
     errors: frozenset[str] = frozenset()
@@ -73,43 +91,45 @@ class Result:
 
 UNKNOWN = frozenset({"unknown"})
 OUTAGE = frozenset({"unknown", "unavailable"})
+OUTLASTED = waited(0.5)
 NOTICED = "nothing is lost; calls that were under way and could do harm if repeated say that their outcome is unknown"
 
 MATRIX = (
-    Fault("kill -9, append-only file always", NOTICED, alone(*ALWAYS), single.killed, errors=UNKNOWN),
-    Fault("kill -9, no persistence", "what is gone is not there for anybody", alone(), single.killed, keeps=False,
-          errors=UNKNOWN),
-    Fault("restart with data to load (LOADING)", NOTICED, alone(*ALWAYS), single.loads, errors=UNKNOWN),
+    Fault("kill -9, append-only file always", NOTICED, alone(*ALWAYS), single.killed, reconnected, errors=UNKNOWN),
+    Fault("kill -9, no persistence", "what is gone is not there for anybody", alone(), single.killed, reconnected,
+          keeps=False, errors=UNKNOWN),
+    Fault("restart with data to load (LOADING)", NOTICED, alone(*ALWAYS), single.loads, turned_away, errors=UNKNOWN),
     Fault("server stands still (SIGSTOP)", "nothing is lost; calls end by their deadlines", alone(),
-          single.stands_still, errors=OUTAGE, timeout=_BRIEF),
-    Fault("SCRIPT FLUSH", "nobody notices", alone(), single.forgets_scripts),
-    Fault("CLIENT KILL", NOTICED, alone(), single.throws_out, errors=UNKNOWN),
-    Fault("CLIENT PAUSE", "calls wait", alone(), single.pauses),
-    Fault("BUSY script", "calls wait", alone(), single.is_busy),
-    Fault("READONLY", "calls wait", alone(), single.is_a_replica),
+          single.stands_still, failed, errors=OUTAGE, timeout=_BRIEF),
+    Fault("SCRIPT FLUSH", "nobody notices", alone(), single.forgets_scripts, refused),
+    Fault("CLIENT KILL", NOTICED, alone(), single.throws_out, reconnected, errors=UNKNOWN),
+    Fault("CLIENT PAUSE", "calls wait", alone(), single.pauses, waited(0.2)),
+    Fault("BUSY script", "calls wait", alone(), single.is_busy, turned_away),
+    Fault("READONLY", "calls wait", alone(), single.is_a_replica, refused),
     Fault("out of memory, noeviction", "what would grow is refused, all else goes on, nothing is lost", alone(),
-          single.is_full, errors=frozenset({"full"})),
+          single.is_full, was_full, errors=frozenset({"full"})),
     Fault("out of memory, eviction with a volatile policy", "what is evicted is gone as a whole, all else is indexed",
-          alone(), single.evicts, keeps=False, errors=frozenset({"full"})),
-    Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, between.slow_and_in_pieces),
+          alone(), single.evicts, evicted, keeps=False, errors=frozenset({"full"})),
+    Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, between.slow_and_in_pieces,
+          slowed(between.DELAY_S, 50)),
     Fault("lost replies", "nothing is lost or applied twice; unknown outcomes only where a repeat could do harm",
-          behind_a_proxy, between.replies_get_lost, errors=OUTAGE, timeout=_BRIEF),
+          behind_a_proxy, between.replies_get_lost, all_of(reconnected, retried), errors=OUTAGE, timeout=_BRIEF),
     Fault("client hosts' clocks wrong by an hour, either way", "sessions end for all hosts when they do on the server",
-          alone(), clocks.are_wrong),
-    Fault("cancel storm", "nobody else notices", alone(), between.callers_cancel),
-    Fault("event loop blocked", "nothing is lost", alone(), between.the_loop_is_blocked, errors=OUTAGE,
-          timeout=_BRIEF),
+          alone(), clocks.are_wrong, other_hosts(len(clocks.OFFSETS))),
+    Fault("cancel storm", "nobody else notices", alone(), between.callers_cancel, cancelled),
+    Fault("event loop blocked", "nothing is lost", alone(), between.the_loop_is_blocked,
+          stood_still(between.BLOCKED_S), errors=OUTAGE, timeout=_BRIEF),
     Fault("Sentinel failover (primary killed)", "calls wait for the new primary", watched, farms.primary_killed,
-          keeps=False, errors=UNKNOWN, slow=True),
+          OUTLASTED, keeps=False, errors=UNKNOWN, slow=True),
     Fault("Sentinel failover, replicas behind", "calls wait for the new primary; what no replica has is lost", watched,
-          farms.primary_cut_off, keeps=False, errors=UNKNOWN, slow=True),
+          farms.primary_cut_off, OUTLASTED, keeps=False, errors=UNKNOWN, slow=True),
     Fault("the same, with wait_replicas=1", "sessions made, rotated and ended stay so", watched, farms.primary_cut_off,
-          keeps=False, ends=True, errors=UNKNOWN, slow=True, settings={"wait_replicas": 1}),
+          OUTLASTED, keeps=False, ends=True, errors=UNKNOWN, slow=True, settings={"wait_replicas": 1}),
     Fault("primary partitioned (SIGSTOP)", "calls end by their deadlines; the old primary is not gone back to", watched,
-          farms.primary_stopped, keeps=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
-    Fault("cluster node lost", "calls to its slots wait for its replica", clustered, farms.node_killed, keeps=False,
-          errors=UNKNOWN, slow=True),
-    Fault("slots migrating", "nobody notices", clustered, farms.slots_move),
+          farms.primary_stopped, failed, keeps=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
+    Fault("cluster node lost", "calls to its slots wait for its replica", clustered, farms.node_killed, OUTLASTED,
+          keeps=False, errors=UNKNOWN, slow=True),
+    Fault("slots migrating", "nobody notices", clustered, farms.slots_move, retried),
 )  # fmt: skip
 
 
@@ -122,7 +142,8 @@ async def run(fault: Fault, seconds: float) -> Result:
             took = await load.recovered(time.monotonic())
             await asyncio.sleep(seconds / 4)
         counts = await count(load, stage.direct, took)
+        felt = fault.felt(stage, load, counts)
     failures = broken(counts, keeps=fault.keeps, ends=fault.ends, errors=fault.errors)
-    if not load.felt:
+    if not felt:
         failures.append("the load has felt nothing of it")
     return Result(fault, counts, stage.version, failures, load.ledger.odd)

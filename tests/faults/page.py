@@ -12,7 +12,7 @@ from .load import LIVES, SEATS
 from .matrix import Result
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
-COLUMNS = ("writes", "lost", "missing", "revived", "crossed", "late", "unknown", "unavailable")
+COLUMNS = ("writes", "lost", "missing", "revived", "crossed", "late", "unknown", "unavailable", "full")
 HEAD = f"""# The fault matrix
 
 Each fault strikes a store under load: {SIDES} managers with connections of their own work on the same {SEATS} sessions
@@ -24,12 +24,14 @@ tests, and both fail when a promise is broken.
 Always promised, and 0 in every row: answers that belong to another session, writes applied more often than they were
 called for, live sessions that listing does not find, calls that go on for more than 100 ms behind their deadline.
 Where the server keeps what it has acknowledged, also: acknowledged writes that are lost, ended sessions that validate.
-Errors that a row does not allow break its promise, too.
+Errors that a row does not allow break its promise, too, and so does a fault of which no trace is found: a row that
+strikes nobody proves nothing.
 
 - **writes**: acknowledged. **lost**: of these, not there afterwards; **missing**: sessions that are not there at all;
   **revived**: ended ids that validated.
 - **crossed**, **late**: see above.
-- **unknown**, **unavailable**: calls that raised OutcomeUnknownError, SessionUnavailableError.
+- **unknown**, **unavailable**, **full**: calls that raised OutcomeUnknownError, SessionUnavailableError or
+  StoreFullError.
 - **seconds**: from the fault's end until each session was served again; where somebody else has to take over, from its
   begin.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 from tests.farm import wait_for
@@ -19,6 +18,9 @@ local function now() local time = redis.call('TIME') return time[1] * 1000 + tim
 local ends = now() + ARGV[1]
 while now() < ends do end
 """
+BUSY_SETTING = "lua-time-limit"
+"""busy-reply-threshold by the name that servers before Redis 7 know, and all later ones still do."""
+
 BUSY_AFTER_MS = 20
 LOADING_KEYS = 4000
 LOADING_US = "150"
@@ -66,7 +68,7 @@ async def pauses(stage: Stage, load: Load, seconds: float) -> None:
 
 async def is_full(stage: Stage, load: Load, seconds: float) -> None:
     """At maxmemory, and nothing may be evicted."""
-    used = int((await asyncio.to_thread(_info, stage.server, "memory"))["used_memory"])
+    used = int((await asyncio.to_thread(stage.info, "memory"))["used_memory"])
     await _command(stage.server, "CONFIG", "SET", "maxmemory", str(used // 2))
     await asyncio.sleep(seconds)
     await _command(stage.server, "CONFIG", "SET", "maxmemory", "0")
@@ -77,10 +79,9 @@ async def evicts(stage: Stage, load: Load, seconds: float) -> None:
     await _command(stage.server, "CONFIG", "SET", "maxmemory-policy", "volatile-random")
     ballast = [load.managers[0].allocate_session(custom_metadata={"ballast": "x" * 50}) for _ in range(3000)]
     await asyncio.gather(*ballast)
-    used = int((await asyncio.to_thread(_info, stage.server, "memory"))["used_memory"])
+    used = int((await asyncio.to_thread(stage.info, "memory"))["used_memory"])
     await _command(stage.server, "CONFIG", "SET", "maxmemory", str(used - 800_000))
-    evicted = _some(stage.server, "stats", "evicted_keys", 500)
-    await asyncio.to_thread(wait_for, evicted, "eviction")
+    await asyncio.to_thread(wait_for, lambda: int(stage.info("stats")["evicted_keys"]) >= 500, "eviction")
     await asyncio.sleep(seconds)
     await _command(stage.server, "CONFIG", "SET", "maxmemory", "0")
 
@@ -94,7 +95,7 @@ async def is_a_replica(stage: Stage, load: Load, seconds: float) -> None:
 
 async def is_busy(stage: Stage, load: Load, seconds: float) -> None:
     """BUSY: scripts of somebody else hold it up half of the time."""
-    await _command(stage.server, "CONFIG", "SET", "busy-reply-threshold", str(BUSY_AFTER_MS))
+    await _command(stage.server, "CONFIG", "SET", BUSY_SETTING, str(BUSY_AFTER_MS))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         await _command(stage.server, "EVAL", HOLD_UP, 0, 500)
@@ -119,12 +120,3 @@ def _grow(server: Server) -> None:
         for number in range(LOADING_KEYS):
             pipeline.set(f"ballast{number}", "x")
         pipeline.execute()
-
-
-def _info(server: Server, section: str) -> dict[str, Any]:
-    with server.client() as client:
-        return dict(client.info(section))
-
-
-def _some(server: Server, section: str, name: str, least: int) -> Callable[[], bool]:
-    return lambda: int(_info(server, section)[name]) >= least

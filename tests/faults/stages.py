@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from tests.conftest import bundled
 from tests.farm import ClusterFarm, Proxy, SentinelFarm, cluster_farm, sentinel_farm
@@ -13,6 +15,20 @@ from tests.servers import Server, running, version_of
 
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 """Each change is on the disk before it is acknowledged."""
+
+
+_given: Path | None = None
+
+
+def use(binary: Path) -> None:
+    """Have all stages from now on built of servers of this binary."""
+    global _given
+    _given = binary
+
+
+def binary() -> Path:
+    """What stages are built of: what was given, or the bundled server."""
+    return _given or bundled()
 
 
 @dataclass
@@ -58,34 +74,39 @@ class Stage:
         assert self._cluster is not None
         return self._cluster
 
+    def info(self, section: str) -> dict[str, Any]:
+        """That section of the one server's INFO."""
+        with self.server.client() as client:
+            return dict(client.info(section))
+
 
 Opens = Callable[[], AbstractContextManager[Stage]]
 
 
 @contextmanager
 def _alone(*options: str) -> Iterator[Stage]:
-    with running(bundled(), *options) as server:
+    with running(binary(), *options) as server:
         yield Stage(server.url, version_of(server), server.url, _server=server)
 
 
 @contextmanager
 def behind_a_proxy() -> Iterator[Stage]:
     """A server that is reached through a proxy."""
-    with running(bundled()) as server, Proxy(server.port) as proxy:
+    with running(binary()) as server, Proxy(server.port) as proxy:
         yield Stage(f"redis://127.0.0.1:{proxy.port}", version_of(server), server.url, _server=server, _proxy=proxy)
 
 
 @contextmanager
 def watched() -> Iterator[Stage]:
     """A primary with two replicas and three sentinels."""
-    with sentinel_farm(bundled()) as farm:
+    with sentinel_farm(binary()) as farm:
         yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _sentinels=farm)
 
 
 @contextmanager
 def clustered() -> Iterator[Stage]:
     """Three primaries with a replica each."""
-    with cluster_farm(bundled()) as farm:
+    with cluster_farm(binary()) as farm:
         yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
 
 
@@ -94,4 +115,4 @@ def alone(*options: str) -> Opens:
     return partial(_alone, *options)
 
 
-__all__ = ["ALWAYS", "Opens", "Stage", "alone", "behind_a_proxy", "clustered", "watched"]
+__all__ = ["ALWAYS", "Opens", "Stage", "alone", "behind_a_proxy", "binary", "clustered", "use", "watched"]

@@ -1,13 +1,13 @@
-"""How many cases: some by default, a hundred thousand of each in the long form."""
+"""How many cases: some by default, a hundred thousand of each in the long form, or CHUK_TEST_CASES."""
 
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-from tests.link.tools import LONG
+from tests.link.tools import how_many
 
 FUZZ = settings(
-    max_examples=100_000 if LONG else 100,
+    max_examples=how_many("CASES", 100, 100_000),
     deadline=None,
     database=None,
     print_blob=True,

@@ -51,6 +51,7 @@ def _keyspace(state: State) -> Keyspace:
     space = Keyspace(ManualClock(state.now))
     for key, held, moment in state.keys:
         if isinstance(held, frozenset):
+            assert moment is not None, "a session without an end"
             space.load(key, dict(held), moment)
         else:
             for member, score in held:

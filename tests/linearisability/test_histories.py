@@ -1,6 +1,6 @@
 """What several processes see of one session at the same time could have happened one call after another.
 
-CHUK_TEST_LONG=1 makes it a thousand histories.
+CHUK_TEST_LONG=1 makes it a thousand histories, CHUK_TEST_HISTORIES any other number.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tests.linearisability.checker import UNKNOWN, Event, linearisable
 from tests.linearisability.model import State, Wait, perform
 from tests.linearisability.moves import SANDBOX, Moves, session_id
 from tests.linearisability.processes import Processes
-from tests.link.tools import LONG
+from tests.link.tools import how_many
 from tests.worlds import NOW_KEY
 
-HISTORIES = 1000 if LONG else 30
+HISTORIES = how_many("HISTORIES", 30, 1000)
 CALLS_BETWEEN_KILLS = 4
 FAR_MS = 10**9
 """The clock of the scripts is that far ahead of the server's own, which so never lets a key go by itself."""

@@ -91,17 +91,22 @@ async def test_links_per_node(server: Server):
         assert backend.stats().reconnects == 0
 
 
-async def test_a_server_that_evicts_is_warned_of_once(server: Server, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("way", ["tcp", "unix"])
+async def test_a_server_that_evicts_is_warned_of_once(server: Server, caplog: pytest.LogCaptureFixture, way: str):
+    place = f"unix:{server.folder}/socket" if way == "unix" else f"127.0.0.1:{server.port}"
     with server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         async with backend_on(f"redis://user:secret@127.0.0.1:{server.port}") as backend:
             with pytest.raises(SessionUnavailableError):
                 await echo(backend, b"x")
-        async with backend_on(server.url, links=2) as backend:
+        url = f"unix://{server.folder}/socket" if way == "unix" else server.url
+        async with backend_on(url, links=2) as backend:
             for _ in range(3):
                 await asyncio.gather(*(echo(backend, b"x") for _ in range(10)))
     finally:
         with server.client() as client:
             client.config_set("maxmemory-policy", "noeviction")
-    assert len([record for record in caplog.records if "allkeys-lru" in record.getMessage()]) == 1
+    warnings = [text for record in caplog.records if "allkeys-lru" in (text := record.getMessage())]
+    assert len(warnings) == 1
+    assert f"at {place} evicts" in warnings[0]

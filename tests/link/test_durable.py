@@ -94,3 +94,29 @@ async def test_a_lost_reply_leaves_the_outcome_unknown(pair: tuple[Server, Serve
             with pytest.raises(OutcomeUnknownError):
                 await manager.delete_session("mine")
             assert not await manager.validate_session("mine")
+
+
+async def test_calls_that_wait_for_replicas_take_turns_like_all_others(pair: tuple[Server, Server]):
+    primary, _ = pair
+    async with backend_on(primary.url, wait_replicas=1, max_in_flight=1) as backend:
+        manager = manager_on(backend)
+        made = await asyncio.gather(*(manager.allocate_session() for _ in range(10)))
+        assert await manager.count_sessions() == len(made)
+
+
+async def test_a_connection_that_is_lost_while_replicas_are_waited_for_leaves_the_outcome_unknown(
+    pair: tuple[Server, Server],
+):
+    primary, replica = pair
+    async with backend_on(primary.url, wait_replicas=1, wait_timeout=5) as backend:
+        manager = manager_on(backend)
+        await manager.allocate_session("mine")
+        replica.signal(signal.SIGSTOP)
+        deletion = asyncio.create_task(manager.delete_session("mine"))
+        with primary.client() as client:
+            await asyncio.to_thread(wait_for, lambda: bool(client.info("clients")["blocked_clients"]), "WAIT")
+            client.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(OutcomeUnknownError):
+            await deletion
+        assert not await manager.validate_session("mine")
+        replica.signal(signal.SIGCONT)

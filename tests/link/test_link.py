@@ -13,7 +13,8 @@ import pytest
 
 from chuk_sessions.backends.redis.gate import Gate
 from chuk_sessions.backends.redis.link import Link
-from chuk_sessions.backends.redis.wire import LostError, pack
+from chuk_sessions.backends.redis.orphans import close_orphan
+from chuk_sessions.backends.redis.wire import LostError, NotSentError, ProtocolError, pack
 from tests.conftest import bundled
 from tests.link.tools import until
 from tests.servers import running
@@ -132,3 +133,70 @@ async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(
         assert await asyncio.gather(*futures) == [CHUNK] * calls
         link.end(ConnectionResetError("the test is over"))
         await link.gone()
+
+
+async def test_what_is_not_the_protocol_ends_it(pair: Pair):
+    future = pair.link.send(MUTE, soon())
+    await pair.say(b"?what\r\n")
+    with pytest.raises(LostError):
+        await future
+    assert isinstance(pair.link.lost, ProtocolError)
+
+
+async def test_a_reply_that_nobody_has_asked_for_ends_it(pair: Pair):
+    """Or all that come behind it would go to the wrong callers."""
+    await pair.say(b"+one\r\n+more\r\n")
+    await until(lambda: pair.link.lost is not None)
+
+
+async def test_what_comes_behind_its_end_is_for_nobody(pair: Pair):
+    why = ConnectionResetError("why")
+    future = pair.link.send(MUTE, soon())
+    pair.link.end(why)
+    pair.link.data_received(b"+late\r\n")
+    with pytest.raises(NotSentError, match="why"):
+        await future
+    assert pair.link.lost is why
+
+
+async def test_one_that_never_had_a_connection_fails_its_calls():
+    link = Link(Gate(10, 10**6))
+    future = link.send(MUTE, soon())
+    link.end(ConnectionAbortedError("closed"))
+    with pytest.raises(NotSentError, match="closed"):
+        await future
+
+
+def test_one_whose_loop_was_closed_closes_its_socket_and_forgets_its_calls():
+    ours, other = socket.socketpair()
+
+    async def open_() -> tuple[asyncio.Transport, Link]:
+        transport, link = await asyncio.get_running_loop().create_connection(lambda: Link(Gate(10, 10**6)), sock=ours)
+        link.adopt(transport)
+        link.send(MUTE, soon())
+        return transport, link
+
+    loop = asyncio.new_event_loop()
+    transport, link = loop.run_until_complete(open_())
+    loop.close()
+    why = ConnectionAbortedError("closed")
+    with closing(other):
+        link.end(why)
+        assert ours.fileno() < 0
+        other.settimeout(5)
+        assert other.recv(100) in (b"", MUTE)
+        close_orphan(transport)
+    assert link.lost is why
+    assert link.in_flight == 0
+
+
+def test_one_whose_loop_was_closed_before_it_had_a_connection_has_nothing_to_close():
+    loop = asyncio.new_event_loop()
+
+    async def make() -> Link:
+        return Link(Gate(10, 10**6))
+
+    link = loop.run_until_complete(make())
+    loop.close()
+    link.end(ConnectionAbortedError("closed"))
+    assert isinstance(link.lost, ConnectionAbortedError)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from redis.credentials import CredentialProvider, StreamingCredentialProvider
 
+from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.exceptions import SessionUnavailableError
 from chuk_sessions.providers.redis import RedisSession
 from tests.link.tools import backend_on, connections_named, echo, manager_on, until, works
@@ -174,3 +175,31 @@ async def test_the_client_has_a_name(server: Server):
     async with backend_on(server.url) as backend:
         await echo(backend, b"x")
         assert len(connections_named(server, "chuk-sessions")) == 1
+
+
+async def test_renewed_credentials_reach_all_backends_of_a_provider(locked: Server):
+    provider = Streaming(("app", "s3cret"))
+    url = f"redis://127.0.0.1:{locked.port}"
+    async with (
+        backend_on(url, credential_provider=provider, client_name="one") as one,
+        backend_on(url, credential_provider=provider, client_name="other") as other,
+    ):
+        await works(one)
+        await works(other)
+        await provider.renewed(Token("default", "pass+word"))
+        await works(one)
+        await works(other)
+        for name in ("one", "other"):
+            assert [connection["user"] for connection in connections_named(locked, name)] == ["default"]
+
+
+def test_renewed_credentials_are_nothing_to_a_loop_that_was_closed(locked: Server):
+    provider = Streaming(("app", "s3cret"))
+    url = f"redis://127.0.0.1:{locked.port}"
+    backend = RedisBackend(url, credential_provider=provider, client_name="closed")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(works(backend))
+    loop.close()
+    provider.renewed(Token("default", "pass+word"))
+    assert [connection["user"] for connection in connections_named(locked, "closed")] == ["app"]
+    backend._loops.bury()

@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 import uvloop
 
-from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.backends.redis import RedisBackend, loops
 from chuk_sessions.exceptions import ProviderError
 from tests.farm import Certificates, Proxy
-from tests.link.tools import backend_on, connections_named, connections_so_far, echo, manager_on, wait_until_gone
+from tests.link.tools import (
+    backend_on,
+    connections_named,
+    connections_so_far,
+    echo,
+    manager_on,
+    until,
+    wait_until_gone,
+)
 from tests.servers import Server
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -151,3 +159,33 @@ async def test_a_backend_that_calls_nobody_connects_to_nobody(server: Server):
         assert backend.stats().links == 0
     # This very question takes a connection, too.
     assert connections_so_far(server) == before + 1
+
+
+def test_what_a_forked_child_does_first_is_to_leave_the_parents_connections_alone(server: Server):
+    async def main() -> None:
+        backend = RedisBackend(server.url, client_name="forked")
+        await echo(backend, b"parent")
+        loops._after_fork()
+        await echo(backend, b"child")
+        assert backend.stats().links == 1
+        assert len(connections_named(server, "forked")) == 2
+        await backend.aclose()
+        await until(lambda: len(connections_named(server, "forked")) == 1)
+
+    asyncio.run(main())
+    wait_until_gone(server, "forked")
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_end_of_the_process_closes_what_closed_loops_have_left(
+    server: Server, certificates: Certificates, encrypted: bool
+):
+    with Proxy(server.port, tls=certificates.context if encrypted else None) as proxy:
+        secure = f"rediss://localhost:{proxy.port}?{certificates.query}"
+        backend = RedisBackend(secure if encrypted else f"redis://localhost:{proxy.port}", client_name="left-open")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(echo(backend, b"x"))
+        loop.close()
+        assert len(connections_named(server, "left-open")) == 1
+        loops._at_exit()
+        wait_until_gone(server, "left-open")

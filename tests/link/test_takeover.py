@@ -19,7 +19,7 @@ from chuk_sessions.backends.redis.link import Link
 from chuk_sessions.backends.redis.options import Address, Options
 from chuk_sessions.backends.redis.takeover import Opener
 from chuk_sessions.backends.redis.wire import NotSentError, ReplyError, pack
-from tests.link.tools import until
+from tests.link.tools import backend_on, echo, until
 from tests.servers import Server
 
 INSIDES = Path(__file__).parents[2] / "chuk_sessions" / "backends" / "redis"
@@ -87,6 +87,24 @@ async def test_bytes_that_redis_py_had_read_already_reach_the_link(server: Serve
     assert await late == b"late"
     link.end(ConnectionAbortedError())
     await link.gone()
+
+
+async def test_a_connection_with_a_reply_too_many_in_it_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch):
+    real, asked = Connection.on_connect, 0
+
+    async def ask_more(connection: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await real(connection)
+        if asked == 1:
+            connection._writer.write(pack((b"ECHO", b"whose?")))
+            await until(lambda: b"whose?" in connection._reader._buffer)
+
+    monkeypatch.setattr(Connection, "on_connect", ask_more)
+    async with backend_on(server.url) as backend:
+        assert await echo(backend, b"mine") == b"mine"
+        assert backend.stats().retries == 1
+    assert asked == 2
 
 
 async def test_a_connection_with_half_a_reply_in_it_is_not_taken(server: Server, monkeypatch: pytest.MonkeyPatch):

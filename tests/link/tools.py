@@ -19,6 +19,11 @@ LONG = os.environ.get("CHUK_TEST_LONG") == "1"
 """Run the tests of endurance at their full length."""
 
 
+def how_many(what: str, few: int, many: int) -> int:
+    """How often a random test tries: CHUK_TEST_<WHAT>, or else by the length of the run."""
+    return int(os.environ.get(f"CHUK_TEST_{what}", many if LONG else few))
+
+
 @asynccontextmanager
 async def backend_on(url: str, **settings: Any) -> AsyncIterator[RedisBackend]:
     backend = RedisBackend(url, **settings)

@@ -9,8 +9,10 @@ import pytest
 
 from chuk_sessions import SessionUnavailableError, ids, keys
 from chuk_sessions.backends.redis.scripts import scripts
+from chuk_sessions.backends.redis.slots import SLOTS
 from tests.conftest import bundled
-from tests.farm import ClusterFarm, Member, cluster_farm, wait_for
+from tests.farm import ClusterFarm, Member, Proxy, cluster_farm, one_node, wait_for
+from tests.link.tools import backend_on, echo, manager_on
 from tests.topology.load import Load, load_on, manager_at, retries_of, slot_of_session
 
 CALL_TIMEOUT = 15.0
@@ -204,3 +206,74 @@ async def test_slots_that_nobody_serves():
 
 def _is_down(farm: ClusterFarm, session_id: str) -> bool:
     return "cluster_state:fail" in str(farm.owner(slot_of_session(session_id)).command("CLUSTER", "INFO"))
+
+
+def maps_given(member: Member) -> int:
+    return int(member.info("commandstats").get("cmdstat_cluster|slots", {"calls": 0})["calls"])
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+async def test_a_node_that_has_no_slots_yet_is_waited_for_and_so_is_one_that_was_killed(scheme):
+    with one_node(bundled(), "--appendonly", "yes", "--appendfsync", "always") as member:
+        async with manager_at(f"{scheme}://127.0.0.1:{member.port}", call_timeout=CALL_TIMEOUT) as manager:
+            allocation = asyncio.create_task(manager.allocate_session())
+            await asyncio.to_thread(wait_for, lambda: maps_given(member) >= 2, "a map without slots")
+            await asyncio.to_thread(member.command, "CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+            session_id = await allocation
+            member.server.kill()
+            validation = asyncio.create_task(manager.validate_session(session_id))
+            await asyncio.to_thread(member.server.restart)
+            assert await validation
+
+
+async def test_a_node_that_is_slow_to_give_its_map_is_waited_for(farm):
+    with Proxy(farm.members[0].port, delay=0.3) as proxy:
+        async with manager_at(f"redis+cluster://127.0.0.1:{proxy.port}") as manager:
+            assert await manager.validate_session(await manager.allocate_session())
+
+
+async def test_of_nodes_that_give_no_map_others_are_asked_besides(farm):
+    with Proxy(farm.members[0].port, frozen=True) as mute:
+        async with manager_at(f"redis://127.0.0.1:{mute.port},127.0.0.1:{farm.members[1].port}") as manager:
+            begun = time.monotonic()
+            assert await manager.validate_session(await manager.allocate_session())
+            assert time.monotonic() - begun < 1.0
+        # A further question, which any node can answer.
+        async with backend_on(farm.url) as backend:
+            assert await echo(backend, b"x") == b"x"
+
+
+async def test_nodes_of_which_none_gives_its_map_are_an_outage(farm):
+    with Proxy(farm.members[0].port, frozen=True) as one, Proxy(farm.members[1].port, frozen=True) as other:
+        url = f"redis://127.0.0.1:{one.port},127.0.0.1:{other.port}"
+        async with manager_at(url, call_timeout=1.5, retries=0) as manager:
+            with pytest.raises(SessionUnavailableError):
+                await manager.allocate_session()
+
+
+async def test_a_slot_that_two_nodes_send_each_other_is_an_outage_when_the_time_is_up():
+    with cluster_farm(bundled(), replicas=False) as farm:
+        async with manager_at(farm.url, call_timeout=0.5) as manager:
+            session_id = ids.new_id(None, 7)
+            source = farm.owner(slot := slot_of_session(session_id))
+            target = next(member for member in farm.members if member is not source)
+            source.command("CLUSTER", "SETSLOT", slot, "NODE", farm.identity(target))
+            with pytest.raises(SessionUnavailableError):
+                await manager.validate_session(session_id)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+async def test_a_call_that_is_sent_elsewhere_while_the_backend_closes_goes_there_on_new_connections(farm, nodes):
+    session_id = ids.new_id(None, 7)
+    slot, hosts = slot_of_session(session_id), farm.url.removeprefix("redis://").split(",")
+    source = farm.owner(slot)
+    url = farm.url if nodes == 3 else next(f"redis://{host}" for host in hosts if host.endswith(f":{source.port}"))
+    async with backend_on(url) as backend:
+        manager = manager_on(backend)
+        await manager.allocate_session(session_id)
+        await asyncio.to_thread(_move_on, farm, slot)
+        validation = asyncio.create_task(manager.validate_session(session_id))
+        await asyncio.sleep(0)
+        assert backend.stats().in_flight == 1
+        await backend.aclose()
+        assert await validation

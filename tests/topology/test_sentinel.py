@@ -8,17 +8,20 @@ import signal
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+import redis
 import uvloop
 
-from chuk_sessions import SessionUnavailableError, keys
+from chuk_sessions import NotSupportedError, SessionUnavailableError, ids, keys
 from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.backends.redis.slots import SLOTS
 from tests.conftest import bundled
-from tests.farm import Member, SentinelFarm, add_sentinel, sentinel_farm, wait_for
-from tests.link.tools import until
-from tests.topology.load import load_on, manager_at
+from tests.farm import Member, SentinelFarm, add_sentinel, one_node, one_sentinel_over, sentinel_farm, wait_for
+from tests.faults.single import BUSY_AFTER_MS, BUSY_SETTING, HOLD_UP
+from tests.link.tools import backend_on, manager_on, until
+from tests.topology.load import load_on, manager_at, retries_of, slot_of_session
 
 SENTINELS_LATEST = 15.0
 PATROLS_LATEST = 3.0
@@ -188,8 +191,9 @@ async def test_passwords_of_sentinels_and_of_servers():
 async def _is_refused(url: str) -> None:
     begun = time.monotonic()
     async with manager_at(url) as manager:
-        with pytest.raises(SessionUnavailableError, match="password") as caught:
-            await manager.allocate_session()
+        for _ in range(2):
+            with pytest.raises(SessionUnavailableError, match="password") as caught:
+                await manager.allocate_session()
     assert "guessed" not in str(caught.value)
     assert time.monotonic() - begun < 2, "a wrong password does not get better by waiting"
 
@@ -240,3 +244,70 @@ async def test_connections_to_sentinels_do_not_stay_open(farm):
 def _clients(farm: SentinelFarm) -> list[str]:
     found = [sentinel.client.client_list() for sentinel in farm.sentinels]
     return [one["name"] for clients in found for one in clients if one["name"] == "chuk-sessions"]
+
+
+async def test_a_user_who_may_not_ask_for_the_role_takes_the_sentinels_word(farm):
+    for member in farm.members:
+        member.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all", "-role")
+    async with manager_at(farm.url.replace("redis://", "redis://app:secret@")) as manager:
+        assert await manager.validate_session(await manager.allocate_session())
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_primary_that_a_script_holds_up_is_waited_for(farm, known):
+    primary = farm.primary()
+    primary.command("CONFIG", "SET", BUSY_SETTING, BUSY_AFTER_MS)
+    async with manager_at(farm.url) as manager:
+        if known:
+            await manager.allocate_session()
+        holding = asyncio.create_task(asyncio.to_thread(primary.command, "EVAL", HOLD_UP, 0, 300))
+        with primary.server.client() as client:
+            await asyncio.to_thread(wait_for, lambda: _is_busy(client), "BUSY")
+        assert await manager.validate_session(await manager.allocate_session())
+        with suppress(redis.ResponseError):  # where this takes long, sentinels kill the script
+            await holding
+        assert not known or retries_of(manager) > 0
+    primary.command("CONFIG", "SET", BUSY_SETTING, 5000)
+
+
+def _is_busy(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.ResponseError as refused:
+        return str(refused).startswith("BUSY")
+    return False
+
+
+async def test_a_call_that_is_refused_while_the_backend_closes_goes_on_with_new_connections(server):
+    member = Member(server, server.port)
+    with one_sentinel_over(bundled(), member) as farm:
+        async with backend_on(farm.url) as backend:
+            manager = manager_on(backend)
+            session_id = await manager.allocate_session()
+            member.command("REPLICAOF", "127.0.0.1", 1)
+            validation = asyncio.create_task(manager.validate_session(session_id))
+            await asyncio.sleep(0)
+            assert backend.stats().in_flight == 1
+            await backend.aclose()
+            assert not validation.done()
+            member.command("REPLICAOF", "NO", "ONE")
+            assert await validation
+
+
+async def test_a_cluster_behind_sentinels_is_not_supported(farms):
+    cluster = farms["cluster"]
+    session_id = ids.new_id(None, 7)
+    other = next(one for one in cluster.owners() if one is not cluster.owner(slot_of_session(session_id)))
+    with one_sentinel_over(bundled(), other) as farm:
+        async with manager_at(farm.url) as manager:
+            with pytest.raises(NotSupportedError, match="part of a cluster"):
+                await manager.validate_session(session_id)
+
+
+async def test_a_primary_that_says_that_its_cluster_is_down_is_asked_again():
+    with one_node(bundled()) as member, one_sentinel_over(bundled(), member) as farm:
+        async with manager_at(farm.url) as manager:
+            allocation = asyncio.create_task(manager.allocate_session())
+            await asyncio.to_thread(wait_for, lambda: retries_of(manager) > 1, "CLUSTERDOWN")
+            member.command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+            assert await manager.validate_session(await allocation)

@@ -56,11 +56,8 @@ class Keyspace:
         return self._hashes.get(key, _NO_HASH)
 
     def hset_one(self, key: str, field: bytes, value: bytes) -> None:
-        """Set one field."""
-        record = self._hashes.get(key)
-        if record is None:
-            record = self._hashes[key] = {}
-        record[field] = value
+        """Set one field of a hash that is there."""
+        self._hashes[key][field] = value
 
     def hget(self, key: str, field: bytes) -> bytes | None:
         """One value."""
@@ -82,20 +79,17 @@ class Keyspace:
         record.update(zip(pairs[::2], pairs[1::2], strict=True))
 
     def hdel(self, key: str, fields: Sequence[bytes]) -> None:
-        """Remove fields; a hash without any goes."""
+        """Remove fields of a hash that keeps others: no record is without its times."""
         if not fields:
             return
-        record = self._hashes.get(key, _NO_HASH)
+        record = self._hashes[key]
         for field in fields:
             record.pop(field, None)
-        if not record:
-            self.delete(key)
 
     def copy(self, source: str, target: str) -> None:
         """Copy a hash with its time to go."""
         self._hashes[target] = dict(self._hashes[source])
-        if source in self._expires:
-            self.pexpireat(target, self._expires[source])
+        self.pexpireat(target, self._expires[source])
 
     def delete(self, key: str) -> None:
         """Remove a key."""
@@ -104,9 +98,7 @@ class Keyspace:
         self._expires.pop(key, None)
 
     def pexpireat(self, key: str, moment: int) -> None:
-        """Let a key go at `moment` (ms). In the past: at once."""
-        if key not in self._hashes:
-            return
+        """Let a hash that is there go at `moment` (ms). In the past: at once."""
         if moment <= self.now:
             self.delete(key)
             return
@@ -156,14 +148,13 @@ class Keyspace:
         hashes = {key: (dict(record), self._expires.get(key)) for key, record in self._hashes.items()}
         return {**hashes, **{key: (members.items(), None) for key, members in self._sets.items()}}
 
-    def load(self, key: str, record: Hash, moment: int | None) -> None:
+    def load(self, key: str, record: Hash, moment: int) -> None:
         """Put a hash in the place of what the key holds; `moment` (ms) is when it goes."""
         self.delete(key)
         self._hashes[key] = dict(record)
-        if moment is not None:
-            self.pexpireat(key, moment)
+        self.pexpireat(key, moment)
 
-    def peek(self, key: str) -> tuple[Hash, int | None] | None:
+    def peek(self, key: str) -> tuple[Hash, int] | None:
         """A hash and when it goes (ms), or None."""
         record = self._hashes.get(key)
-        return None if record is None else (dict(record), self._expires.get(key))
+        return None if record is None else (dict(record), self._expires[key])

@@ -234,7 +234,7 @@ class _Repeats:
         if answer is Answer.TOPOLOGY and node is not None:
             verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)
             if verdict.next is Next.GIVE_UP:
-                raise (verdict.error or self._refused(failure)) from None
+                raise self._refused(failure)
             return verdict
         if answer is Answer.WAIT or answer is Answer.TOPOLOGY:
             return Verdict(Next.PAUSE)

@@ -81,12 +81,6 @@ class Cluster:
         if not self.closed:
             self._rounds.start()
 
-    async def nodes(self, deadline: float) -> Sequence[Node]:
-        """All primaries that have slots."""
-        if not self._primaries:
-            await self._rounds.until(lambda: bool(self._primaries), deadline)
-        return self._primaries
-
     def known(self) -> Sequence[Node]:
         """All nodes that there are connections to."""
         return tuple(self._nodes.values())

@@ -45,13 +45,12 @@ class Lane:
         return (self.link.lost if self.link else None) or self._error
 
     async def ready(self, deadline: float) -> Link:
-        """A live link. Raises NotSentError when there is none to be had by the deadline, ReplyError when the server
-        refuses it. Who comes while it is being opened waits for the same attempt.
+        """A new link, for who finds none or a lost one in `link`. Raises NotSentError when there is none to be had by
+        the deadline, ReplyError when the server refuses it. Who comes while it is being opened waits for the same
+        attempt.
         """
         if self._closed:
             raise NotSentError("closed")
-        if self.link is not None and self.link.lost is None:
-            return self.link
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._open())
             self._opening.add_done_callback(self._opened)

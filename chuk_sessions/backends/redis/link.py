@@ -137,8 +137,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self.end(exc or ConnectionResetError("the server closed the connection"))
-        if not self._gone.done():
-            self._gone.set_result(None)
+        self._gone.set_result(None)
 
     def pause_writing(self) -> None:
         """The server does not keep up: what has not been sent yet stays here."""

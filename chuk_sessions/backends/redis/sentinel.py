@@ -90,10 +90,6 @@ class Sentinel:
             self._trusted = False
             self._rounds.start()
 
-    async def nodes(self, deadline: float) -> Sequence[Node]:
-        """The primary."""
-        return (await self.route(None, read_only=False, deadline=deadline),)
-
     def known(self) -> Sequence[Node]:
         """The primary, if there is one."""
         return () if self._primary is None else (self._primary,)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from .cluster import Cluster
 from .node import Node
 from .options import Address, Options
-from .topology import Standalone, Verdict
+from .topology import Next, Verdict
 from .wire import ReplyError
 
 _OF_A_CLUSTER = frozenset({"MOVED", "ASK", "CLUSTERDOWN", "TRYAGAIN"})
 
 
-class Single(Standalone):
+class Single:
     """Costs a plain server nothing: no question, no permission, no slots. A cluster's node gives itself away with the
     first call that belongs to another; from then on this is that cluster.
     """
 
     def __init__(self, address: Address, options: Options) -> None:
-        super().__init__(address, options)
+        self.slotted = False
+        self.closed = False
+        self._node = Node(address, options)
         self._address = address
         self._options = options
         self._cluster: Cluster | None = None
@@ -36,12 +37,14 @@ class Single(Standalone):
         return self._node if self._cluster is None else self._cluster.here(slot)
 
     async def moved(self, error: ReplyError, node: Node) -> Verdict:
-        """Find out that this is a cluster, or what a single server's error means."""
-        if self._cluster is None and error.code in _OF_A_CLUSTER:
+        """Find out that this is a cluster. There is no elsewhere for a single server, but it may become ready, or be
+        made a primary.
+        """
+        if self._cluster is None and not self.closed and error.code in _OF_A_CLUSTER:
             self._cluster = Cluster((self._address,), self._options, (self._node,))
             self.slotted = True
         if self._cluster is None:
-            return await super().moved(error, node)
+            return Verdict(Next.PAUSE)
         return await self._cluster.moved(error, node)
 
     async def lost(self, node: Node) -> None:
@@ -49,20 +52,16 @@ class Single(Standalone):
         if self._cluster is not None:
             await self._cluster.lost(node)
 
-    async def nodes(self, deadline: float) -> Sequence[Node]:
-        """The one node, or all primaries."""
-        return (self._node,) if self._cluster is None else await self._cluster.nodes(deadline)
-
     def known(self) -> Sequence[Node]:
         """The one node, or the cluster's."""
         return (self._node,) if self._cluster is None else self._cluster.known()
 
     async def aclose(self) -> None:
         """Close all in order."""
-        await asyncio.gather(super().aclose(), *([] if self._cluster is None else [self._cluster.aclose()]))
+        self.closed = True
+        await (self._node if self._cluster is None else self._cluster).aclose()
 
     def abort(self) -> None:
         """Close all at once."""
-        super().abort()
-        if self._cluster is not None:
-            self._cluster.abort()
+        self.closed = True
+        (self._node if self._cluster is None else self._cluster).abort()

@@ -1,0 +1,28 @@
+"""Loops that are closed without being shut down, with connections to several servers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chuk_sessions.backends.redis import RedisBackend, loops
+from tests.farm import wait_for
+from tests.link.tools import manager_on
+
+
+@pytest.mark.parametrize("name", ["sentinel", "cluster", "a node of a cluster"])
+def test_a_closed_loop_leaves_no_connection(farms, name):
+    farm = farms[name.rpartition(" ")[2]]
+    url = farm.url.partition(",")[0] if name.startswith("a node") else farm.url
+    backend = RedisBackend(url, client_name="left-open")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(manager_on(backend).count_sessions())
+    loop.close()
+    assert _named(farm, "left-open")
+    loops._at_exit()
+    wait_for(lambda: not _named(farm, "left-open"), "no connections of ours")
+
+
+def _named(farm, name: str) -> list[dict[str, str]]:
+    return [one for member in farm.members for one in member.client.client_list() if one["name"] == name]
