@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import NEEDS_INDEX, OK
-from ...base import Arg, Reply
+from ...base import Reply
 from ..keyspace import Keyspace
-from .include import Record, open_, raw, touch, whole
+from .include import open_, touch
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Answer whether a session is alive, and mark the access."""
-    record = open_(space, keys[0])
-    if not isinstance(record, Record):
-        return record
-    interval = whole(argv[1])
-    if record.idle is not None:
-        interval = min(interval, record.idle // 2)
-    if space.now - record.accessed >= interval and space.now > record.accessed:
-        if record.idle is not None and len(keys) < 2:
+    handle, interval, retention = argv
+    opened = open_(space, keys[0])
+    if isinstance(opened, list):
+        return opened
+    _, deadline, accessed, idle, _, _ = opened
+    if idle is not None:
+        interval = min(interval, idle // 2)
+    if space.now - accessed >= interval and space.now > accessed:
+        if idle is not None and len(keys) < 2:
             return [NEEDS_INDEX]
-        touch(space, keys[0], keys[-1], raw(argv[0]), record, whole(argv[2]))
+        touch(space, keys[0], keys[-1], handle, deadline, idle, retention)
     return [OK]
