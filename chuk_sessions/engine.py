@@ -5,14 +5,14 @@ Each method builds calls with `operations`, has the backend run them, and turns 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from . import exceptions as errors
 from . import ids, operations
 from . import statuses as s
-from .backends.base import Call, Reply
+from .backends.base import Call, Operation, Reply
 from .enums import WhenFull
 from .keys import Place
 from .record import Record
@@ -51,8 +51,8 @@ class Engine:
     ) -> str:
         """Make a session, or touch the one of that id. Returns its id."""
         if session_id is None:
-            session_id = self._new_id(user_id)
-            await self._make(self._runner.place(session_id), owner, user_id, ttl_ms, 0, pairs)
+            session_id, place = self._new_place(user_id)
+            await self._make(place, owner, user_id, ttl_ms, 0, pairs)
             return session_id
         place = self._runner.place(session_id)
         for _ in range(MOST_ROUNDS):
@@ -85,7 +85,10 @@ class Engine:
 
     async def read(self, session_id: str) -> Record | None:
         """The record, or None."""
-        _, reply = await self._runner.follow(self._runner.place(session_id), operations.read)
+        place = self._runner.place(session_id)
+        reply = await self._runner.ask(operations.read(place))
+        if reply[0] != s.OK:
+            reply = await self._answered(place, operations.READ, reply, operations.read)
         return Record.from_reply(reply[1]) if reply[0] == s.OK else None
 
     async def merge(
@@ -99,12 +102,16 @@ class Engine:
         operation_id: bytes,
     ) -> bool:
         """Change metadata. False when there is no such session."""
-        _, reply = await self._runner.follow(
-            self._runner.place(session_id),
-            lambda place: operations.merge(
+
+        def build(place: Place) -> Call:
+            return operations.merge(
                 place, pairs=pairs, removals=removals, replace=replace, version=version, operation_id=operation_id
-            ),
-        )
+            )
+
+        place = self._runner.place(session_id)
+        reply = await self._runner.ask(build(place))
+        if reply[0] != s.OK:
+            reply = await self._answered(place, operations.MERGE, reply, build)
         return bool(reply[0] == s.OK)
 
     async def increment(
@@ -121,16 +128,31 @@ class Engine:
 
     async def extend(self, session_id: str, additional_ms: int, operation_id: bytes) -> bool:
         """Move the deadline. False when there is no such session."""
-        _, reply = await self._runner.follow(
-            self._runner.place(session_id),
-            lambda place: operations.extend(
+
+        def build(place: Place) -> Call:
+            return operations.extend(
                 place,
                 additional_ms=additional_ms,
                 operation_id=operation_id,
                 retention_ms=self._policy.retention_ms,
-            ),
-        )
+            )
+
+        place = self._runner.place(session_id)
+        reply = await self._runner.ask(build(place))
+        if reply[0] != s.OK:
+            reply = await self._answered(place, operations.EXTEND, reply, build)
         return bool(reply[0] == s.OK)
+
+    async def _answered(
+        self, place: Place, operation: Operation, reply: Reply, build: Callable[[Place], Call]
+    ) -> Reply:
+        """What another first reply than OK leads to: an error, or a call on what an old id points to. Nearly every call
+        is spared this coroutine.
+        """
+        if operations.check(operation, reply) == s.MOVED:
+            place = self._runner.place_of_handle(place.at.bucket, reply[1])
+            _, reply = await self._runner.follow(place, build)
+        return reply
 
     async def delete(self, session_id: str) -> bool:
         """End a session, under its old id too. False when there was none."""
@@ -168,8 +190,7 @@ class Engine:
             record = Record.from_reply(reply[1])
             if record.user_id == user_id:
                 return await self.rotate(session_id, 0)
-            new_id = self._new_id(user_id)
-            new = self._runner.place(new_id)
+            new_id, new = self._new_place(user_id)
             made = await self._make(new, owner, user_id, 1, record.deadline, record.kept, record.idle)
             if made[0] == s.GONE:
                 return None
@@ -206,23 +227,22 @@ class Engine:
         policy = self._policy
         victims: list[Place] = []
         for _ in range(MOST_ROUNDS):
-            reply = await self._runner.run(
-                operations.allocate(
-                    place,
-                    self._runner.sandbox_id,
-                    ttl_ms=ttl_ms,
-                    deadline_ms=deadline_ms,
-                    idle_ms=policy.idle_ms if idle_ms is None else idle_ms,
-                    owner=owner,
-                    user=0 if user_id is None else ids.user_hash(user_id),
-                    cap=0 if user_id is None else policy.cap,
-                    retention_ms=policy.retention_ms,
-                    create=True,
-                    victims=victims,
-                    pairs=pairs,
-                )
+            call = operations.allocate(
+                place,
+                self._runner.sandbox_id,
+                ttl_ms=ttl_ms,
+                deadline_ms=deadline_ms,
+                idle_ms=policy.idle_ms if idle_ms is None else idle_ms,
+                owner=owner,
+                user=0 if user_id is None else ids.user_hash(user_id),
+                cap=0 if user_id is None else policy.cap,
+                retention_ms=policy.retention_ms,
+                create=True,
+                victims=victims,
+                pairs=pairs,
             )
-            if reply[0] != s.FULL:
+            reply = await self._runner.ask(call)
+            if operations.check(call.operation, reply) != s.FULL:
                 return reply
             if policy.when_full is WhenFull.REFUSE:
                 raise errors.SessionLimitError(f"the user has {len(reply[1])} sessions; {policy.cap} are allowed")
@@ -254,9 +274,11 @@ class Engine:
         _, reply = await self._runner.follow(self._runner.place_of_handle(place.at.bucket, moved[1]), touch)
         return bool(reply[0] == s.EXISTS)
 
-    def _new_id(self, user_id: str | None) -> str:
+    def _new_place(self, user_id: str | None) -> tuple[str, Place]:
+        """A fresh id, and where its session will lie."""
         bucket = ids.random_bucket() if user_id is None else ids.home_bucket(self._runner.sandbox_id, user_id)
-        return ids.new_id(user_id, bucket)
+        session_id, handle = ids.new_id_and_handle(user_id, bucket)
+        return session_id, self._runner.place_of_handle(bucket, handle.encode())
 
 
 def _refuse_moved(reply: Reply) -> None:
