@@ -16,6 +16,7 @@ from .exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLar
 
 MAX_DEPTH = 200
 PREFIX = b"m:"
+_PREFIXED = len(PREFIX)
 _LARGE = 2**63
 MAX_CACHED = 64
 
@@ -49,12 +50,14 @@ def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
     if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise InvalidMetadataError(f"metadata must be a dict, not {type(metadata).__name__}")
     pairs: list[bytes] = []
-    size = 0
+    left = limit
     for key, value in metadata.items():
-        field, text = field_of(key), _encode_value(value, limit - size)
+        # Nearly all keys are short: the call that asks is spared.
+        field = _short_field(key) if type(key) is str and len(key) <= MAX_CACHED else field_of(key)
+        text = _encode_value(value, left)
         pairs += (field, text)
-        size += len(field) - len(PREFIX) + len(text)
-        if size > limit:
+        left -= len(field) - _PREFIXED + len(text)
+        if left < 0:
             raise _too_large(limit)
     return pairs
 
@@ -64,34 +67,29 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
 
     Raises CorruptRecordError when a value is not what `encode` writes.
     """
+    metadata = {}
     try:
-        return {
-            _key_of(field): _decode_value(value.decode("utf-8", "surrogatepass"))
-            for field, value in fields
-            if field.startswith(PREFIX)
-        }
+        for field, value in fields:
+            if field[:_PREFIXED] == PREFIX:
+                # What `encode` writes begins and ends with the value: there is no white space to look for.
+                text = value.decode("utf-8", "surrogatepass")
+                key = _short_key(field) if len(field) <= MAX_CACHED else _long_key(field)
+                metadata[key], end = _scan(text, 0)
+                if end != len(text):
+                    raise ValueError("more than one value")
     except (ValueError, RecursionError, StopIteration) as error:
         raise CorruptRecordError("a stored metadata value is not JSON") from error
+    return metadata
 
 
 # All sessions of an application have the same few keys. Long ones are not worth their place.
 @lru_cache(maxsize=1024)
 def _short_key(field: bytes) -> str:
-    return field[len(PREFIX) :].decode("utf-8", "surrogatepass")
+    return _long_key(field)
 
 
-def _key_of(field: bytes) -> str:
-    if len(field) <= MAX_CACHED:
-        return _short_key(field)
-    return field[len(PREFIX) :].decode("utf-8", "surrogatepass")
-
-
-def _decode_value(text: str) -> Any:
-    # What `encode` writes begins and ends with the value: there is no white space to look for.
-    value, end = _scan(text, 0)
-    if end != len(text):
-        raise ValueError("more than one value")
-    return value
+def _long_key(field: bytes) -> str:
+    return field[_PREFIXED:].decode("utf-8", "surrogatepass")
 
 
 def _encode_value(value: Any, budget: int) -> bytes:

@@ -19,6 +19,8 @@ def ms_from_seconds(seconds: object, what: str) -> int:
 
 
 def _ms(number: object, unit: int, what: str) -> int:
+    if type(number) is int and 0 < number <= MAX_MS // unit:
+        return number * unit
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise ValueError(f"{what} must be a number, not {type(number).__name__}")
     if not 0 < number <= MAX_MS / unit:

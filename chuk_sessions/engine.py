@@ -5,14 +5,14 @@ Each method builds calls with `operations`, has the backend run them, and turns 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from . import exceptions as errors
 from . import ids, operations
 from . import statuses as s
-from .backends.base import Call, Reply
+from .backends.base import Call, Operation, Reply
 from .enums import WhenFull
 from .keys import Place
 from .record import Record
@@ -56,18 +56,17 @@ class _Attempt:
 
     call: Call
 
-    def __init__(self, runner: Runner, user_id: str | None, session_id: str) -> None:
+    def __init__(self, runner: Runner, user_id: str | None, session_id: str, place: Place) -> None:
         self._runner = runner
         self._user_id = user_id
         self._lost: tuple[Call, ...] = ()
         self.session_id = session_id
-        self.place = runner.place(session_id)
+        self.place = place
 
     def renew(self) -> Sequence[Call]:
         """The next attempt. What the lost ones may have made ends first, since it would count against a cap."""
         self._lost = (*self._lost, operations.delete(self.place))
-        self.session_id = ids.new_id(self._user_id, self.place.at.bucket)
-        self.place = self._runner.place(self.session_id)
+        self.session_id, self.place = self._runner.new_place(self._user_id, self.place.at.bucket)
         self.call = operations.renamed(self.call, self.place)
         return (*self._lost, self.call)
 
@@ -116,7 +115,10 @@ class Engine:
 
     async def read(self, session_id: str) -> Record | None:
         """The record, or None."""
-        _, reply = await self._runner.follow(self._runner.place(session_id), operations.read)
+        place = self._runner.place(session_id)
+        reply = await self._runner.ask(operations.read(place))
+        if reply[0] != s.OK:
+            reply = await self._answered(place, operations.READ, reply, operations.read)
         return Record.from_reply(reply[1]) if reply[0] == s.OK else None
 
     async def merge(
@@ -130,12 +132,16 @@ class Engine:
         operation_id: bytes,
     ) -> bool:
         """Change metadata. False when there is no such session."""
-        _, reply = await self._runner.follow(
-            self._runner.place(session_id),
-            lambda place: operations.merge(
+
+        def build(place: Place) -> Call:
+            return operations.merge(
                 place, pairs=pairs, removals=removals, replace=replace, version=version, operation_id=operation_id
-            ),
-        )
+            )
+
+        place = self._runner.place(session_id)
+        reply = await self._runner.ask(build(place))
+        if reply[0] != s.OK:
+            reply = await self._answered(place, operations.MERGE, reply, build)
         return bool(reply[0] == s.OK)
 
     async def increment(
@@ -152,16 +158,31 @@ class Engine:
 
     async def extend(self, session_id: str, additional_ms: int, operation_id: bytes) -> bool:
         """Move the deadline. False when there is no such session."""
-        _, reply = await self._runner.follow(
-            self._runner.place(session_id),
-            lambda place: operations.extend(
+
+        def build(place: Place) -> Call:
+            return operations.extend(
                 place,
                 additional_ms=additional_ms,
                 operation_id=operation_id,
                 retention_ms=self._policy.retention_ms,
-            ),
-        )
+            )
+
+        place = self._runner.place(session_id)
+        reply = await self._runner.ask(build(place))
+        if reply[0] != s.OK:
+            reply = await self._answered(place, operations.EXTEND, reply, build)
         return bool(reply[0] == s.OK)
+
+    async def _answered(
+        self, place: Place, operation: Operation, reply: Reply, build: Callable[[Place], Call]
+    ) -> Reply:
+        """What another first reply than OK leads to: an error, or a call on what an old id points to. Nearly every call
+        is spared this coroutine.
+        """
+        if operations.check(operation, reply) == s.MOVED:
+            place = self._runner.place_of_handle(place.at.bucket, reply[1])
+            _, reply = await self._runner.follow(place, build)
+        return reply
 
     async def delete(self, session_id: str) -> bool:
         """End a session, under its old id too. False when there was none."""
@@ -236,7 +257,10 @@ class Engine:
         Where none is given it is chosen here, and anew after each lost reply.
         """
         policy = self._policy
-        attempt = _Attempt(self._runner, user_id, self._new_id(user_id) if session_id is None else session_id)
+        if session_id is None:
+            attempt = _Attempt(self._runner, user_id, *self._runner.new_place(user_id))
+        else:
+            attempt = _Attempt(self._runner, user_id, session_id, self._runner.place(session_id))
         victims: list[Place] = []
         for _ in range(MOST_ROUNDS):
             attempt.call = operations.allocate(
@@ -253,8 +277,8 @@ class Engine:
                 victims=victims,
                 pairs=pairs,
             )
-            reply = await self._runner.run(attempt.call, attempt.renew if session_id is None else None)
-            if reply[0] != s.FULL:
+            reply = await self._runner.ask(attempt.call, attempt.renew if session_id is None else None)
+            if operations.check(attempt.call.operation, reply) != s.FULL:
                 return attempt.session_id, reply
             if policy.when_full is WhenFull.REFUSE:
                 raise errors.SessionLimitError(f"the user has {len(reply[1])} sessions; {policy.cap} are allowed")
@@ -285,10 +309,6 @@ class Engine:
 
         _, reply = await self._runner.follow(self._runner.place_of_handle(place.at.bucket, moved[1]), touch)
         return bool(reply[0] == s.EXISTS)
-
-    def _new_id(self, user_id: str | None) -> str:
-        bucket = ids.random_bucket() if user_id is None else ids.home_bucket(self._runner.sandbox_id, user_id)
-        return ids.new_id(user_id, bucket)
 
 
 def _refuse_moved(reply: Reply) -> None:

@@ -11,8 +11,8 @@ import hashlib
 import re
 import secrets
 import time
-from base64 import b64decode, b64encode
-from binascii import crc_hqx
+from base64 import b64decode
+from binascii import b2a_base64, crc_hqx
 from functools import lru_cache
 
 BUCKETS = 256
@@ -20,9 +20,10 @@ MAX_ID_LENGTH = 200
 
 # Visible ASCII without what means something in a key (`{}` hash tag, `/`, `^` of short handles) or in a glob.
 _NAME = re.compile(r"[!-)+-.0->@-Z_-z|~]+", re.ASCII).fullmatch
-_MADE = re.compile(r"sess-((?:[A-Za-z0-9]{1,8}-)?)([1-9][0-9]{9,11})-([0-9a-f]{2})([0-9a-f]{32})", re.ASCII).fullmatch
+_MADE = re.compile(r"sess-((?:[A-Za-z0-9]{1,8}-)?)([1-9][0-9]{9,11})-[0-9a-f]{34}", re.ASCII).fullmatch
 _HANDLE_MARK = "^"
 _URL_SAFE = b"-_"
+_TO_URL_SAFE = bytes.maketrans(b"+/", _URL_SAFE)
 
 
 def is_name(text: object, longest: int = MAX_ID_LENGTH) -> bool:
@@ -50,8 +51,14 @@ def check_name(text: object, what: str, longest: int = MAX_ID_LENGTH) -> str:
 
 def new_id(user_id: str | None, bucket: int) -> str:
     """A fresh id in `bucket` (0 to 255)."""
+    return new_id_and_handle(user_id, bucket)[0]
+
+
+def new_id_and_handle(user_id: str | None, bucket: int) -> tuple[str, str]:
+    """A fresh id, and the handle that `locate` would find for it."""
     owner = _owner_part(user_id) if user_id else ""
-    return f"sess-{owner}{int(time.time())}-{bucket:02x}{secrets.token_hex(16)}"
+    now, random = int(time.time()), secrets.token_hex(16)
+    return f"sess-{owner}{now}-{bucket:02x}{random}", _handle(owner, now, bytes.fromhex(random))
 
 
 @lru_cache(maxsize=4096)
@@ -71,8 +78,14 @@ def locate(session_id: str) -> tuple[int, str]:
     made = _MADE(session_id)
     if not made:
         return crc_hqx(session_id.encode(), 0) % BUCKETS, session_id
-    packed = int(made[2]).to_bytes(5) + bytes.fromhex(made[4])
-    return int(made[3], 16), f"{_HANDLE_MARK}{made[1]}{b64encode(packed, _URL_SAFE).decode()}"
+    owner, seconds = made.groups()
+    digits = bytes.fromhex(session_id[-34:])
+    return digits[0], _handle(owner, int(seconds), digits[1:])
+
+
+def _handle(owner: str, seconds: int, random: bytes) -> str:
+    packed = seconds.to_bytes(5) + random
+    return f"{_HANDLE_MARK}{owner}{b2a_base64(packed, newline=False).translate(_TO_URL_SAFE).decode()}"
 
 
 @lru_cache(maxsize=4096)
@@ -94,7 +107,7 @@ def user_hash(user_id: str) -> int:
 
 def user_bytes(user_id: str) -> bytes:
     """A user id as it is stored. Lone surrogates are kept."""
-    return user_id.encode("utf-8", "surrogatepass")
+    return user_id.encode() if user_id.isascii() else user_id.encode("utf-8", "surrogatepass")
 
 
 def id_of(handle: str, bucket: int) -> str:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Self
 from .enums import SessionStatus
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRACTIONS = [f".{ms:03d}Z" for ms in range(1000)]
 
 
 def iso_from_ms(ms: int) -> str:
     """The ISO 8601 text in UTC, ending in Z, of a time in ms since 1970. Raises OverflowError past the year 9999."""
-    second, rest = divmod(ms, 1000)
-    return f"{_iso_second(second)}.{rest:03d}Z"
+    return _iso_second(ms // 1000) + _FRACTIONS[ms % 1000]
 
 
 # Sessions are made, used and end in the same few thousand seconds.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -32,6 +32,7 @@ SWEEP_LIMIT: Final = 500
 _FEW: Final = 1000
 """Fields and values that fit on Lua's stack with room to spare."""
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _HERE: Final = frozenset({s.GONE, s.MOVED, s.CORRUPT})
 
 
@@ -111,10 +112,15 @@ def allocate(
     pairs: Sequence[bytes] = (),
 ) -> Call:
     """Make the session, or touch the one that is there. `pairs` are stored fields; `victims` give way."""
-    keys = (place.record, *_index(place.at), *(victim.record for victim in victims))
+    at = place.at
+    keys: tuple[str, ...] = (place.record, at.deadlines, at.users, at.sandboxes)
+    leaving: tuple[bytes, ...] = ()
+    if victims:
+        keys += tuple([victim.record for victim in victims])
+        leaving = tuple([victim.handle for victim in victims])
     argv: tuple[Arg, ...] = (
         place.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
-        len(victims), *(victim.handle for victim in victims), *pairs,
+        len(victims), *leaving, *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
 
@@ -207,11 +213,15 @@ def _index(index: Index) -> tuple[str, str, str]:
 def operation_id(given: str | None = None, *, kind: str = "") -> bytes:
     """11 characters that name one application of an operation: fresh ones, or those of a caller's idempotency key."""
     if given is None:
-        return urlsafe_b64encode(secrets.token_bytes(8))[:11]
+        return _operation_id(secrets.token_bytes(8))
     if not isinstance(given, str) or not given:
         raise ValueError("an idempotency key must be a string that is not empty")
     text = f"{kind}/{given}".encode("utf-8", "surrogatepass")
-    return urlsafe_b64encode(hashlib.blake2b(text, digest_size=8).digest())[:11]
+    return _operation_id(hashlib.blake2b(text, digest_size=8).digest())
+
+
+def _operation_id(bits: bytes) -> bytes:
+    return b2a_base64(bits, newline=False).translate(_URL_SAFE)[:11]
 
 
 _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {

@@ -40,17 +40,18 @@ class Record:
         """From field, value, field, value... Raises CorruptRecordError when a field that every record has is missing
         or no number.
         """
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        parts = iter(flat)
+        fields = dict(zip(parts, parts, strict=True))
         try:
             owner = fields.get(b"u")
             return cls(
-                created=int(fields[b"c"]),
-                deadline=int(fields[b"d"]),
-                accessed=int(fields[b"a"]),
-                idle=int(fields.get(b"i", 0)),
-                version=int(fields[b"v"]),
-                user_id=None if owner is None else owner.decode("utf-8", "surrogatepass"),
-                fields=fields,
+                int(fields[b"c"]),
+                int(fields[b"d"]),
+                int(fields[b"a"]),
+                int(fields[b"i"]) if b"i" in fields else 0,
+                int(fields[b"v"]),
+                None if owner is None else owner.decode("utf-8", "surrogatepass"),
+                fields,
             )
         except (KeyError, ValueError) as error:
             raise CorruptRecordError("a stored session lacks a field or holds nonsense in it") from error

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from . import exceptions as errors
-from . import keys, operations
+from . import ids, keys, operations
 from . import statuses as s
 from .backends.base import Backend, Call, Renew, Reply
 from .keys import Place
@@ -34,13 +34,20 @@ class Runner:
         except UnicodeDecodeError:
             raise errors.CorruptRecordError("a stored handle of a session is not text") from None
 
-    def ask(self, call: Call) -> Awaitable[Reply]:
-        """Run one call; who awaits it checks the reply."""
-        return self._run(*call)
+    def new_place(self, user_id: str | None, bucket: int | None = None) -> tuple[str, Place]:
+        """A fresh id, and where its session will lie: in that bucket, or the user's."""
+        if bucket is None:
+            bucket = ids.random_bucket() if user_id is None else ids.home_bucket(self.sandbox_id, user_id)
+        session_id, handle = ids.new_id_and_handle(user_id, bucket)
+        return session_id, keys.place_of_handle(self.sandbox_id, bucket, handle.encode())
 
-    async def run(self, call: Call, renew: Renew | None = None) -> Reply:
-        """Run one call. Raises the error that its status stands for. `renew`: see `Backend.run`."""
-        reply = await self._run(*call, renew)
+    def ask(self, call: Call, renew: Renew | None = None) -> Awaitable[Reply]:
+        """Run one call; who awaits it checks the reply. `renew`: see `Backend.run`."""
+        return self._run(*call, renew)
+
+    async def run(self, call: Call) -> Reply:
+        """Run one call. Raises the error that its status stands for."""
+        reply = await self._run(*call)
         operations.check(call.operation, reply)
         return reply
 

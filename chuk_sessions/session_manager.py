@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from threading import RLock
-from typing import Any, Self
+from typing import Any, Self, cast
 from weakref import finalize
 
 from . import arguments, codec, grid, ids, operations, settings, statuses
@@ -91,7 +91,7 @@ class SessionManager:
         )
         self._backend = _backend_of(self.session_factory)
         runner = Runner(self._backend, self._sandbox_id)
-        self._open: tuple[Engine, Census] | None = Engine(runner, policy), Census(runner)
+        self._engine, self._census = Engine(runner, policy), Census(runner)
         _count(self._backend, 1)
         self._release = finalize(self, _count, self._backend, -1)
 
@@ -105,7 +105,7 @@ class SessionManager:
         """Close this manager; calling it again is fine. Connections that no other open manager shares are closed, on
         this event loop; those of another loop close when that loop shuts down.
         """
-        self._open = None
+        self._engine = self._census = cast(Any, _CLOSED)
         if self._release() == 0:
             await self._backend.aclose()
 
@@ -118,19 +118,6 @@ class SessionManager:
     def default_ttl_hours(self) -> float:
         """Hours until a session ends, where `allocate_session` is not told."""
         return self._default_ttl_hours
-
-    @property
-    def _engine(self) -> Engine:
-        return self._parts()[0]
-
-    @property
-    def _census(self) -> Census:
-        return self._parts()[1]
-
-    def _parts(self) -> tuple[Engine, Census]:
-        if self._open is None:
-            raise ManagerClosedError("this SessionManager was closed")
-        return self._open
 
     # Lifecycle
 
@@ -157,8 +144,7 @@ class SessionManager:
             ids.check_name(session_id, "session_id")
         owner = b"" if user_id is None else arguments.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
-        metadata = {} if custom_metadata is None else custom_metadata
-        pairs = codec.encode(metadata, self._max_metadata_bytes)
+        pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
         return await self._engine.allocate(session_id, owner, user_id, ttl_ms, pairs)
 
     async def validate_session(self, session_id: str) -> bool:
@@ -174,7 +160,7 @@ class SessionManager:
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """The session as a dict that JSON can carry (`SessionMetadata.to_dict`), or None. Marks no access."""
         record = await self._engine.read(session_id) if ids.is_name(session_id) else None
-        return record.to_dict(session_id, self.sandbox_id) if record else None
+        return record.to_dict(session_id, self._sandbox_id) if record else None
 
     async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
         """The session, or None. Marks no access."""
@@ -348,6 +334,16 @@ class SessionManager:
     def get_session_prefix_pattern(self) -> str:
         """`grid/SANDBOX/`, under which all paths of this sandbox lie."""
         return grid.sandbox_prefix(self.sandbox_id)
+
+
+class _Closed:
+    """In the place of what a manager works with, once it is closed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ManagerClosedError("this SessionManager was closed")
+
+
+_CLOSED = _Closed()
 
 
 def _backend_of(factory: SessionFactory) -> Backend:

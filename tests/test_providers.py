@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
 
 from chuk_sessions import ProviderError, SessionManager, factory_for_env, get_session, session
 from chuk_sessions.backends.memory import ManualClock
+from chuk_sessions.backends.memory.strings import Strings
 from chuk_sessions.providers import memory
 from tests.worlds import CustomWorld
 
@@ -133,6 +136,72 @@ class TestMemory:
                 await store.setex("again and again", 1000, "v")
                 clock.advance(ms=1)
             assert len(factory.backend.strings) <= 2001
+
+    def test_dropping_loses_no_value_that_is_set_meanwhile(self):
+        class Meddled(dict):
+            """Another thread's `set` comes between the look at a value and the removal, and another `get` after it."""
+
+            def pop(self, key, default=None):
+                self[key] = "newer", clock.now_ms() + 1000
+                return super().pop(key, default)
+
+            def setdefault(self, key, entry):
+                reader.start()
+                assert asked.wait(10)
+                return super().setdefault(key, entry)
+
+        class Asked:
+            """The lock, which tells when a thread other than the first asks for it."""
+
+            def __enter__(self):
+                if threading.current_thread() is reader:
+                    asked.set()
+                lock.acquire()
+
+            def __exit__(self, *_):
+                lock.release()
+
+        clock, lock, asked, found = ManualClock(), threading.Lock(), threading.Event(), []
+        strings = Strings(clock)
+        strings.values, strings._lock = Meddled(k=("ended", clock.now_ms())), Asked()
+        reader = threading.Thread(target=lambda: found.append(strings.get("k")))
+        clock.advance(seconds=1)
+        strings.drop(clock.now_ms())
+        reader.join()
+        assert found == [strings.get("k")] == ["newer"]
+
+    def test_dropping_keeps_the_newest_of_what_is_set_meanwhile(self):
+        class Meddled(dict):
+            def pop(self, key, default=None):
+                self[key] = "newer", clock.now_ms() + 1000
+                return super().pop(key, default)
+
+            def setdefault(self, key, entry):
+                self[key] = "newest", clock.now_ms() + 1000
+                return super().setdefault(key, entry)
+
+        clock = ManualClock()
+        strings = Strings(clock)
+        strings.values = Meddled(k=("ended", clock.now_ms()))
+        clock.advance(seconds=1)
+        strings.drop(clock.now_ms())
+        assert strings.get("k") == "newest"
+
+    async def test_threads_find_what_they_have_just_set_while_values_are_dropped(self):
+        clock = ManualClock()
+        factory = memory.factory(clock)
+
+        async def use(name):
+            async with factory() as store:
+                for number in range(2000):
+                    clock.advance(seconds=2)
+                    await store.setex(f"{name}{number % 5}", 1, "short")
+                    await store.setex(f"{name}{number % 5}", 1_000_000, f"{number}")
+                    assert await store.get(f"{name}{number % 5}") == f"{number}"
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda name: asyncio.run(use(name)), "abcd"))
+        assert len(factory.backend.strings) == 20
 
     async def test_is_shared_by_all_factories_of_the_process(self):
         async with memory.factory()() as store:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeGuard, cast
+
 from .. import settings
 from ..backends.memory import Clock, MemoryBackend, shared
 from ..backends.memory.strings import Strings
 from .factory import Factory
 from .values import MAX_SECONDS, check_key, check_value, ttl_ms
 
+_is_ascii = cast(Callable[[object], TypeGuard[str]], str.isascii)
+"""Whether a text is ASCII. Raises TypeError for what is no text."""
+
 
 class MemorySession:
     """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
 
-    __slots__ = ("_default_ttl", "_get", "_pop", "_set")
+    __slots__ = ("_default_ttl", "_get", "_now_ms", "_pop", "_strings", "_values")
 
     def __init__(self, strings: Strings, default_ttl: int) -> None:
-        self._set, self._get, self._pop = strings.set, strings.get, strings.pop
+        self._strings, self._values, self._now_ms = strings, strings.values, strings.now_ms
+        self._get, self._pop = strings.get, strings.pop
         self._default_ttl = default_ttl
 
     async def set(self, key: str, value: str | bytes) -> None:
@@ -25,12 +32,17 @@ class MemorySession:
     async def setex(self, key: str, ttl: float, value: str | bytes) -> None:
         """Store for `ttl` seconds."""
         # In full only what may need it: this is called a million times a second.
-        if type(key) is not str or not key.isascii():
-            key = check_key(key)
-        if type(value) is not str or not value.isascii():
-            value = check_value(value)
+        try:
+            text = value if _is_ascii(key) and _is_ascii(value) else None
+        except TypeError:
+            text = None
+        if text is None:
+            key, text = check_key(key), check_value(value)
         ms = ttl * 1000 if type(ttl) is int and 0 < ttl <= MAX_SECONDS else ttl_ms(ttl)
-        self._set(key, value, ms)
+        now = self._now_ms()
+        self._values[key] = text, now + ms
+        if now >= self._strings.next_drop:
+            self._strings.drop(now)
 
     async def get(self, key: str) -> str | None:
         """The value, or None."""

@@ -71,7 +71,7 @@ class Damage:
             if value is None:
                 space.hdel(PLACE.record, [name])
             else:
-                space.hset(PLACE.record, [name, value])
+                space.hset(PLACE.record, {name: value})
         for member in self.members:
             space.zadd(PLACE.at.users, 1, member)
             space.zadd(PLACE.at.deadlines, NOW + 10, member)

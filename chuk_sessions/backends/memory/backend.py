@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from functools import cache
@@ -35,8 +36,8 @@ class MemoryBackend:
         self.strings = Strings(self.clock)
         self._space = Keyspace(self.clock)
         self._lock = Lock()
-        self._sweep_every_ms = sweep_every_ms
-        self._next_sweep = self._space.now + (sweep_every_ms or 0)
+        self._sweep_every_ms = math.inf if sweep_every_ms is None else sweep_every_ms
+        self._next_sweep = self._space.now + self._sweep_every_ms
         _BACKENDS.add(self)
 
     async def run(
@@ -46,9 +47,8 @@ class MemoryBackend:
         space = self._space
         with self._lock:
             space.tick()
-            if space.now >= self._next_sweep and self._sweep_every_ms is not None:
-                self._next_sweep = space.now + self._sweep_every_ms
-                self._sweep()
+            if space.now >= self._next_sweep:
+                self._sweep_all()
             return TWINS[operation.name](space, keys, argv)
 
     async def aclose(self) -> None:
@@ -60,7 +60,8 @@ class MemoryBackend:
             self._space.tick()
             return self._space.snapshot()
 
-    def _sweep(self) -> None:
+    def _sweep_all(self) -> None:
+        self._next_sweep = self._space.now + self._sweep_every_ms
         for bucket in range(BUCKETS):
             for sandbox in self._twin(operations.due(names.sandboxes(bucket)))[1]:
                 sandbox_id = sandbox.decode()

@@ -6,22 +6,34 @@ its script. Nothing here locks: the backend does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import chain
 
 from .clock import Clock
 from .sortedset import SortedSet
 
 Hash = dict[bytes, bytes]
 
-_NO_HASH: Hash = {}
+Value = bytes | int
+"""What a field holds. A number that was set as one becomes text when it is given out: most are counted with before."""
+
+Fields = dict[bytes, Value]
+
+_NO_HASH: Fields = {}
 _NO_SET = SortedSet()
 _FEW = 64
 
 
-def text(number: int) -> bytes:
-    """A whole number as Redis stores it."""
-    return b"%d" % number
+def pairs(flat: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    """(field, value) from field, value, field, value..."""
+    parts = iter(flat)
+    return zip(parts, parts, strict=True)
+
+
+def text(value: Value) -> bytes:
+    """A value as Redis gives it out."""
+    return b"%d" % value if isinstance(value, int) else value
 
 
 class Keyspace:
@@ -33,8 +45,8 @@ class Keyspace:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._hashes: dict[str, Hash] = {}
+        self._now_ms = clock.now_ms
+        self._hashes: dict[str, Fields] = {}
         self._sets: dict[str, SortedSet] = {}
         self._expires: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
@@ -44,39 +56,47 @@ class Keyspace:
         """Begin an operation: read the clock once and drop every key whose time has come, whether or not anybody asks
         for it.
         """
-        self.now = now = self._clock.now_ms()
-        queue = self._queue
-        while queue and queue[0][0] <= now:
-            moment, key = heappop(queue)
-            if self._expires.get(key) == moment:
-                self.delete(key)
+        self.now = self._now_ms()
+        if self._queue and self._queue[0][0] <= self.now:
+            self._drop()
 
-    def hash(self, key: str) -> Mapping[bytes, bytes]:
+    def _drop(self) -> None:
+        while self._queue and self._queue[0][0] <= self.now:
+            _, key = heappop(self._queue)
+            moment = self._expires.get(key)
+            if moment is None:
+                continue
+            if moment <= self.now:
+                self.delete(key)
+            else:
+                heappush(self._queue, (moment, key))
+
+    def hash(self, key: str) -> Mapping[bytes, Value]:
         """A hash to look into; empty for a key that is not there."""
         return self._hashes.get(key, _NO_HASH)
 
-    def hset_one(self, key: str, field: bytes, value: bytes) -> None:
+    def hset_one(self, key: str, field: bytes, value: Value) -> None:
         """Set one field of a hash that is there."""
         self._hashes[key][field] = value
 
-    def hget(self, key: str, field: bytes) -> bytes | None:
+    def hget(self, key: str, field: bytes) -> Value | None:
         """One value."""
         return self._hashes.get(key, _NO_HASH).get(field)
 
     def hgetall(self, key: str) -> list[bytes]:
         """field, value, field, value..."""
-        return [part for pair in self._hashes.get(key, _NO_HASH).items() for part in pair]
+        parts = chain.from_iterable(self._hashes.get(key, _NO_HASH).items())
+        return [part if isinstance(part, bytes) else b"%d" % part for part in parts]
 
     def hkeys(self, key: str) -> list[bytes]:
         """The fields."""
         return list(self._hashes.get(key, _NO_HASH))
 
-    def hset(self, key: str, pairs: Sequence[bytes]) -> None:
-        """Set field, value, field, value..."""
-        record = self._hashes.get(key)
-        if record is None:
-            record = self._hashes[key] = {}
-        record.update(zip(pairs[::2], pairs[1::2], strict=True))
+    def hset(self, key: str, fields: Fields) -> None:
+        """Set fields. The dict is the keyspace's from now on."""
+        record = self._hashes.setdefault(key, fields)
+        if record is not fields:
+            record.update(fields)
 
     def hdel(self, key: str, fields: Sequence[bytes]) -> None:
         """Remove fields of a hash that keeps others: no record is without its times."""
@@ -102,7 +122,11 @@ class Keyspace:
         if moment <= self.now:
             self.delete(key)
             return
+        present = self._expires.get(key)
         self._expires[key] = moment
+        # One entry is enough that comes up no later than the key goes: most moments only move further away.
+        if present is not None and present <= moment:
+            return
         heappush(self._queue, (moment, key))
         if len(self._queue) > 2 * len(self._expires) + _FEW:
             self._queue = [(due, name) for name, due in self._expires.items()]
@@ -145,7 +169,7 @@ class Keyspace:
 
     def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, int]], int | None]]:
         """Every key with what it holds and when it goes (ms): what a test compares with a server's."""
-        hashes = {key: (dict(record), self._expires.get(key)) for key, record in self._hashes.items()}
+        hashes = {key: (_texts(record), self._expires.get(key)) for key, record in self._hashes.items()}
         return {**hashes, **{key: (members.items(), None) for key, members in self._sets.items()}}
 
     def load(self, key: str, record: Hash, moment: int) -> None:
@@ -157,4 +181,8 @@ class Keyspace:
     def peek(self, key: str) -> tuple[Hash, int] | None:
         """A hash and when it goes (ms), or None."""
         record = self._hashes.get(key)
-        return None if record is None else (dict(record), self._expires[key])
+        return None if record is None else (_texts(record), self._expires[key])
+
+
+def _texts(record: Fields) -> Hash:
+    return {field: text(value) for field, value in record.items()}

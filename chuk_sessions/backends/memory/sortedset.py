@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from itertools import islice
+from math import inf
+
+_FEW = 32
 
 
 class SortedSet:
-    """Scores by member, beside one list in order. Adding moves part of that list, which is fast at the sizes that 256
-    buckets leave each set with.
+    """Scores by member, beside one list in order. A question that needs the order brings that list up to date first:
+    most changes come with no such question between them.
     """
 
-    __slots__ = ("_order", "_scores")
+    __slots__ = ("_gone", "_least", "_order", "_scores")
 
     def __init__(self) -> None:
+        # A member that is added or moved goes to the end: what the list does not have yet comes after what it has.
         self._scores: dict[bytes, int] = {}
         self._order: list[tuple[int, bytes]] = []
+        self._gone: list[tuple[int, bytes]] = []
+        self._least: float = inf
 
     def __len__(self) -> int:
         return len(self._scores)
 
     def items(self) -> list[tuple[bytes, int]]:
         """(member, score) in order."""
-        return [(member, score) for score, member in self._order]
+        return [(member, score) for score, member in self._ordered()]
 
     def add(self, member: bytes, score: int) -> None:
         """Add a member, or move it."""
@@ -29,20 +36,18 @@ class SortedSet:
         if present == score:
             return
         if present is not None:
-            del self._order[bisect_left(self._order, (present, member))]
+            self.remove(member)
         self._scores[member] = score
-        entry, order = (score, member), self._order
-        # New sessions mostly end later than all others.
-        if not order or entry > order[-1]:
-            order.append(entry)
-        else:
-            insort(order, entry)
+        if score < self._least:  # noqa: PLR1730  (`min` takes as long as all the rest)
+            self._least = score
 
     def remove(self, member: bytes) -> None:
         """Remove a member, if it is there."""
         score = self._scores.pop(member, None)
         if score is not None:
-            del self._order[bisect_left(self._order, (score, member))]
+            self._gone.append((score, member))
+            if len(self._gone) > len(self._scores) + _FEW:
+                self._ordered()
 
     def score(self, member: bytes) -> int | None:
         """The score of a member, or None."""
@@ -50,7 +55,7 @@ class SortedSet:
 
     def between(self, lowest: int, highest: int | None, limit: int | None = None) -> list[bytes]:
         """Members with lowest <= score <= highest (None: no upper end), at most `limit`."""
-        if highest is not None and (not self._order or self._order[0][0] > highest):
+        if highest is not None and self._least > highest:
             return []
         first, last = self._span(lowest, highest)
         if limit is not None:
@@ -64,12 +69,34 @@ class SortedSet:
 
     def first(self) -> tuple[bytes, int] | None:
         """The member with the lowest score, with its score, or None."""
-        if not self._order:
+        if not self._scores:
             return None
-        score, member = self._order[0]
+        score, member = self._ordered()[0]
         return member, score
 
     def _span(self, lowest: int, highest: int | None) -> tuple[int, int]:
-        first = bisect_left(self._order, (lowest, b""))
-        last = len(self._order) if highest is None else bisect_left(self._order, (highest + 1, b""))
+        order = self._ordered()
+        first = bisect_left(order, (lowest, b""))
+        last = len(order) if highest is None else bisect_left(order, (highest + 1, b""))
         return first, max(first, last)
+
+    def _ordered(self) -> list[tuple[int, bytes]]:
+        if not self._gone and len(self._order) == len(self._scores):
+            return self._order
+        if len(self._gone) + len(self._scores) - len(self._order) > _FEW + len(self._scores) // _FEW:
+            self._order = sorted((score, member) for member, score in self._scores.items())
+        else:
+            self._mend(self._order)
+        self._gone.clear()
+        self._least = self._order[0][0] if self._order else inf
+        return self._order
+
+    def _mend(self, order: list[tuple[int, bytes]]) -> None:
+        for entry in self._gone:
+            place = bisect_left(order, entry)
+            # What was added and removed since is not there.
+            if order[place : place + 1] == [entry]:
+                del order[place]
+        missing = len(self._scores) - len(order)
+        for member, score in islice(reversed(self._scores.items()), missing):
+            insort(order, (score, member))

@@ -11,49 +11,58 @@ _SHARE = 100
 
 
 class Strings:
-    """Values under keys with the moment (ms) at which each goes. Safe for threads: a read is one look-up in a dict, and
-    takes no lock.
+    """Values under keys with the moment (ms) at which each goes. Safe for threads: a single operation on a dict is
+    atomic, so that setting a value, and reading one that is there, takes no lock.
 
-    An ended value is not given out whether or not it has been dropped. Writes drop what has ended, read or not: once a
-    second, or more seldom where that would take more than a hundredth of the time.
+    An ended value is not given out whether or not it has been dropped. Who sets one drops what has ended, read or not:
+    once a second, or more seldom where that would take more than a hundredth of the time. Dropping may meet a value
+    that has just been set: for a moment it is not there, so that whoever misses a value, or takes one out, waits for
+    the lock.
+
+    Attributes:
+        now_ms: the clock.
+        values: where who sets a value puts it, with its moment; a method for that would take a tenth of the time.
+        next_drop: the moment from which on who sets a value calls `drop`.
+
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._now_ms = clock.now_ms
-        self._values: dict[str, tuple[str, int]] = {}
-        self._next_drop = clock.now_ms() + _SECOND
+        self.now_ms = clock.now_ms
+        self.values: dict[str, tuple[str, int]] = {}
+        self.next_drop = clock.now_ms() + _SECOND
         self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._values)
-
-    def set(self, key: str, value: str, ttl_ms: int) -> None:
-        """Store for `ttl_ms`."""
-        now = self._now_ms()
-        with self._lock:
-            self._values[key] = (value, now + ttl_ms)
-            if now >= self._next_drop:
-                self._drop(now)
+        return len(self.values)
 
     def get(self, key: str) -> str | None:
         """The value, or None."""
-        entry = self._values.get(key)
-        if entry is None or entry[1] <= self._now_ms():
-            return None
-        return entry[0]
+        entry = self.values.get(key)
+        if entry is None:
+            with self._lock:
+                entry = self.values.get(key)
+        return None if entry is None or entry[1] <= self.now_ms() else entry[0]
 
     def pop(self, key: str) -> str | None:
         """The value, which is gone then, or None."""
-        entry = self._values.pop(key, None)
-        return None if entry is None or entry[1] <= self._now_ms() else entry[0]
+        with self._lock:
+            entry = self.values.pop(key, None)
+        return None if entry is None or entry[1] <= self.now_ms() else entry[0]
 
     def renew_lock(self) -> None:
         """In a forked child."""
         self._lock = Lock()
 
-    def _drop(self, now: int) -> None:
-        self._next_drop = now + _SECOND
-        values = self._values
-        for key in [key for key, (_, moment) in list(values.items()) if moment <= now]:
-            values.pop(key, None)
-        self._next_drop = now + max(_SECOND, _SHARE * (self._now_ms() - now))
+    def drop(self, now: int) -> None:
+        """Drop what has ended at `now` (ms)."""
+        values = self.values
+        with self._lock:
+            if now < self.next_drop:
+                return
+            self.next_drop = now + _SECOND
+            for key in [key for key, (_, moment) in list(values.items()) if moment <= now]:
+                entry = values.pop(key, None)
+                if entry is not None and entry[1] > now:
+                    # Set since the list was made. What is set from here on stays in its place.
+                    values.setdefault(key, entry)
+            self.next_drop = now + max(_SECOND, _SHARE * (self.now_ms() - now))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from ....operations import ALL
-from ...base import Arg, Reply
+from ...base import Reply
 from ..keyspace import Keyspace
 
-Twin = Callable[[Keyspace, Sequence[str], Sequence[Arg]], Reply]
+Twin = Callable[[Keyspace, Sequence[str], Sequence[Any]], Reply]
+"""Takes KEYS and ARGV as `operations` builds them: there each element of ARGV has its type, bytes or int."""
 
 TWINS: dict[str, Twin] = {name: cast(Twin, import_module(f"{__name__}.{name}").run) for name in ALL}

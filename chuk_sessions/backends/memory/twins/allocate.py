@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import CREATED, EXISTS, FULL, GONE, OTHER_OWNER
-from ...base import Arg, Reply
-from ..keyspace import Keyspace, text
-from .include import Record, open_, raw, sessions_of, touch, unindex, whole
+from ...base import Reply
+from ..keyspace import Fields, Keyspace, pairs
+from .include import open_, sessions_of, touch, unindex
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Make a session, or touch the one that is there already."""
     key, deadlines, users, sandboxes = keys[:4]
-    handle, sandbox, owner, user = raw(argv[0]), raw(argv[1]), raw(argv[5]), whole(argv[6])
-    idle, cap, retention, victims = whole(argv[4]), whole(argv[7]), whole(argv[8]), whole(argv[10])
+    handle, sandbox, ttl, deadline, idle, owner, user, cap, retention, create, victims = argv[:11]
 
-    record = open_(space, key, b"u")
-    if isinstance(record, Record):
-        if owner != b"" and owner != record.more[0]:
+    opened = open_(space, key, b"u")
+    if isinstance(opened, tuple):
+        _, before, _, old_idle, old_owner, *_ = opened
+        if owner not in (b"", old_owner):
             return [OTHER_OWNER]
-        touch(space, key, deadlines, handle, record, retention)
+        touch(space, key, deadlines, handle, before, old_idle, retention)
         return [EXISTS]
-    if record[0] != GONE or whole(argv[9]) == 0:
-        return record
+    if opened[0] != GONE or create == 0:
+        return opened
 
     leaving: list[tuple[bytes, str]] = []
     if cap > 0:
         alive = sessions_of(space, users, deadlines, user)
         surplus = len(alive) + 1 - cap
-        named = zip(map(raw, argv[11 : 11 + victims]), keys[4:], strict=True)
+        named = zip(argv[11 : 11 + victims], keys[4:], strict=True)
         leaving = [victim for victim in named if victim[0] in alive][: max(0, surplus)]
         if len(leaving) < surplus:
             return [FULL, alive]
 
-    deadline = whole(argv[3]) or space.now + whole(argv[2])
+    deadline = deadline or space.now + ttl
     if deadline <= space.now:
         return [GONE]
-    fields = _fields(space, argv, deadline)
-    left = space.hkeys(key)
-    stale = [field for field in left if field not in fields[::2]] if left else []
+    left, fields = space.hkeys(key), _fields(space.now, deadline, owner, idle, argv[11 + victims :])
     ends = min(deadline, space.now + idle) if idle > 0 else deadline
     space.hset(key, fields)
-    space.hdel(key, stale)
+    if left:
+        space.hdel(key, [field for field in left if field not in fields])
     space.pexpireat(key, ends + retention)
     space.zadd(deadlines, ends, handle)
     if owner != b"":
@@ -54,15 +54,13 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
     return [CREATED]
 
 
-def _fields(space: Keyspace, argv: Sequence[Arg], deadline: int) -> list[bytes]:
-    owner, idle, victims = raw(argv[5]), whole(argv[4]), whole(argv[10])
-    now = text(space.now)
-    fields = [b"c", now, b"d", text(deadline), b"a", now, b"v", b"1"]
+def _fields(now: int, deadline: int, owner: bytes, idle: int, metadata: Sequence[bytes]) -> Fields:
+    fields: Fields = {b"c": now, b"d": deadline, b"a": now, b"v": 1}
     if owner != b"":
-        fields += (b"u", owner)
+        fields[b"u"] = owner
     if idle > 0:
-        fields += (b"i", text(idle))
-    fields += map(raw, argv[11 + victims :])
+        fields[b"i"] = idle
+    fields.update(pairs(metadata))
     return fields
 
 

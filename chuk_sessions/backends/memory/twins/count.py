@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import OK
-from ...base import Arg, Reply
+from ...base import Reply
 from ..keyspace import Keyspace
-from .include import sessions_of, whole
+from .include import sessions_of
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Count live sessions of a sandbox, or of a user in it, in this bucket."""
     deadlines, users = keys
-    if argv[0] != b"":
-        return [OK, len(sessions_of(space, users, deadlines, whole(argv[0])))]
+    user = argv[0]
+    if user != b"":
+        return [OK, len(sessions_of(space, users, deadlines, user))]
     return [OK, space.zcount(deadlines, space.now + 1, None)]

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import CONFLICT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
-from ...base import Arg, Reply
-from ..keyspace import Keyspace
-from .include import Record, open_, plain, raw, unindex
+from ...base import Reply
+from ..keyspace import Keyspace, text
+from .include import Opened, open_, plain, unindex
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """End a session."""
-    record = open_(space, keys[0], b"u", b"v")
-    if argv[3] != b"":
-        return _clear(space, keys[0], record, raw(argv[3]))
-    if isinstance(record, Record):
-        if argv[1] != b"" and argv[1] != record.more[0]:
+    key, deadlines, users = keys
+    handle, owner, expected, pointer = argv
+    opened = open_(space, key, b"u", b"v")
+    if pointer != b"":
+        return _clear(space, key, opened, pointer)
+    if isinstance(opened, tuple):
+        *_, owned_by, version, _ = opened
+        if owner not in (b"", owned_by):
             return [OTHER_OWNER]
-        if argv[2] != b"" and raw(argv[2]) != record.more[1]:
-            return [CONFLICT, plain(record.more[1]) or 0]
-    elif record[0] == MOVED:
-        return record
-    space.delete(keys[0])
-    unindex(space, keys[1], keys[2], raw(argv[0]))
-    return [OK if isinstance(record, Record) else GONE]
+        if expected != b"" and (version is None or text(expected) != text(version)):
+            return [CONFLICT, plain(version) or 0]
+    elif opened[0] == MOVED:
+        return opened
+    space.delete(key)
+    unindex(space, deadlines, users, handle)
+    return [OK if isinstance(opened, tuple) else GONE]
 
 
-def _clear(space: Keyspace, key: str, record: Record | Reply, target: bytes) -> Reply:
-    if isinstance(record, Record):
+def _clear(space: Keyspace, key: str, opened: Opened | Reply, target: bytes) -> Reply:
+    if isinstance(opened, tuple):
         return [EXISTS]
-    if record == [MOVED, target]:
+    if opened == [MOVED, target]:
         space.delete(key)
         return [OK]
-    return record
+    return opened

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import OK
-from ...base import Arg, Reply
+from ...base import Reply
 from ..keyspace import Keyspace
-from .include import whole
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Name the sandboxes that have an ended session to sweep in this bucket."""
-    return [OK, space.zrangebyscore(keys[0], 0, space.now, whole(argv[0]))]
+    return [OK, space.zrangebyscore(keys[0], 0, space.now, argv[0])]

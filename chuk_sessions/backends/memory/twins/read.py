@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import OK
-from ...base import Arg, Reply
+from ...base import Reply
 from ..keyspace import Keyspace
-from .include import Record, open_
+from .include import open_
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Read a whole session."""
-    record = open_(space, keys[0])
-    if not isinstance(record, Record):
-        return record
+    opened = open_(space, keys[0])
+    if isinstance(opened, list):
+        return opened
     return [OK, space.hgetall(keys[0])]

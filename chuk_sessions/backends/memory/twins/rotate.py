@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import OK
-from ...base import Arg, Reply
-from ..keyspace import Keyspace, text
-from .include import Record, open_, raw, unindex, whole
+from ...base import Reply
+from ..keyspace import Keyspace
+from .include import open_, unindex
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Give a session a new id in the same bucket; the old one points to it for a grace period."""
     old, new, deadlines, users = keys
-    if isinstance(open_(space, new), Record):
+    old_handle, new_handle, grace = argv
+    if isinstance(open_(space, new), tuple):
         return [OK]
-    record = open_(space, old)
-    if not isinstance(record, Record):
-        return record
+    opened = open_(space, old)
+    if isinstance(opened, list):
+        return opened
+    ends, deadline, *_ = opened
     space.copy(old, new)
-    space.zadd(deadlines, record.ends, raw(argv[1]))
-    user = space.zscore(users, raw(argv[0]))
+    space.zadd(deadlines, ends, new_handle)
+    user = space.zscore(users, old_handle)
     if user is not None:
-        space.zadd(users, user, raw(argv[1]))
+        space.zadd(users, user, new_handle)
     space.delete(old)
-    unindex(space, deadlines, users, raw(argv[0]))
-    grace = whole(argv[2])
+    unindex(space, deadlines, users, old_handle)
     if grace > 0:
-        honoured = min(record.deadline, space.now + grace)
-        space.hset(old, (b"r", raw(argv[1]), b"d", text(honoured)))
+        honoured = min(deadline, space.now + grace)
+        space.hset(old, {b"r": new_handle, b"d": honoured})
         space.pexpireat(old, honoured)
     return [OK]

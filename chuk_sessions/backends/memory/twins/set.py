@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import CORRUPT, OK
-from ...base import Arg, Reply
-from ..keyspace import Keyspace, text
-from .include import Record, open_, plain, raw
+from ...base import Reply
+from ..keyspace import Keyspace, pairs
+from .include import open_, plain
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Set fields of metadata; the others stay."""
-    record = open_(space, keys[0], b"v")
-    if not isinstance(record, Record):
-        return record
-    version = plain(record.more[0])
+    opened = open_(space, keys[0], b"v")
+    if isinstance(opened, list):
+        return opened
+    version = plain(opened[4])
     if version is None:
         return [CORRUPT]
-    space.hset(keys[0], [b"v", text(version + 1), *map(raw, argv)])
+    space.hset(keys[0], {b"v": version + 1, **dict(pairs(argv))})
     return [OK]

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import OK
-from ...base import Arg, Reply
+from ...base import Reply
 from ..keyspace import Keyspace
-from .include import raw, unindex, whole
+from .include import unindex
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Take ended sessions out of the indexes of a sandbox in this bucket."""
     deadlines, users, sandboxes = keys
-    due = space.zrangebyscore(deadlines, 0, space.now, whole(argv[1]))
+    sandbox, limit = argv
+    due = space.zrangebyscore(deadlines, 0, space.now, limit)
     for handle in due:
         unindex(space, deadlines, users, handle)
     first = space.zfirst(deadlines)
     if first is not None:
-        space.zadd(sandboxes, first[1], raw(argv[0]))
+        space.zadd(sandboxes, first[1], sandbox)
     else:
-        space.zrem(sandboxes, raw(argv[0]))
+        space.zrem(sandboxes, sandbox)
     return [OK, len(due)]

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ....statuses import NEEDS_INDEX, OK
-from ...base import Arg, Reply
+from ...base import Reply
 from ..keyspace import Keyspace
-from .include import Record, open_, raw, touch, whole
+from .include import open_, touch
 
 
-def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Arg]) -> Reply:
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Answer whether a session is alive, and mark the access."""
-    record = open_(space, keys[0])
-    if not isinstance(record, Record):
-        return record
-    interval = whole(argv[0])
-    if record.idle is not None:
-        interval = min(interval, record.idle // 2)
-    if space.now - record.accessed >= interval and space.now > record.accessed:
-        if record.idle is not None and len(keys) < 2:
+    key, interval = keys[0], argv[0]
+    opened = open_(space, key)
+    if isinstance(opened, list):
+        return opened
+    _, deadline, accessed, idle, *_ = opened
+    if idle is not None:
+        interval = min(interval, idle // 2)
+    if space.now - accessed >= interval and space.now > accessed:
+        if idle is not None and len(keys) < 2:
             return [NEEDS_INDEX]
-        handle, retention = (raw(argv[1]), whole(argv[2])) if len(keys) > 1 else (b"", 0)
-        touch(space, keys[0], keys[-1], handle, record, retention)
+        deadlines, handle, retention = (keys[1], *argv[1:]) if len(keys) > 1 else ("", b"", 0)
+        touch(space, key, deadlines, handle, deadline, idle, retention)
     return [OK]

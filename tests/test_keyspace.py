@@ -1,0 +1,95 @@
+"""What the emulator's keyspace does by itself: order that is made when it is asked for, and keys that go in time."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from chuk_sessions.backends.memory import ManualClock
+from chuk_sessions.backends.memory.keyspace import Keyspace
+from chuk_sessions.backends.memory.sortedset import SortedSet
+
+
+class SortedByHand:
+    """Answers from a dict of scores by member."""
+
+    def __init__(self, scores):
+        self.order = sorted((score, member) for member, score in scores.items())
+
+    def items(self):
+        return [(member, score) for score, member in self.order]
+
+    def first(self):
+        return next(iter(self.items()), None)
+
+    def between(self, lowest, highest, limit=None):
+        return [member for score, member in self.order if lowest <= score <= highest][:limit]
+
+    def count(self, lowest, highest):
+        return len(self.between(lowest, highest))
+
+
+QUESTIONS = [
+    lambda held, *_: held.items(),
+    lambda held, *_: held.first(),
+    lambda held, lowest, highest: held.between(lowest, highest, 3),
+    lambda held, _, highest: held.between(0, highest),
+    lambda held, lowest, highest: held.count(lowest, highest),
+]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_sorted_set_answers_as_if_it_were_sorted_after_each_change(seed):
+    rng = random.Random(seed)
+    members, asked = rng.choice([3, 20, 400]), rng.choice([0.02, 0.3])
+    ours, plain = SortedSet(), {}
+    for _ in range(1500):
+        member, score = b"%d" % rng.randrange(members), rng.randrange(rng.choice([5, 1000]))
+        if rng.random() < 0.6:
+            ours.add(member, score)
+            plain[member] = score
+        else:
+            ours.remove(member)
+            plain.pop(member, None)
+        assert (len(ours), ours.score(member)) == (len(plain), plain.get(member))
+        if rng.random() < asked:
+            question, highest = rng.choice(QUESTIONS), score + rng.randrange(-5, 300)
+            assert question(ours, score, highest) == question(SortedByHand(plain), score, highest)
+
+
+def test_a_key_goes_at_its_last_moment_whether_that_moved_near_or_away():
+    clock = ManualClock()
+    space = Keyspace(clock)
+    for key in ("away", "near", "again", "stays"):
+        space.hset(key, {b"f": 1})
+        space.pexpireat(key, space.now + 1000)
+    space.pexpireat("away", space.now + 3000)
+    space.pexpireat("near", space.now + 500)
+    space.delete("again")
+    space.hset("again", {b"f": 2})
+    space.pexpireat("again", space.now + 2000)
+    space.pexpireat("stays", space.now + 100_000)
+    alive = {}
+    for ms in (499, 1, 500, 999, 1, 999, 1):
+        clock.advance(ms=ms)
+        space.tick()
+        alive[space.now - 1_750_000_000_000] = sorted(space.snapshot())
+    assert alive == {
+        499: ["again", "away", "near", "stays"],
+        500: ["again", "away", "stays"],
+        1000: ["again", "away", "stays"],
+        1999: ["again", "away", "stays"],
+        2000: ["away", "stays"],
+        2999: ["away", "stays"],
+        3000: ["stays"],
+    }
+
+
+def test_numbers_are_given_out_as_text():
+    space = Keyspace(ManualClock())
+    space.hset("k", {b"n": -7, b"t": b"7"})
+    space.pexpireat("k", space.now + 1)
+    assert space.hgetall("k") == [b"n", b"-7", b"t", b"7"]
+    assert space.snapshot() == {"k": ({b"n": b"-7", b"t": b"7"}, space.now + 1)}
+    assert space.peek("k") == ({b"n": b"-7", b"t": b"7"}, space.now + 1)
