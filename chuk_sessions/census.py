@@ -112,7 +112,8 @@ class Census:
 
     async def _now_at(self, session_id: str) -> Place:
         """Where a session lies now, if its id was rotated."""
-        return (await self._runner.follow(self._runner.place(session_id), operations.read))[0]
+        place = self._runner.place(session_id)
+        return (await self._runner.follow(place, operations.read(place)))[0]
 
     def _indexes(self) -> list[Index]:
         return [keys.index(self._sandbox, bucket) for bucket in range(ids.BUCKETS)]

@@ -5,14 +5,14 @@ Each method builds calls with `operations`, has the backend run them, and turns 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from . import exceptions as errors
 from . import ids, operations
 from . import statuses as s
-from .backends.base import Call, Operation, Reply
+from .backends.base import Call, Reply
 from .enums import WhenFull
 from .keys import Place
 from .record import Record
@@ -67,7 +67,7 @@ class _Attempt:
         """The next attempt. What the lost ones may have made ends first, since it would count against a cap."""
         self._lost = (*self._lost, operations.delete(self.place))
         self.session_id, self.place = self._runner.new_place(self._user_id, self.place.at.bucket)
-        self.call = operations.renamed(self.call, self.place)
+        self.call = operations.at(self.call, self.place)
         return (*self._lost, self.call)
 
 
@@ -97,28 +97,26 @@ class Engine:
         """Ask whether it is alive, which marks the access. Nearly every reply is OK, without a coroutine on the way
         between caller and backend; `is_alive` knows what the others mean.
         """
-        policy = self._policy
-        place = self._runner.place(session_id)
-        return self._runner.ask(operations.validate(place, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0))
+        return self._runner.ask(self._validation(self._runner.place(session_id), self._policy.idle_ms > 0))
 
     async def is_alive(self, session_id: str, reply: Reply) -> bool:
         """What another reply than OK comes to: an old id, an idle session in want of its index, none."""
-        operations.check(operations.VALIDATE, reply)
         place = self._runner.place(session_id)
-        times = self._policy.interval_ms, self._policy.retention_ms
-        if reply[0] == s.MOVED:
-            place = self._runner.place_of_handle(place.at.bucket, reply[1])
-            place, reply = await self._runner.follow(place, lambda there: operations.validate(there, *times, False))
+        place, reply = await self._runner.follow(place, self._validation(place, False), reply)
         if reply[0] == s.NEEDS_INDEX:
-            _, reply = await self._runner.follow(place, lambda there: operations.validate(there, *times, True))
+            _, reply = await self._runner.follow(place, self._validation(place, True))
         return bool(reply[0] == s.OK)
+
+    def _validation(self, place: Place, index: bool) -> Call:
+        return operations.validate(place, self._policy.interval_ms, self._policy.retention_ms, index)
 
     async def read(self, session_id: str) -> Record | None:
         """The record, or None."""
         place = self._runner.place(session_id)
-        reply = await self._runner.ask(operations.read(place))
+        call = operations.read(place)
+        reply = await self._runner.ask(call)
         if reply[0] != s.OK:
-            reply = await self._answered(place, operations.READ, reply, operations.read)
+            _, reply = await self._runner.follow(place, call, reply)
         return Record.from_reply(reply[1]) if reply[0] == s.OK else None
 
     async def merge(
@@ -132,57 +130,34 @@ class Engine:
         operation_id: bytes,
     ) -> bool:
         """Change metadata. False when there is no such session."""
-
-        def build(place: Place) -> Call:
-            return operations.merge(
-                place, pairs=pairs, removals=removals, replace=replace, version=version, operation_id=operation_id
-            )
-
         place = self._runner.place(session_id)
-        reply = await self._runner.ask(build(place))
+        call = operations.merge(
+            place, pairs=pairs, removals=removals, replace=replace, version=version, operation_id=operation_id
+        )
+        reply = await self._runner.ask(call)
         if reply[0] != s.OK:
-            reply = await self._answered(place, operations.MERGE, reply, build)
+            _, reply = await self._runner.follow(place, call, reply)
         return bool(reply[0] == s.OK)
 
     async def increment(
         self, session_id: str, field: bytes, amount: int, ceiling: int | None, operation_id: bytes
     ) -> tuple[bool, int] | None:
         """(applied, value), or None when there is no such session."""
-        _, reply = await self._runner.follow(
-            self._runner.place(session_id),
-            lambda place: operations.increment(
-                place, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id
-            ),
-        )
+        place = self._runner.place(session_id)
+        call = operations.increment(place, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id)
+        _, reply = await self._runner.follow(place, call)
         return None if reply[0] == s.GONE else (reply[0] == s.OK, reply[1])
 
     async def extend(self, session_id: str, additional_ms: int, operation_id: bytes) -> bool:
         """Move the deadline. False when there is no such session."""
-
-        def build(place: Place) -> Call:
-            return operations.extend(
-                place,
-                additional_ms=additional_ms,
-                operation_id=operation_id,
-                retention_ms=self._policy.retention_ms,
-            )
-
         place = self._runner.place(session_id)
-        reply = await self._runner.ask(build(place))
+        call = operations.extend(
+            place, additional_ms=additional_ms, operation_id=operation_id, retention_ms=self._policy.retention_ms
+        )
+        reply = await self._runner.ask(call)
         if reply[0] != s.OK:
-            reply = await self._answered(place, operations.EXTEND, reply, build)
+            _, reply = await self._runner.follow(place, call, reply)
         return bool(reply[0] == s.OK)
-
-    async def _answered(
-        self, place: Place, operation: Operation, reply: Reply, build: Callable[[Place], Call]
-    ) -> Reply:
-        """What another first reply than OK leads to: an error, or a call on what an old id points to. Nearly every call
-        is spared this coroutine.
-        """
-        if operations.check(operation, reply) == s.MOVED:
-            place = self._runner.place_of_handle(place.at.bucket, reply[1])
-            _, reply = await self._runner.follow(place, build)
-        return reply
 
     async def delete(self, session_id: str) -> bool:
         """End a session, under its old id too. False when there was none."""
@@ -191,7 +166,7 @@ class Engine:
         if first[0] != s.MOVED:
             return bool(first[0] == s.OK)
         target = self._runner.place_of_handle(place.at.bucket, first[1])
-        _, reply = await self._runner.follow(target, operations.delete)
+        _, reply = await self._runner.follow(target, operations.delete(target))
         await self._runner.run(operations.delete(place, pointer=first[1]))
         return bool(reply[0] == s.OK)
 
@@ -292,22 +267,19 @@ class Engine:
 
     async def _touch_moved(self, place: Place, moved: Reply, owner: bytes) -> bool:
         """Touch what an old id points to. False when it is gone."""
-        policy = self._policy
-
-        def touch(place: Place) -> Call:
-            return operations.allocate(
-                place,
-                self._runner.sandbox_id,
-                ttl_ms=1,
-                idle_ms=0,
-                owner=owner,
-                user=0,
-                cap=0,
-                retention_ms=policy.retention_ms,
-                create=False,
-            )
-
-        _, reply = await self._runner.follow(self._runner.place_of_handle(place.at.bucket, moved[1]), touch)
+        target = self._runner.place_of_handle(place.at.bucket, moved[1])
+        touch = operations.allocate(
+            target,
+            self._runner.sandbox_id,
+            ttl_ms=1,
+            idle_ms=0,
+            owner=owner,
+            user=0,
+            cap=0,
+            retention_ms=self._policy.retention_ms,
+            create=False,
+        )
+        _, reply = await self._runner.follow(target, touch)
         return bool(reply[0] == s.EXISTS)
 
 

@@ -125,9 +125,12 @@ def allocate(
     return Call(ALLOCATE, keys, argv)
 
 
-def renamed(allocation: Call, place: Place) -> Call:
-    """The same allocation under another id of the same bucket."""
-    return Call(ALLOCATE, (place.record, *allocation.keys[1:]), (place.handle, *allocation.argv[1:]))
+def at(call: Call, place: Place) -> Call:
+    """The same call on another session of its bucket."""
+    names, argv = call.operation.args, list(call.argv)
+    if "handle" in names[: len(argv)]:
+        argv[names.index("handle")] = place.handle
+    return Call(call.operation, (place.record, *call.keys[1:]), tuple(argv))
 
 
 def validate(place: Place, interval_ms: int, retention_ms: int, index: bool) -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from . import exceptions as errors
@@ -51,15 +51,19 @@ class Runner:
         operations.check(call.operation, reply)
         return reply
 
-    async def follow(self, place: Place, build: Callable[[Place], Call]) -> tuple[Place, Reply]:
-        """Run a call on a session, or on what its old id points to. Returns where it ran last, too."""
+    async def follow(self, place: Place, call: Call, reply: Reply | None = None) -> tuple[Place, Reply]:
+        """Run a call on a session, or on what its old id points to. Returns where it ran last, too.
+
+        `reply` is that of the first run, for who has asked already: nearly every call is spared this coroutine.
+        """
         for _ in range(_MOST_HOPS):
-            call = build(place)
-            reply = await self._run(*call)
+            if reply is None:
+                reply = await self._run(*call)
             operations.check(call.operation, reply)
             if reply[0] != s.MOVED:
                 return place, reply
             place = self.place_of_handle(place.at.bucket, reply[1])
+            call, reply = operations.at(call, place), None
         raise errors.SessionConflictError("the id was rotated too often within its grace period")
 
     async def run_all(self, calls: Sequence[Call], *, owner_misses: bool = False) -> list[Reply]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ....statuses import CORRUPT, OK
 from ...base import Reply
-from ..keyspace import Keyspace, pairs
+from ..keyspace import Fields, Keyspace, pairs
 from .include import open_, plain
 
 
@@ -19,5 +19,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     version = plain(opened[4])
     if version is None:
         return [CORRUPT]
-    space.hset(keys[0], {b"v": version + 1, **dict(pairs(argv))})
+    fields: Fields = {b"v": version + 1}
+    fields.update(pairs(argv))
+    space.hset(keys[0], fields)
     return [OK]
