@@ -53,7 +53,7 @@ class Census:
         replies = await self._runner.run_all([operations.count(index, user=user) for index in self._indexes()])
         return int(sum(reply[1] for reply in replies))
 
-    async def revoke(self, user_id: str, owner: bytes, keep: str | None) -> int:
+    async def revoke(self, user_id: str, owner: bytes, keep: Place | None) -> int:
         """End the sessions of a user but `keep`, until there are none left to find. Returns how many ended.
 
         Raises SessionConflictError when the user's sessions keep coming.
@@ -110,9 +110,8 @@ class Census:
             if _id_of(index.bucket, handle) is not None
         ]
 
-    async def _now_at(self, session_id: str) -> Place:
+    async def _now_at(self, place: Place) -> Place:
         """Where a session lies now, if its id was rotated."""
-        place = self._runner.place(session_id)
         return (await self._runner.follow(place, operations.read(place)))[0]
 
     def _indexes(self) -> list[Index]:

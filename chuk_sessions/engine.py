@@ -46,8 +46,8 @@ class _Attempt:
     ended, what it makes has an id that nobody was given.
 
     Attributes:
-        session_id: that the session is to have.
-        place: of that id.
+        session_id: chosen here; None where the caller has chosen a place, which a repeat keeps.
+        place: of the session.
         call: which makes it.
 
     """
@@ -56,11 +56,13 @@ class _Attempt:
 
     call: Call
 
-    def __init__(self, runner: Runner, user_id: str | None, session_id: str, place: Place) -> None:
+    def __init__(self, runner: Runner, user_id: str | None, place: Place | None) -> None:
         self._runner = runner
         self._user_id = user_id
         self._lost: tuple[Call, ...] = ()
-        self.session_id = session_id
+        self.session_id: str | None = None
+        if place is None:
+            self.session_id, place = runner.new_place(user_id)
         self.place = place
 
     def renew(self) -> Sequence[Call]:
@@ -72,36 +74,37 @@ class _Attempt:
 
 
 class Engine:
-    """Sessions of one sandbox on one backend. Ids must have passed `ids.is_name`."""
+    """Sessions of one sandbox on one backend."""
 
     def __init__(self, runner: Runner, policy: Policy) -> None:
         self._runner = runner
         self._policy = policy
 
-    async def allocate(
-        self, session_id: str | None, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]
-    ) -> str:
-        """Make a session, or touch the one of that id. Returns its id."""
-        if session_id is None:
-            return (await self._make(None, owner, user_id, ttl_ms, 0, pairs))[0]
-        place = self._runner.place(session_id)
+    async def allocate(self, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]) -> str:
+        """Make a session under a fresh id. Returns that."""
+        attempt, _ = await self._make(None, owner, user_id, ttl_ms, 0, pairs)
+        return str(attempt.session_id)
+
+    async def allocate_at(
+        self, place: Place, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]
+    ) -> None:
+        """Make a session there, or touch the one that is."""
         for _ in range(MOST_ROUNDS):
-            _, reply = await self._make(session_id, owner, user_id, ttl_ms, 0, pairs)
+            _, reply = await self._make(place, owner, user_id, ttl_ms, 0, pairs)
             if reply[0] != s.MOVED or await self._touch_moved(place, reply, owner):
-                return session_id
+                return
             # The old id's pointer has outlived the session that it points to.
             await self._runner.run(operations.delete(place, pointer=reply[1]))
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    def ask_alive(self, session_id: str) -> Awaitable[Reply]:
+    def ask_alive(self, place: Place) -> Awaitable[Reply]:
         """Ask whether it is alive, which marks the access. Nearly every reply is OK, without a coroutine on the way
         between caller and backend; `is_alive` knows what the others mean.
         """
-        return self._runner.ask(self._validation(self._runner.place(session_id), self._policy.idle_ms > 0))
+        return self._runner.ask(self._validation(place, self._policy.idle_ms > 0))
 
-    async def is_alive(self, session_id: str, reply: Reply) -> bool:
+    async def is_alive(self, place: Place, reply: Reply) -> bool:
         """What another reply than OK comes to: an old id, an idle session in want of its index, none."""
-        place = self._runner.place(session_id)
         place, reply = await self._runner.follow(place, self._validation(place, False), reply)
         if reply[0] == s.NEEDS_INDEX:
             _, reply = await self._runner.follow(place, self._validation(place, True))
@@ -110,9 +113,8 @@ class Engine:
     def _validation(self, place: Place, index: bool) -> Call:
         return operations.validate(place, self._policy.interval_ms, self._policy.retention_ms, index)
 
-    async def read(self, session_id: str) -> Record | None:
+    async def read(self, place: Place) -> Record | None:
         """The record, or None."""
-        place = self._runner.place(session_id)
         call = operations.read(place)
         reply = await self._runner.ask(call)
         if reply[0] != s.OK:
@@ -121,7 +123,7 @@ class Engine:
 
     async def merge(
         self,
-        session_id: str,
+        place: Place,
         pairs: Sequence[bytes],
         removals: Sequence[bytes],
         *,
@@ -130,7 +132,6 @@ class Engine:
         operation_id: bytes,
     ) -> bool:
         """Change metadata. False when there is no such session."""
-        place = self._runner.place(session_id)
         call = operations.merge(
             place, pairs=pairs, removals=removals, replace=replace, version=version, operation_id=operation_id
         )
@@ -140,17 +141,15 @@ class Engine:
         return bool(reply[0] == s.OK)
 
     async def increment(
-        self, session_id: str, field: bytes, amount: int, ceiling: int | None, operation_id: bytes
+        self, place: Place, field: bytes, amount: int, ceiling: int | None, operation_id: bytes
     ) -> tuple[bool, int] | None:
         """(applied, value), or None when there is no such session."""
-        place = self._runner.place(session_id)
         call = operations.increment(place, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id)
         _, reply = await self._runner.follow(place, call)
         return None if reply[0] == s.GONE else (reply[0] == s.OK, reply[1])
 
-    async def extend(self, session_id: str, additional_ms: int, operation_id: bytes) -> bool:
+    async def extend(self, place: Place, additional_ms: int, operation_id: bytes) -> bool:
         """Move the deadline. False when there is no such session."""
-        place = self._runner.place(session_id)
         call = operations.extend(
             place, additional_ms=additional_ms, operation_id=operation_id, retention_ms=self._policy.retention_ms
         )
@@ -159,9 +158,8 @@ class Engine:
             _, reply = await self._runner.follow(place, call, reply)
         return bool(reply[0] == s.OK)
 
-    async def delete(self, session_id: str) -> bool:
+    async def delete(self, place: Place) -> bool:
         """End a session, under its old id too. False when there was none."""
-        place = self._runner.place(session_id)
         first = await self._runner.run(operations.delete(place))
         if first[0] != s.MOVED:
             return bool(first[0] == s.OK)
@@ -170,23 +168,21 @@ class Engine:
         await self._runner.run(operations.delete(place, pointer=first[1]))
         return bool(reply[0] == s.OK)
 
-    async def rotate(self, session_id: str, grace_ms: int) -> str | None:
+    async def rotate(self, place: Place, grace_ms: int) -> str | None:
         """The new id, or None when there is no such session. Raises SessionRotatedError for an old id."""
-        place = self._runner.place(session_id)
-        record = await self.read(session_id)
+        record = await self.read(place)
         if record is None:
             return None
-        new_id = ids.new_id(record.user_id, place.at.bucket)
-        reply = await self._runner.run(operations.rotate(place, self._runner.place(new_id), grace_ms=grace_ms))
+        new_id, new = self._runner.new_place(record.user_id, place.at.bucket)
+        reply = await self._runner.run(operations.rotate(place, new, grace_ms=grace_ms))
         _refuse_moved(reply)
         return new_id if reply[0] == s.OK else None
 
-    async def log_in(self, session_id: str, user_id: str, owner: bytes) -> str | None:
+    async def log_in(self, place: Place, user_id: str, owner: bytes) -> str | None:
         """Copy a session to its new owner under a new id and end the old one; None when there is no such session.
 
         The new id is handed out only when the old session, unchanged since it was copied, has been deleted.
         """
-        place = self._runner.place(session_id)
         for _ in range(MOST_ROUNDS):
             reply = await self._runner.run(operations.read(place))
             _refuse_moved(reply)
@@ -194,12 +190,12 @@ class Engine:
                 return None
             record = Record.from_reply(reply[1])
             if record.user_id == user_id:
-                return await self.rotate(session_id, 0)
-            new_id, made = await self._make(None, owner, user_id, 1, record.deadline, record.kept, record.idle)
-            if made[0] == s.GONE:
+                return await self.rotate(place, 0)
+            made, reply = await self._make(None, owner, user_id, 1, record.deadline, record.kept, record.idle)
+            if reply[0] == s.GONE:
                 return None
-            if await self._end_at(place, self._runner.place(new_id), record.version):
-                return new_id
+            if await self._end_at(place, made.place, record.version):
+                return made.session_id
         raise errors.SessionConflictError("the session keeps changing; try again")
 
     async def _end_at(self, old: Place, new: Place, version: int) -> bool:
@@ -219,23 +215,20 @@ class Engine:
 
     async def _make(
         self,
-        session_id: str | None,
+        place: Place | None,
         owner: bytes,
         user_id: str | None,
         ttl_ms: int,
         deadline_ms: int,
         pairs: Sequence[bytes],
         idle_ms: int | None = None,
-    ) -> tuple[str, Reply]:
-        """Allocate, making room under a full cap where the policy says so. Returns the id, too.
+    ) -> tuple[_Attempt, Reply]:
+        """Allocate, making room under a full cap where the policy says so. Returns the attempt that was answered, too.
 
-        Where none is given it is chosen here, and anew after each lost reply.
+        Where no place is given it is chosen here, and anew after each lost reply.
         """
         policy = self._policy
-        if session_id is None:
-            attempt = _Attempt(self._runner, user_id, *self._runner.new_place(user_id))
-        else:
-            attempt = _Attempt(self._runner, user_id, session_id, self._runner.place(session_id))
+        attempt = _Attempt(self._runner, user_id, place)
         victims: list[Place] = []
         for _ in range(MOST_ROUNDS):
             attempt.call = operations.allocate(
@@ -252,9 +245,9 @@ class Engine:
                 victims=victims,
                 pairs=pairs,
             )
-            reply = await self._runner.ask(attempt.call, attempt.renew if session_id is None else None)
+            reply = await self._runner.ask(attempt.call, attempt.renew if place is None else None)
             if operations.check(attempt.call.operation, reply) != s.FULL:
-                return attempt.session_id, reply
+                return attempt, reply
             if policy.when_full is WhenFull.REFUSE:
                 raise errors.SessionLimitError(f"the user has {len(reply[1])} sessions; {policy.cap} are allowed")
             victims = await self._oldest(attempt.place.at.bucket, reply[1], 1 + len(reply[1]) - policy.cap)

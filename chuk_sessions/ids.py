@@ -30,12 +30,7 @@ def is_name(text: object, longest: int = MAX_ID_LENGTH) -> bool:
     r"""Whether this can be a session id or sandbox id: 1 to `longest` visible ASCII characters, none of `{}/^*?[]\`,
     and neither `.` nor `..`.
     """
-    return isinstance(text, str) and len(text) <= longest and _is_plain(text)
-
-
-@lru_cache(maxsize=8192)
-def _is_plain(text: str) -> bool:
-    return _NAME(text) is not None and text not in (".", "..")
+    return isinstance(text, str) and len(text) <= longest and _NAME(text) is not None and text not in (".", "..")
 
 
 def check_name(text: object, what: str, longest: int = MAX_ID_LENGTH) -> str:

@@ -67,7 +67,19 @@ def sandboxes(bucket: int) -> str:
     return f"chuk1:{{{tag(bucket)}}}/sandboxes"
 
 
+def find(sandbox_id: str, session_id: object) -> Place | None:
+    """Where the session of that id lies; None for what can be no id, see `ids.is_name`."""
+    # Nothing longer than an id, and nothing that cannot be hashed, gets into the cache.
+    if isinstance(session_id, str) and len(session_id) <= ids.MAX_ID_LENGTH:
+        return _find(sandbox_id, session_id)
+    return None
+
+
 @lru_cache(maxsize=8192)
+def _find(sandbox_id: str, session_id: str) -> Place | None:
+    return place(sandbox_id, session_id) if ids.is_name(session_id) else None
+
+
 def place(sandbox_id: str, session_id: str) -> Place:
     """Where the session of that id lies. Both must have passed `ids.is_name`."""
     bucket, handle = ids.locate(session_id)

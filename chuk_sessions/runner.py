@@ -19,13 +19,13 @@ _MOST_HOPS = 64
 
 
 class Runner:
-    """Runs calls on a backend. Ids must have passed `ids.is_name`."""
+    """Runs calls on a backend."""
 
     def __init__(self, backend: Backend, sandbox_id: str) -> None:
         self.sandbox_id = sandbox_id
         self._run = backend.run
-        self.place = partial(keys.place, sandbox_id)
-        """Where the session of an id lies."""
+        self.find = partial(keys.find, sandbox_id)
+        """Where the session of an id lies, or None for what can be no id."""
 
     def place_of_handle(self, bucket: int, handle: bytes) -> Place:
         """The same from a handle, as indexes and replies hold it. Raises CorruptRecordError for what is no text."""

@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any, Self, cast
 from weakref import finalize
 
-from . import arguments, codec, grid, ids, operations, settings, statuses
+from . import arguments, codec, grid, ids, keys, operations, settings, statuses
 from .backends.base import Backend
 from .backends.custom import CustomBackend
 from .census import Census
@@ -91,6 +91,7 @@ class SessionManager:
         )
         self._backend = _backend_of(self.session_factory)
         runner = Runner(self._backend, self._sandbox_id)
+        self._find = runner.find
         self._engine, self._census = Engine(runner, policy), Census(runner)
         _count(self._backend, 1)
         self._release = finalize(self, _count, self._backend, -1)
@@ -140,31 +141,36 @@ class SessionManager:
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
 
         """
-        if session_id is not None:
-            ids.check_name(session_id, "session_id")
+        place = None if session_id is None else keys.place(self._sandbox_id, ids.check_name(session_id, "session_id"))
         owner = b"" if user_id is None else arguments.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
         pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
-        return await self._engine.allocate(session_id, owner, user_id, ttl_ms, pairs)
+        if session_id is None or place is None:
+            return await self._engine.allocate(owner, user_id, ttl_ms, pairs)
+        await self._engine.allocate_at(place, owner, user_id, ttl_ms, pairs)
+        return session_id
 
     async def validate_session(self, session_id: str) -> bool:
         """Whether the session is alive; marks the access (`last_accessed`), which moves an idle timeout but never the
         deadline. At the server's memory limit the mark is left out.
         """
-        if not ids.is_name(session_id):
+        place = self._find(session_id)
+        if place is None:
             return False
         engine = self._engine
-        reply = await engine.ask_alive(session_id)
-        return reply[0] == statuses.OK or await engine.is_alive(session_id, reply)
+        reply = await engine.ask_alive(place)
+        return reply[0] == statuses.OK or await engine.is_alive(place, reply)
 
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """The session as a dict that JSON can carry (`SessionMetadata.to_dict`), or None. Marks no access."""
-        record = await self._engine.read(session_id) if ids.is_name(session_id) else None
+        place = self._find(session_id)
+        record = None if place is None else await self._engine.read(place)
         return record.to_dict(session_id, self._sandbox_id) if record else None
 
     async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
         """The session, or None. Marks no access."""
-        record = await self._engine.read(session_id) if ids.is_name(session_id) else None
+        place = self._find(session_id)
+        record = None if place is None else await self._engine.read(place)
         return record.to_model(session_id, self.sandbox_id) if record else None
 
     async def update_session_metadata(
@@ -198,8 +204,9 @@ class SessionManager:
         if expected_version is not None:
             arguments.check_whole(expected_version, "expected_version")
         once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
-        return ids.is_name(session_id) and await self._engine.merge(
-            session_id, pairs, removals, replace=not merge, version=expected_version, operation_id=once
+        place = self._find(session_id)
+        return place is not None and await self._engine.merge(
+            place, pairs, removals, replace=not merge, version=expected_version, operation_id=once
         )
 
     async def increment_session_counter(
@@ -228,9 +235,10 @@ class SessionManager:
         if ceiling is not None:
             arguments.check_whole(ceiling, "ceiling")
         once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="increment")
-        if not ids.is_name(session_id):
+        place = self._find(session_id)
+        if place is None:
             return None
-        answer = await self._engine.increment(session_id, field, amount, ceiling, once)
+        answer = await self._engine.increment(place, field, amount, ceiling, once)
         return None if answer is None else Increment(*answer)
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
@@ -238,13 +246,13 @@ class SessionManager:
         when there is no such session. Raises ValueError for hours that are not positive and finite.
         """
         additional_ms = ms_from_hours(additional_hours, "additional_hours")
-        return ids.is_name(session_id) and await self._engine.extend(
-            session_id, additional_ms, operations.operation_id()
-        )
+        place = self._find(session_id)
+        return place is not None and await self._engine.extend(place, additional_ms, operations.operation_id())
 
     async def delete_session(self, session_id: str) -> bool:
         """End a session everywhere, at once. True when there was one."""
-        return ids.is_name(session_id) and await self._engine.delete(session_id)
+        place = self._find(session_id)
+        return place is not None and await self._engine.delete(place)
 
     async def rotate_session(
         self, session_id: str, *, user_id: str | None = None, grace_seconds: float = 0
@@ -262,12 +270,13 @@ class SessionManager:
 
         """
         grace_ms = 0 if grace_seconds == 0 else ms_from_seconds(grace_seconds, "grace_seconds")
+        place = self._find(session_id)
         if user_id is None:
-            return await self._engine.rotate(session_id, grace_ms) if ids.is_name(session_id) else None
+            return None if place is None else await self._engine.rotate(place, grace_ms)
         owner = arguments.owner(user_id)
         if grace_ms:
             raise ValueError("at login the old id ends at once: grace_seconds must be 0")
-        return await self._engine.log_in(session_id, user_id, owner) if ids.is_name(session_id) else None
+        return None if place is None else await self._engine.log_in(place, user_id, owner)
 
     # Many sessions. Each asks 256 places at once, and is made for human speed.
 
@@ -297,8 +306,7 @@ class SessionManager:
         An `except_session_id` that is no live session of the user keeps nothing: all end. Raises SessionConflictError
         when new sessions keep coming faster than they can be ended.
         """
-        keep = except_session_id if ids.is_name(except_session_id) else None
-        return await self._census.revoke(user_id, arguments.owner(user_id), keep)
+        return await self._census.revoke(user_id, arguments.owner(user_id), self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
         """Clear the indexes of ended sessions, of this sandbox or of all, and return how many there were. Records go by
