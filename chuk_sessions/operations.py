@@ -136,7 +136,7 @@ def at(call: Call, place: Place) -> Call:
 def validate(place: Place, interval_ms: int, retention_ms: int, index: bool) -> Call:
     """Is it alive? `index` declares the index, which the reply NEEDS_INDEX asks for."""
     if not index:
-        return _call(Call, (VALIDATE, (place.record,), (interval_ms,)))
+        return _call(Call, (VALIDATE, (place.record,), (interval_ms,) if interval_ms else ()))
     return Call(VALIDATE, (place.record, place.at.deadlines), (interval_ms, place.handle, retention_ms))
 
 

@@ -1,6 +1,5 @@
-"""What the first element of a reply means; on the wire, a status with nothing behind it is a number.
-
-`lua/include/status.lua` has the same numbers; a test compares them.
+"""What the first element of a reply means. A status with nothing behind it travels as a number, for which the server
+spends much less than for a table with a number in it. Scripts have the names, which are replaced when they are loaded.
 """
 
 from __future__ import annotations

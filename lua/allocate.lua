@@ -19,7 +19,6 @@
 -- Reply: CREATED | EXISTS | GONE (nothing to touch) | MOVED handle | OTHER_OWNER | FULL {handle...}
 --- @include "now"
 --- @include "open"
---- @include "touch"
 --- @include "put"
 --- @include "drop"
 --- @include "unindex"
@@ -27,12 +26,14 @@
 local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local handle, sandbox, owner, user = ARGV[1], ARGV[2], ARGV[6], ARGV[7]
 local idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[11])
-local alive_till, before, _, old_idle, old_owner = open(key, now, 'u')
+local alive_till, deadline, _, old_idle, old_owner = open(key, now, 'u')
 if alive_till then
   if owner ~= '' and owner ~= old_owner then return OTHER_OWNER end
-  return touch(key, deadlines, handle, before, old_idle, now, retention) or EXISTS
+  local idle = old_idle
+--- @include "touch"
+  return EXISTS
 end
-if before ~= GONE or ARGV[10] == '0' then return before end
+if deadline ~= GONE or ARGV[10] == '0' then return deadline end
 
 -- Of the victims, only sessions that the user still has may leave, and no more of them than must.
 local leaving = {}
@@ -48,7 +49,7 @@ if cap > 0 then
   if #leaving < surplus then return {FULL, alive} end
 end
 
-local deadline = tonumber(ARGV[4])
+deadline = tonumber(ARGV[4])
 if deadline == 0 then deadline = now + ARGV[3] end
 if deadline <= now then return GONE end
 local fields = {'c', now, 'd', deadline, 'a', now, 'v', 1}

@@ -3,7 +3,6 @@
 -- KEYS[2] users: handle -> hash of its user
 -- ARGV[1] user: hash of the user; empty means everybody
 -- Reply: OK number
---- @include "status"
 --- @include "now"
 --- @include "sessions_of"
 if ARGV[1] ~= '' then return {OK, #sessions_of(KEYS[2], KEYS[1], ARGV[1], now)} end

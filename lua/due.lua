@@ -2,6 +2,5 @@
 -- KEYS[1] sandboxes: sandbox -> its earliest end in ms
 -- ARGV[1] limit: of names
 -- Reply: OK {sandbox...}
---- @include "status"
 --- @include "now"
 return {OK, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])}

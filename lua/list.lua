@@ -4,7 +4,6 @@
 -- ARGV[1] user: hash of the user; empty means everybody
 -- ARGV[2] limit: of handles; those that end first come first where everybody is asked for
 -- Reply: OK {handle...}
---- @include "status"
 --- @include "now"
 --- @include "sessions_of"
 if ARGV[1] ~= '' then return {OK, sessions_of(KEYS[2], KEYS[1], ARGV[1], now)} end

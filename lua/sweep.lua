@@ -5,7 +5,6 @@
 -- ARGV[1] sandbox: its name
 -- ARGV[2] limit: of sessions in one call
 -- Reply: OK number
---- @include "status"
 --- @include "now"
 --- @include "unindex"
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])

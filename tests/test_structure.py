@@ -77,14 +77,11 @@ def test_replies_have_the_statuses_of_the_entry(name):
     assert told == has
 
 
-def test_statuses_are_the_same_in_lua():
-    text = (LUA / "include/status.lua").read_text()
-    pairs = [
-        pair
-        for names, numbers in re.findall(r"^local ([A-Z_, ]+) = ([\d, ]+)$", text, re.M)
-        for pair in zip(names.split(", "), map(int, numbers.split(", ")), strict=True)
-    ]
-    assert dict(pairs) == {name: number for number, name in statuses.NAMES.items()}
+@pytest.mark.parametrize("name", operations.ALL)
+def test_scripts_are_sent_with_numbers_for_statuses_and_without_comments(name):
+    sent = scripts.scripts()[name].text.decode()
+    assert "--" not in sent
+    assert set(re.findall(r"\b[A-Z_]{2,}\b", re.sub(r"'[^']*'", "", sent))) <= {"KEYS", "ARGV"}
 
 
 @pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=lambda path: path.stem)

@@ -1,4 +1,3 @@
---- @include "status"
 --- @include "plain"
 -- Opens a record: when it ends, its deadline, last access and idle timeout or nil, then three further fields asked for;
 -- or nil and the reply that ends the operation. All times are ms. The end is the moment at which the session dies

@@ -1,4 +1,6 @@
-"""Loads the scripts: `lua/X.lua` with each `--- @include "name"` replaced by `lua/include/name.lua`, once a script."""
+"""Loads the scripts: `lua/X.lua` with each `--- @include "name"` replaced by `lua/include/name.lua`, once a script, and
+each name of a status by its number.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,14 @@ from functools import cache
 from pathlib import Path
 
 from ...operations import ALL
+from ...statuses import NAMES
 from ..base import Arg
 from .wire import pack
 
 _INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
+_COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
+_STATUSES = {name: number for number, name in NAMES.items()}
+_STATUS = re.compile(rf"\b({'|'.join(_STATUSES)})\b")
 _PACKAGE = Path(__file__).resolve().parents[2]
 _MOST_FRAMES = 64
 _KEY = b"{key}"
@@ -73,10 +79,15 @@ def expand(text: str, root: Path, replaced: dict[str, str] | None = None) -> str
     return _INCLUDE.sub(include, text)
 
 
+def _as_sent(text: str) -> bytes:
+    """Without comments, and with numbers in the place of statuses: names would cost the server time in each call."""
+    return _STATUS.sub(lambda match: str(_STATUSES[match[0]]), _COMMENT.sub("", text)).encode()
+
+
 def load(replaced: dict[str, str] | None = None) -> dict[str, Script]:
     """All scripts by name."""
     root = folder()
-    texts = {name: expand((root / f"{name}.lua").read_text(encoding="utf-8"), root, replaced).encode() for name in ALL}
+    texts = {name: _as_sent(expand((root / f"{name}.lua").read_text(encoding="utf-8"), root, replaced)) for name in ALL}
     return {name: Script(text, hashlib.sha1(text).hexdigest().encode()) for name, text in texts.items()}
 
 
