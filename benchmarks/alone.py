@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from tests.farm.cluster import cluster_farm
 
-from . import cores, memory
+from . import cores, memory, pieces
 from .cores import serving
 from .environments import OLDEST, PUBLISHED
 from .process import OURS, Sample, Worker
@@ -74,6 +74,14 @@ def measure_spent(settings: Settings, results: Results) -> None:
         servers = {number: stack.enter_context(serving(settings.server)) for number in (SMALL, LARGE)}
         peers = {f"{number:,} sessions": Spender(server, number) for number, server in servers.items()}
         results.rows += [take_turns(settings, Task("spent", work, 0), peers) for work in SPENDING]
+
+
+def measure_pieces(settings: Settings, results: Results) -> None:
+    """What a call costs the client, piece by piece."""
+    print("pieces", file=sys.stderr)
+    with cores.client(OURS):
+        found = pieces.measure(settings)
+    results.rows += [Row("pieces", name, "hot loop", {OURS: samples}) for name, samples in found.items()]
 
 
 def measure_metadata(settings: Settings, results: Results) -> None:

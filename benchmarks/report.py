@@ -18,6 +18,7 @@ TITLES = {
     "processes": "Client processes, 100 callers each",
     "growth": "Live sessions",
     "spent": "What the server spends",
+    "pieces": "What the client spends, piece by piece",
     "metadata": "Metadata per session",
     "whole": "What asks all buckets",
     "cluster": "A cluster of three",

@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Settings, Results], None]] = {
     "processes": alone.measure_processes,
     "growth": alone.measure_growth,
     "spent": alone.measure_spent,
+    "pieces": alone.measure_pieces,
     "metadata": alone.measure_metadata,
     "whole": alone.measure_whole,
     "cluster": alone.measure_cluster,

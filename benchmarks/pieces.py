@@ -1,0 +1,154 @@
+"""What a call costs the client, piece by piece: hot loops in this process with no server. The sum of the pieces
+is less than what they cost in the midst of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count, cycle, islice
+from typing import Any
+
+import hiredis
+
+from chuk_sessions import SessionManager, codec, ids, keys, operations
+from chuk_sessions.backends.base import Arg, Call, Operation, Renew, Reply
+from chuk_sessions.backends.memory import SystemClock
+from chuk_sessions.backends.memory.keyspace import Keyspace
+from chuk_sessions.backends.memory.twins import TWINS
+from chuk_sessions.backends.redis.scripts import scripts
+from chuk_sessions.providers.factory import Factory
+from chuk_sessions.record import Record
+
+from .peers.sessions import SHORT, TTL
+from .process import Sample
+from .rounds import Settings
+
+SANDBOX = "pieces"
+CALLS = 5_000
+SESSIONS = 20_000
+"""More than are kept in any cache of ids."""
+
+Piece = Callable[[], object]
+
+
+class Silent:
+    """A backend that answers at once, and does nothing."""
+
+    name = "silent"
+
+    def __init__(self, record: list[bytes]) -> None:
+        self._replies: dict[str, Reply] = {"read": [1, record], "allocate": [2], "increment": [1, 1]}
+
+    async def run(
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+    ) -> Reply:
+        """The reply of an operation that went well."""
+        return self._replies.get(operation.name, [1])
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def measure(settings: Settings) -> dict[str, list[Sample]]:
+    """CPU of each piece, in as many rounds."""
+    found: dict[str, list[Sample]] = {}
+    for _ in range(settings.rounds):
+        for name, piece in _pieces().items():
+            found.setdefault(name, []).append(_timed(piece))
+        for name, call in _calls().items():
+            found.setdefault(name, []).append(asyncio.run(_awaited(call)))
+    return found
+
+
+def _timed(piece: Piece) -> Sample:
+    cpu, begun = time.process_time(), time.perf_counter()
+    for _ in range(CALLS):
+        piece()
+    return Sample(CALLS, time.perf_counter() - begun, time.process_time() - cpu, 0, 0, 0)
+
+
+async def _awaited(call: Callable[[], Awaitable[object]]) -> Sample:
+    cpu, begun = time.process_time(), time.perf_counter()
+    for _ in range(CALLS):
+        await call()
+    return Sample(CALLS, time.perf_counter() - begun, time.process_time() - cpu, 0, 0, 0)
+
+
+def _allocation(place: keys.Place) -> Call:
+    return operations.allocate(
+        place, SANDBOX, ttl_ms=TTL * 1000, idle_ms=0, owner=b"user000001", user=ids.user_hash("user000001"), cap=0,
+        retention_ms=300_000, create=True, pairs=codec.encode(SHORT, 1000),
+    )  # fmt: skip
+
+
+def _stored() -> tuple[Keyspace, list[tuple[str, keys.Place]]]:
+    space, made = Keyspace(SystemClock()), []
+    for number in range(SESSIONS):
+        session_id = ids.new_id(f"user{number % 100:06d}", number % ids.BUCKETS)
+        place = keys.place(SANDBOX, session_id)
+        TWINS["allocate"](space, *_allocation(place)[1:])
+        made.append((session_id, place))
+    return space, made
+
+
+def _pieces() -> dict[str, Piece]:
+    space, made = _stored()
+    names, places = cycle([name for name, _ in made]), cycle([place for _, place in made])
+    (name, place), fresh = made[0], cycle(_fresh_places())
+    record = TWINS["read"](space, *operations.read(place)[1:])[1]
+    packed = b"*2\r\n:1\r\n*%d\r\n" % len(record) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in record)
+    reader, sent = hiredis.Reader(), scripts()
+    validation, allocation = operations.validate(place, 0, 0, False), _allocation(place)
+    number = count()
+
+    def parse() -> Any:
+        reader.feed(packed)
+        return reader.gets()
+
+    def twin(call: Call) -> Reply:
+        return TWINS[call.operation.name](space, call.keys, call.argv)
+
+    def extension() -> Call:
+        return operations.extend(
+            next(places), additional_ms=1000, operation_id=b"%011d" % next(number), retention_ms=300_000
+        )
+
+    pair = codec.encode({"last_page": "/cart"}, 100)
+    return {
+        "an id found as a place, seen before": lambda: keys.find(SANDBOX, name),
+        "an id found as a place, new": lambda: keys.find(SANDBOX, next(names)),
+        "a fresh id": lambda: ids.new_id_and_handle("user000001", 7),
+        "an operation id": operations.operation_id,
+        "four values as JSON": lambda: codec.encode(SHORT, 1000),
+        "one value as JSON": lambda: codec.encode({"last_page": "/cart"}, 1000),
+        "a validation packed": lambda: sent["validate"].call(validation.keys, validation.argv),
+        "an allocation packed": lambda: sent["allocate"].call(allocation.keys, allocation.argv),
+        "the reply of a read parsed": parse,
+        "a record from a reply": lambda: Record.from_reply(record),
+        "a record from a reply, as a dict": lambda: Record.from_reply(record).to_dict(name, SANDBOX),
+        "twin of validate": lambda: twin(validation),
+        "twin of set": lambda: twin(operations.merge(next(places), pairs=pair)),
+        "twin of extend": lambda: twin(extension()),
+        "twin of allocate": lambda: twin(_allocation(next(fresh))),
+    }
+
+
+def _fresh_places() -> list[keys.Place]:
+    made = (ids.new_id("user000001", number % ids.BUCKETS) for number in range(CALLS))
+    return [keys.place(SANDBOX, session_id) for session_id in made]
+
+
+def _calls() -> dict[str, Callable[[], Awaitable[object]]]:
+    space, made = _stored()
+    backend = Silent(TWINS["read"](space, *operations.read(made[0][1])[1:])[1])
+    manager = SessionManager(SANDBOX, Factory(backend, lambda: None))  # type: ignore[type-var]
+    hot, cold = made[0][0], cycle(name for name, _ in islice(made, CALLS, None))
+    return {
+        "validate_session, no backend": lambda: manager.validate_session(hot),
+        "get_session_info, no backend": lambda: manager.get_session_info(hot),
+        "update_session_metadata, no backend": lambda: manager.update_session_metadata(hot, {"last_page": "/cart"}),
+        "extend_session_ttl, no backend, new ids": lambda: manager.extend_session_ttl(next(cold), 1),
+        "allocate_session, no backend": lambda: manager.allocate_session(user_id="user000001", custom_metadata=SHORT),
+    }
