@@ -62,8 +62,9 @@ def _owner_part(user_id: str) -> str:
     return f"{letters}-" if letters else ""
 
 
-def locate(session_id: str) -> tuple[int, str]:
-    """Bucket (0 to 255) and handle of an id: a pure function of the text, with `id_of` as its inverse.
+def locate(session_id: str) -> tuple[int, str] | None:
+    """Bucket (0 to 255) and handle of an id: a pure function of the text, with `id_of` as its inverse. None for what
+    can be no id, see `is_name`.
 
     The bucket is the one that an id made here names, else CRC16 (XMODEM, as in the Redis Cluster specification, "Key
     distribution model") modulo 256. The handle is the short form that keys and indexes hold: `^`, the user part, and
@@ -72,6 +73,8 @@ def locate(session_id: str) -> tuple[int, str]:
     """
     made = _MADE(session_id)
     if not made:
+        if not is_name(session_id):
+            return None
         return crc_hqx(session_id.encode(), 0) % BUCKETS, session_id
     owner, seconds = made.groups()
     digits = bytes.fromhex(session_id[-34:])

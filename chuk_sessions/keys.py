@@ -77,13 +77,19 @@ def find(sandbox_id: str, session_id: object) -> Place | None:
 
 @lru_cache(maxsize=8192)
 def _find(sandbox_id: str, session_id: str) -> Place | None:
-    return place(sandbox_id, session_id) if ids.is_name(session_id) else None
+    located = ids.locate(session_id)
+    if located is None:
+        return None
+    bucket, handle = located
+    return _place(index(sandbox_id, bucket), handle.encode(), handle)
 
 
 def place(sandbox_id: str, session_id: str) -> Place:
-    """Where the session of that id lies. Both must have passed `ids.is_name`."""
-    bucket, handle = ids.locate(session_id)
-    return _place(index(sandbox_id, bucket), handle.encode(), handle)
+    """The same for an id that must be one. Raises ValueError where it is none."""
+    found = find(sandbox_id, session_id)
+    if found is None:
+        raise ValueError("this can be no session id")
+    return found
 
 
 def place_of_handle(sandbox_id: str, bucket: int, handle: bytes) -> Place:
