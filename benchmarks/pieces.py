@@ -110,6 +110,10 @@ def _pieces() -> dict[str, Piece]:
     def twin(call: Call) -> Reply:
         return TWINS[call.operation.name](space, call.keys, call.argv)
 
+    def later_validation() -> Reply:
+        space.now += 1
+        return twin(validation)
+
     def extension() -> Call:
         return operations.extend(
             next(places), additional_ms=1000, operation_id=b"%011d" % next(number), retention_ms=300_000
@@ -128,7 +132,7 @@ def _pieces() -> dict[str, Piece]:
         "the reply of a read parsed": parse,
         "a record from a reply": lambda: Record.from_reply(record),
         "a record from a reply, as a dict": lambda: Record.from_reply(record).to_dict(name, SANDBOX),
-        "twin of validate": lambda: twin(validation),
+        "twin of validate, a ms later each time": later_validation,
         "twin of set": lambda: twin(operations.merge(next(places), pairs=pair)),
         "twin of extend": lambda: twin(extension()),
         "twin of allocate": lambda: twin(_allocation(next(fresh))),

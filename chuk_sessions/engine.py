@@ -46,7 +46,7 @@ class _Attempt:
     ended, what it makes has an id that nobody was given.
 
     Attributes:
-        session_id: chosen here; None where the caller has chosen a place, which a repeat keeps.
+        session_id: chosen here; empty where the caller has chosen a place, which a repeat keeps.
         place: of the session.
         call: which makes it.
 
@@ -60,7 +60,7 @@ class _Attempt:
         self._runner = runner
         self._user_id = user_id
         self._lost: tuple[Call, ...] = ()
-        self.session_id: str | None = None
+        self.session_id = ""
         if place is None:
             self.session_id, place = runner.new_place(user_id)
         self.place = place
@@ -83,7 +83,7 @@ class Engine:
     async def allocate(self, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]) -> str:
         """Make a session under a fresh id. Returns that."""
         attempt, _ = await self._make(None, owner, user_id, ttl_ms, 0, pairs)
-        return str(attempt.session_id)
+        return attempt.session_id
 
     async def allocate_at(
         self, place: Place, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]

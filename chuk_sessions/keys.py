@@ -69,10 +69,12 @@ def sandboxes(bucket: int) -> str:
 
 def find(sandbox_id: str, session_id: object) -> Place | None:
     """Where the session of that id lies; None for what can be no id, see `ids.is_name`."""
-    # Nothing longer than an id, and nothing that cannot be hashed, gets into the cache.
-    if isinstance(session_id, str) and len(session_id) <= ids.MAX_ID_LENGTH:
-        return _find(sandbox_id, session_id)
-    return None
+    if type(session_id) is not str:
+        if not isinstance(session_id, str):
+            return None
+        # Whatever else a subclass does about length, hash and equality: only plain text gets into the cache.
+        session_id = str.__str__(session_id)
+    return _find(sandbox_id, session_id) if len(session_id) <= ids.MAX_ID_LENGTH else None
 
 
 @lru_cache(maxsize=8192)

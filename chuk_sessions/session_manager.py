@@ -141,13 +141,14 @@ class SessionManager:
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
 
         """
-        place = None if session_id is None else keys.place(self._sandbox_id, ids.check_name(session_id, "session_id"))
+        if session_id is not None:
+            ids.check_name(session_id, "session_id")
         owner = b"" if user_id is None else arguments.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
         pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
-        if session_id is None or place is None:
+        if session_id is None:
             return await self._engine.allocate(owner, user_id, ttl_ms, pairs)
-        await self._engine.allocate_at(place, owner, user_id, ttl_ms, pairs)
+        await self._engine.allocate_at(keys.place(self._sandbox_id, session_id), owner, user_id, ttl_ms, pairs)
         return session_id
 
     async def validate_session(self, session_id: str) -> bool:

@@ -23,5 +23,5 @@ ends = idle and math.min(deadline, accessed + idle) or deadline
 redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, now + ARGV[5])
 redis.call('PEXPIREAT', key, ends + ARGV[6])
 redis.call('ZADD', KEYS[2], ends, ARGV[1])
-forget(key, now, version)
+forget(key, now, operation)
 return OK

@@ -25,6 +25,6 @@ if operation == '' then
   redis.call('HSET', key, field, sum, 'v', version + 1)
 else
   redis.call('HSET', key, field, sum, 'v', version + 1, 'o:' .. operation, now + ARGV[5])
-  forget(key, now, version)
+  forget(key, now, operation)
 end
 return {OK, sum}

@@ -37,5 +37,5 @@ if ARGV[2] == '1' then
 end
 put(key, fields)
 drop(key, gone)
-if operation ~= '' then forget(key, now, version) end
+if operation ~= '' then forget(key, now, operation) end
 return OK

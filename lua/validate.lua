@@ -1,7 +1,7 @@
 -- Answers whether a session is alive, and marks the access.
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> end in ms; left out until the reply asks for it
--- ARGV[1] interval: touch interval, ms; within it of the last access nothing is written; left out when it is 0
+-- ARGV[1] interval: touch interval, ms; within it of the last access nothing is written; may be left out where it is 0
 -- ARGV[2] handle: of the session; left out like the deadlines
 -- ARGV[3] retention: ms that a record outlives its session; likewise
 -- Reply: OK | GONE | MOVED handle | NEEDS_INDEX (an idle session's end must move: call again with the index)

@@ -31,7 +31,7 @@ values = st.one_of(
 )
 pairs = st.lists(st.tuples(fields, values), max_size=3).map(lambda found: [part for pair in found for part in pair])
 removals = st.lists(fields, max_size=2)
-operation_ids = st.sampled_from([b"", b"", b"once", b"twice"])
+operation_ids = st.sampled_from([b"", b"", b"once", b"twice", b"perhaps"])
 versions = st.sampled_from([None, None, 1, 2, 3, 4])
 retentions = st.sampled_from([0, 300_000])
 idles = st.sampled_from([0, 0, 700, 4000])

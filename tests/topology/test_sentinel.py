@@ -21,6 +21,7 @@ from tests.conftest import bundled
 from tests.farm import Member, SentinelFarm, add_sentinel, one_node, one_sentinel_over, sentinel_farm, wait_for
 from tests.faults.single import BUSY_AFTER_MS, BUSY_SETTING, HOLD_UP
 from tests.link.tools import backend_on, manager_on, until
+from tests.servers import running
 from tests.topology.load import load_on, manager_at, retries_of, slot_of_session
 
 SENTINELS_LATEST = 15.0
@@ -178,6 +179,22 @@ async def _patrolled(backend: RedisBackend, farm: SentinelFarm) -> None:
     sentinel = farm.sentinels[0]
     before = sentinel.info("stats")["total_connections_received"]
     await until(lambda: sentinel.info("stats")["total_connections_received"] > before)
+
+
+async def test_one_sentinel_of_three_that_names_a_dead_server_takes_no_healthy_primary_away(server):
+    with running(bundled()) as other, ExitStack() as stack:
+        there, gone = Member(server, server.port), Member(other, other.port)
+        right = [stack.enter_context(one_sentinel_over(bundled(), there)).sentinels[0] for _ in range(2)]
+        [behind] = stack.enter_context(one_sentinel_over(bundled(), gone)).sentinels
+        url = f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in (*right, behind))}/mymaster"
+        async with manager_at(url, call_timeout=1.0) as manager:
+            session_id = await manager.allocate_session()
+            other.kill()
+            for sentinel in right:
+                sentinel.server.kill()
+            before = behind.info("stats")["total_connections_received"]
+            while behind.info("stats")["total_connections_received"] < before + 3:
+                assert await manager.validate_session(session_id)
 
 
 async def test_passwords_of_sentinels_and_of_servers():

@@ -1,7 +1,8 @@
 """The emulator's keyspace: hashes and sorted sets under keys, and the moments at which keys go.
 
-The methods are named after the Redis commands that the scripts call and answer as Redis does, so that a twin reads like
-its script. Nothing here locks: the backend does.
+The methods are named after the Redis commands that the scripts call, so that a twin reads like its script. They do what
+those do for keys of the kind that the scripts have: some count on a key that is there. Nothing here locks: the backend
+does.
 """
 
 from __future__ import annotations
@@ -78,10 +79,6 @@ class Keyspace:
     def hset_one(self, key: str, field: bytes, value: Value) -> None:
         """Set one field of a hash that is there."""
         self._hashes[key][field] = value
-
-    def hget(self, key: str, field: bytes) -> Value | None:
-        """One value."""
-        return self._hashes.get(key, _NO_HASH).get(field)
 
     def hgetall(self, key: str) -> list[bytes]:
         """field, value, field, value..."""

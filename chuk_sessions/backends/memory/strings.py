@@ -60,7 +60,9 @@ class Strings:
             if now < self.next_drop:
                 return
             self.next_drop = now + _SECOND
-            for key in [key for key, (_, moment) in list(values.items()) if moment <= now]:
+            # Of a copy: while a list of pairs was made of what others set values in, the garbage collector could let
+            # them run. To copy a dict is one step.
+            for key in [key for key, (_, moment) in values.copy().items() if moment <= now]:
                 entry = values.pop(key, None)
                 if entry is not None and entry[1] > now:
                     # Set since the list was made. What is set from here on stays in its place.

@@ -42,11 +42,11 @@ class NodeStats(NamedTuple):
 class Node:
     """One server. Belongs to the event loop that it was made in; opens connections when they are first needed."""
 
-    def __init__(self, address: Address, options: Options) -> None:
+    def __init__(self, address: Address, options: Options, opener: Opener | None = None) -> None:
         self.address = address
         self._bulk_bytes = options.bulk_bytes
         self._gate = Gate(options.max_in_flight, options.max_bytes)
-        opener = Opener(address, options)
+        opener = opener or Opener(address, options)
         self._lanes = [Lane(opener, options, self._gate) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate)
         self._durable = Lane(opener, options, self._gate)

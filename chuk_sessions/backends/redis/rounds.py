@@ -27,6 +27,8 @@ class Rounds:
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._walk: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._every = 0.0
         self._closed = False
 
     def start(self) -> asyncio.Task[None]:
@@ -90,6 +92,7 @@ class Rounds:
             self._timer = self._loop.call_later(self._every, _wake, WeakMethod(self._set_out))
 
     def _set_out(self) -> None:
+        assert self._walk is not None
         self.spawn(self._walk()).add_done_callback(self._rest)
 
     async def _run(self) -> None:

@@ -27,6 +27,7 @@ from typing import NamedTuple
 from .node import Node
 from .options import Address
 from .rounds import Rounds
+from .takeover import Opener
 from .topology import Next, Verdict
 from .url import Target
 from .wire import LostError, NotSentError, ReplyError
@@ -59,6 +60,7 @@ class Sentinel:
         self._primary: Node | None = None
         self._trusted = False
         self._candidates: dict[Address, Node] = {}
+        self._openers = [Opener(address, target.sentinel_options) for address in target.addresses]
         self._rounds = Rounds(self._look, _PAUSE)
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -127,18 +129,25 @@ class Sentinel:
         raise NotSentError(f"{' and '.join(map(str, named))}, as the sentinels say, is not a primary that answers")
 
     async def _patrol(self) -> None:
-        """Look again when the sentinels name another than the primary in use."""
+        """Look again when the sentinels name another than the primary in use. That is not believed before it is found,
+        unless most of all sentinels say so, and not just of those that answer.
+        """
         node = self._primary
         if node is not None and self._is_found():
             with suppress(NotSentError, ReplyError):
-                if node.address not in await self._named():
+                words = await self._words()
+                if sum(word.address != node.address for word in words) > len(self._openers) // 2:
                     await self.lost(node)
+                elif node.address not in _newest(words):
+                    self._rounds.start()
 
     async def _named(self) -> list[Address]:
-        """Whom most sentinels name that answer, and of several with as many voices the newest: one address, or more
-        where that does not decide either.
-        """
-        sentinels = [Node(address, self._target.sentinel_options) for address in self._target.addresses]
+        return _newest(await self._words())
+
+    async def _words(self) -> list[_Word]:
+        """What the sentinels say."""
+        options = self._target.sentinel_options
+        sentinels = [Node(opener.address, options, opener) for opener in self._openers]
         asked = {self._rounds.spawn(self._ask(sentinel)) for sentinel in sentinels}
         try:
             words = await _majority(asked)
@@ -149,10 +158,7 @@ class Sentinel:
                 self._leave(sentinel)
         if not words:
             raise _complaint(asked, self._target)
-        voices = Counter(word.address for word in words)
-        in_order = sorted(words, key=lambda word: word.epoch)
-        ranks = {word.address: (voices[word.address], word.epoch) for word in in_order}
-        return [address for address, rank in ranks.items() if rank == max(ranks.values())]
+        return words
 
     async def _ask(self, sentinel: Node) -> _Word:
         deadline = asyncio.get_running_loop().time() + _PATIENCE
@@ -218,6 +224,16 @@ class Sentinel:
         task = asyncio.create_task(node.aclose())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+
+def _newest(words: list[_Word]) -> list[Address]:
+    """Whom most of the sentinels name, and of several with as many voices the newest: one address, or more where that
+    does not decide either.
+    """
+    voices = Counter(word.address for word in words)
+    in_order = sorted(words, key=lambda word: word.epoch)
+    ranks = {word.address: (voices[word.address], word.epoch) for word in in_order}
+    return [address for address, rank in ranks.items() if rank == max(ranks.values())]
 
 
 async def _majority(asked: set[asyncio.Task[_Word]]) -> list[_Word]:

@@ -31,5 +31,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.hset(key, {b"d": deadline, b"v": version + 1, b"o:" + operation: space.now + window})
     space.pexpireat(key, ends + retention)
     space.zadd(deadlines, ends, handle)
-    forget(space, key, version)
+    forget(space, key, operation)
     return [OK]

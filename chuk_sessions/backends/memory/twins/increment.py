@@ -41,5 +41,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         space.hset(key, {field: total, b"v": version + 1})
     else:
         space.hset(key, {field: total, b"v": version + 1, b"o:" + operation: space.now + window})
-        forget(space, key, version)
+        forget(space, key, operation)
     return [OK, total]

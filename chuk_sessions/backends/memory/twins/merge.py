@@ -38,5 +38,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.hset(key, fields)
     space.hdel(key, gone)
     if operation != b"":
-        forget(space, key, version)
+        forget(space, key, operation)
     return [OK]
