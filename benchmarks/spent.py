@@ -134,7 +134,7 @@ CALL_OF: dict[str, Callable[[Place], Call]] = {
         place, field=codec.field_of("hits"), amount=1, ceiling=None, operation_id=b""
     ),
     "extend": lambda place: operations.extend(
-        place, additional_ms=1000, operation_id=b"0123456789a", retention_ms=300_000
+        place, additional_ms=1000, operation_id=operations.operation_id(), retention_ms=300_000
     ),
     "delete": operations.delete,
 }

@@ -47,7 +47,7 @@ def write(url: str, path: Path) -> Path:
         ],
         "allocate": [_allocate(p, n) for n, p in enumerate(fresh)],
         "extend": [
-            operations.extend(p, additional_ms=1000, operation_id=b"0123456789a", retention_ms=RETENTION_MS)
+            operations.extend(p, additional_ms=1000, operation_id=operations.operation_id(), retention_ms=RETENTION_MS)
             for p in fresh
         ],
         "delete": [operations.delete(p) for p in fresh],
