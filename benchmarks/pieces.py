@@ -21,9 +21,10 @@ from chuk_sessions.backends.redis.scripts import scripts
 from chuk_sessions.providers.factory import Factory
 from chuk_sessions.record import Record
 
-from .peers.sessions import SHORT, TTL
+from .peers.sessions import SHORT
 from .process import Sample
 from .rounds import Settings
+from .workload import allocation
 
 SANDBOX = "pieces"
 CALLS = 5_000
@@ -77,10 +78,7 @@ async def _awaited(call: Callable[[], Awaitable[object]]) -> Sample:
 
 
 def _allocation(place: keys.Place) -> Call:
-    return operations.allocate(
-        place, SANDBOX, ttl_ms=TTL * 1000, idle_ms=0, owner=b"user000001", user=ids.user_hash("user000001"), cap=0,
-        retention_ms=300_000, create=True, pairs=codec.encode(SHORT, 1000),
-    )  # fmt: skip
+    return allocation(place, SANDBOX, "user000001")
 
 
 def _stored() -> tuple[Keyspace, list[tuple[str, keys.Place]]]:

@@ -18,11 +18,11 @@ from chuk_sessions.backends.redis.wire import Command, pack
 from chuk_sessions.keys import Place
 from tests.servers import Server
 
-from .peers.sessions import SHORT, TTL
+from .peers.sessions import TTL
 from .process import Sample
+from .workload import USERS, allocation
 
 SANDBOX = "spent"
-USERS = 100
 DEPTH = 64
 CALLS = 100 * DEPTH
 """In one turn."""
@@ -111,19 +111,7 @@ class Spender:
 
 
 def _allocate(place: Place) -> Call:
-    user = f"user{int.from_bytes(place.handle[-2:]) % USERS:06d}"
-    return operations.allocate(
-        place,
-        SANDBOX,
-        ttl_ms=TTL * 1000,
-        idle_ms=0,
-        owner=user.encode(),
-        user=ids.user_hash(user),
-        cap=0,
-        retention_ms=300_000,
-        create=True,
-        pairs=codec.encode(SHORT, 1000),
-    )
+    return allocation(place, SANDBOX, f"user{int.from_bytes(place.handle[-2:]) % USERS:06d}")
 
 
 CALL_OF: dict[str, Callable[[Place], Call]] = {

@@ -45,7 +45,7 @@ def write(url: str, path: Path) -> Path:
             operations.increment(p, field=codec.field_of("hits"), amount=1, ceiling=None, operation_id=b"")
             for p in places
         ],
-        "allocate": [_allocate(p, n) for n, p in enumerate(fresh)],
+        "allocate": [allocation(p, SANDBOX, f"user{n % USERS:06d}") for n, p in enumerate(fresh)],
         "extend": [
             operations.extend(p, additional_ms=1000, operation_id=operations.operation_id(), retention_ms=RETENTION_MS)
             for p in fresh
@@ -56,11 +56,11 @@ def write(url: str, path: Path) -> Path:
     return path
 
 
-def _allocate(place: keys.Place, number: int) -> Call:
-    user_id = f"user{number % USERS:06d}"
+def allocation(place: keys.Place, sandbox_id: str, user_id: str) -> Call:
+    """A session with short values."""
     return operations.allocate(
         place,
-        SANDBOX,
+        sandbox_id,
         ttl_ms=TTL * 1000,
         idle_ms=0,
         owner=user_id.encode(),
