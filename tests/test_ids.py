@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chuk_sessions import ids
+from chuk_sessions import ids, keys
 from chuk_sessions.durations import MAX_MS, ms_from_hours, ms_from_seconds
 from chuk_sessions.exceptions import SessionError
 
@@ -75,3 +75,26 @@ def test_no_error_of_ours_is_outside_of_the_tree():
     from chuk_sessions import exceptions
 
     assert all(issubclass(getattr(exceptions, name), SessionError) for name in exceptions.__all__)
+
+
+class Token(str):
+    """Compares in its own way, and so has no hash."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other)
+
+
+def test_an_id_in_a_class_of_its_own_is_its_text():
+    session_id = ids.new_id("alice", 7)
+    assert keys.find("a", Token(session_id)) == keys.find("a", session_id) != keys.find("b", session_id)
+    assert keys.find("a", Token("../x")) is None
+
+
+@pytest.mark.parametrize("odd", ["", "../x", "x" * 201, 7, None])
+def test_what_can_be_no_id_has_no_place(odd):
+    assert keys.find("a", odd) is None
+    with pytest.raises(ValueError, match="no session id"):
+        keys.place("a", odd)

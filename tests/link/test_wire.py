@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from chuk_sessions.backends.redis.scripts import Script
+from chuk_sessions.backends.redis.wire import pack
 from chuk_sessions.exceptions import ProviderError, SessionTimeoutError, SessionUnavailableError
 from chuk_sessions.providers.redis import RedisSession
 from tests.farm import Proxy
@@ -107,3 +108,10 @@ async def test_a_server_without_resp3_is_spoken_to_in_resp2():
         async with backend_on(f"redis://127.0.0.1:{port}", loaded={"read": Script(b"return 1", b"")}) as backend:
             assert await echo(backend, b"x") == b"x"
             assert sum(b"HELLO" in data for data in asked) == 1
+
+
+def test_calls_on_one_key_are_packed_alike_however_many_kinds_there_are():
+    script = Script(b"return 1", b"0" * 40)
+    for number in (*range(100), *range(100)):
+        for key in ("k", "{key}", "%d", "\u00e9"):
+            assert script.call((key,), (number,)) == pack((b"EVALSHA", script.sha, 1, key, number))
