@@ -9,13 +9,13 @@ import matplotlib as mpl
 from .process import OURS
 from .results import Results, Row
 from .rounds import case
+from .targets import LIMITS
 
 mpl.use("svg")
 mpl.rcParams.update({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 9})
 
 from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen before)
 
-_LIMITS = ("raw", "redis-benchmark", "valkey-benchmark")
 _MILLI = 1e3
 _MICRO = 1e6
 
@@ -46,7 +46,7 @@ def _throughput(results: Results, folder: Path) -> str:
             [row.value(name, "calls/s") for _, row in having],
             width,
             label=name,
-            hatch="//" if name in _LIMITS else None,
+            hatch="//" if name in LIMITS else None,
         )
     axes.set_xticks([number + 0.4 for number in range(len(rows))], [row.work for row in rows])
     axes.set_yscale("log")
@@ -59,7 +59,7 @@ def _bars(results: Results, folder: Path, metric: str, scale: float, title: str,
     row = results.row("redis", "validate", case(100))
     if row is None:
         return ""
-    names = [name for name in row.samples if name not in _LIMITS]
+    names = [name for name in row.samples if name not in LIMITS]
     figure, axes = plt.subplots(figsize=(6, 2.5))
     values = [row.value(name, metric) * scale for name in names]
     bars = axes.barh(names, values, color=["C0" if name == OURS else "0.6" for name in names])

@@ -112,8 +112,7 @@ def allocate(
     pairs: Sequence[bytes] = (),
 ) -> Call:
     """Make the session, or touch the one that is there. `pairs` are stored fields; `victims` give way."""
-    at = place.at
-    keys: tuple[str, ...] = (place.record, at.deadlines, at.users, at.sandboxes)
+    keys: tuple[str, ...] = (place.record, *_index(place.at))
     leaving: tuple[bytes, ...] = ()
     if victims:
         keys += tuple([victim.record for victim in victims])

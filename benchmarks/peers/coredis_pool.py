@@ -21,7 +21,7 @@ class Coredis(Scripted):
     async def connect(self) -> None:
         """Connect, and load the scripts."""
         parts = urlsplit(self.options["url"])
-        self._client: Any = coredis.Redis(host=parts.hostname, port=parts.port)
+        self._client = coredis.Redis(host=parts.hostname, port=parts.port)
         self._stack = AsyncExitStack()
         await self._stack.enter_async_context(self._client)
         self._shas = {name: await self._client.script_load(text) for name, text in self.scripts.items()}
@@ -38,16 +38,6 @@ class Coredis(Scripted):
     def setex_one(self, key: str) -> Awaitable[Any]:
         """Store a value for an hour."""
         awaitable: Awaitable[Any] = self._client.setex(key, "value", 3600)
-        return awaitable
-
-    def get_one(self, key: str) -> Awaitable[Any]:
-        """Get it."""
-        awaitable: Awaitable[Any] = self._client.get(key)
-        return awaitable
-
-    def remove_one(self, key: str) -> Awaitable[Any]:
-        """Delete it."""
-        awaitable: Awaitable[Any] = self._client.delete([key])
         return awaitable
 
 

@@ -20,7 +20,7 @@ class Glide(Scripted):
     async def connect(self) -> None:
         """Connect; scripts load themselves."""
         parts = urlsplit(self.options["url"])
-        self._client: Any = await GlideClient.create(
+        self._client = await GlideClient.create(
             GlideClientConfiguration(
                 [NodeAddress(parts.hostname, parts.port)], request_timeout=5000, inflight_requests_limit=10_000
             )
@@ -40,16 +40,6 @@ class Glide(Scripted):
     def setex_one(self, key: str) -> Awaitable[Any]:
         """Store a value for an hour."""
         awaitable: Awaitable[Any] = self._client.set(key, "value", expiry=self._hour)
-        return awaitable
-
-    def get_one(self, key: str) -> Awaitable[Any]:
-        """Get it."""
-        awaitable: Awaitable[Any] = self._client.get(key)
-        return awaitable
-
-    def remove_one(self, key: str) -> Awaitable[Any]:
-        """Delete it."""
-        awaitable: Awaitable[Any] = self._client.delete([key])
         return awaitable
 
 

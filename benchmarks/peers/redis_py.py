@@ -24,7 +24,7 @@ class RedisPy(Scripted):
         pool = redis.ConnectionPool.from_url(
             self.options["url"], max_connections=CONNECTIONS, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE
         )
-        self._client = redis.Redis(connection_pool=pool)
+        self._client: redis.Redis = redis.Redis(connection_pool=pool)
         self._shas = {name: await self._client.script_load(text) for name, text in self.scripts.items()}
 
     async def stop(self) -> None:
@@ -39,10 +39,6 @@ class RedisPy(Scripted):
     def setex_one(self, key: str) -> Awaitable[Any]:
         """Store a value for an hour."""
         return self._client.setex(key, 3600, "value")
-
-    def get_one(self, key: str) -> Awaitable[Any]:
-        """Get it."""
-        return self._client.get(key)
 
     def remove_one(self, key: str) -> Awaitable[Any]:
         """Delete it."""

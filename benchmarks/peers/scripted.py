@@ -24,7 +24,9 @@ class Call(NamedTuple):
 
 
 class Scripted(Peer):
-    """Subclasses connect, load the scripts, and run them."""
+    """Subclasses connect, load the scripts, and run them. Those with a client of the usual kind call it `_client`."""
+
+    _client: Any
 
     async def start(self) -> None:
         """Connect, and read the workload."""
@@ -54,11 +56,13 @@ class Scripted(Peer):
 
     def get_one(self, key: str) -> Awaitable[Any]:
         """Get it."""
-        raise NotImplementedError
+        awaitable: Awaitable[Any] = self._client.get(key)
+        return awaitable
 
     def remove_one(self, key: str) -> Awaitable[Any]:
         """Delete it."""
-        raise NotImplementedError
+        awaitable: Awaitable[Any] = self._client.delete([key])
+        return awaitable
 
     async def prepare(self, operation: str, callers: int, seconds: float) -> None:
         """To delete or extend, each once: as many sessions as can be made in that time."""
