@@ -46,6 +46,7 @@ class _Pair:
     server: asyncio.StreamWriter
     encrypted: bool
     losing: Losses | None = None
+    mute: bool = False
 
     def abort(self) -> None:
         self.client.transport.abort()
@@ -116,6 +117,16 @@ class Proxy:
     def cut(self) -> int:
         """Cut all connections now. Returns how many there were."""
         return int(self._within(self._cut()))
+
+    def mute(self) -> int:
+        """Drop all that the present connections carry from now on, without closing them. Returns how many they are.
+
+        A firewall that has forgotten an idle connection does that. New connections work.
+        """
+        pairs = list(self._pairs)
+        for pair in pairs:
+            pair.mute = True
+        return len(pairs)
 
     @property
     def open(self) -> int:
@@ -207,6 +218,8 @@ class Proxy:
     async def _requests(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         while data := await reader.read(_CHUNK):
             await self._thaw()
+            if pair.mute:
+                continue
             if self.tls is not None and not pair.encrypted:
                 self.plainly.append(data)
             if self._holding and self._holding in data:
@@ -223,6 +236,8 @@ class Proxy:
     async def _replies(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         while data := await reader.read(_CHUNK):
             await self._thaw()
+            if pair.mute:
+                continue
             if pair.losing is not None:
                 pair.losing.met += 1
                 if pair.losing.cut:

@@ -10,6 +10,8 @@ from .stages import Stage
 
 DELAY_S = 0.02
 BLOCKED_S = 2.0
+IDLE_S = 6.0
+"""For so long nothing is sent before connections are dropped: longer than an idle connection is trusted."""
 
 
 async def slow_and_in_pieces(stage: Stage, load: Load, seconds: float) -> None:
@@ -30,6 +32,13 @@ async def replies_get_lost(stage: Stage, load: Load, seconds: float) -> None:
         await asyncio.sleep(0.05)
     stage.proxy.lose_replies(0)
     stage.proxy.cut()
+
+
+async def dropped_while_idle(stage: Stage, load: Load, seconds: float) -> None:
+    """Connections that have carried nothing for a while carry nothing any more, and do not close."""
+    await load.pause(IDLE_S)
+    stage.proxy.mute()
+    load.resumed.set()
 
 
 async def callers_cancel(stage: Stage, load: Load, seconds: float) -> None:

@@ -30,6 +30,21 @@ def failed(stage: Stage, load: Load, counts: Counts) -> bool:
     return counts.unknown + counts.unavailable > 0
 
 
+def failed_often(calls: int) -> Felt:
+    """So many calls ended with SessionUnavailableError: more than there could be if each had waited."""
+    return lambda stage, load, counts: counts.unavailable >= calls
+
+
+def sent_much(bytes_: int) -> Felt:
+    """The server has sent so much."""
+    return lambda stage, load, counts: int(stage.info("stats")["total_net_output_bytes"]) >= bytes_
+
+
+def clock_was_read(stage: Stage, load: Load, counts: Counts) -> bool:
+    """Scripts have read the clock that the fault moves."""
+    return int(dict(stage.info("commandstats")["cmdstat_get"])["calls"]) > 0
+
+
 def was_full(stage: Stage, load: Load, counts: Counts) -> bool:
     """Calls ended with StoreFullError."""
     return counts.full > 0
@@ -88,12 +103,15 @@ __all__ = [
     "Felt",
     "all_of",
     "cancelled",
+    "clock_was_read",
     "evicted",
     "failed",
+    "failed_often",
     "other_hosts",
     "reconnected",
     "refused",
     "retried",
+    "sent_much",
     "slowed",
     "stood_still",
     "turned_away",

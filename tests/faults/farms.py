@@ -8,9 +8,13 @@ import signal
 from chuk_sessions import keys
 from chuk_sessions.backends.redis.slots import slot_of
 from tests.farm import ClusterFarm, Member, SentinelFarm, wait_for
+from tests.servers import Server
 
 from .load import Load
 from .stages import Stage
+
+HAND_OVER_MS = 5000
+"""For so long at most the old primary takes no writes while the other one catches up."""
 
 
 async def primary_killed(stage: Stage, load: Load, seconds: float) -> None:
@@ -41,6 +45,58 @@ async def primary_stopped(stage: Stage, load: Load, seconds: float) -> None:
     primary.server.signal(signal.SIGCONT)
 
 
+async def demoted_behind_a_name(stage: Stage, load: Load, seconds: float) -> None:
+    """The primary hands over to its replica, keeps its clients, and new connections reach the other one."""
+    old, new = stage.server, stage.replica
+    await asyncio.to_thread(_hand_over, old, new)
+    stage.proxy.behind = new.port
+    with old.client() as client:
+        client.replicaof("127.0.0.1", str(new.port))
+
+
+def _hand_over(old: Server, new: Server) -> None:
+    with old.client() as primary, new.client() as replica:
+        primary.client_pause(HAND_OVER_MS, all=False)
+        written = int(primary.info("replication")["master_repl_offset"])
+        wait_for(lambda: int(replica.info("replication")["slave_repl_offset"]) >= written, "all of it at the replica")
+        replica.replicaof("NO", "ONE")
+
+
+async def replicas_gone(stage: Stage, load: Load, seconds: float) -> None:
+    """No replica acknowledges anything."""
+    stage.replica.signal(signal.SIGSTOP)
+    await asyncio.sleep(max(2.0, seconds / 2))
+    stage.replica.signal(signal.SIGCONT)
+    await asyncio.to_thread(_wait_for_replica, stage.server)
+
+
+def _wait_for_replica(primary: Server) -> None:
+    with primary.client() as client:
+        wait_for(lambda: int(client.execute_command("WAIT", 1, 100)) == 1, "a replica that acknowledges")
+
+
+async def node_gone_while_revoking(stage: Stage, load: Load, seconds: float) -> None:
+    """A primary without a replica stands still while users are revoked who have sessions on all nodes.
+
+    What the other nodes have of these sessions must have ended by then, and the rest when the node is back.
+    """
+    manager, farm = load.managers[0], stage.cluster
+    names = {user: [f"{user}-{number}" for number in range(6)] for user in (f"gone{index}" for index in range(8))}
+    for user, session_ids in names.items():
+        await asyncio.gather(*(manager.allocate_session(one, user_id=user) for one in session_ids))
+    gone = (await asyncio.to_thread(farm.owners))[0]
+    slots = [range(first, last + 1) for first, last, member in await asyncio.to_thread(farm.ranges) if member is gone]
+    gone.server.signal(signal.SIGSTOP)
+    await asyncio.gather(*map(manager.revoke_user_sessions, names), return_exceptions=True)
+    ids = [session_id for session_ids in names.values() for session_id in session_ids]
+    elsewhere = [one for one in ids if not any(_slot(one) in some for some in slots)]
+    load.ledger.revived += sum(await asyncio.gather(*map(manager.validate_session, elsewhere)))
+    gone.server.signal(signal.SIGCONT)
+    await asyncio.to_thread(farm.settle)
+    await asyncio.gather(*map(manager.revoke_user_sessions, names))
+    load.ledger.dead += ids
+
+
 def _named_by_most(farm: SentinelFarm) -> Member:
     named = [farm.named(sentinel) for sentinel in farm.sentinels]
     return max(farm.members, key=lambda member: sum(member is other for other in named))
@@ -66,5 +122,8 @@ def _move_on(farm: ClusterFarm, slot: int) -> None:
 
 
 def _slots(load: Load) -> list[int]:
-    accounts = [seat.account for seat in load.seats if seat.account is not None]
-    return [slot_of(keys.place("faults", account.session_id).record) for account in accounts]
+    return [_slot(seat.account.session_id) for seat in load.seats if seat.account is not None]
+
+
+def _slot(session_id: str) -> int:
+    return slot_of(keys.place("faults", session_id).record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -32,9 +32,9 @@ class Lives:
         self._attempts = attempts
         self._numbers = numbers
 
-    async def run(self, busy: Callable[[], bool]) -> None:
-        """Live until it is enough."""
-        while busy():
+    async def run(self, proceeds: Callable[[], Awaitable[bool]]) -> None:
+        """Have sessions for as long as the load goes on."""
+        while await proceeds():
             with suppress(_Over):
                 await self._live(next(self._numbers))
             await asyncio.sleep(PACE)

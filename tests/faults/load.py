@@ -42,6 +42,7 @@ class Load:
         stalls: when the event loop stood still.
         others: what other hosts have counted.
         reconnects: how many connections were opened in the place of lost ones, as of the end.
+        resumed: is set unless the load pauses.
 
     """
 
@@ -54,11 +55,23 @@ class Load:
     others: list[Counts] = field(default_factory=list)
     reconnects: int = 0
     ending: bool = False
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def recovered(self, since: float) -> float:
         """Wait until a call for each session was acknowledged that began after that moment. Returns the seconds."""
         await until(lambda: all(seat.served > since for seat in self.seats), PATIENCE)
         return max(seat.first_after(since) for seat in self.seats) - since
+
+    async def pause(self, seconds: float) -> None:
+        """Send nothing until `resumed` is set again; return when no call has been under way for that many seconds."""
+        self.resumed.clear()
+        await until(lambda: not any(timed.backend.stats().in_flight for timed in self.timed), PATIENCE)
+        await asyncio.sleep(seconds)
+
+    async def proceeds(self) -> bool:
+        """Wait until the load does not pause. Return whether it goes on."""
+        await self.resumed.wait()
+        return not self.ending
 
     @property
     def calls(self) -> int:
@@ -83,11 +96,6 @@ class Load:
     def late(self) -> int:
         """How many calls went on behind their deadline, and the slack."""
         return sum(timed.late(self.stalls) for timed in self.timed)
-
-    @property
-    def busy(self) -> bool:
-        """Whether it goes on."""
-        return not self.ending
 
 
 def manager_on(backend: RedisBackend, timed: Timed) -> SessionManager:
@@ -126,12 +134,14 @@ async def _running(load: Load, numbers: itertools.count[int]) -> AsyncIterator[N
     watching = asyncio.create_task(watch(load.stalls))
     workers = [Worker(manager, seat, side) for side, manager in enumerate(load.managers) for seat in load.seats]
     lives = [Lives(load.managers[place % SIDES], load.ledger, load.attempts, numbers) for place in range(LIVES)]
-    tasks = [asyncio.create_task(worker.run(lambda: load.busy)) for worker in workers]
-    tasks += [asyncio.create_task(life.run(lambda: load.busy)) for life in lives]
+    load.resumed.set()
+    tasks = [asyncio.create_task(worker.run(load.proceeds)) for worker in workers]
+    tasks += [asyncio.create_task(life.run(load.proceeds)) for life in lives]
     try:
         await load.recovered(time.monotonic())
         yield
     finally:
         load.ending = True
+        load.resumed.set()
         await asyncio.gather(*tasks)
         watching.cancel()

@@ -8,18 +8,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from chuk_sessions.backends.redis.scripts import load as load_scripts
+
 from . import between, clocks, farms, single
 from .counts import Counts
 from .evidence import (
     Felt,
     all_of,
     cancelled,
+    clock_was_read,
     evicted,
     failed,
+    failed_often,
     other_hosts,
     reconnected,
     refused,
     retried,
+    sent_much,
     slowed,
     stood_still,
     turned_away,
@@ -28,7 +33,18 @@ from .evidence import (
 )
 from .judge import broken, count
 from .load import Load, load_on
-from .stages import ALWAYS, Opens, Stage, alone, behind_a_proxy, clustered, watched
+from .stages import (
+    ALWAYS,
+    Opens,
+    Stage,
+    alone,
+    behind_a_name,
+    behind_a_proxy,
+    clustered,
+    replicated,
+    watched,
+    without_replicas,
+)
 
 Strike = Callable[[Stage, Load, float], Awaitable[None]]
 
@@ -53,6 +69,7 @@ class Fault:
         timeout: of a call, in seconds.
         slow: it takes servers some seconds, so the short form leaves it to others.
         settings: further ones of the connections.
+        within: seconds after the fault's end by which each session is served again; None promises nothing.
 
     """
 
@@ -67,6 +84,7 @@ class Fault:
     timeout: float = _AMPLE
     slow: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    within: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +148,22 @@ MATRIX = (
     Fault("cluster node lost", "calls to its slots wait for its replica", clustered, farms.node_killed, OUTLASTED,
           keeps=False, errors=UNKNOWN, slow=True),
     Fault("slots migrating", "nobody notices", clustered, farms.slots_move, retried),
+    Fault("primary demoted behind one name", "calls go to the new primary within 3 s; nothing is lost", behind_a_name,
+          farms.demoted_behind_a_name, reconnected, errors=UNKNOWN, within=3.0),
+    Fault("replicas gone, with wait_replicas=1", "all else goes on; whoever creates, rotates or deletes learns within "
+          "a second that it is not replicated", replicated, farms.replicas_gone, OUTLASTED, errors=UNKNOWN,
+          timeout=_BRIEF, settings={"wait_replicas": 1}),
+    Fault("cluster node gone while revoking", "what the other nodes have of a user is revoked; the error says that "
+          "it is incomplete", without_replicas, farms.node_gone_while_revoking, failed, errors=OUTAGE, timeout=_BRIEF),
+    Fault("large replies", "other callers wait no longer than they can", alone(), single.large_replies,
+          sent_much(100_000_000), timeout=_BRIEF),
+    Fault("idle connection dropped", "the first call takes at most 2 s, and no outcome is unknown", behind_a_proxy,
+          between.dropped_while_idle, reconnected, within=2.0),
+    Fault("long outage", "calls fail at once when it has outlasted their time, and work 0.5 s after it", alone(*ALWAYS),
+          single.stays_down, failed_often(500), errors=OUTAGE, timeout=_BRIEF, within=0.5),
+    Fault("server clock stepping back", "who is revoked is found, whatever was swept meanwhile", alone(),
+          single.clock_steps_back, clock_was_read,
+          settings={"loaded": load_scripts({"now": single.CLOCK_AHEAD})}),
 )  # fmt: skip
 
 
@@ -144,6 +178,8 @@ async def run(fault: Fault, seconds: float) -> Result:
         counts = await count(load, stage.direct, took)
         felt = fault.felt(stage, load, counts)
     failures = broken(counts, keeps=fault.keeps, ends=fault.ends, errors=fault.errors)
+    if fault.within is not None and took > fault.within:
+        failures.append(f"served after {took:.2f} s, not within {fault.within:g} s")
     if not felt:
         failures.append("the load has felt nothing of it")
     return Result(fault, counts, stage.version, failures, load.ledger.odd)

@@ -7,7 +7,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from chuk_sessions import SessionManager
@@ -75,9 +75,9 @@ class Worker:
             self._validate, self._read, self._add, self._add_once, self._note, self._note_once, self._extend,
         )  # fmt: skip
 
-    async def run(self, busy: Callable[[], bool]) -> None:
-        """Work until it is enough."""
-        while busy():
+    async def run(self, proceeds: Callable[[], Awaitable[bool]]) -> None:
+        """Work for as long as the load goes on."""
+        while await proceeds():
             account = self._seat.account
             if account is not None:
                 await random.choice(self._steps)(account)  # type: ignore[misc]

@@ -7,6 +7,7 @@ import signal
 import time
 from typing import Any
 
+from chuk_sessions import SessionManager
 from tests.farm import wait_for
 from tests.servers import Server
 
@@ -22,6 +23,17 @@ BUSY_SETTING = "lua-time-limit"
 """busy-reply-threshold by the name that servers before Redis 7 know, and all later ones still do."""
 
 BUSY_AFTER_MS = 20
+CLOCK_KEY = "chuk-test-ahead"
+CLOCK_AHEAD = f"""
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000) + (tonumber(redis.call('GET', '{CLOCK_KEY}')) or 0)
+"""
+"""What a script reads the clock with where a fault moves it: so many ms ahead as the key says."""
+
+AHEAD_MS = 300_000
+IDLE_TIMEOUT_S = 60
+LARGE_BYTES = 500_000
+LARGE_READERS = 400
 LOADING_KEYS = 4000
 LOADING_US = "150"
 """How long a server takes over each command that it reads, besides."""
@@ -100,6 +112,40 @@ async def is_busy(stage: Stage, load: Load, seconds: float) -> None:
     while time.monotonic() < end:
         await _command(stage.server, "EVAL", HOLD_UP, 0, 500)
         await asyncio.sleep(0.5)
+
+
+async def stays_down(stage: Stage, load: Load, seconds: float) -> None:
+    """Killed, and started again only when calls have long since stopped waiting for it."""
+    stage.server.kill()
+    await asyncio.sleep(max(4.0, seconds))
+    await asyncio.to_thread(stage.server.restart)
+
+
+async def large_replies(stage: Stage, load: Load, seconds: float) -> None:
+    """A session of half a megabyte is read by hundreds of callers at once."""
+    manager = load.managers[0]
+    session_id = await manager.allocate_session(custom_metadata={"ballast": "x" * LARGE_BYTES})
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        reads = [manager.get_session_metadata(session_id) for _ in range(LARGE_READERS)]
+        await asyncio.gather(*reads, return_exceptions=True)
+
+
+async def clock_steps_back(stage: Stage, load: Load, seconds: float) -> None:
+    """The server's clock is ahead of the time, idle sessions are swept as ended, and then the clock is put right.
+
+    Those of them that validate again are revoked by user, and count as ended from then on.
+    """
+    manager = SessionManager("faults", load.managers[0].session_factory, idle_timeout_seconds=IDLE_TIMEOUT_S)
+    owned = {f"idler{number}": await manager.allocate_session(user_id=f"idler{number}") for number in range(20)}
+    await _command(stage.server, "SET", CLOCK_KEY, str(AHEAD_MS))
+    await manager.cleanup_expired_sessions()
+    await _command(stage.server, "SET", CLOCK_KEY, "0")
+    for user, session_id in owned.items():
+        await manager.validate_session(session_id)
+        await manager.revoke_user_sessions(user)
+    load.ledger.dead += owned.values()
+    await asyncio.sleep(seconds / 2)
 
 
 async def _again(server: Server, seconds: float, every: float, *words: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import bundled
-from tests.farm import ClusterFarm, Proxy, SentinelFarm, cluster_farm, sentinel_farm
+from tests.farm import ClusterFarm, Proxy, SentinelFarm, cluster_farm, sentinel_farm, wait_for
 from tests.servers import Server, running, version_of
 
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
@@ -49,6 +49,13 @@ class Stage:
     _proxy: Proxy | None = field(default=None, repr=False)
     _sentinels: SentinelFarm | None = field(default=None, repr=False)
     _cluster: ClusterFarm | None = field(default=None, repr=False)
+    _replica: Server | None = field(default=None, repr=False)
+
+    @property
+    def replica(self) -> Server:
+        """The replica of the one server."""
+        assert self._replica is not None
+        return self._replica
 
     @property
     def server(self) -> Server:
@@ -97,6 +104,29 @@ def behind_a_proxy() -> Iterator[Stage]:
 
 
 @contextmanager
+def replicated() -> Iterator[Stage]:
+    """A primary and its replica, without sentinels."""
+    with running(binary()) as primary, running(binary(), "--repl-diskless-sync-delay", "0") as replica:
+        follow(replica, primary)
+        yield Stage(primary.url, version_of(primary), primary.url, _server=primary, _replica=replica)
+
+
+@contextmanager
+def behind_a_name() -> Iterator[Stage]:
+    """The same, and a proxy in the role of a DNS name: new connections reach whatever it names."""
+    with replicated() as stage, Proxy(stage.server.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}"
+        yield Stage(url, stage.version, stage.replica.url, _server=stage.server, _proxy=proxy, _replica=stage.replica)
+
+
+def follow(replica: Server, primary: Server) -> None:
+    """Make a server the replica of another, and wait until it has what that one has."""
+    with replica.client() as client:
+        client.replicaof("127.0.0.1", str(primary.port))
+        wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica that follows")
+
+
+@contextmanager
 def watched() -> Iterator[Stage]:
     """A primary with two replicas and three sentinels."""
     with sentinel_farm(binary()) as farm:
@@ -110,9 +140,30 @@ def clustered() -> Iterator[Stage]:
         yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
 
 
+@contextmanager
+def without_replicas() -> Iterator[Stage]:
+    """Three primaries of a cluster that nobody stands in for."""
+    with cluster_farm(binary(), replicas=False) as farm:
+        yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
+
+
 def alone(*options: str) -> Opens:
     """One server with these options."""
     return partial(_alone, *options)
 
 
-__all__ = ["ALWAYS", "Opens", "Stage", "alone", "behind_a_proxy", "binary", "clustered", "use", "watched"]
+__all__ = [
+    "ALWAYS",
+    "Opens",
+    "Stage",
+    "alone",
+    "behind_a_name",
+    "behind_a_proxy",
+    "binary",
+    "clustered",
+    "follow",
+    "replicated",
+    "use",
+    "watched",
+    "without_replicas",
+]
