@@ -2,7 +2,7 @@
 # Runs the suite on each Python given as VERSION:PATH: all of it on the first, then on the others, side by side, all
 # but what takes long because servers do, and differs in nothing between versions of Python.
 set -u
-once="tests/topology tests/linearisability tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py
+once="tests/topology tests/linearisability tests/faults tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py
 tests/test_packaging.py"
 ignored=$(for path in $once; do printf -- '--ignore=%s ' "$path"; done)
 

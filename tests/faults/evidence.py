@@ -42,7 +42,7 @@ def sent_much(bytes_: int) -> Felt:
 
 def clock_was_read(stage: Stage, load: Load, counts: Counts) -> bool:
     """Scripts have read the clock that the fault moves."""
-    return int(dict(stage.info("commandstats")["cmdstat_get"])["calls"]) > 0
+    return "cmdstat_get" in stage.info("commandstats")
 
 
 def was_full(stage: Stage, load: Load, counts: Counts) -> bool:
