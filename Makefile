@@ -9,7 +9,7 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here environment faults faults-short lint types coverage proof mutants bench bench-long bench-compare clean
+.PHONY: demo test test-here environment faults faults-short lint types docs dist coverage proof mutants bench bench-long bench-compare clean
 
 ## demo: the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -34,13 +34,26 @@ faults-short: $(VENV)/$(VERSION)/ready
 faults: $(VENV)/$(VERSION)/ready
 	$(VENV)/$(VERSION)/bin/python -m tests.faults $(if $(SERVER),--server $(SERVER)) $(FAULTS)
 
-## lint, types: ruff and mypy
+## lint, types: ruff, mypy, and pyright for the examples
 lint: $(VENV)/lint/ready
 	$(VENV)/lint/bin/ruff check .
 	$(VENV)/lint/bin/ruff format --check .
 
 types: $(VENV)/lint/ready
 	$(VENV)/lint/bin/mypy
+	$(VENV)/lint/bin/pyright --pythonpath $(VENV)/lint/bin/python
+
+## docs: the documentation site with an API reference, in .site; warnings are errors
+docs: $(VENV)/docs/ready
+	$(VENV)/docs/bin/python -m sphinx -q -W --keep-going -b html -d $(VENV)/doctrees docs .site
+	@echo "open .site/index.html"
+
+## dist: build and check the wheel and the source distribution, in dist
+dist: $(VENV)/release/ready
+	rm -rf dist
+	$(VENV)/release/bin/python -m build
+	$(VENV)/release/bin/python -m twine check --strict dist/*
+	$(VENV)/release/bin/check-wheel-contents dist/*.whl
 
 ## bench: side by side with other clients and with the server's limit, in about five minutes, environments aside; bench-long: all of it
 bench: $(VENV)/bench/ready
@@ -76,6 +89,8 @@ mutants: $(VENV)/proof/ready
 $(VENV)/proof/ready: EXTRAS = [proof]
 $(VENV)/demo/ready: EXTRAS =
 $(VENV)/bench/ready: EXTRAS = [bench]
+$(VENV)/docs/ready: EXTRAS = [docs]
+$(VENV)/release/ready: EXTRAS = [release]
 $(VENV)/%/ready: EXTRAS = [dev]
 $(VENV)/%/ready: pyproject.toml
 	$(PYTHON) -m venv $(@D) || { $(PYTHON) -m pip install -q virtualenv && $(PYTHON) -m virtualenv -q $(@D); }
@@ -83,4 +98,4 @@ $(VENV)/%/ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) mutants build dist *.egg-info
+	rm -rf $(VENV) .site mutants build dist *.egg-info

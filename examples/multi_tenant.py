@@ -23,7 +23,7 @@ class Tenants:
     """
 
     plans: dict[str, str]
-    _managers: dict[str, SessionManager] = field(default_factory=dict)
+    _managers: dict[str, SessionManager] = field(default_factory=dict[str, SessionManager])
 
     def manager(self, tenant: str) -> SessionManager:
         """Return the tenant's manager."""

@@ -25,7 +25,7 @@ class Gateway:
     """
 
     manager: SessionManager
-    windows: dict[str, str] = field(default_factory=dict)
+    windows: dict[str, str] = field(default_factory=dict[str, str])
 
     async def open_window(self, client: str, tier: str) -> None:
         """Begin a window: a session that expires when the window closes."""

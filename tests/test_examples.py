@@ -6,11 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.conftest import missing
+from tests.servers import Server
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {
@@ -46,11 +49,18 @@ EXAMPLES = {
 @pytest.fixture(params=["memory", "redis"])
 def environment(request: pytest.FixtureRequest) -> dict[str, str]:
     """The environment that a reader would set."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("SESSION_", "REDIS_", "CHUK_"))}
     if request.param == "memory":
-        return own
+        return clean_environment()
     server = request.getfixturevalue("server")
-    return {**own, "SESSION_PROVIDER": "redis", "SESSION_REDIS_URL": server.url}
+    return clean_environment() | {"SESSION_PROVIDER": "redis", "SESSION_REDIS_URL": server.url}
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("SESSION_", "REDIS_", "CHUK_"))}
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_every_example_is_tested():
@@ -60,11 +70,31 @@ def test_every_example_is_tested():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_run_and_print_what_happens(name, environment):
     command = [sys.executable, "-W", "error", f"examples/{name}.py"]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
-    )
+    done = run(command, {**environment, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     assert [line for line in EXAMPLES[name] if line not in done.stdout] == []
+
+
+@pytest.fixture
+def restricted(server: Server) -> Iterator[dict[str, str]]:
+    """The environment of an application whose server user has the rights of the production checklist, and no others."""
+    page = (ROOT / "docs/production.md").read_text(encoding="utf-8")
+    recipe = page.split("```text\nuser sessions ")[1].split("```")[0]
+    admin = redis.Redis.from_url(server.url)
+    admin.execute_command("ACL", "SETUSER", "sessions", "reset", *recipe.split())
+    yield clean_environment() | {
+        "SESSION_PROVIDER": "redis",
+        "SESSION_REDIS_URL": server.url.replace("redis://", "redis://sessions:CHANGE-ME@"),
+    }
+    admin.execute_command("ACL", "DELUSER", "sessions")
+    admin.close()
+
+
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"quickstart"}))
+def test_the_acl_recipe_is_enough_for_sessions(name, restricted):
+    done = run([sys.executable, "-W", "error", f"examples/{name}.py"], {**restricted, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert EXAMPLES[name][-1] in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -74,5 +104,5 @@ def test_examples_pass_the_type_checkers(checker):
     if importlib.util.find_spec(checker[0]) is None:
         missing(f"the package {checker[0]} is not installed")
     command = [sys.executable, "-m", *checker, "examples"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = run(command)
     assert done.returncode == 0, done.stdout + done.stderr
