@@ -20,6 +20,7 @@ html_theme = "furo"
 html_title = f"chuk-sessions {release}"
 html_show_sourcelink = False
 
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
