@@ -11,7 +11,7 @@ copyright = "the chuk-sessions maintainers"
 version = release = version_of("chuk-sessions")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["tasklist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 nitpicky = False
@@ -24,6 +24,7 @@ autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
