@@ -1,4 +1,7 @@
-"""The quick start: both APIs, printing what happens. Runs on the emulator unless SESSION_PROVIDER says otherwise."""
+"""Quick start: both APIs, with every step printed.
+
+Runs on the emulator. Set SESSION_PROVIDER=redis and SESSION_REDIS_URL to run it on a server.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,19 @@ from chuk_sessions import SessionManager, factory_for_env
 
 
 async def single_values() -> None:
-    """The provider API: values under keys, with a time to live."""
+    """Use the provider API: values under keys, with a time to live."""
     factory = factory_for_env()
     async with factory() as session:
         await session.setex("user:123", 300, "alice")
         print("user:123 holds", await session.get("user:123"))
         await session.setex("verify:alice", 600, "one-time-code")
-        print("the code, redeemed once:", await session.getdel("verify:alice"), "and again:", end=" ")
-        print(await session.getdel("verify:alice"))
+        first, second = await session.getdel("verify:alice"), await session.getdel("verify:alice")
+        print("the code, redeemed once:", first, "and again:", second)
         print("deleted:", await session.delete("user:123"))
 
 
 async def sessions() -> None:
-    """SessionManager: a session from its beginning to its end."""
+    """Use SessionManager: a session from creation to deletion."""
     async with SessionManager(sandbox_id="my-app", default_ttl_hours=24) as manager:
         session_id = await manager.allocate_session(
             user_id="alice", custom_metadata={"role": "admin", "permissions": ["read", "write"]}
@@ -29,16 +32,11 @@ async def sessions() -> None:
         print("valid:", await manager.validate_session(session_id))
         await manager.update_session_metadata(session_id, {"theme": "dark"})
         for _ in range(3):
-            answer = await manager.increment_session_counter(session_id, "requests", ceiling=2)
-            print(
-                "request",
-                "let through," if answer else "refused,",
-                "count:",
-                answer.value if answer is not None else None,
-            )
+            counted = await manager.increment_session_counter(session_id, "requests", ceiling=2)
+            verdict, value = ("allowed," if counted else "refused,"), counted.value if counted is not None else None
+            print("request", verdict, "count:", value)
         print("extended:", await manager.extend_session_ttl(session_id, 0.5))
-        info = await manager.get_session_info(session_id)
-        print("info:", info)
+        print("info:", await manager.get_session_info(session_id))
         print("artifact path:", manager.generate_artifact_key(session_id, "document123"))
         new_id = await manager.rotate_session(session_id)
         print("rotated; the old id is valid:", await manager.validate_session(session_id))
@@ -47,7 +45,7 @@ async def sessions() -> None:
 
 
 async def main() -> None:
-    """Both."""
+    """Run both parts."""
     await single_values()
     await sessions()
 
