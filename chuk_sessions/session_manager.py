@@ -10,13 +10,13 @@ from threading import RLock
 from typing import Any, Self, cast
 from weakref import finalize
 
-from . import arguments, codec, grid, ids, keys, operations, settings, statuses
+from . import arguments, codec, grid, ids, keys, notices, operations, settings, statuses
 from .backends.base import Backend
 from .backends.custom import CustomBackend
 from .census import Census
 from .durations import ms_from_hours, ms_from_seconds
 from .engine import Engine
-from .enums import WhenFull
+from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
 from .models import Increment, SessionMetadata
 from .provider_factory import factory_for_env
@@ -90,6 +90,8 @@ class SessionManager:
             idle_timeout_seconds, touch_interval_seconds, max_sessions_per_user, when_full, retention_seconds
         )
         self._backend = _backend_of(self.session_factory)
+        if not (sandbox_id or env.sandbox_id) and self._backend.name == ProviderType.REDIS:
+            notices.random_sandbox(self._sandbox_id)
         runner = Runner(self._backend, self._sandbox_id)
         self._find = runner.find
         self._engine, self._census = Engine(runner, policy), Census(runner)
