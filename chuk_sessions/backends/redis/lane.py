@@ -58,7 +58,7 @@ class Lane:
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not opening.done():
-            raise NotSentError("no connection in time")
+            raise NotSentError(f"no connection in time{self._opener.hint}")
         if opening.cancelled():
             raise NotSentError("closed")
         return opening.result()

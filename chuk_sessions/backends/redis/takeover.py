@@ -21,6 +21,9 @@ from .options import Address, Options
 from .wire import NotSentError, ReplyError
 
 _REFUSALS = (redis_errors.ResponseError, redis_errors.AuthenticationError, redis_errors.BusyLoadingError)
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+_PERHAPS_TLS = ("Connection closed by server", "Connection lost", "Protocol error", "reset by peer")
+_SPEAKS_TLS = "does the port speak TLS? Without TLS the URL begins with redis://"
 _NO_RESP3 = ("unknown command", "NOPROTO", "unsupported protocol")
 
 
@@ -37,6 +40,12 @@ class Opener:
         self._options = options
         self._protocol = options.protocol or 3
         self._tls: Any = None
+        self._tls_unproven = True
+
+    @property
+    def hint(self) -> str:
+        """What it can mean that opening takes too long: a server without TLS waits for the rest of a line."""
+        return f"; {_SPEAKS_TLS}" if self._options.tls is not None and self._tls_unproven else ""
 
     async def open(self, link: Link) -> None:
         """Connect, log in, and give the connection to the link.
@@ -47,11 +56,11 @@ class Opener:
             async with asyncio.timeout(self._options.connect_timeout):
                 connection = await self._connected()
         except redis_errors.RedisError as failure:
-            raise _refusal(failure) from failure
+            raise self._refusal(failure) from failure
         except TimeoutError:
-            raise NotSentError(f"no connection within {self._options.connect_timeout:g} s") from None
+            raise NotSentError(f"no connection within {self._options.connect_timeout:g} s{self.hint}") from None
         except Exception as failure:  # also what a credential provider may raise
-            raise NotSentError(str(failure) or type(failure).__name__) from failure
+            raise NotSentError(_with_hint(failure, self._options.tls is not None)) from failure
         _hand_over(connection, link)
 
     async def _connected(self) -> AbstractConnection:
@@ -69,6 +78,7 @@ class Opener:
 
         async def handshake(connection: AbstractConnection) -> None:
             opened.append(connection._writer)
+            self._tls_unproven = False
             await connection.on_connect()
 
         connection = self._connection(handshake)
@@ -110,6 +120,14 @@ class Opener:
         connection.ssl_context.context = self._tls
         return connection
 
+    def _refusal(self, failure: redis_errors.RedisError) -> Exception:
+        if not isinstance(failure, _REFUSALS):
+            return NotSentError(_with_hint(failure, self._options.tls is not None))
+        code = getattr(failure, "status_code", None)
+        refusal = ReplyError(f"{code} {failure}" if code else str(failure))
+        refusal.where = str(self.address)
+        return refusal
+
 
 class _Closed(asyncio.Transport):
     """A transport that a StreamWriter has no more business with."""
@@ -149,8 +167,11 @@ def _hand_over(connection: AbstractConnection, link: Link) -> None:
         link.data_received(left_over)
 
 
-def _refusal(failure: redis_errors.RedisError) -> Exception:
-    if not isinstance(failure, _REFUSALS):
-        return NotSentError(str(failure))
-    code = getattr(failure, "status_code", None)
-    return ReplyError(f"{code} {failure}" if code else str(failure))
+def _with_hint(failure: Exception, tls: bool) -> str:
+    """Return the failure's text, and what else it can mean: one side speaks TLS, and the other does not."""
+    text = str(failure) or type(failure).__name__
+    if tls and any(sign in f"{text} {failure.__cause__}" for sign in _NOT_TLS):
+        return f"{text}: {_SPEAKS_TLS}"
+    if not tls and any(sign in text for sign in _PERHAPS_TLS):
+        return f"{text.rstrip('.')}: if the port expects TLS, the URL begins with rediss://"
+    return text
