@@ -11,6 +11,7 @@ from typing import Any, Unpack
 from ..base import Arg, Operation, Renew, Reply
 from . import scripts
 from .calls import Calls
+from .connection_log import ConnectionLog
 from .loops import Loops
 from .options import Address, Options
 from .settings import Settings, from_env, overrides
@@ -39,7 +40,7 @@ class RedisBackend:
     ) -> None:
         self._scripts = loaded or scripts.scripts()
         texts = tuple(script.text for script in self._scripts.values())
-        options = replace(from_env(), scripts=texts, policy_seen=self._warn)
+        options = replace(from_env(), scripts=texts, policy_seen=self._warn, log=ConnectionLog())
         self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = self._target.options
         self._loops = Loops(lambda: topology_for(self._target))
