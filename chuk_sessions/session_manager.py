@@ -18,7 +18,7 @@ from .durations import ms_from_hours, ms_from_seconds
 from .engine import Engine
 from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
-from .models import Increment, SessionMetadata
+from .models import Health, Increment, SessionMetadata
 from .provider_factory import factory_for_env
 from .runner import Runner
 
@@ -316,6 +316,16 @@ class SessionManager:
         themselves; run this every few minutes somewhere so that nothing else stays behind.
         """
         return await (self._census.sweep_everything() if all_sandboxes else self._census.sweep())
+
+    async def ping(self) -> Health:
+        """Ask the store whether it answers, for a readiness probe: its latency, server, role and known problems.
+
+        Raises an error under ProviderError when the store does not answer, within the time of a call. Problems are no
+        errors: sessions can be used in spite of them. A user without `+info` and `+role` learns less.
+        """
+        if not self._release.alive:
+            raise ManagerClosedError("this SessionManager was closed")
+        return await self._backend.ping()
 
     def get_cache_stats(self) -> dict[str, Any]:
         """cached_sessions is always 0: no process keeps a copy, so that what is revoked is gone everywhere."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from chuk_sessions import SessionManager, ids, keys
+from chuk_sessions import Health, SessionManager, ids, keys
 from chuk_sessions.backends.base import Arg, Backend, Call, Operation, Renew, Reply
 from chuk_sessions.backends.custom import CustomBackend
 from chuk_sessions.backends.memory import ManualClock, MemoryBackend
@@ -43,6 +43,9 @@ class Meddled:
     ) -> Reply:
         await self._before(Call(operation, keys, argv))
         return await self._backend.run(operation, keys, argv, renew)
+
+    async def ping(self) -> Health:
+        return await self._backend.ping()
 
     async def aclose(self) -> None:
         """The other's owner closes it."""
