@@ -64,7 +64,7 @@ class Lane:
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not opening.done():
-            raise NotSentError(f"no connection in time{self._opener.hint}")
+            raise NotSentError(f"no connection in time{self._reason()}")
         if opening.cancelled():
             raise NotSentError("closed")
         return opening.result()
@@ -114,6 +114,10 @@ class Lane:
         if self._options.log is not None:
             self._options.log.opened(self._opener.address)
         link.on_gone(partial(self._lost, link))
+
+    def _reason(self) -> str:
+        """Return what is known of the reason why there is no connection, as the end of a sentence."""
+        return f": {self.trouble.why}" if self.trouble is not None else self._opener.hint
 
     def _lost(self, link: Link) -> None:
         """Record and log a link that has ended, unless this lane was closed."""

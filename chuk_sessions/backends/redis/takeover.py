@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from .link import Link
 from .options import Address, Options
+from .tls import TlsContexts
 from .wire import NotSentError, ReplyError
 
 _REFUSALS = (redis_errors.ResponseError, redis_errors.AuthenticationError, redis_errors.BusyLoadingError)
@@ -39,7 +40,7 @@ class Opener:
         self.address = address
         self._options = options
         self._protocol = options.protocol or 3
-        self._tls: Any = None
+        self._tls = None if options.tls is None else TlsContexts(dict(options.tls))
         self._tls_unproven = True
 
     @property
@@ -109,15 +110,10 @@ class Opener:
         if address.path:
             return UnixDomainSocketConnection(path=address.path, **common)
         common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
-        if options.tls is None:
+        if options.tls is None or self._tls is None:
             return Connection(**common)
-        return self._with_context(SSLConnection(**common, **dict(options.tls)))
-
-    def _with_context(self, connection: SSLConnection) -> SSLConnection:
-        """Reading the certificates takes milliseconds of the loop's time: once is enough."""
-        if self._tls is None:
-            self._tls = connection.ssl_context.get()
-        connection.ssl_context.context = self._tls
+        connection = SSLConnection(**common, **dict(options.tls))
+        self._tls.apply(connection)
         return connection
 
     def _refusal(self, failure: redis_errors.RedisError) -> Exception:
