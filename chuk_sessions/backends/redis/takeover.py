@@ -83,6 +83,8 @@ class Opener:
             await connection.on_connect()
 
         connection = self._connection(handshake)
+        if self._tls is not None and isinstance(connection, SSLConnection):
+            await self._tls.apply(connection)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
@@ -110,11 +112,9 @@ class Opener:
         if address.path:
             return UnixDomainSocketConnection(path=address.path, **common)
         common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
-        if options.tls is None or self._tls is None:
+        if options.tls is None:
             return Connection(**common)
-        connection = SSLConnection(**common, **dict(options.tls))
-        self._tls.apply(connection)
-        return connection
+        return SSLConnection(**common, **dict(options.tls))
 
     def _refusal(self, failure: redis_errors.RedisError) -> Exception:
         if not isinstance(failure, _REFUSALS):

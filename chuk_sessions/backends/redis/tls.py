@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class TlsContexts:
-    """The context of one server's connections. Building one takes milliseconds, so it is kept while its files stay."""
+    """The context of one server's connections. Building one takes long, so it is kept while its files stay."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._paths = tuple(_paths(settings))
@@ -28,17 +29,19 @@ class TlsContexts:
         self._stamp: Stamp = ()
         self._failed: Stamp | None = None
 
-    def apply(self, connection: SSLConnection) -> None:
+    async def apply(self, connection: SSLConnection) -> None:
         """Give the connection its context. Raises what reading the files raises, if there is no earlier context."""
         stamp = tuple(map(_stamp, self._paths))
         if self._context is None or stamp != self._stamp:
-            self._renew(connection, stamp)
+            await self._renew(connection, stamp)
         connection.ssl_context.context = self._context
 
-    def _renew(self, connection: SSLConnection, stamp: Stamp) -> None:
+    async def _renew(self, connection: SSLConnection, stamp: Stamp) -> None:
         """Read the files. While a new pair of key and certificate is half written, the old ones go on."""
         try:
-            self._context, self._stamp, self._failed = connection.ssl_context.get(), stamp, None
+            # It reads all authorities of the system, too, and would hold up the loop.
+            self._context = await asyncio.to_thread(connection.ssl_context.get)
+            self._stamp, self._failed = stamp, None
         except (OSError, ValueError) as failure:
             if self._context is None:
                 raise
