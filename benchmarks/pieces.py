@@ -12,7 +12,7 @@ from typing import Any
 
 import hiredis
 
-from chuk_sessions import SessionManager, codec, ids, keys, operations
+from chuk_sessions import Health, SessionManager, codec, ids, keys, operations
 from chuk_sessions.backends.base import Arg, Call, Operation, Renew, Reply
 from chuk_sessions.backends.memory import SystemClock
 from chuk_sessions.backends.memory.keyspace import Keyspace
@@ -47,6 +47,10 @@ class Silent:
     ) -> Reply:
         """The reply of an operation that went well."""
         return self._replies.get(operation.name, [1])
+
+    async def ping(self) -> Health:
+        """Nothing is asked."""
+        return Health(0.0, self.name)
 
     async def aclose(self) -> None:
         """Nothing is open."""

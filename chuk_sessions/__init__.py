@@ -27,7 +27,7 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Increment, SessionMetadata
+from .models import Health, Increment, SessionMetadata
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
@@ -35,6 +35,7 @@ __version__ = "1.0.0.dev0"
 
 __all__ = [
     "CorruptRecordError",
+    "Health",
     "Increment",
     "InvalidMetadataError",
     "ManagerClosedError",

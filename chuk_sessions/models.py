@@ -105,4 +105,24 @@ class Increment(NamedTuple):
         return self.applied
 
 
-__all__ = ["Increment", "SessionMetadata"]
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The store as `SessionManager.ping()` found it.
+
+    Attributes:
+        latency_ms: how long the store took to answer, in ms; the first time, opening the connection included.
+        server: its name, such as `redis` or `valkey`; `memory` for the emulator, `custom` for a custom provider.
+        version: of the server; None if it does not say.
+        role: `primary` or `replica`; None if it does not say. Of several nodes, `replica` if all are replicas.
+        problems: what an operator should see to, one text each. The store answers in spite of them.
+
+    """
+
+    latency_ms: float
+    server: str | None = None
+    version: str | None = None
+    role: str | None = None
+    problems: tuple[str, ...] = ()
+
+
+__all__ = ["Health", "Increment", "SessionMetadata"]

@@ -10,15 +10,15 @@ from threading import RLock
 from typing import Any, Self, cast
 from weakref import finalize
 
-from . import arguments, codec, grid, ids, keys, operations, settings, statuses
+from . import arguments, codec, grid, ids, keys, notices, operations, settings, statuses
 from .backends.base import Backend
 from .backends.custom import CustomBackend
 from .census import Census
 from .durations import ms_from_hours, ms_from_seconds
 from .engine import Engine
-from .enums import WhenFull
+from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
-from .models import Increment, SessionMetadata
+from .models import Health, Increment, SessionMetadata
 from .provider_factory import factory_for_env
 from .runner import Runner
 
@@ -90,6 +90,8 @@ class SessionManager:
             idle_timeout_seconds, touch_interval_seconds, max_sessions_per_user, when_full, retention_seconds
         )
         self._backend = _backend_of(self.session_factory)
+        if not (sandbox_id or env.sandbox_id) and self._backend.name == ProviderType.REDIS:
+            notices.random_sandbox(self._sandbox_id)
         runner = Runner(self._backend, self._sandbox_id)
         self._find = runner.find
         self._engine, self._census = Engine(runner, policy), Census(runner)
@@ -314,6 +316,16 @@ class SessionManager:
         themselves; run this every few minutes somewhere so that nothing else stays behind.
         """
         return await (self._census.sweep_everything() if all_sandboxes else self._census.sweep())
+
+    async def ping(self) -> Health:
+        """Ask the store whether it answers, for a readiness probe: its latency, server, role and known problems.
+
+        Raises an error under ProviderError when the store does not answer, within the time of a call. Problems are no
+        errors: sessions can be used in spite of them. A user without `+info` and `+role` learns less.
+        """
+        if not self._release.alive:
+            raise ManagerClosedError("this SessionManager was closed")
+        return await self._backend.ping()
 
     def get_cache_stats(self) -> dict[str, Any]:
         """cached_sessions is always 0: no process keeps a copy, so that what is revoked is gone everywhere."""

@@ -18,6 +18,7 @@ class Settings:
 
     Attributes:
         provider: SESSION_PROVIDER, lower case; `memory` by default.
+        provider_given: SESSION_PROVIDER is set.
         redis_url: SESSION_REDIS_URL, else REDIS_URL, else the local server. It may hold a password, so it is not shown.
         tls_insecure: REDIS_TLS_INSECURE is `1`: certificates are not checked.
         default_ttl: SESSION_DEFAULT_TTL in seconds, for the provider API's `set`; 3600 by default.
@@ -26,6 +27,7 @@ class Settings:
     """
 
     provider: str = "memory"
+    provider_given: bool = False
     redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
     tls_insecure: bool = False
     default_ttl: int = DEFAULT_TTL_SECONDS
@@ -36,6 +38,7 @@ def from_env() -> Settings:
     """Read the environment now. Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number."""
     return Settings(
         provider=(os.getenv("SESSION_PROVIDER") or "memory").lower(),
+        provider_given=bool(os.getenv("SESSION_PROVIDER")),
         redis_url=os.getenv("SESSION_REDIS_URL") or os.getenv("REDIS_URL") or DEFAULT_REDIS_URL,
         tls_insecure=os.getenv("REDIS_TLS_INSECURE", "0") == "1",
         default_ttl=_default_ttl(os.getenv("SESSION_DEFAULT_TTL")),

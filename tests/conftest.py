@@ -34,6 +34,7 @@ FARMS: dict[str, Callable[[Path], AbstractContextManager[Farm]]] = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", action="append", default=[], metavar="PATH_OR_URL", help="a further server to test on")
     parser.addoption("--steps", type=int, default=3000, help="steps of the state machine, for each server")
+    parser.addoption("--rules", default="", help="work on servers as a user with these ACL rules")
     parser.addoption("--given-only", action="store_true", help="leave out what is tested without being asked for")
 
 
@@ -142,10 +143,11 @@ def _world(request: pytest.FixtureRequest) -> World:
         return EmulatorWorld(clock)
     if request.param == "custom":
         return CustomWorld(clock)
+    rules = request.config.getoption("--rules").split()
     if request.param in FARMS:
         farm = request.getfixturevalue("farms")[request.param]
-        return ClusterWorld(clock, farm) if isinstance(farm, ClusterFarm) else ServerWorld(clock, farm)
-    return ServerWorld(clock, request.getfixturevalue("servers")[request.param])
+        return ClusterWorld(clock, farm, rules) if isinstance(farm, ClusterFarm) else ServerWorld(clock, farm, rules)
+    return ServerWorld(clock, request.getfixturevalue("servers")[request.param], rules)
 
 
 def _emptied(server: Server) -> Server:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chuk_sessions import ProviderError, SessionManager, factory_for_env, get_session, session
+from chuk_sessions import ProviderError, SessionManager, factory_for_env, get_session, providers, session
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.backends.memory.strings import Strings
 from chuk_sessions.providers import memory
@@ -240,10 +240,31 @@ class TestFactoryForEnv:
         with pytest.raises(ModuleNotFoundError):
             SessionManager("test")
 
-    def test_a_module_without_factory_is_refused(self, monkeypatch):
+    @pytest.mark.parametrize(
+        ("name", "close"), [("reids", "redis"), ("memroy", "memory"), ("redis-store", "redis_store")]
+    )
+    def test_an_unknown_name_is_answered_with_what_there_is(self, monkeypatch, name, close):
+        monkeypatch.setenv("SESSION_PROVIDER", name)
+        with pytest.raises(ModuleNotFoundError, match=f"'{name}'. Available are memory, redis. Did you mean '{close}'"):
+            factory_for_env()
+
+    def test_a_name_like_no_other_gets_no_guess(self, monkeypatch):
+        monkeypatch.setenv("SESSION_PROVIDER", "carrier_pigeon")
+        with pytest.raises(ModuleNotFoundError, match=r"Available are memory, redis\.$"):
+            factory_for_env()
+
+    def test_what_a_provider_itself_lacks_is_named(self, monkeypatch, tmp_path):
+        (tmp_path / "needy.py").write_text("import no_such_package\n")
+        monkeypatch.setattr("chuk_sessions.providers.__path__", [*providers.__path__, str(tmp_path)])
+        monkeypatch.setenv("SESSION_PROVIDER", "needy")
+        with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+            factory_for_env()
+
+    @pytest.mark.parametrize("name", ["empty", "values"])
+    def test_a_module_without_factory_is_refused(self, monkeypatch, name):
         monkeypatch.setitem(sys.modules, "chuk_sessions.providers.empty", types.ModuleType("empty"))
-        monkeypatch.setenv("SESSION_PROVIDER", "empty")
-        with pytest.raises(AttributeError):
+        monkeypatch.setenv("SESSION_PROVIDER", name)
+        with pytest.raises(AttributeError, match=r"lacks a factory\(\) function"):
             factory_for_env()
 
     def test_looks_the_factory_up_when_it_is_called(self, monkeypatch):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,7 @@ from chuk_sessions.backends.redis.url import parse, without_secrets
 from chuk_sessions.providers import redis
 from tests.servers import running, valkey_binary
 
+ROOT = Path(__file__).parents[1]
 PASSWORD = "p@ss:w/rd"
 QUOTED = "p%40ss%3Aw%2Frd"
 
@@ -43,6 +48,50 @@ class TestSandbox:
         monkeypatch.setenv("CHUK_SANDBOX_ID", "a/b")
         with pytest.raises(ValueError, match="sandbox_id"):
             SessionManager()
+
+
+class TestNotices:
+    """One line in a process about a configuration that loses sessions."""
+
+    MANAGERS = """
+import logging
+from chuk_sessions import SessionManager
+from chuk_sessions.providers import memory, redis
+logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(message)s")
+"""
+
+    def lines(self, code, **environment):
+        names = {name: value for name, value in os.environ.items() if not name.startswith(("SESSION_", "CHUK_"))}
+        done = subprocess.run(
+            [sys.executable, "-c", self.MANAGERS + code],
+            env={**names, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
+        return [line for line in done.stderr.splitlines() if "asyncio" not in line and "selector" not in line]
+
+    def test_sessions_of_this_process_only(self):
+        (line,) = self.lines("SessionManager(); SessionManager()")
+        assert line == "INFO SESSION_PROVIDER is not set: sessions live only in the memory of this process"
+
+    def test_a_random_sandbox_in_a_shared_store(self):
+        line, *more = self.lines("SessionManager(); SessionManager()", SESSION_PROVIDER="redis")
+        assert re.match("WARNING no sandbox_id was given and CHUK_SANDBOX_ID is not set: .* sandbox-[0-9a-f]{8},", line)
+        assert not more
+
+    @pytest.mark.parametrize(
+        ("code", "environment"),
+        [
+            ("SessionManager()", {"SESSION_PROVIDER": "memory"}),
+            ("SessionManager(session_factory=memory.factory())", {}),
+            ("SessionManager('app', redis.factory())", {}),
+            ("SessionManager()", {"SESSION_PROVIDER": "redis", "CHUK_SANDBOX_ID": "app"}),
+        ],
+    )
+    def test_what_was_configured_is_not_mentioned(self, code, environment):
+        assert self.lines(code, **environment) == []
 
 
 def test_attributes_and_stats_are_there(monkeypatch):

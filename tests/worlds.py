@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from chuk_sessions import SessionManager, ids, keys
+from chuk_sessions import Health, SessionManager, ids, keys
 from chuk_sessions.backends.base import Arg, Backend, Call, Operation, Renew, Reply
 from chuk_sessions.backends.custom import CustomBackend
 from chuk_sessions.backends.memory import ManualClock, MemoryBackend
@@ -24,6 +24,7 @@ NOW_FROM_KEY = f"local now = tonumber(redis.call('GET', '{NOW_KEY}'))\n"
 # On a cluster a script may read its own slot only, so that each hash tag has a clock.
 NOW_FROM_SLOT = f"local now = tonumber(redis.call('GET', '{NOW_KEY}' .. KEYS[1]:match('%b{{}}')))\n"
 DEFAULT_TTL = 3600
+USER = "tester"
 
 Factories = Callable[[], AbstractAsyncContextManager[Any]]
 Before = Callable[[Call], Awaitable[object]]
@@ -43,6 +44,9 @@ class Meddled:
     ) -> Reply:
         await self._before(Call(operation, keys, argv))
         return await self._backend.run(operation, keys, argv, renew)
+
+    async def ping(self) -> Health:
+        return await self._backend.ping()
 
     async def aclose(self) -> None:
         """The other's owner closes it."""
@@ -104,10 +108,13 @@ class ServerWorld(World):
 
     now = NOW_FROM_KEY
 
-    def __init__(self, clock: ManualClock, server: Server | SentinelFarm | ClusterFarm) -> None:
+    def __init__(
+        self, clock: ManualClock, server: Server | SentinelFarm | ClusterFarm, rules: Sequence[str] = ()
+    ) -> None:
         super().__init__(clock)
         self._server = server
-        self._backend = RedisBackend(server.url, loaded=redis_scripts.load({"now": self.now}))
+        url = _as_user(server, rules) if rules else server.url
+        self._backend = RedisBackend(url, loaded=redis_scripts.load({"now": self.now}))
         server.empty()
         self._set_clock()
 
@@ -130,14 +137,27 @@ class ServerWorld(World):
             client.set(NOW_KEY, self.clock.now_ms())
 
 
+def _as_user(server: Server | SentinelFarm | ClusterFarm, rules: Sequence[str]) -> str:
+    """Give a user those rights, and for its keys the clock's. Returns the URL for that user."""
+    words = ("ACL", "SETUSER", USER, "reset", "on", f">{USER}", f"~{NOW_KEY}*", *rules)
+    if isinstance(server, Server):
+        with server.client() as client:
+            client.execute_command(*words)
+    else:
+        for member in server.members:
+            member.command(*words)
+    scheme, _, rest = server.url.partition("://")
+    return f"{scheme}://{USER}:{USER}@{rest.rpartition('@')[2]}"
+
+
 class ClusterWorld(ServerWorld):
     """A cluster."""
 
     now = NOW_FROM_SLOT
 
-    def __init__(self, clock: ManualClock, farm: ClusterFarm) -> None:
+    def __init__(self, clock: ManualClock, farm: ClusterFarm, rules: Sequence[str] = ()) -> None:
         self._farm = farm
-        super().__init__(clock, farm)
+        super().__init__(clock, farm, rules)
 
     def _set_clock(self) -> None:
         self._farm.set_all({f"{NOW_KEY}{{{keys.tag(bucket)}}}": self.clock.now_ms() for bucket in range(ids.BUCKETS)})

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from ..models import Health
+
 Arg = bytes | int
 """An ARGV element: bytes as they are, whole numbers as decimal text."""
 
@@ -103,6 +105,9 @@ class Backend(Protocol):
         After a lost reply a repeat is what `renew` gives, where that is given, and the reply is that of the last one
         given. Otherwise it is the same call.
         """
+
+    async def ping(self) -> Health:
+        """Ask the store whether it answers, and how it is. Raises errors under ProviderError when it does not."""
 
     async def aclose(self) -> None:
         """Close what this event loop holds open. A later `run` opens it again."""

@@ -8,12 +8,14 @@ wins. There are no indexes, so what needs one is a NotSupportedError. TTLs are r
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 from .. import exceptions as errors
 from .. import operations
+from ..models import Health
 from ..statuses import OK
 from .base import Arg, Operation, Renew, Reply
 from .locks import KeyLocks
@@ -22,6 +24,7 @@ from .memory.keyspace import Hash, Keyspace
 from .memory.twins import TWINS
 
 _RECORDS = ("session", "old", "new")
+_PING_KEY = "chuk1:ping"
 _NEEDS_INDEX = (operations.LIST, operations.COUNT, operations.DUE)
 
 _LOCKS = KeyLocks()
@@ -77,6 +80,13 @@ class CustomBackend:
                 if space.peek(key) != before[key]:
                     await _save(store, key, space.peek(key), space.now)
             return reply
+
+    async def ping(self) -> Health:
+        """Read a key that nothing is stored under. Raises SessionUnavailableError for whatever the provider raises."""
+        begun = time.perf_counter()
+        async with self._open() as store:
+            await store.get(_PING_KEY)
+        return Health(1000 * (time.perf_counter() - begun), self.name)
 
     async def aclose(self) -> None:
         """The provider closes its sessions itself."""

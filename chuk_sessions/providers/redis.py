@@ -59,13 +59,27 @@ def _text(reply: bytes | None) -> str | None:
         raise ProviderError("the value under this key is not UTF-8 text") from None
 
 
-def factory(url: str | None = None, **options: Unpack[Settings]) -> Factory[RedisSession]:
+class RedisFactory(Factory[RedisSession]):
+    """Opens sessions on one store.
+
+    Attributes:
+        backend: see `Factory`; its `stats()` shows how the connections are doing.
+
+    """
+
+    backend: RedisBackend
+
+    def __init__(self, backend: RedisBackend, default_ttl: int) -> None:
+        super().__init__(backend, lambda: RedisSession(backend, default_ttl))
+
+
+def factory(url: str | None = None, **options: Unpack[Settings]) -> RedisFactory:
     """A factory of sessions on the store at `url`, by default the environment's. All factories and managers of a
     process with the same settings share their connections.
 
     `backends.redis.url.parse` says what URLs there are, `backends.redis.settings` what else can be set, here or in the
     environment: connect_timeout, call_timeout, retries, max_in_flight, links, client_name, wait_replicas,
-    wait_timeout; credential_provider, which is one of redis-py's, only here.
+    wait_timeout; and only here credential_provider, which is one of redis-py's, and address_remap.
 
     Raises ProviderError when the packages of the extra `redis` are missing, ValueError for a URL that cannot be read
     and a setting that cannot be.
@@ -76,7 +90,7 @@ def factory(url: str | None = None, **options: Unpack[Settings]) -> Factory[Redi
         raise ProviderError("the Redis provider needs more packages: pip install 'chuk-sessions[redis]'") from error
     env = settings.from_env()
     backend = backend_for(url or env.redis_url, env.tls_insecure, **options)
-    return Factory(backend, lambda: RedisSession(backend, env.default_ttl))
+    return RedisFactory(backend, env.default_ttl)
 
 
-__all__ = ["RedisSession", "factory"]
+__all__ = ["RedisFactory", "RedisSession", "factory"]

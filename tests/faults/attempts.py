@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from enum import Enum
 from typing import Any
 
+from chuk_sessions import Health
 from chuk_sessions.backends.base import Arg, Operation, Renew, Reply
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.exceptions import OutcomeUnknownError, SessionUnavailableError, StoreFullError
@@ -94,6 +95,10 @@ class Timed:
     ) -> Reply:
         """Run one operation."""
         return await self._timed(self.backend.run(operation, keys, argv, renew))
+
+    async def ping(self) -> Health:
+        """Ask the store how it is."""
+        return await self.backend.ping()
 
     async def aclose(self) -> None:
         """Close the connections."""

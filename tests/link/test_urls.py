@@ -68,6 +68,24 @@ def test_what_cannot_be_read_is_a_value_error(url: str):
         parse(url)
 
 
+@pytest.mark.parametrize("url", ["http://h", "localhost:6379", "redis:/h"])
+def test_schemes_that_are_accepted_are_named(url: str):
+    with pytest.raises(
+        ValueError, match=r"must begin with redis://, rediss:// \(TLS\) or unix://; .*redis\+sentinel://"
+    ):
+        parse(url)
+
+
+@pytest.mark.parametrize("url", ["redis://h/abc", "rediss://h:6379/abc", "redis://me:secret@h/abc/0"])
+def test_a_name_behind_one_server_is_taken_for_a_mistyped_database(url: str):
+    with pytest.raises(
+        ValueError, match="'abc' would be the name of a primary that Sentinels watch: a database is a n"
+    ):
+        parse(url)
+    sentinel = parse(url.replace("://", "+sentinel://"))
+    assert (sentinel.kind, sentinel.master) == (Kind.SENTINEL, "abc")
+
+
 @pytest.mark.parametrize(
     "url", ["redis://me:secret@h:0", "redis://:secret@h?x=secret", "redis://h/1/2?password=secret"]
 )

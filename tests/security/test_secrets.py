@@ -50,6 +50,7 @@ CALLS = {
     "generate_artifact_key": lambda m, sid: inline(m.generate_artifact_key, sid, "../x"),
     "parse_grid_key": lambda m, sid: inline(m.parse_grid_key, f"grid/../{sid}/x"),
     "get_session_prefix_pattern": lambda m, sid: inline(m.get_session_prefix_pattern),
+    "ping": lambda m, sid: m.ping(),
     "get_cache_stats": lambda m, sid: inline(m.get_cache_stats),
     "aclose": lambda m, sid: m.aclose(),
     "validate_session when closed": lambda m, sid: m.validate_session(sid),

@@ -12,6 +12,7 @@ from weakref import WeakSet
 from ... import keys as names
 from ... import operations
 from ...ids import BUCKETS
+from ...models import Health
 from ..base import Arg, Call, Operation, Renew, Reply
 from .clock import Clock, SystemClock
 from .keyspace import Keyspace
@@ -50,6 +51,10 @@ class MemoryBackend:
             if space.now >= self._next_sweep:
                 self._sweep_all()
             return TWINS[operation.name](space, keys, argv)
+
+    async def ping(self) -> Health:
+        """Return what there is to say: it is there."""
+        return Health(0.0, self.name, None, "primary")
 
     async def aclose(self) -> None:
         """Nothing is held open."""

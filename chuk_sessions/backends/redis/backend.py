@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Unpack
 
+from ...models import Health
 from ..base import Arg, Operation, Renew, Reply
 from . import scripts
 from .calls import Calls
+from .connection_log import ConnectionLog
+from .health import reports, summary
 from .loops import Loops
 from .options import Address, Options
 from .settings import Settings, from_env, overrides
@@ -39,7 +43,7 @@ class RedisBackend:
     ) -> None:
         self._scripts = loaded or scripts.scripts()
         texts = tuple(script.text for script in self._scripts.values())
-        options = replace(from_env(), scripts=texts, policy_seen=self._warn)
+        options = replace(from_env(), scripts=texts, policy_seen=self._warn, log=ConnectionLog())
         self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = self._target.options
         self._loops = Loops(lambda: topology_for(self._target))
@@ -58,6 +62,16 @@ class RedisBackend:
     ) -> tuple[Any, bool]:
         """The reply of a plain command on one key, and whether it may have been applied once before."""
         return await self.calls.run((name, key, *more), name.lower(), repeatable, key, read_only)
+
+    async def ping(self) -> Health:
+        """Have the store echo a word, then ask its nodes how they are. See `Health` and `SessionManager.ping`."""
+        begun = time.perf_counter()
+        # PING is refused, like a write, by a server that cannot save: reads work there.
+        await self.calls.run((b"ECHO", b"ping"), "ping", True, read_only=True)
+        latency_ms = 1000 * (time.perf_counter() - begun)
+        loop, topology, _ = self._loops.current()
+        found = await reports(topology.known(), loop.time() + self._target.options.call_timeout)
+        return summary(latency_ms, found)
 
     async def aclose(self) -> None:
         """Close the running event loop's connections, after calls under way have had their replies."""

@@ -149,9 +149,12 @@ class Calls:
         error.__cause__ = cause
         return error
 
-    def late(self, request: Request) -> errors.SessionTimeoutError:
+    def late(self, request: Request, cause: BaseException) -> errors.SessionTimeoutError:
         """The error for a call whose time is up."""
-        return errors.SessionTimeoutError(f"{request.what}: no answer from {self._shown} within {self._timeout:g} s")
+        why = f": {cause}" if isinstance(cause, NotSentError) else ""
+        return errors.SessionTimeoutError(
+            f"{request.what}: no answer from {self._shown} within {self._timeout:g} s{why}"
+        )
 
 
 def _meant(operation: Operation, reply: Any) -> Any:
@@ -241,7 +244,7 @@ class _Repeats:
         raise self._refused(failure)
 
     def _refused(self, failure: ReplyError) -> Exception:
-        return error_for(failure.message, self._request.what)
+        return error_for(failure.message, self._request.what, failure.where)
 
     def _given_up(self, failure: Exception, late: bool) -> Exception:
         """The error of a call that would be tried again, had it more time or attempts. After its last failure nothing
@@ -251,7 +254,7 @@ class _Repeats:
             refused = self._refused(failure)
             if isinstance(refused, errors.SessionUnavailableError):
                 return refused
-        return self._calls.late(self._request) if late else self._calls.unavailable(self._request, failure)
+        return self._calls.late(self._request, failure) if late else self._calls.unavailable(self._request, failure)
 
     def _pause(self) -> float:
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._pauses)

@@ -72,6 +72,7 @@ class Cluster:
             if error.code != "TRYAGAIN":
                 await self.lost(node)
             return Verdict(Next.PAUSE)
+        there = there._replace(address=self._options.reached_at(there.address))
         if error.code == "ASK":
             return Verdict(Next.NOW, self._node_at(there.address), asking=True)
         return self._follow(there)
@@ -151,7 +152,7 @@ class Cluster:
         found = shares(await self._node_at(address).call((command,), deadline, internal=True), address)
         if not found:
             raise NotSentError(f"{address} knows of no slots")
-        return found
+        return [share.at(self._options.reached_at) for share in found]
 
     def _adopt(self, found: list[Share]) -> None:
         table: list[Node | None] = [None] * SLOTS

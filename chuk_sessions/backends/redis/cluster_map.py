@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .options import Address
@@ -27,6 +27,11 @@ class Share(NamedTuple):
     last: int
     primary: Address
     replicas: tuple[Address, ...]
+
+    def at(self, reached_at: Callable[[Address], Address]) -> Share:
+        """Return the same with the addresses by which this process reaches the nodes."""
+        replicas = tuple(reached_at(replica) for replica in self.replicas)
+        return Share(self.first, self.last, reached_at(self.primary), replicas)
 
 
 class Redirection(NamedTuple):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from functools import partial
+from typing import NamedTuple
 
 from .gate import Gate
 from .link import Link
@@ -17,13 +19,21 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
 
 
+class Trouble(NamedTuple):
+    """Why a connection was lost or not to be had, and when (seconds of the monotonic clock)."""
+
+    why: BaseException
+    at: float
+
+
 class Lane:
     """Belongs to one event loop.
 
     Attributes:
         link: the present link, which may have been lost; None before the first.
         opened: how many links it has opened.
-        last_error: why the last link was lost, or could not be opened.
+        opened_at: when it opened the last one, likewise.
+        trouble: why the last link was lost, or could not be opened; None while there is nothing wrong.
 
     """
 
@@ -35,14 +45,10 @@ class Lane:
         self._failures = 0
         self._not_before = 0.0
         self._closed = False
-        self._error: BaseException | None = None
         self.link: Link | None = None
         self.opened = 0
-
-    @property
-    def last_error(self) -> BaseException | None:
-        """See above."""
-        return (self.link.lost if self.link else None) or self._error
+        self.opened_at = 0.0
+        self.trouble: Trouble | None = None
 
     async def ready(self, deadline: float) -> Link:
         """A new link, for who finds none or a lost one in `link`. Raises NotSentError when there is none to be had by
@@ -58,7 +64,7 @@ class Lane:
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not opening.done():
-            raise NotSentError("no connection in time")
+            raise NotSentError(f"no connection in time{self._reason()}")
         if opening.cancelled():
             raise NotSentError("closed")
         return opening.result()
@@ -88,8 +94,6 @@ class Lane:
     async def _open(self) -> Link:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
-        if self.link is not None and self.link.lost is not None:
-            self._error = self.link.lost
         link = Link(self._gate)
         try:
             await self._opener.open(link)
@@ -101,7 +105,28 @@ class Lane:
         self._failures = 0
         self.opened += 1
         self.link = link
+        self._succeeded(link)
         return link
+
+    def _succeeded(self, link: Link) -> None:
+        self.trouble = None
+        self.opened_at = time.monotonic()
+        if self._options.log is not None:
+            self._options.log.opened(self._opener.address)
+        link.on_gone(partial(self._lost, link))
+
+    def _reason(self) -> str:
+        """Return what is known of the reason why there is no connection, as the end of a sentence."""
+        return f": {self.trouble.why}" if self.trouble is not None else self._opener.hint
+
+    def _lost(self, link: Link) -> None:
+        """Record and log a link that has ended, unless this lane was closed."""
+        why = link.lost
+        if self._closed or why is None:
+            return
+        self.trouble = Trouble(why, time.monotonic())
+        if self._options.log is not None:
+            self._options.log.lost(self._opener.address, why)
 
     def _greet(self, link: Link, deadline: float) -> None:
         """Ahead of the first call goes what is of use, and no loss where a user's rights do not reach so far."""
@@ -113,7 +138,9 @@ class Lane:
             ask_policy(link, partial(self._options.policy_seen, self._opener.address), deadline)
 
     def _failed(self, failure: Exception, now: float) -> None:
-        self._error = failure
+        self.trouble = Trouble(failure, time.monotonic())
+        if self._options.log is not None:
+            self._options.log.failed(self._opener.address, failure)
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
         self._not_before = now + pause * random.uniform(0.5, 1)

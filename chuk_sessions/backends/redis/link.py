@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -111,6 +112,10 @@ class Link(asyncio.Protocol):
     async def gone(self) -> None:
         """Wait until the connection's socket is closed."""
         await asyncio.shield(self._gone)
+
+    def on_gone(self, callback: Callable[[], None]) -> None:
+        """Call that when the connection's socket is closed."""
+        self._gone.add_done_callback(lambda _: callback())
 
     # The transport
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
 from ...exceptions import NotReplicatedError
 from .gate import Gate
-from .lane import Lane
+from .lane import Lane, Trouble
 from .link import Link
 from .options import Address, Options
 from .renewals import follow
@@ -26,7 +28,8 @@ class NodeStats(NamedTuple):
         bytes_in_flight: their packed size.
         waiting: calls that wait for others to end.
         reconnects: how often a lost connection has been opened again.
-        last_error: why the last connection was lost or not to be had, as text; None when that never happened.
+        last_error: why the last connection was lost or not to be had, as text; None when one has been opened since.
+        last_error_at: when that was, in UTC; None without an error.
 
     """
 
@@ -37,6 +40,7 @@ class NodeStats(NamedTuple):
     waiting: int
     reconnects: int
     last_error: str | None
+    last_error_at: datetime | None = None
 
 
 class Node:
@@ -125,7 +129,7 @@ class Node:
     def stats(self) -> NodeStats:
         """How it is doing now."""
         lanes = self._all
-        errors = [lane.last_error for lane in lanes if lane.last_error is not None]
+        trouble = self._trouble()
         return NodeStats(
             self.address,
             sum(lane.link is not None and lane.link.lost is None for lane in lanes),
@@ -133,8 +137,15 @@ class Node:
             self._gate.bytes,
             self._gate.waiting,
             sum(max(0, lane.opened - 1) for lane in lanes),
-            str(errors[-1]) or type(errors[-1]).__name__ if errors else None,
+            None if trouble is None else str(trouble.why) or type(trouble.why).__name__,
+            None if trouble is None else datetime.now(UTC) - timedelta(seconds=time.monotonic() - trouble.at),
         )
+
+    def _trouble(self) -> Trouble | None:
+        """The newest that no connection has been opened after, by whichever lane."""
+        opened_at = max(lane.opened_at for lane in self._all)
+        troubles = [lane.trouble for lane in self._all if lane.trouble is not None and lane.trouble.at >= opened_at]
+        return max(troubles, key=lambda trouble: trouble.at, default=None)
 
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close. Later calls raise NotSentError."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .connection_log import ConnectionLog
 
 MEGABYTE = 1 << 20
 
@@ -20,6 +23,10 @@ class Address(NamedTuple):
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+Remap = Callable[[tuple[str, int]], tuple[str, int]]
+"""Host and port, as the servers name a node, to host and port as this process reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ class Options:
         wait_replicas: how many replicas must have a durable change before it is acknowledged; 0 means none.
         wait_timeout: how long to wait for them.
         policy_seen: is told of the address and the maxmemory-policy of a server when a connection to it is open.
+        log: is told of connections that are lost, refused or opened.
+        address_remap: gives the address that reaches a node, for the one that the servers name.
 
     """
 
@@ -68,3 +77,12 @@ class Options:
     wait_replicas: int = 0
     wait_timeout: float = 0.5
     policy_seen: Callable[[Address, str], None] | None = field(default=None, repr=False)
+    log: ConnectionLog | None = field(default=None, repr=False, compare=False)
+    address_remap: Remap | None = field(default=None, repr=False)
+
+    def reached_at(self, address: Address) -> Address:
+        """Return where this process reaches a node that the servers know under that address."""
+        if self.address_remap is None:
+            return address
+        host, port = self.address_remap((address.host, address.port))
+        return Address(host, port)

@@ -15,7 +15,9 @@ All of them mean that nothing was applied: a server refuses before it runs a scr
 | BUSY | after a pause, when the script that holds the server up is over | unavailable |
 | OOM | raised at once: more load does not help | store full |
 | MISCONF, NOREPLICAS | raised at once: somebody has to see to the server | unavailable |
-| NOAUTH, WRONGPASS, NOPERM | raised at once: settings are wrong | unavailable |
+| NOAUTH, WRONGPASS, NOPERM | raised at once: settings are wrong | unavailable; the missing ACL rule is named |
+| ERR, as NOPERM inside a script | likewise | likewise |
+| ERR unknown command 'SENTINEL' | raised at once: no sentinel is there | unavailable |
 | WRONGTYPE | raised at once | corrupt record |
 | others | raised at once | provider error, with the server's text |
 """
@@ -26,6 +28,7 @@ import re
 from enum import Enum
 
 from ... import exceptions as errors
+from .permissions import missing_permission
 
 
 class Answer(Enum):
@@ -57,6 +60,11 @@ _CODES: tuple[tuple[str, Answer, type[errors.ProviderError], str], ...] = (
 )
 _TABLE = {code: (answer, kind, meaning) for code, answer, kind, meaning in _CODES}
 _CODE = re.compile(rf"(?:^|[\s:-])({'|'.join(_TABLE)})\b")
+_NO_SENTINEL = re.compile(r"ERR unknown command .?SENTINEL\b", re.I)
+_NO_SENTINEL_MEANING = (
+    "no sentinel answers there but a server: a name behind the host is that of a primary which Sentinels watch; "
+    "a database is a number"
+)
 
 
 def answer_to(message: str) -> Answer:
@@ -73,12 +81,21 @@ def unwrapped(message: str) -> str:
     return message[found.start(1) :] if found else message
 
 
-def error_for(message: str, what: str) -> errors.ProviderError:
-    """The error that stands for an error reply. `message` is the reply's text, `what` names the call."""
+def error_for(message: str, what: str, where: str = "") -> errors.ProviderError:
+    """Return the error for an error reply.
+
+    `message` is the reply's text, `what` names the call, and `where` the server if it is known.
+    """
+    at = f" ({where})" if where else ""
     if _OUT_OF_MEMORY.search(message):
-        return errors.StoreFullError(f"{what}: the server is at its memory limit (maxmemory)")
+        return errors.StoreFullError(f"{what}: the server is at its memory limit (maxmemory){at}")
+    missing = missing_permission(message, what)
+    if missing is not None:
+        return errors.SessionUnavailableError(f"{what}: this user may not {missing}{at}")
+    if _NO_SENTINEL.match(message):
+        return errors.SessionUnavailableError(f"{what}: {_NO_SENTINEL_MEANING}{at}")
     found = _CODE.search(message)
     if found:
         _, kind, meaning = _TABLE[found[1]]
-        return kind(f"{what}: {meaning}")
-    return errors.ProviderError(f"{what}: the server answered with an error: {message[:200]}")
+        return kind(f"{what}: {meaning}{at}")
+    return errors.ProviderError(f"{what}: the server answered with an error{at}: {message[:200]}")

@@ -168,7 +168,8 @@ class Sentinel:
         reply = await sentinel.call((command,), deadline, internal=True)
         if reply is None:
             raise NotSentError(f"the sentinel at {sentinel.address} knows no {self._target.master!r}")
-        return _Word(Address(reply[0].decode(), int(reply[1])), epoch)
+        named = Address(reply[0].decode(), int(reply[1]))
+        return _Word(self._target.options.reached_at(named), epoch)
 
     async def _epoch(self, sentinel: Node, deadline: float) -> int:
         try:

@@ -11,6 +11,10 @@
 | SESSION_REDIS_WAIT_REPLICAS | wait_replicas | replicas that must have a session's making, rotation and end | 0 |
 | SESSION_REDIS_WAIT_TIMEOUT | wait_timeout | seconds to wait for them; then it is a NotReplicatedError | 0.5 |
 
+Two can be given as arguments only: `credential_provider`, which is one of redis-py's, and `address_remap`, which takes
+(host, port) of a node as CLUSTER SLOTS, MOVED, ASK and Sentinels name it and returns those by which it is reached from
+here, through NAT or a tunnel. The addresses in the URL are used as they are.
+
 Arguments are stronger than a URL's query, and that than the environment.
 """
 
@@ -21,7 +25,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, TypedDict, Unpack
 
-from .options import Options
+from .options import Options, Remap
 
 CLIENT_NAME: Final = "chuk-sessions"
 
@@ -38,6 +42,7 @@ class Settings(TypedDict, total=False):
     wait_replicas: int | None
     wait_timeout: float | None
     credential_provider: Any
+    address_remap: Remap | None
 
 
 def from_env() -> Options:
@@ -51,7 +56,7 @@ def overrides(**settings: Unpack[Settings]) -> dict[str, Any]:
     """What the arguments change in Options. Raises ValueError for a value that cannot be."""
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     provider = given.pop("credential_provider", None)
-    values = {name: _READERS[name](value, name) for name, value in given.items()}
+    values = {name: _ARGUMENTS[name](value, name) for name, value in given.items()}
     return values if provider is None else {**values, "credentials": provider}
 
 
@@ -81,6 +86,12 @@ def _name(value: object, name: str) -> str:
     return value
 
 
+def _callable(value: object, name: str) -> object:
+    if not callable(value):
+        raise ValueError(f"{name} must be callable, not {value!r}")
+    return value
+
+
 _READERS: Final[dict[str, Callable[[object, str], Any]]] = {
     "connect_timeout": _seconds,
     "call_timeout": _seconds,
@@ -91,3 +102,5 @@ _READERS: Final[dict[str, Callable[[object, str], Any]]] = {
     "wait_replicas": _count(0),
     "wait_timeout": _seconds,
 }
+_ARGUMENTS: Final[dict[str, Callable[[object, str], Any]]] = {**_READERS, "address_remap": _callable}
+"""Those that the environment cannot give, too."""

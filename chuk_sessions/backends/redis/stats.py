@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from .node import NodeStats
 
@@ -18,7 +19,9 @@ class RedisStats:
         waiting: calls that wait for others to end.
         reconnects: how often a lost connection has been opened again.
         retries: how often a call was tried again.
-        last_error: the last thing that went wrong with a connection, as text; None when nothing has.
+        last_error: the last thing that went wrong with a connection, as text; None when nothing has, or when a
+            connection to that node has been opened since.
+        last_error_at: when that was, in UTC; None without an error.
         nodes: the same for each node, and for each event loop that uses it.
 
     """
@@ -30,17 +33,21 @@ class RedisStats:
     retries: int
     last_error: str | None
     nodes: tuple[NodeStats, ...]
+    last_error_at: datetime | None = None
 
 
 def overview(nodes: Iterable[NodeStats], retries: int) -> RedisStats:
     """Add up."""
     found = tuple(nodes)
+    errors = [(node.last_error_at, node.last_error) for node in found if node.last_error_at is not None]
+    last_error_at, last_error = max(errors, key=lambda error: error[0], default=(None, None))
     return RedisStats(
         sum(node.links for node in found),
         sum(node.in_flight for node in found),
         sum(node.waiting for node in found),
         sum(node.reconnects for node in found),
         retries,
-        next((node.last_error for node in reversed(found) if node.last_error), None),
+        last_error,
         found,
+        last_error_at,
     )

@@ -18,9 +18,13 @@ from redis.backoff import NoBackoff
 
 from .link import Link
 from .options import Address, Options
+from .tls import TlsContexts
 from .wire import NotSentError, ReplyError
 
 _REFUSALS = (redis_errors.ResponseError, redis_errors.AuthenticationError, redis_errors.BusyLoadingError)
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+_PERHAPS_TLS = ("Connection closed by server", "Connection lost", "Protocol error", "reset by peer")
+_SPEAKS_TLS = "does the port speak TLS? Without TLS the URL begins with redis://"
 _NO_RESP3 = ("unknown command", "NOPROTO", "unsupported protocol")
 
 
@@ -36,7 +40,13 @@ class Opener:
         self.address = address
         self._options = options
         self._protocol = options.protocol or 3
-        self._tls: Any = None
+        self._tls = None if options.tls is None else TlsContexts(dict(options.tls))
+        self._tls_unproven = True
+
+    @property
+    def hint(self) -> str:
+        """What it can mean that opening takes too long: a server without TLS waits for the rest of a line."""
+        return f"; {_SPEAKS_TLS}" if self._options.tls is not None and self._tls_unproven else ""
 
     async def open(self, link: Link) -> None:
         """Connect, log in, and give the connection to the link.
@@ -47,11 +57,11 @@ class Opener:
             async with asyncio.timeout(self._options.connect_timeout):
                 connection = await self._connected()
         except redis_errors.RedisError as failure:
-            raise _refusal(failure) from failure
+            raise self._refusal(failure) from failure
         except TimeoutError:
-            raise NotSentError(f"no connection within {self._options.connect_timeout:g} s") from None
+            raise NotSentError(f"no connection within {self._options.connect_timeout:g} s{self.hint}") from None
         except Exception as failure:  # also what a credential provider may raise
-            raise NotSentError(str(failure) or type(failure).__name__) from failure
+            raise NotSentError(_with_hint(failure, self._options.tls is not None)) from failure
         _hand_over(connection, link)
 
     async def _connected(self) -> AbstractConnection:
@@ -69,9 +79,12 @@ class Opener:
 
         async def handshake(connection: AbstractConnection) -> None:
             opened.append(connection._writer)
+            self._tls_unproven = False
             await connection.on_connect()
 
         connection = self._connection(handshake)
+        if self._tls is not None and isinstance(connection, SSLConnection):
+            await self._tls.apply(connection)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
@@ -101,14 +114,15 @@ class Opener:
         common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
         if options.tls is None:
             return Connection(**common)
-        return self._with_context(SSLConnection(**common, **dict(options.tls)))
+        return SSLConnection(**common, **dict(options.tls))
 
-    def _with_context(self, connection: SSLConnection) -> SSLConnection:
-        """Reading the certificates takes milliseconds of the loop's time: once is enough."""
-        if self._tls is None:
-            self._tls = connection.ssl_context.get()
-        connection.ssl_context.context = self._tls
-        return connection
+    def _refusal(self, failure: redis_errors.RedisError) -> Exception:
+        if not isinstance(failure, _REFUSALS):
+            return NotSentError(_with_hint(failure, self._options.tls is not None))
+        code = getattr(failure, "status_code", None)
+        refusal = ReplyError(f"{code} {failure}" if code else str(failure))
+        refusal.where = str(self.address)
+        return refusal
 
 
 class _Closed(asyncio.Transport):
@@ -149,8 +163,11 @@ def _hand_over(connection: AbstractConnection, link: Link) -> None:
         link.data_received(left_over)
 
 
-def _refusal(failure: redis_errors.RedisError) -> Exception:
-    if not isinstance(failure, _REFUSALS):
-        return NotSentError(str(failure))
-    code = getattr(failure, "status_code", None)
-    return ReplyError(f"{code} {failure}" if code else str(failure))
+def _with_hint(failure: Exception, tls: bool) -> str:
+    """Return the failure's text, and what else it can mean: one side speaks TLS, and the other does not."""
+    text = str(failure) or type(failure).__name__
+    if tls and any(sign in f"{text} {failure.__cause__}" for sign in _NOT_TLS):
+        return f"{text}: {_SPEAKS_TLS}"
+    if not tls and any(sign in text for sign in _PERHAPS_TLS):
+        return f"{text.rstrip('.')}: if the port expects TLS, the URL begins with rediss://"
+    return text

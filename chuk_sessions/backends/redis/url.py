@@ -79,6 +79,9 @@ def parse(url: str, options: Options | None = None, *, tls_insecure: bool = Fals
     say so with one host, too. User and password are the servers'; the sentinels' are `?sentinel_username=` and
     `?sentinel_password=`. Names and passwords are percent-encoded. The query can also hold `db`, `protocol` (2 or 3),
     `client_name`, `socket_connect_timeout`, `socket_keepalive`, and redis-py's `ssl_...` settings.
+
+    A name behind one host at the servers' port, as in `redis://HOST/abc`, is refused: a database is a number, and a
+    sentinel there needs its port or `redis+sentinel://`.
     """
     try:
         return _parse(url, options or Options(), tls_insecure, changes)
@@ -89,7 +92,10 @@ def parse(url: str, options: Options | None = None, *, tls_insecure: bool = Fals
 def _parse(url: str, options: Options, tls_insecure: bool, changes: dict[str, Any]) -> Target:
     scheme = _SCHEME.match(url)
     if scheme is None:
-        raise ValueError("it begins with redis://, rediss:// or unix://")
+        raise ValueError(
+            "it must begin with redis://, rediss:// (TLS) or unix://; with redis+sentinel://, rediss+sentinel://, "
+            "redis+cluster:// or rediss+cluster://"
+        )
     rest, _, query = url[scheme.end() :].partition("?")
     netloc, slash, path = rest.partition("/")
     login, _, hosts = netloc.rpartition("@")
@@ -117,12 +123,23 @@ def _at_hosts(named: str | None, hosts: str, names: list[str], options: Options)
     kind = _kind(named, hosts, names)
     if kind is Kind.SENTINEL and not names:
         raise ValueError("the name that the sentinels watch comes after them: /NAME")
+    if kind is Kind.SENTINEL and named is None:
+        _check_name(hosts, names[0])
     master = names.pop(0) if kind is Kind.SENTINEL else ""
     options = _with_database(options, names)
     if kind is Kind.CLUSTER and options.db:
         raise ValueError("a cluster has database 0 only")
     default_port = SENTINEL_PORT if kind is Kind.SENTINEL else REDIS_PORT
     return Target(kind, tuple(_address(host, default_port) for host in hosts.split(",")), options, master)
+
+
+def _check_name(hosts: str, name: str) -> None:
+    """Raise ValueError for one host at the servers' port with a name behind it. Most likely a database was meant."""
+    if "," not in hosts and _address(hosts, REDIS_PORT).port == REDIS_PORT:
+        raise ValueError(
+            f"{name!r} would be the name of a primary that Sentinels watch: a database is a number. If there is a "
+            "sentinel at this host, name its port or begin with redis+sentinel://"
+        )
 
 
 def _kind(named: str | None, hosts: str, names: list[str]) -> Kind:

@@ -22,8 +22,11 @@ class ReplyError(Exception):
 
     Attributes:
         message: all of it, its code first.
+        where: the server, if a connection was refused.
 
     """
+
+    where = ""
 
     @property
     def message(self) -> str:
