@@ -5,6 +5,7 @@ Each method builds calls with `operations`, has the backend run them, and turns 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from . import exceptions as errors
 from . import ids, operations
 from . import statuses as s
 from .backends.base import Call, Reply
+from .cancellation import CriticalSection, run_in_background
 from .enums import WhenFull
 from .keys import Place
-from .record import Record
+from .record import Record, fields_of
 from .runner import MOST_ROUNDS, Runner
 
 
@@ -72,6 +74,10 @@ class _Attempt:
         self.call = operations.at(self.call, self.place)
         return (*self._lost, self.call)
 
+    def undo(self) -> Sequence[Call]:
+        """Delete whatever any of the attempts has made."""
+        return (*self._lost, operations.delete(self.place))
+
 
 class Engine:
     """Sessions of one sandbox on one backend."""
@@ -81,8 +87,17 @@ class Engine:
         self._policy = policy
 
     async def allocate(self, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]) -> str:
-        """Make a session under a fresh id. Returns that."""
-        attempt, _ = await self._make(None, owner, user_id, ttl_ms, 0, pairs)
+        """Make a session under a fresh id. Returns that.
+
+        Nobody learns the id when the call is canceled. The session that it may have made is then deleted in the
+        background.
+        """
+        attempt = _Attempt(self._runner, user_id, None)
+        try:
+            await self._make(attempt, owner, user_id, ttl_ms, 0, pairs)
+        except asyncio.CancelledError:
+            run_in_background(self._undo(attempt))
+            raise
         return attempt.session_id
 
     async def allocate_at(
@@ -90,7 +105,7 @@ class Engine:
     ) -> None:
         """Make a session there, or touch the one that is."""
         for _ in range(MOST_ROUNDS):
-            _, reply = await self._make(place, owner, user_id, ttl_ms, 0, pairs)
+            reply = await self._make(_Attempt(self._runner, user_id, place), owner, user_id, ttl_ms, 0, pairs)
             if reply[0] != s.MOVED or await self._touch_moved(place, reply, owner):
                 return
             # The old id's pointer has outlived the session that it points to.
@@ -160,7 +175,8 @@ class Engine:
 
     async def delete(self, place: Place) -> bool:
         """End a session, under its old id too. False when there was none."""
-        first = await self._runner.run(operations.delete(place))
+        chosen = not ids.is_generated(place.handle)
+        first = await (self._delete_seen(place) if chosen else self._runner.run(operations.delete(place)))
         if first[0] != s.MOVED:
             return bool(first[0] == s.OK)
         target = self._runner.place_of_handle(place.at.bucket, first[1])
@@ -168,20 +184,36 @@ class Engine:
         await self._runner.run(operations.delete(place, pointer=first[1]))
         return bool(reply[0] == s.OK)
 
+    async def _delete_seen(self, place: Place) -> Reply:
+        """Delete the session that is there now. A call that is repeated, or arrives late, may meet another session of
+        the same id, which stays.
+        """
+        seen = await self._runner.ask(operations.read(place))
+        if seen[0] in (s.GONE, s.MOVED):
+            return seen
+        created = fields_of(seen[1]).get(b"c", b"") if seen[0] == s.OK else b""
+        return await self._runner.run(operations.delete(place, created=created))
+
     async def rotate(self, place: Place, grace_ms: int) -> str | None:
-        """The new id, or None when there is no such session. Raises SessionRotatedError for an old id."""
+        """The new id, or None when there is no such session. Raises SessionRotatedError for an old id.
+
+        The rotation itself is not interrupted by a cancellation, which would leave a session whose id nobody knows.
+        """
         record = await self.read(place)
         if record is None:
             return None
         new_id, new = self._runner.new_place(record.user_id, place.at.bucket)
-        reply = await self._runner.run(operations.rotate(place, new, grace_ms=grace_ms))
+        call = operations.rotate(place, new, grace_ms=grace_ms)
+        reply = await CriticalSection().run(self._runner.run(call))
         _refuse_moved(reply)
         return new_id if reply[0] == s.OK else None
 
     async def log_in(self, place: Place, user_id: str, owner: bytes) -> str | None:
         """Copy a session to its new owner under a new id and end the old one; None when there is no such session.
 
-        The new id is handed out only when the old session, unchanged since it was copied, has been deleted.
+        The new id is handed out only when the old session, unchanged since it was copied, has been deleted. That is the
+        point of no return: a cancellation before it deletes the copy, and one that comes later is delivered at the
+        caller's next await, after the new id.
         """
         for _ in range(MOST_ROUNDS):
             reply = await self._runner.run(operations.read(place))
@@ -191,44 +223,53 @@ class Engine:
             record = Record.from_reply(reply[1])
             if record.user_id == user_id:
                 return await self.rotate(place, 0)
-            made, reply = await self._make(None, owner, user_id, 1, record.deadline, record.kept, record.idle)
-            if reply[0] == s.GONE:
-                return None
-            if await self._end_at(place, made.place, record.version):
-                return made.session_id
+            section = CriticalSection()
+            with suppress(errors.VersionConflictError):
+                return await section.run(self._move(section, place, record, user_id, owner))
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    async def _end_at(self, old: Place, new: Place, version: int) -> bool:
-        """Delete the old session at that version; undo the new one when that fails, or when nobody can know."""
+    async def _move(
+        self, section: CriticalSection, old: Place, record: Record, user_id: str, owner: bytes
+    ) -> str | None:
+        """Copy a session as it was read, and delete the old one. Raises VersionConflictError when it has changed."""
+        attempt, made = _Attempt(self._runner, user_id, None), False
         try:
-            reply = await self._runner.run(operations.delete(old, version=version))
-        except errors.VersionConflictError:
-            reply = [s.CONFLICT]
-        except errors.SessionError:
-            with suppress(errors.SessionError):
-                await self._runner.run(operations.delete(new))
+            reply = await self._make(attempt, owner, user_id, 1, record.deadline, record.kept, record.idle)
+            if reply[0] == s.GONE:
+                return None
+            made = True
+            if section.canceled:
+                raise asyncio.CancelledError
+            end = operations.delete(old, version=record.version, created=record.created)
+            reply = await self._runner.run(end)
+        except (errors.SessionError, asyncio.CancelledError):
+            if made or section.canceled:
+                await self._undo(attempt)
             raise
         if reply[0] != s.OK:
-            await self._runner.run(operations.delete(new))
+            await self._undo(attempt)
         _refuse_moved(reply)
-        return bool(reply[0] == s.OK)
+        return attempt.session_id if reply[0] == s.OK else None
+
+    async def _undo(self, attempt: _Attempt) -> None:
+        """Delete what an attempt may have made, as far as the store can be reached."""
+        with suppress(errors.SessionError):
+            await self._runner.run_all(attempt.undo())
 
     async def _make(
         self,
-        place: Place | None,
+        attempt: _Attempt,
         owner: bytes,
         user_id: str | None,
         ttl_ms: int,
         deadline_ms: int,
         pairs: Sequence[bytes],
         idle_ms: int | None = None,
-    ) -> tuple[_Attempt, Reply]:
-        """Allocate, making room under a full cap where the policy says so. Returns the attempt that was answered, too.
-
-        Where no place is given it is chosen here, and anew after each lost reply.
+    ) -> Reply:
+        """Allocate, making room under a full cap where the policy says so. Where no place was given, the attempt takes
+        another one after each lost reply.
         """
         policy = self._policy
-        attempt = _Attempt(self._runner, user_id, place)
         victims: list[Place] = []
         for _ in range(MOST_ROUNDS):
             attempt.call = operations.allocate(
@@ -245,18 +286,32 @@ class Engine:
                 victims=victims,
                 pairs=pairs,
             )
-            reply = await self._runner.ask(attempt.call, attempt.renew if place is None else None)
+            reply = await self._runner.ask(attempt.call, attempt.renew if attempt.session_id else None)
             if operations.check(attempt.call.operation, reply) != s.FULL:
-                return attempt, reply
-            if policy.when_full is WhenFull.REFUSE:
-                raise errors.SessionLimitError(f"the user has {len(reply[1])} sessions; {policy.cap} are allowed")
-            victims = await self._oldest(attempt.place.at.bucket, reply[1], 1 + len(reply[1]) - policy.cap)
+                if reply[0] == s.CREATED and len(reply) > 1:
+                    await self._sweep(attempt.place, reply[1])
+                return reply
+            victims = await self._victims(attempt.place.at.bucket, reply[1], owner)
         raise errors.SessionLimitError("other sessions of the user keep taking the place made for this one")
 
-    async def _oldest(self, bucket: int, handles: list[bytes], number: int) -> list[Place]:
+    async def _sweep(self, place: Place, ended: Sequence[bytes]) -> None:
+        """Remove ended sessions that an allocation has come across. Failing to is no failure of the allocation."""
+        with suppress(errors.SessionError):
+            await self._runner.run(operations.sweep(place.at, self._runner.sandbox_id, ended))
+
+    async def _victims(self, bucket: int, handles: list[bytes], owner: bytes) -> list[Place]:
+        """What the store is to look at to make room: all that does not count, and the user's oldest sessions, damaged
+        ones first. Raises SessionLimitError where none of them may leave.
+        """
         places = [self._runner.place_of_handle(bucket, handle) for handle in handles]
-        replies = await self._runner.run_all([operations.read(place) for place in places])
-        return [place for _, place in sorted(zip(map(_age, replies), places, strict=True))[:number]]
+        replies = await asyncio.gather(*(self._runner.ask(operations.read(place)) for place in places))
+        ages = dict(zip(places, (_age(reply, owner) for reply in replies), strict=True))
+        own = sorted((age, place) for place, age in ages.items() if age is not None)
+        surplus = len(own) + 1 - self._policy.cap
+        if surplus > 0 and self._policy.when_full is WhenFull.REFUSE:
+            raise errors.SessionLimitError(f"the user has {len(own)} sessions; {self._policy.cap} are allowed")
+        leaving = own[: max(0, min(surplus, operations.MOST_LEAVING))]
+        return [place for place, age in ages.items() if age is None] + [place for _, place in leaving]
 
     async def _touch_moved(self, place: Place, moved: Reply, owner: bytes) -> bool:
         """Touch what an old id points to. False when it is gone."""
@@ -281,9 +336,16 @@ def _refuse_moved(reply: Reply) -> None:
         raise errors.SessionRotatedError("this id has been replaced; its holder must not learn the new one")
 
 
-def _age(reply: Reply) -> int:
-    """When the session that was read was made, ms; one that cannot be read goes first."""
-    try:
-        return Record.from_reply(reply[1]).created if reply[0] == s.OK else 0
-    except errors.CorruptRecordError:
+def _age(reply: Reply, owner: bytes) -> int | None:
+    """When the session that was read was created, ms: 0 for a damaged one, which leaves first. None for what does not
+    count for the owner: an ended session, or that of another user with the same hash.
+    """
+    if reply[0] == s.GONE:
+        return None
+    if reply[0] != s.OK:
         return 0
+    fields = fields_of(reply[1])
+    if fields.get(b"u", owner) != owner:
+        return None
+    created = fields.get(b"c", b"")
+    return int(created) if created.isdigit() else 0

@@ -15,6 +15,12 @@ _ACTIVE = SessionStatus.ACTIVE.value
 _KEPT = (codec.PREFIX, b"o:")
 
 
+def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the fields of a record from field, value, field, value..."""
+    parts = iter(flat)
+    return dict(zip(parts, parts, strict=True))
+
+
 @dataclass(slots=True)
 class Record:
     """The fields of a record; times in ms.
@@ -40,8 +46,7 @@ class Record:
         """From field, value, field, value... Raises CorruptRecordError when a field that every record has is missing
         or no number.
         """
-        parts = iter(flat)
-        fields = dict(zip(parts, parts, strict=True))
+        fields = fields_of(flat)
         try:
             owner = fields.get(b"u")
             return cls(
