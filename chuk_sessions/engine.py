@@ -1,4 +1,4 @@
-"""What one session goes through: old ids that point to new ones, a full cap, a login.
+"""What one session goes through: old ids that point to new ones, a rotation, a login.
 
 Each method builds calls with `operations`, has the backend run them, and turns replies into results. All times are ms.
 """
@@ -11,72 +11,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from . import exceptions as errors
-from . import ids, operations
+from . import ids, keys, operations
 from . import statuses as s
+from .allocation import Allocation, Attempt, Policy
 from .backends.base import Call, Reply
 from .cancellation import CriticalSection, run_in_background
-from .enums import WhenFull
 from .keys import Place
 from .record import Record, fields_of
 from .runner import MOST_ROUNDS, Runner
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What a manager has settled for all its sessions; times in ms.
+class _Copy:
+    """A session as it is to be under its new id: its owner, the record that was read, and the fields to keep."""
 
-    Attributes:
-        idle_ms: idle timeout of the sessions it makes; 0 means none.
-        interval_ms: touch interval of its validations; 0 means that every validation marks the access.
-        retention_ms: how long records outlive their sessions.
-        cap: sessions that a user may have; 0 means any number.
-        when_full: what a full cap does.
-
-    """
-
-    idle_ms: int
-    interval_ms: int
-    retention_ms: int
-    cap: int
-    when_full: WhenFull
-
-
-class _Attempt:
-    """The latest attempt to make a session.
-
-    A lost one may still be on its way. So the next has another id: should the lost one arrive when the session has been
-    ended, what it makes has an id that nobody was given.
-
-    Attributes:
-        session_id: chosen here; empty where the caller has chosen a place, which a repeat keeps.
-        place: of the session.
-        call: which makes it.
-
-    """
-
-    __slots__ = ("_lost", "_runner", "_user_id", "call", "place", "session_id")
-
-    call: Call
-
-    def __init__(self, runner: Runner, user_id: str | None, place: Place | None) -> None:
-        self._runner = runner
-        self._user_id = user_id
-        self._lost: tuple[Call, ...] = ()
-        self.session_id = ""
-        if place is None:
-            self.session_id, place = runner.new_place(user_id)
-        self.place = place
-
-    def renew(self) -> Sequence[Call]:
-        """The next attempt. What the lost ones may have made ends first, since it would count against a cap."""
-        self._lost = (*self._lost, operations.delete(self.place))
-        self.session_id, self.place = self._runner.new_place(self._user_id, self.place.at.bucket)
-        self.call = operations.at(self.call, self.place)
-        return (*self._lost, self.call)
-
-    def undo(self) -> Sequence[Call]:
-        """Delete whatever any of the attempts has made."""
-        return (*self._lost, operations.delete(self.place))
+    user_id: str | None
+    owner: bytes
+    record: Record
+    pairs: Sequence[bytes]
 
 
 class Engine:
@@ -85,6 +37,7 @@ class Engine:
     def __init__(self, runner: Runner, policy: Policy) -> None:
         self._runner = runner
         self._policy = policy
+        self._allocation = Allocation(runner, policy)
 
     async def allocate(self, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]) -> str:
         """Make a session under a fresh id. Returns that.
@@ -92,11 +45,11 @@ class Engine:
         Nobody learns the id when the call is canceled. The session that it may have made is then deleted in the
         background.
         """
-        attempt = _Attempt(self._runner, user_id, None)
+        attempt = Attempt(self._runner, user_id, None)
         try:
-            await self._make(attempt, owner, user_id, ttl_ms, 0, pairs)
+            await self._allocation.make(attempt, owner, user_id, ttl_ms, 0, pairs)
         except asyncio.CancelledError:
-            run_in_background(self._undo(attempt))
+            run_in_background(self._allocation.undo(attempt))
             raise
         return attempt.session_id
 
@@ -105,7 +58,7 @@ class Engine:
     ) -> None:
         """Make a session there, or touch the one that is."""
         for _ in range(MOST_ROUNDS):
-            reply = await self._make(_Attempt(self._runner, user_id, place), owner, user_id, ttl_ms, 0, pairs)
+            reply = await self._allocation.make(Attempt(self._runner, user_id, place), owner, user_id, ttl_ms, 0, pairs)
             if reply[0] != s.MOVED or await self._touch_moved(place, reply, owner):
                 return
             # The old id's pointer has outlived the session that it points to.
@@ -179,7 +132,7 @@ class Engine:
         first = await (self._delete_seen(place) if chosen else self._runner.run(operations.delete(place)))
         if first[0] != s.MOVED:
             return bool(first[0] == s.OK)
-        target = self._runner.place_of_handle(place.at.bucket, first[1])
+        target = self._runner.place_of_pointer(place.at.bucket, first[1])
         _, reply = await self._runner.follow(target, operations.delete(target))
         await self._runner.run(operations.delete(place, pointer=first[1]))
         return bool(reply[0] == s.OK)
@@ -195,25 +148,19 @@ class Engine:
         return await self._runner.run(operations.delete(place, created=created))
 
     async def rotate(self, place: Place, grace_ms: int) -> str | None:
-        """The new id, or None when there is no such session. Raises SessionRotatedError for an old id.
-
-        The rotation itself is not interrupted by a cancellation, which would leave a session whose id nobody knows.
-        """
-        record = await self.read(place)
-        if record is None:
-            return None
-        new_id, new = self._runner.new_place(record.user_id, place.at.bucket)
-        call = operations.rotate(place, new, grace_ms=grace_ms)
-        reply = await CriticalSection().run(self._runner.run(call))
-        _refuse_moved(reply)
-        return new_id if reply[0] == s.OK else None
+        """The new id, or None when there is no such session. Raises SessionRotatedError for an old id."""
+        return await self._change_id(place, None, b"", grace_ms)
 
     async def log_in(self, place: Place, user_id: str, owner: bytes) -> str | None:
-        """Copy a session to its new owner under a new id and end the old one; None when there is no such session.
+        """The new id of the session, which becomes the user's; None when there is no such session."""
+        return await self._change_id(place, user_id, owner, 0)
 
-        The new id is handed out only when the old session, unchanged since it was copied, has been deleted. That is the
-        point of no return: a cancellation before it deletes the copy, and one that comes later is delivered at the
-        caller's next await, after the new id.
+    async def _change_id(self, place: Place, user_id: str | None, owner: bytes, grace_ms: int) -> str | None:
+        """Rotate a session in its bucket, or move it to its new owner, or to its owner's home bucket, where caps count.
+
+        Cancellation: what only reads is interrupted at once. A rotation is completed. A move is undone before its point
+        of no return and completed after it, see `_move`. Where the caller gets an id, the cancellation follows at its
+        next await.
         """
         for _ in range(MOST_ROUNDS):
             reply = await self._runner.run(operations.read(place))
@@ -221,101 +168,60 @@ class Engine:
             if reply[0] == s.GONE:
                 return None
             record = Record.from_reply(reply[1])
-            if record.user_id == user_id:
-                return await self.rotate(place, 0)
             section = CriticalSection()
+            if user_id is not None and user_id != record.user_id:
+                copy = _Copy(user_id, owner, record, record.kept)
+            elif self._escapes_cap(place, record.user_id):
+                copy = _Copy(record.user_id, record.fields[b"u"], record, record.rest)
+            else:
+                return await section.run(self._rotate(place, record.user_id, grace_ms))
             with suppress(errors.VersionConflictError):
-                return await section.run(self._move(section, place, record, user_id, owner))
+                return await section.run(self._move(section, place, copy, grace_ms))
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    async def _move(
-        self, section: CriticalSection, old: Place, record: Record, user_id: str, owner: bytes
-    ) -> str | None:
-        """Copy a session as it was read, and delete the old one. Raises VersionConflictError when it has changed."""
-        attempt, made = _Attempt(self._runner, user_id, None), False
+    def _escapes_cap(self, place: Place, user_id: str | None) -> bool:
+        if user_id is None or not self._policy.cap:
+            return False
+        return place.at.bucket != ids.home_bucket(self._runner.sandbox_id, user_id)
+
+    async def _rotate(self, place: Place, user_id: str | None, grace_ms: int) -> str | None:
+        new_id, new = self._runner.new_place(user_id, place.at.bucket)
+        reply = await self._runner.run(operations.rotate(place, new, grace_ms=grace_ms))
+        _refuse_moved(reply)
+        return new_id if reply[0] == s.OK else None
+
+    async def _move(self, section: CriticalSection, old: Place, copy: _Copy, grace_ms: int) -> str | None:
+        """Create the copy, and delete the old session if it is unchanged: the point of no return. The copy's id is
+        given out only then. Raises VersionConflictError when the old session has changed.
+        """
+        record = copy.record
+        attempt, made = Attempt(self._runner, copy.user_id, None), False
         try:
-            reply = await self._make(attempt, owner, user_id, 1, record.deadline, record.kept, record.idle)
+            reply = await self._allocation.make(
+                attempt, copy.owner, copy.user_id, 1, record.deadline, copy.pairs, record.idle
+            )
             if reply[0] == s.GONE:
                 return None
             made = True
             if section.canceled:
                 raise asyncio.CancelledError
-            end = operations.delete(old, version=record.version, created=record.created)
+            successor = keys.pointer_to(attempt.place, old.at.bucket) if grace_ms else b""
+            end = operations.delete(
+                old, version=record.version, created=record.created, successor=successor, grace_ms=grace_ms
+            )
             reply = await self._runner.run(end)
         except (errors.SessionError, asyncio.CancelledError):
             if made or section.canceled:
-                await self._undo(attempt)
+                await self._allocation.undo(attempt)
             raise
         if reply[0] != s.OK:
-            await self._undo(attempt)
+            await self._allocation.undo(attempt)
         _refuse_moved(reply)
         return attempt.session_id if reply[0] == s.OK else None
 
-    async def _undo(self, attempt: _Attempt) -> None:
-        """Delete what an attempt may have made, as far as the store can be reached."""
-        with suppress(errors.SessionError):
-            await self._runner.run_all(attempt.undo())
-
-    async def _make(
-        self,
-        attempt: _Attempt,
-        owner: bytes,
-        user_id: str | None,
-        ttl_ms: int,
-        deadline_ms: int,
-        pairs: Sequence[bytes],
-        idle_ms: int | None = None,
-    ) -> Reply:
-        """Allocate, making room under a full cap where the policy says so. Where no place was given, the attempt takes
-        another one after each lost reply.
-        """
-        policy = self._policy
-        victims: list[Place] = []
-        for _ in range(MOST_ROUNDS):
-            attempt.call = operations.allocate(
-                attempt.place,
-                self._runner.sandbox_id,
-                ttl_ms=ttl_ms,
-                deadline_ms=deadline_ms,
-                idle_ms=policy.idle_ms if idle_ms is None else idle_ms,
-                owner=owner,
-                user=0 if user_id is None else ids.user_hash(user_id),
-                cap=0 if user_id is None else policy.cap,
-                retention_ms=policy.retention_ms,
-                create=True,
-                victims=victims,
-                pairs=pairs,
-            )
-            reply = await self._runner.ask(attempt.call, attempt.renew if attempt.session_id else None)
-            if operations.check(attempt.call.operation, reply) != s.FULL:
-                if reply[0] == s.CREATED and len(reply) > 1:
-                    await self._sweep(attempt.place, reply[1])
-                return reply
-            victims = await self._victims(attempt.place.at.bucket, reply[1], owner)
-        raise errors.SessionLimitError("other sessions of the user keep taking the place made for this one")
-
-    async def _sweep(self, place: Place, ended: Sequence[bytes]) -> None:
-        """Remove ended sessions that an allocation has come across. Failing to is no failure of the allocation."""
-        with suppress(errors.SessionError):
-            await self._runner.run(operations.sweep(place.at, self._runner.sandbox_id, ended))
-
-    async def _victims(self, bucket: int, handles: list[bytes], owner: bytes) -> list[Place]:
-        """What the store is to look at to make room: all that does not count, and the user's oldest sessions, damaged
-        ones first. Raises SessionLimitError where none of them may leave.
-        """
-        places = [self._runner.place_of_handle(bucket, handle) for handle in handles]
-        replies = await asyncio.gather(*(self._runner.ask(operations.read(place)) for place in places))
-        ages = dict(zip(places, (_age(reply, owner) for reply in replies), strict=True))
-        own = sorted((age, place) for place, age in ages.items() if age is not None)
-        surplus = len(own) + 1 - self._policy.cap
-        if surplus > 0 and self._policy.when_full is WhenFull.REFUSE:
-            raise errors.SessionLimitError(f"the user has {len(own)} sessions; {self._policy.cap} are allowed")
-        leaving = own[: max(0, min(surplus, operations.MOST_LEAVING))]
-        return [place for place, age in ages.items() if age is None] + [place for _, place in leaving]
-
     async def _touch_moved(self, place: Place, moved: Reply, owner: bytes) -> bool:
         """Touch what an old id points to. False when it is gone."""
-        target = self._runner.place_of_handle(place.at.bucket, moved[1])
+        target = self._runner.place_of_pointer(place.at.bucket, moved[1])
         touch = operations.allocate(
             target,
             self._runner.sandbox_id,
@@ -334,18 +240,3 @@ class Engine:
 def _refuse_moved(reply: Reply) -> None:
     if reply[0] == s.MOVED:
         raise errors.SessionRotatedError("this id has been replaced; its holder must not learn the new one")
-
-
-def _age(reply: Reply, owner: bytes) -> int | None:
-    """When the session that was read was created, ms: 0 for a damaged one, which leaves first. None for what does not
-    count for the owner: an ended session, or that of another user with the same hash.
-    """
-    if reply[0] == s.GONE:
-        return None
-    if reply[0] != s.OK:
-        return 0
-    fields = fields_of(reply[1])
-    if fields.get(b"u", owner) != owner:
-        return None
-    created = fields.get(b"c", b"")
-    return int(created) if created.isdigit() else 0

@@ -15,7 +15,7 @@ from typing import Final
 from . import exceptions as errors
 from . import statuses as s
 from .backends.base import Arg, Call, Operation, Reply
-from .keys import Index, Place
+from .keys import Index, Place, place_of_entry
 
 ONCE_WINDOW_MS: Final = 600_000
 """How long a record remembers a caller's idempotency keys."""
@@ -76,7 +76,7 @@ EXTEND = _operation(
 DELETE = _operation(
     "delete",
     "session deadlines users",
-    "handle owner version pointer created",
+    "handle owner version pointer created successor grace",
     *_HERE, s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT,
     repeatable=True,
     unless_arg="version",
@@ -128,11 +128,13 @@ def allocate(
 
 
 def at(call: Call, place: Place) -> Call:
-    """The same call on another session of its bucket."""
+    """Return the same call on another session."""
     names, argv = call.operation.args, list(call.argv)
     if "handle" in names[: len(argv)]:
         argv[names.index("handle")] = place.handle
-    return Call(call.operation, (place.record, *call.keys[1:]), tuple(argv))
+    renamed = {"session": place.record, **place.at._asdict()}
+    keys = [renamed.get(name, key) for name, key in zip(call.operation.keys, call.keys, strict=False)]
+    return Call(call.operation, (*keys, *call.keys[len(keys) :]), tuple(argv))
 
 
 def validate(place: Place, interval_ms: int, retention_ms: int, index: bool) -> Call:
@@ -177,14 +179,21 @@ def extend(place: Place, *, additional_ms: int, operation_id: bytes, retention_m
 
 
 def delete(
-    place: Place, *, owner: bytes = b"", version: int | None = None, pointer: bytes = b"", created: Arg = b""
+    place: Place,
+    *,
+    owner: bytes = b"",
+    version: int | None = None,
+    pointer: bytes = b"",
+    created: Arg = b"",
+    successor: bytes = b"",
+    grace_ms: int = 0,
 ) -> Call:
     """End a session: anybody's or the owner's, at any or at one version, whenever created or at one time (ms).
-    `pointer`: nothing but an old id's pointer to that handle.
+    `pointer`: nothing but an old id's pointer to that. `successor`: leave such a pointer for the grace period.
     """
     expected: Arg = b"" if version is None else version
     keys = (place.record, place.at.deadlines, place.at.users)
-    return Call(DELETE, keys, (place.handle, owner, expected, pointer, created))
+    return Call(DELETE, keys, (place.handle, owner, expected, pointer, created, successor, grace_ms))
 
 
 def rotate(old: Place, new: Place, *, grace_ms: int) -> Call:
@@ -205,8 +214,7 @@ def count(index: Index, *, user: int | None) -> Call:
 
 def sweep(index: Index, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
     """Remove ended sessions of one bucket, and ask for up to SWEEP_LIMIT more. `ended`: handles from a reply."""
-    # Text that nobody here has written stands for no record: its index entries go all the same.
-    records = [index.records + handle.decode("ascii", "replace") for handle in ended]
+    records = [place_of_entry(index, handle).record for handle in ended]
     return Call(SWEEP, (*_index(index), *records), (sandbox_id.encode(), SWEEP_LIMIT, *ended))
 
 

@@ -7,6 +7,8 @@
 -- ARGV[3] version: only if the record has it; empty means any
 -- ARGV[4] pointer: only if the record is a pointer to this handle; empty means a session
 -- ARGV[5] created: only if the session was created then, ms; empty means any
+-- ARGV[6] successor: what the id points to from then on; empty means nothing
+-- ARGV[7] grace: ms for which it does
 -- Reply: OK | GONE (what was left of it is cleared) | MOVED handle | OTHER_OWNER | CONFLICT version | EXISTS (no pointer)
 --- @include "now"
 --- @include "open"
@@ -27,4 +29,9 @@ elseif type(answer) == 'table' then
 end
 redis.call('DEL', KEYS[1])
 unindex(KEYS[2], KEYS[3], ARGV[1])
+if ends and ARGV[6] ~= '' then
+  local honored = math.min(answer, now + ARGV[7])
+  redis.call('HSET', KEYS[1], 'r', ARGV[6], 'd', honored)
+  redis.call('PEXPIREAT', KEYS[1], honored)
+end
 return ends and OK or GONE

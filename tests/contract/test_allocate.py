@@ -17,7 +17,7 @@ from chuk_sessions import (
     statuses,
 )
 from chuk_sessions.ids import home_bucket, locate
-from chuk_sessions.keys import place
+from chuk_sessions.keys import Place, place
 
 
 async def test_returns_an_id_that_is_valid(single):
@@ -340,3 +340,16 @@ async def test_a_damaged_record_keeps_nobody_out_at_a_full_cap(world, damage):
     await world.backend.run(*operations.merge(place("test", bad), pairs=damage))
     newest = await manager.allocate_session(user_id="alice")
     assert [await manager.validate_session(session_id) for session_id in (good, bad, newest)] == [True, False, True]
+
+
+async def test_an_index_entry_that_stands_for_no_session_keeps_nobody_out_at_a_full_cap(world):
+    manager = world.manager(max_sessions_per_user=2)
+    good = await manager.allocate_session(user_id="alice")
+    index = place("test", good).at
+    call = operations.allocate(
+        Place(b"\xff{x}/", f"{index.records}odd", index), "test", ttl_ms=10**6, idle_ms=0, owner=b"alice",
+        user=ids.user_hash("alice"), cap=0, retention_ms=0, create=True,
+    )  # fmt: skip
+    await world.backend.run(*call)
+    newest = await manager.allocate_session(user_id="alice")
+    assert [await manager.validate_session(session_id) for session_id in (good, newest)] == [True, True]

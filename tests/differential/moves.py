@@ -132,8 +132,15 @@ class Draw:
     def delete(self) -> Call:
         owner, version = owner_of(self.one(users)), self.one(versions)
         created = self.one(st.sampled_from([b"", b"", self.now, self.now - 350, b"soon"]))
-        pointer = self.one(pointers)
-        return operations.delete(self.place()[1], owner=owner, version=version, pointer=pointer, created=created)
+        return operations.delete(
+            self.place()[1],
+            owner=owner,
+            version=version,
+            pointer=self.one(pointers),
+            created=created,
+            successor=self.one(pointers),
+            grace_ms=self.one(st.sampled_from([0, 800, 10**6])),
+        )
 
     def rotate(self) -> Call:
         sandbox = self.one(sandboxes)
