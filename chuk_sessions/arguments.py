@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import codec, ids
+from .allocation import Policy
 from .durations import ms_from_seconds
-from .engine import Policy
 from .enums import WhenFull
 
 MAX_SANDBOX_LENGTH = 128

@@ -91,11 +91,13 @@ class Census:
 
     async def _sweep(self, places: list[tuple[Index, str]]) -> int:
         swept = 0
-        while places:
-            replies = await self._runner.run_all([operations.sweep(index, sandbox) for index, sandbox in places])
+        calls = [operations.sweep(index, sandbox) for index, sandbox in places]
+        while calls:
+            replies = await self._runner.run_all(calls)
             swept += sum(reply[1] for reply in replies)
-            full = [reply[1] == operations.SWEEP_LIMIT for reply in replies]
-            places = [place for place, more in zip(places, full, strict=True) if more]
+            named = [(*place, reply[2]) for place, reply in zip(places, replies, strict=True) if reply[2]]
+            places = [(index, sandbox) for index, sandbox, _ in named]
+            calls = [operations.sweep(index, sandbox, ended) for index, sandbox, ended in named]
         return swept
 
     async def _places_of(self, user_id: str) -> list[Place]:

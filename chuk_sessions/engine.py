@@ -1,76 +1,34 @@
-"""What one session goes through: old ids that point to new ones, a full cap, a login.
+"""What one session goes through: old ids that point to new ones, a rotation, a login.
 
 Each method builds calls with `operations`, has the backend run them, and turns replies into results. All times are ms.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from . import exceptions as errors
-from . import ids, operations
+from . import ids, keys, operations
 from . import statuses as s
+from .allocation import Allocation, Attempt, Policy
 from .backends.base import Call, Reply
-from .enums import WhenFull
+from .cancellation import CriticalSection, run_in_background
 from .keys import Place
-from .record import Record
+from .record import Record, fields_of
 from .runner import MOST_ROUNDS, Runner
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What a manager has settled for all its sessions; times in ms.
+class _Copy:
+    """A session as it is to be under its new id: its owner, the record that was read, and the fields to keep."""
 
-    Attributes:
-        idle_ms: idle timeout of the sessions it makes; 0 means none.
-        interval_ms: touch interval of its validations; 0 means that every validation marks the access.
-        retention_ms: how long records outlive their sessions.
-        cap: sessions that a user may have; 0 means any number.
-        when_full: what a full cap does.
-
-    """
-
-    idle_ms: int
-    interval_ms: int
-    retention_ms: int
-    cap: int
-    when_full: WhenFull
-
-
-class _Attempt:
-    """The latest attempt to make a session.
-
-    A lost one may still be on its way. So the next has another id: should the lost one arrive when the session has been
-    ended, what it makes has an id that nobody was given.
-
-    Attributes:
-        session_id: chosen here; empty where the caller has chosen a place, which a repeat keeps.
-        place: of the session.
-        call: which makes it.
-
-    """
-
-    __slots__ = ("_lost", "_runner", "_user_id", "call", "place", "session_id")
-
-    call: Call
-
-    def __init__(self, runner: Runner, user_id: str | None, place: Place | None) -> None:
-        self._runner = runner
-        self._user_id = user_id
-        self._lost: tuple[Call, ...] = ()
-        self.session_id = ""
-        if place is None:
-            self.session_id, place = runner.new_place(user_id)
-        self.place = place
-
-    def renew(self) -> Sequence[Call]:
-        """The next attempt. What the lost ones may have made ends first, since it would count against a cap."""
-        self._lost = (*self._lost, operations.delete(self.place))
-        self.session_id, self.place = self._runner.new_place(self._user_id, self.place.at.bucket)
-        self.call = operations.at(self.call, self.place)
-        return (*self._lost, self.call)
+    user_id: str | None
+    owner: bytes
+    record: Record
+    pairs: Sequence[bytes]
 
 
 class Engine:
@@ -79,10 +37,20 @@ class Engine:
     def __init__(self, runner: Runner, policy: Policy) -> None:
         self._runner = runner
         self._policy = policy
+        self._allocation = Allocation(runner, policy)
 
     async def allocate(self, owner: bytes, user_id: str | None, ttl_ms: int, pairs: Sequence[bytes]) -> str:
-        """Make a session under a fresh id. Returns that."""
-        attempt, _ = await self._make(None, owner, user_id, ttl_ms, 0, pairs)
+        """Make a session under a fresh id. Returns that.
+
+        Nobody learns the id when the call is canceled. The session that it may have made is then deleted in the
+        background.
+        """
+        attempt = Attempt(self._runner, user_id, None)
+        try:
+            await self._allocation.make(attempt, owner, user_id, ttl_ms, 0, pairs)
+        except asyncio.CancelledError:
+            run_in_background(self._allocation.undo(attempt))
+            raise
         return attempt.session_id
 
     async def allocate_at(
@@ -90,7 +58,7 @@ class Engine:
     ) -> None:
         """Make a session there, or touch the one that is."""
         for _ in range(MOST_ROUNDS):
-            _, reply = await self._make(place, owner, user_id, ttl_ms, 0, pairs)
+            reply = await self._allocation.make(Attempt(self._runner, user_id, place), owner, user_id, ttl_ms, 0, pairs)
             if reply[0] != s.MOVED or await self._touch_moved(place, reply, owner):
                 return
             # The old id's pointer has outlived the session that it points to.
@@ -160,28 +128,39 @@ class Engine:
 
     async def delete(self, place: Place) -> bool:
         """End a session, under its old id too. False when there was none."""
-        first = await self._runner.run(operations.delete(place))
+        chosen = not ids.is_generated(place.handle)
+        first = await (self._delete_seen(place) if chosen else self._runner.run(operations.delete(place)))
         if first[0] != s.MOVED:
             return bool(first[0] == s.OK)
-        target = self._runner.place_of_handle(place.at.bucket, first[1])
+        target = self._runner.place_of_pointer(place.at.bucket, first[1])
         _, reply = await self._runner.follow(target, operations.delete(target))
         await self._runner.run(operations.delete(place, pointer=first[1]))
         return bool(reply[0] == s.OK)
 
+    async def _delete_seen(self, place: Place) -> Reply:
+        """Delete the session that is there now. A call that is repeated, or arrives late, may meet another session of
+        the same id, which stays.
+        """
+        seen = await self._runner.ask(operations.read(place))
+        if seen[0] in (s.GONE, s.MOVED):
+            return seen
+        created = fields_of(seen[1]).get(b"c", b"") if seen[0] == s.OK else b""
+        return await self._runner.run(operations.delete(place, created=created))
+
     async def rotate(self, place: Place, grace_ms: int) -> str | None:
         """The new id, or None when there is no such session. Raises SessionRotatedError for an old id."""
-        record = await self.read(place)
-        if record is None:
-            return None
-        new_id, new = self._runner.new_place(record.user_id, place.at.bucket)
-        reply = await self._runner.run(operations.rotate(place, new, grace_ms=grace_ms))
-        _refuse_moved(reply)
-        return new_id if reply[0] == s.OK else None
+        return await self._change_id(place, None, b"", grace_ms)
 
     async def log_in(self, place: Place, user_id: str, owner: bytes) -> str | None:
-        """Copy a session to its new owner under a new id and end the old one; None when there is no such session.
+        """The new id of the session, which becomes the user's; None when there is no such session."""
+        return await self._change_id(place, user_id, owner, 0)
 
-        The new id is handed out only when the old session, unchanged since it was copied, has been deleted.
+    async def _change_id(self, place: Place, user_id: str | None, owner: bytes, grace_ms: int) -> str | None:
+        """Rotate a session in its bucket, or move it to its new owner, or to its owner's home bucket, where caps count.
+
+        Cancellation: what only reads is interrupted at once. A rotation is completed. A move is undone before its point
+        of no return and completed after it, see `_move`. Where the caller gets an id, the cancellation follows at its
+        next await.
         """
         for _ in range(MOST_ROUNDS):
             reply = await self._runner.run(operations.read(place))
@@ -189,78 +168,60 @@ class Engine:
             if reply[0] == s.GONE:
                 return None
             record = Record.from_reply(reply[1])
-            if record.user_id == user_id:
-                return await self.rotate(place, 0)
-            made, reply = await self._make(None, owner, user_id, 1, record.deadline, record.kept, record.idle)
-            if reply[0] == s.GONE:
-                return None
-            if await self._end_at(place, made.place, record.version):
-                return made.session_id
+            section = CriticalSection()
+            if user_id is not None and user_id != record.user_id:
+                copy = _Copy(user_id, owner, record, record.kept)
+            elif self._escapes_cap(place, record.user_id):
+                copy = _Copy(record.user_id, record.fields[b"u"], record, record.rest)
+            else:
+                return await section.run(self._rotate(place, record.user_id, grace_ms))
+            with suppress(errors.VersionConflictError):
+                return await section.run(self._move(section, place, copy, grace_ms))
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    async def _end_at(self, old: Place, new: Place, version: int) -> bool:
-        """Delete the old session at that version; undo the new one when that fails, or when nobody can know."""
+    def _escapes_cap(self, place: Place, user_id: str | None) -> bool:
+        if user_id is None or not self._policy.cap:
+            return False
+        return place.at.bucket != ids.home_bucket(self._runner.sandbox_id, user_id)
+
+    async def _rotate(self, place: Place, user_id: str | None, grace_ms: int) -> str | None:
+        new_id, new = self._runner.new_place(user_id, place.at.bucket)
+        reply = await self._runner.run(operations.rotate(place, new, grace_ms=grace_ms))
+        _refuse_moved(reply)
+        return new_id if reply[0] == s.OK else None
+
+    async def _move(self, section: CriticalSection, old: Place, copy: _Copy, grace_ms: int) -> str | None:
+        """Create the copy, and delete the old session if it is unchanged: the point of no return. The copy's id is
+        given out only then. Raises VersionConflictError when the old session has changed.
+        """
+        record = copy.record
+        attempt, made = Attempt(self._runner, copy.user_id, None), False
         try:
-            reply = await self._runner.run(operations.delete(old, version=version))
-        except errors.VersionConflictError:
-            reply = [s.CONFLICT]
-        except errors.SessionError:
-            with suppress(errors.SessionError):
-                await self._runner.run(operations.delete(new))
+            reply = await self._allocation.make(
+                attempt, copy.owner, copy.user_id, 1, record.deadline, copy.pairs, record.idle
+            )
+            if reply[0] == s.GONE:
+                return None
+            made = True
+            if section.canceled:
+                raise asyncio.CancelledError
+            successor = keys.pointer_to(attempt.place, old.at.bucket) if grace_ms else b""
+            end = operations.delete(
+                old, version=record.version, created=record.created, successor=successor, grace_ms=grace_ms
+            )
+            reply = await self._runner.run(end)
+        except (errors.SessionError, asyncio.CancelledError):
+            if made or section.canceled:
+                await self._allocation.undo(attempt)
             raise
         if reply[0] != s.OK:
-            await self._runner.run(operations.delete(new))
+            await self._allocation.undo(attempt)
         _refuse_moved(reply)
-        return bool(reply[0] == s.OK)
-
-    async def _make(
-        self,
-        place: Place | None,
-        owner: bytes,
-        user_id: str | None,
-        ttl_ms: int,
-        deadline_ms: int,
-        pairs: Sequence[bytes],
-        idle_ms: int | None = None,
-    ) -> tuple[_Attempt, Reply]:
-        """Allocate, making room under a full cap where the policy says so. Returns the attempt that was answered, too.
-
-        Where no place is given it is chosen here, and anew after each lost reply.
-        """
-        policy = self._policy
-        attempt = _Attempt(self._runner, user_id, place)
-        victims: list[Place] = []
-        for _ in range(MOST_ROUNDS):
-            attempt.call = operations.allocate(
-                attempt.place,
-                self._runner.sandbox_id,
-                ttl_ms=ttl_ms,
-                deadline_ms=deadline_ms,
-                idle_ms=policy.idle_ms if idle_ms is None else idle_ms,
-                owner=owner,
-                user=0 if user_id is None else ids.user_hash(user_id),
-                cap=0 if user_id is None else policy.cap,
-                retention_ms=policy.retention_ms,
-                create=True,
-                victims=victims,
-                pairs=pairs,
-            )
-            reply = await self._runner.ask(attempt.call, attempt.renew if place is None else None)
-            if operations.check(attempt.call.operation, reply) != s.FULL:
-                return attempt, reply
-            if policy.when_full is WhenFull.REFUSE:
-                raise errors.SessionLimitError(f"the user has {len(reply[1])} sessions; {policy.cap} are allowed")
-            victims = await self._oldest(attempt.place.at.bucket, reply[1], 1 + len(reply[1]) - policy.cap)
-        raise errors.SessionLimitError("other sessions of the user keep taking the place made for this one")
-
-    async def _oldest(self, bucket: int, handles: list[bytes], number: int) -> list[Place]:
-        places = [self._runner.place_of_handle(bucket, handle) for handle in handles]
-        replies = await self._runner.run_all([operations.read(place) for place in places])
-        return [place for _, place in sorted(zip(map(_age, replies), places, strict=True))[:number]]
+        return attempt.session_id if reply[0] == s.OK else None
 
     async def _touch_moved(self, place: Place, moved: Reply, owner: bytes) -> bool:
         """Touch what an old id points to. False when it is gone."""
-        target = self._runner.place_of_handle(place.at.bucket, moved[1])
+        target = self._runner.place_of_pointer(place.at.bucket, moved[1])
         touch = operations.allocate(
             target,
             self._runner.sandbox_id,
@@ -279,11 +240,3 @@ class Engine:
 def _refuse_moved(reply: Reply) -> None:
     if reply[0] == s.MOVED:
         raise errors.SessionRotatedError("this id has been replaced; its holder must not learn the new one")
-
-
-def _age(reply: Reply) -> int:
-    """When the session that was read was made, ms; one that cannot be read goes first."""
-    try:
-        return Record.from_reply(reply[1]).created if reply[0] == s.OK else 0
-    except errors.CorruptRecordError:
-        return 0

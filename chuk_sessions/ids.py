@@ -108,6 +108,11 @@ def user_bytes(user_id: str) -> bytes:
     return user_id.encode() if user_id.isascii() else user_id.encode("utf-8", "surrogatepass")
 
 
+def is_generated(handle: bytes) -> bool:
+    """Whether a handle is that of an id made here, which no other session ever has."""
+    return handle.startswith(_HANDLE_MARK.encode())
+
+
 def id_of(handle: str, bucket: int) -> str:
     """The id that a handle in `bucket` stands for. Raises ValueError for what is no handle."""
     if not handle.startswith(_HANDLE_MARK):

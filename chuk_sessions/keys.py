@@ -99,6 +99,22 @@ def place_of_handle(sandbox_id: str, bucket: int, handle: bytes) -> Place:
     return _place(index(sandbox_id, bucket), handle, handle.decode())
 
 
+def place_of_entry(at: Index, entry: bytes) -> Place:
+    """Return the place of an index entry. An entry that is no handle is given the key of no record."""
+    return _place(at, entry, entry.decode("ascii", "replace"))
+
+
+def pointer_to(target: Place, bucket: int) -> bytes:
+    """Return what a rotated id in `bucket` points to: the target's handle, after its bucket in hex if that differs."""
+    return target.handle if target.at.bucket == bucket else b"%02x/%s" % (target.at.bucket, target.handle)
+
+
+def place_of_pointer(sandbox_id: str, bucket: int, pointer: bytes) -> Place:
+    """Return where the session is that a rotated id in `bucket` points to. No handle contains a slash."""
+    foreign, _, handle = pointer.rpartition(b"/")
+    return place_of_handle(sandbox_id, int(foreign, 16) if foreign else bucket, handle)
+
+
 def _place(at: Index, handle: bytes, text: str) -> Place:
     # What a named tuple does to make one, in a third of the time: with many sessions every call comes here.
     return tuple.__new__(Place, (handle, at.records + text, at))

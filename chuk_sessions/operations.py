@@ -15,7 +15,7 @@ from typing import Final
 from . import exceptions as errors
 from . import statuses as s
 from .backends.base import Arg, Call, Operation, Reply
-from .keys import Index, Place
+from .keys import Index, Place, place_of_entry
 
 ONCE_WINDOW_MS: Final = 600_000
 """How long a record remembers a caller's idempotency keys."""
@@ -27,7 +27,10 @@ LATEST_MS: Final = 253_402_300_799_999
 """The latest deadline there may be, in ms: the last of the year 9999, where ISO 8601 dates of four digits end."""
 
 SWEEP_LIMIT: Final = 500
-"""Sessions that one sweep call takes out of the indexes."""
+"""Ended sessions that one sweep call names for the next."""
+
+MOST_LEAVING: Final = 32
+"""Sessions of a user that give way in one call, where there are many more than the cap. The script has it, too."""
 
 _FEW: Final = 1000
 """Fields and values that fit on Lua's stack with room to spare."""
@@ -73,7 +76,7 @@ EXTEND = _operation(
 DELETE = _operation(
     "delete",
     "session deadlines users",
-    "handle owner version pointer",
+    "handle owner version pointer created successor grace",
     *_HERE, s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT,
     repeatable=True,
     unless_arg="version",
@@ -83,7 +86,7 @@ DELETE = _operation(
 ROTATE = _operation("rotate", "old new deadlines users", "old new grace", *_HERE, s.OK, repeatable=True, durable=True)
 LIST = _operation("list", "deadlines users", "user limit", s.OK, read_only=True, repeatable=True)
 COUNT = _operation("count", "deadlines users", "user", s.OK, read_only=True, repeatable=True)
-SWEEP = _operation("sweep", "deadlines users sandboxes", "sandbox limit", s.OK, repeatable=True)
+SWEEP = _operation("sweep", "deadlines users sandboxes ended", "sandbox limit rest", s.OK, repeatable=True)
 DUE = _operation("due", "sandboxes", "limit", s.OK, read_only=True, repeatable=True)
 
 ALL: Final = {
@@ -125,11 +128,13 @@ def allocate(
 
 
 def at(call: Call, place: Place) -> Call:
-    """The same call on another session of its bucket."""
+    """Return the same call on another session."""
     names, argv = call.operation.args, list(call.argv)
     if "handle" in names[: len(argv)]:
         argv[names.index("handle")] = place.handle
-    return Call(call.operation, (place.record, *call.keys[1:]), tuple(argv))
+    renamed = {"session": place.record, **place.at._asdict()}
+    keys = [renamed.get(name, key) for name, key in zip(call.operation.keys, call.keys, strict=False)]
+    return Call(call.operation, (*keys, *call.keys[len(keys) :]), tuple(argv))
 
 
 def validate(place: Place, interval_ms: int, retention_ms: int, index: bool) -> Call:
@@ -173,13 +178,22 @@ def extend(place: Place, *, additional_ms: int, operation_id: bytes, retention_m
     return Call(EXTEND, (place.record, place.at.deadlines), argv)
 
 
-def delete(place: Place, *, owner: bytes = b"", version: int | None = None, pointer: bytes = b"") -> Call:
-    """End a session: anybody's or the owner's, at any or at one version. `pointer`: nothing but an old id's pointer to
-    that handle.
+def delete(
+    place: Place,
+    *,
+    owner: bytes = b"",
+    version: int | None = None,
+    pointer: bytes = b"",
+    created: Arg = b"",
+    successor: bytes = b"",
+    grace_ms: int = 0,
+) -> Call:
+    """End a session: anybody's or the owner's, at any or at one version, whenever created or at one time (ms).
+    `pointer`: nothing but an old id's pointer to that. `successor`: leave such a pointer for the grace period.
     """
     expected: Arg = b"" if version is None else version
     keys = (place.record, place.at.deadlines, place.at.users)
-    return Call(DELETE, keys, (place.handle, owner, expected, pointer))
+    return Call(DELETE, keys, (place.handle, owner, expected, pointer, created, successor, grace_ms))
 
 
 def rotate(old: Place, new: Place, *, grace_ms: int) -> Call:
@@ -198,9 +212,10 @@ def count(index: Index, *, user: int | None) -> Call:
     return Call(COUNT, (index.deadlines, index.users), (b"" if user is None else user,))
 
 
-def sweep(index: Index, sandbox_id: str) -> Call:
-    """Take up to SWEEP_LIMIT ended sessions out of one bucket's indexes."""
-    return Call(SWEEP, _index(index), (sandbox_id.encode(), SWEEP_LIMIT))
+def sweep(index: Index, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
+    """Remove ended sessions of one bucket, and ask for up to SWEEP_LIMIT more. `ended`: handles from a reply."""
+    records = [place_of_entry(index, handle).record for handle in ended]
+    return Call(SWEEP, (*_index(index), *records), (sandbox_id.encode(), SWEEP_LIMIT, *ended))
 
 
 def due(sandboxes: str) -> Call:

@@ -13,6 +13,13 @@ from .models import SessionMetadata, iso_from_ms
 
 _ACTIVE = SessionStatus.ACTIVE.value
 _KEPT = (codec.PREFIX, b"o:")
+_OF_LIFETIME = frozenset({b"d", b"a", b"i"})
+
+
+def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the fields of a record from field, value, field, value..."""
+    parts = iter(flat)
+    return dict(zip(parts, parts, strict=True))
 
 
 @dataclass(slots=True)
@@ -40,8 +47,7 @@ class Record:
         """From field, value, field, value... Raises CorruptRecordError when a field that every record has is missing
         or no number.
         """
-        parts = iter(flat)
-        fields = dict(zip(parts, parts, strict=True))
+        fields = fields_of(flat)
         try:
             owner = fields.get(b"u")
             return cls(
@@ -60,6 +66,11 @@ class Record:
     def kept(self) -> list[bytes]:
         """What a copy for another owner keeps, as field, value...: metadata, and operation ids."""
         return [part for pair in self.fields.items() if pair[0].startswith(_KEPT) for part in pair]
+
+    @property
+    def rest(self) -> list[bytes]:
+        """The fields that a copy for the same owner keeps, as field, value...: all but those that say when it ends."""
+        return [part for pair in self.fields.items() if pair[0] not in _OF_LIFETIME for part in pair]
 
     def metadata(self) -> dict[str, Any]:
         """The metadata, decoded."""

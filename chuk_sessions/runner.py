@@ -34,6 +34,13 @@ class Runner:
         except UnicodeDecodeError:
             raise errors.CorruptRecordError("a stored handle of a session is not text") from None
 
+    def place_of_pointer(self, bucket: int, pointer: bytes) -> Place:
+        """Where the session is that the reply MOVED names. Raises CorruptRecordError for what is no pointer."""
+        try:
+            return keys.place_of_pointer(self.sandbox_id, bucket, pointer)
+        except ValueError:
+            raise errors.CorruptRecordError("a stored pointer to a session is not one") from None
+
     def new_place(self, user_id: str | None, bucket: int | None = None) -> tuple[str, Place]:
         """A fresh id, and where its session will lie: in that bucket, or the user's."""
         if bucket is None:
@@ -62,7 +69,7 @@ class Runner:
             operations.check(call.operation, reply)
             if reply[0] != s.MOVED:
                 return place, reply
-            place = self.place_of_handle(place.at.bucket, reply[1])
+            place = self.place_of_pointer(place.at.bucket, reply[1])
             call, reply = operations.at(call, place), None
         raise errors.SessionConflictError("the id was rotated too often within its grace period")
 

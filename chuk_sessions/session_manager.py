@@ -66,9 +66,10 @@ class SessionManager:
             touch_interval_seconds: a validation within it of the last access writes nothing; shorter than the idle
                 timeout. At most half of a session's idle timeout is used.
             max_sessions_per_user: most sessions that a user may have. Exact for ids made by the engine; ids chosen by
-                the caller are not counted against each other.
+                the caller are not counted against each other, until they are rotated. Where a user has many more, as
+                after the cap was lowered, each new session makes up to 32 of them give way.
             when_full: `"evict"`, the oldest session gives way, or `"refuse"`, a SessionLimitError.
-            retention_seconds: how long the store keeps a record after its session has ended.
+            retention_seconds: how long the store keeps a record after its session has ended, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, as JSON with its keys, that one call may send.
 
         Raises:
@@ -136,6 +137,8 @@ class SessionManager:
         With a `session_id` that is alive, that session is touched and stays as it is otherwise; with one that is not, a
         session of that id is made. Never pass an id that a client sent: check it with `validate_session`, and let
         this method choose ids.
+
+        If the call is canceled and the id is not yours, the session that it may have made is deleted in the background.
 
         Raises:
             ValueError: an argument is malformed; InvalidMetadataError and MetadataTooLargeError are of this kind.
@@ -253,7 +256,9 @@ class SessionManager:
         return place is not None and await self._engine.extend(place, additional_ms, operations.operation_id())
 
     async def delete_session(self, session_id: str) -> bool:
-        """End a session everywhere, at once. True when there was one."""
+        """End a session everywhere, at once. True when there was one. A call that arrives late, as after a lost reply,
+        spares a new session of the same id.
+        """
         place = self._find(session_id)
         return place is not None and await self._engine.delete(place)
 
@@ -265,6 +270,12 @@ class SessionManager:
         Without `user_id` the old id stays good for `grace_seconds`, for requests that are under way; whoever holds it
         does not learn the new one. With `user_id`, at login, the session becomes that user's and the old id ends at
         once.
+
+        A canceled call leaves either the session under `session_id` or the one whose id it has returned, and no other,
+        as long as the store can be reached. Otherwise at most one session stays that nobody knows: it is listed and
+        ends at its deadline. The call therefore undoes or completes what it has begun, which takes at most as long as
+        its calls to the store may take. Where it is too late to undo, it returns the id, and the cancellation follows
+        at the caller's next await, unless it came from a timeout whose block has been left by then.
 
         Raises:
             ValueError: an argument is malformed, or a grace period was asked for at login.
@@ -312,8 +323,8 @@ class SessionManager:
         return await self._census.revoke(user_id, arguments.owner(user_id), self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
-        """Clear the indexes of ended sessions, of this sandbox or of all, and return how many there were. Records go by
-        themselves; run this every few minutes somewhere so that nothing else stays behind.
+        """Remove ended sessions, of this sandbox or of all, and return how many there were. The store expires their
+        records anyway; run this every few minutes somewhere so that nothing stays in the indexes.
         """
         return await (self._census.sweep_everything() if all_sandboxes else self._census.sweep())
 

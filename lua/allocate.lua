@@ -3,7 +3,7 @@
 -- KEYS[2] deadlines: handle -> end in ms, of this bucket and sandbox
 -- KEYS[3] users: handle -> hash of its user, of this bucket and sandbox
 -- KEYS[4] sandboxes: sandbox -> its earliest end in ms, of this bucket
--- KEYS[5..] victims: records that may give way to the new one
+-- KEYS[5..] victims: records of sessions that may have to give way to the new one
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
 -- ARGV[3] ttl: ms
@@ -16,13 +16,13 @@
 -- ARGV[10] create: 0 means touch an existing session only
 -- ARGV[11] victims: how many
 -- ARGV[12..] rest: the victims' handles, then field, value pairs
--- Reply: CREATED | EXISTS | GONE (nothing to touch) | MOVED handle | OTHER_OWNER | FULL {handle...}
+-- Reply: CREATED, or CREATED {handle...} with ended sessions to sweep | EXISTS | GONE (nothing to touch) | MOVED handle
+-- Reply: OTHER_OWNER | FULL {handle...} (the user's sessions, 32 more than the cap at most)
 --- @include "now"
 --- @include "open"
 --- @include "put"
 --- @include "drop"
---- @include "unindex"
---- @include "sessions_of"
+--- @include "remove"
 local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local handle, sandbox, owner, user = ARGV[1], ARGV[2], ARGV[6], ARGV[7]
 local idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[11])
@@ -35,18 +35,30 @@ if alive_till then
 end
 if deadline ~= GONE or ARGV[10] == '0' then return deadline end
 
--- Of the victims, only sessions that the user still has may leave, and no more of them than must.
+-- The index also counts ended sessions, what an ended session of the same id has left, and sessions of another user with
+-- the same hash; victims show which those are. Of the user's own, the first leave, no more than must: 32 in one call
+-- where the user has many more than the cap.
 local leaving = {}
 if cap > 0 then
-  local alive, is_alive = sessions_of(users, deadlines, user, now), {}
-  local surplus = #alive + 1 - cap
-  for _, other in ipairs(alive) do is_alive[other] = true end
+  local own, surplus = {}, redis.call('ZCOUNT', users, user, user) + 1 - cap
   for index = 1, victims do
-    if #leaving < surplus and is_alive[ARGV[11 + index]] then
-      leaving[#leaving + 1] = {ARGV[11 + index], KEYS[4 + index]}
+    local victim, record = ARGV[11 + index], KEYS[4 + index]
+    if tonumber(redis.call('ZSCORE', users, victim)) == tonumber(user) then
+      local its_end, its_owner = redis.call('ZSCORE', deadlines, victim), redis.call('HGET', record, 'u')
+      if victim ~= handle and tonumber(its_end or 0) > now and (its_owner or owner) == owner then
+        own[#own + 1] = {victim, record}
+      else
+        surplus = surplus - 1
+        if victim ~= handle and tonumber(its_end or 0) <= now then leaving[#leaving + 1] = {victim, record} end
+      end
     end
   end
-  if #leaving < surplus then return {FULL, alive} end
+  local must_leave = math.min(surplus, 32)
+  if #own < must_leave then
+    remove(leaving, deadlines, users)
+    return {FULL, redis.call('ZRANGEBYSCORE', users, user, user, 'LIMIT', 0, cap + 32)}
+  end
+  for index = 1, must_leave do leaving[#leaving + 1] = own[index] end
 end
 
 deadline = tonumber(ARGV[4])
@@ -70,11 +82,7 @@ redis.call('PEXPIREAT', key, ends + retention)
 redis.call('ZADD', deadlines, ends, handle)
 if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZREM', users, handle) end
 redis.call('ZADD', sandboxes, 'LT', ends, sandbox)
-for _, victim in ipairs(leaving) do
-  redis.call('DEL', victim[2])
-  unindex(deadlines, users, victim[1])
-end
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, 3)) do
-  unindex(deadlines, users, dead)
-end
-return CREATED
+remove(leaving, deadlines, users)
+-- An index entry never goes before its record, whose key is not known here: the caller sweeps 16 at a time.
+if not redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 15, 1)[1] then return CREATED end
+return {CREATED, redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, 16)}

@@ -6,11 +6,14 @@
 -- ARGV[2] owner: only if it is this user's; empty means anybody's
 -- ARGV[3] version: only if the record has it; empty means any
 -- ARGV[4] pointer: only if the record is a pointer to this handle; empty means a session
+-- ARGV[5] created: only if the session was created then, ms; empty means any
+-- ARGV[6] successor: what the id points to from then on; empty means nothing
+-- ARGV[7] grace: ms for which it does
 -- Reply: OK | GONE (what was left of it is cleared) | MOVED handle | OTHER_OWNER | CONFLICT version | EXISTS (no pointer)
 --- @include "now"
 --- @include "open"
 --- @include "unindex"
-local ends, answer, _, _, owner, version = open(KEYS[1], now, 'u', 'v')
+local ends, answer, _, _, owner, version, created = open(KEYS[1], now, 'u', 'v', 'c')
 if ARGV[4] ~= '' then
   if ends then return EXISTS end
   if type(answer) ~= 'table' or answer[2] ~= ARGV[4] then return answer end
@@ -18,6 +21,7 @@ if ARGV[4] ~= '' then
   return OK
 end
 if ends then
+  if ARGV[5] ~= '' and ARGV[5] ~= created then return GONE end
   if ARGV[2] ~= '' and ARGV[2] ~= owner then return OTHER_OWNER end
   if ARGV[3] ~= '' and ARGV[3] ~= version then return {CONFLICT, plain(version) or 0} end
 elseif type(answer) == 'table' then
@@ -25,4 +29,9 @@ elseif type(answer) == 'table' then
 end
 redis.call('DEL', KEYS[1])
 unindex(KEYS[2], KEYS[3], ARGV[1])
+if ends and ARGV[6] ~= '' then
+  local honored = math.min(answer, now + ARGV[7])
+  redis.call('HSET', KEYS[1], 'r', ARGV[6], 'd', honored)
+  redis.call('PEXPIREAT', KEYS[1], honored)
+end
 return ends and OK or GONE

@@ -39,3 +39,14 @@ def test_a_validation_declares_the_index_only_where_it_is_asked_to():
         index: operations.validate(place, interval_ms=0, retention_ms=0, index=index).keys for index in (False, True)
     }
     assert declared == {False: (place.record,), True: (place.record, place.at.deadlines)}
+
+
+def test_a_call_on_another_session_takes_its_keys_and_leaves_the_rest():
+    old, near, far = keys.place("test", "s1"), keys.place("test", "s2"), keys.place("test", "s3")
+    call = operations.allocate(
+        old, "test", ttl_ms=1, idle_ms=0, owner=b"", user=0, cap=1, retention_ms=0, create=True, victims=[near, near]
+    )
+    moved = operations.at(call, far)
+    assert moved.keys == (far.record, far.at.deadlines, far.at.users, far.at.sandboxes, near.record, near.record)
+    assert moved.argv == (far.handle, *call.argv[1:])
+    assert operations.at(operations.read(old), far) == operations.read(far)

@@ -98,14 +98,16 @@ def test_a_script_reads_the_clock_in_one_place_only():
 CORE = {
     "models", "enums", "exceptions", "ids", "grid", "keys", "codec", "durations", "statuses", "settings", "record",
     "notices",
+    "cancellation",
 }  # fmt: skip
 MAY_IMPORT = {
     **dict.fromkeys(CORE, CORE),
     "backends.base": {"models"},
     "operations": CORE | {"backends.base"},
     "runner": CORE | {"backends.base", "operations"},
-    "arguments": CORE | {"engine"},
-    "engine": CORE | {"backends.base", "operations", "runner"},
+    "allocation": CORE | {"backends.base", "operations", "runner"},
+    "arguments": CORE | {"allocation"},
+    "engine": CORE | {"allocation", "backends.base", "operations", "runner"},
     "census": CORE | {"backends.base", "operations", "runner"},
     "backends.locks": set(),
     "backends.memory": CORE | {"backends.base", "backends.memory", "operations"},

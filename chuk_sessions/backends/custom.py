@@ -62,7 +62,7 @@ class CustomBackend:
         index, and SessionUnavailableError for whatever the provider raises.
         """
         if operation is operations.SWEEP:
-            return [OK, 0]
+            return [OK, 0, []]
         _check_supported(operation, argv)
         records = sorted(key for key, name in zip(keys, operation.keys, strict=False) if name in _RECORDS)
         async with AsyncExitStack() as stack:

@@ -7,9 +7,17 @@ import re
 
 import pytest
 
-from chuk_sessions import SessionConflictError, SessionLimitError, SessionOwnerError, ids, operations, statuses
+from chuk_sessions import (
+    SessionConflictError,
+    SessionLimitError,
+    SessionOwnerError,
+    SessionUnavailableError,
+    ids,
+    operations,
+    statuses,
+)
 from chuk_sessions.ids import home_bucket, locate
-from chuk_sessions.keys import place
+from chuk_sessions.keys import Place, place
 
 
 async def test_returns_an_id_that_is_valid(single):
@@ -195,13 +203,25 @@ async def test_a_lowered_cap_makes_room_for_one(world):
     assert await many.count_sessions("alice") == 2
 
 
-async def test_clears_a_few_ended_sessions_of_its_bucket_from_the_index(world):
+async def test_removes_ended_sessions_of_its_bucket_once_there_are_some(world):
     manager = world.manager()
-    old = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(3)]
+    old = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(16)]
+    index = place("test", old[0]).at
     await world.advance(hours=2)
     await manager.allocate_session(user_id="alice")
-    index = place("test", old[0]).at
-    assert (await world.backend.run(*operations.sweep(index, "test")))[1] == 0
+    assert (await world.backend.run(*operations.sweep(index, "test")))[2] == []
+
+
+async def test_an_allocation_succeeds_when_the_removal_of_ended_sessions_fails(world):
+    async def fail(call):
+        if call.operation is operations.SWEEP:
+            raise SessionUnavailableError("no connection")
+
+    for _ in range(16):
+        await world.manager().allocate_session(user_id="alice", ttl_hours=1)
+    await world.advance(hours=2)
+    session_id = await world.meddled(fail).allocate_session(user_id="alice")
+    assert await world.manager().validate_session(session_id)
 
 
 async def test_only_sessions_that_the_user_still_has_give_way_and_no_more_than_must(world):
@@ -234,3 +254,102 @@ async def test_a_record_that_cannot_be_read_gives_way_first(world):
 async def test_metadata_that_is_no_dict_is_refused_even_when_empty(single, metadata):
     with pytest.raises(ValueError, match="dict"):
         await single.manager().allocate_session(custom_metadata=metadata)
+
+
+@pytest.fixture
+def one_hash_for_all(monkeypatch):
+    """All users have the same hash and the same home bucket."""
+    monkeypatch.setattr(ids, "user_hash", lambda user_id: 7)
+    monkeypatch.setattr(ids, "home_bucket", lambda sandbox_id, user_id: 7)
+
+
+@pytest.mark.usefixtures("one_hash_for_all")
+async def test_a_cap_counts_and_evicts_no_session_of_another_user_with_the_same_hash(world):
+    manager = world.manager(max_sessions_per_user=2)
+    bobs = [await manager.allocate_session(user_id="bob") for _ in range(2)]
+    await world.advance(ms=1)
+    alices = [await manager.allocate_session(user_id="alice") for _ in range(3)]
+    assert [await manager.validate_session(session_id) for session_id in bobs] == [True, True]
+    left = [one.session_id for one in await manager.list_user_sessions("alice")]
+    assert len(left) == 2
+    assert alices[-1] in left
+
+
+@pytest.mark.usefixtures("one_hash_for_all")
+async def test_a_cap_refuses_nobody_for_another_users_sessions(world):
+    manager = world.manager(max_sessions_per_user=2, when_full="refuse")
+    for user in ("bob", "alice"):
+        for _ in range(2):
+            await manager.allocate_session(user_id=user)
+        with pytest.raises(SessionLimitError, match="2 sessions; 2 are allowed"):
+            await manager.allocate_session(user_id=user)
+
+
+@pytest.mark.parametrize("when_full", ["evict", "refuse"])
+@pytest.mark.parametrize("number", [3, 100])
+async def test_ended_sessions_do_not_count_for_a_cap_however_many_there_are(world, when_full, number):
+    manager = world.manager(max_sessions_per_user=3, when_full=when_full)
+    for _ in range(number):
+        await world.manager().allocate_session(user_id="alice", ttl_hours=1)
+    kept = [await world.manager().allocate_session(user_id="alice") for _ in range(2)]
+    await world.advance(hours=2)
+    kept.append(await manager.allocate_session(user_id="alice"))
+    assert [await manager.validate_session(session_id) for session_id in kept] == [True] * 3
+    assert await manager.count_sessions("alice") == 3
+
+
+async def test_where_a_user_has_many_more_than_the_cap_some_leave_with_each_call(world):
+    many, capped = world.manager(), world.manager(max_sessions_per_user=2)
+    for _ in range(80):
+        await many.allocate_session(user_id="alice")
+    counts = []
+    for _ in range(4):
+        newest = await capped.allocate_session(user_id="alice")
+        counts.append(await many.count_sessions("alice"))
+        assert await many.validate_session(newest)
+    assert counts == [80 + 1 - operations.MOST_LEAVING, 80 + 2 - 2 * operations.MOST_LEAVING, 2, 2]
+
+
+async def test_a_full_cap_costs_as_much_for_a_user_of_many_sessions(world):
+    home = home_bucket("test", "alice")
+    for _ in range(200):
+        await world.manager().allocate_session(user_id="alice")
+    call = operations.allocate(
+        place("test", ids.new_id("alice", home)), "test", ttl_ms=1000, idle_ms=0, owner=b"alice",
+        user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True,
+    )  # fmt: skip
+    status, handles = await world.backend.run(*call)
+    assert status == statuses.FULL
+    assert len(handles) == 2 + operations.MOST_LEAVING
+
+
+async def test_an_ended_session_that_is_made_again_under_a_cap_counts_once(world):
+    manager = world.manager(max_sessions_per_user=1)
+    session_id = ids.new_id("alice", home_bucket("test", "alice"))
+    await manager.allocate_session(session_id, user_id="alice", ttl_hours=1)
+    await world.advance(hours=2)
+    await manager.allocate_session(session_id, user_id="alice")
+    assert await manager.validate_session(session_id)
+    assert [one.session_id for one in await manager.list_user_sessions("alice")] == [session_id]
+
+
+@pytest.mark.parametrize("damage", [[b"d", b"soon"], [b"a", b"0x10"], [b"v", b"", b"c", b""]])
+async def test_a_damaged_record_keeps_nobody_out_at_a_full_cap(world, damage):
+    manager = world.manager(max_sessions_per_user=2)
+    good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
+    await world.backend.run(*operations.merge(place("test", bad), pairs=damage))
+    newest = await manager.allocate_session(user_id="alice")
+    assert [await manager.validate_session(session_id) for session_id in (good, bad, newest)] == [True, False, True]
+
+
+async def test_an_index_entry_that_stands_for_no_session_keeps_nobody_out_at_a_full_cap(world):
+    manager = world.manager(max_sessions_per_user=2)
+    good = await manager.allocate_session(user_id="alice")
+    index = place("test", good).at
+    call = operations.allocate(
+        Place(b"\xff{x}/", f"{index.records}odd", index), "test", ttl_ms=10**6, idle_ms=0, owner=b"alice",
+        user=ids.user_hash("alice"), cap=0, retention_ms=0, create=True,
+    )  # fmt: skip
+    await world.backend.run(*call)
+    newest = await manager.allocate_session(user_id="alice")
+    assert [await manager.validate_session(session_id) for session_id in (good, newest)] == [True, True]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from chuk_sessions import keys, operations
+
 
 async def test_is_true_once(single):
     manager = single.manager()
@@ -63,3 +67,71 @@ async def test_ends_a_session_under_its_old_id(single):
     assert await manager.delete_session(old) is True
     assert not await manager.validate_session(new)
     assert not await manager.validate_session(old)
+
+
+@pytest.mark.parametrize("user_id", [None, "alice"])
+async def test_a_delete_that_arrives_late_spares_a_new_session_of_the_same_id(single, user_id):
+    late = []
+
+    async def keep(call):
+        if call.operation is operations.DELETE:
+            late.append(call)
+
+    manager = single.manager()
+    await manager.allocate_session("mine", user_id="alice")
+    if user_id is None:
+        assert await single.meddled(keep).delete_session("mine") is True
+    else:
+        assert await single.meddled(keep).rotate_session("mine", user_id="bob")
+    await single.advance(ms=1)
+    await manager.allocate_session("mine", user_id="alice")
+    [call] = late
+    await single.backend.run(*call)
+    assert await manager.validate_session("mine")
+
+
+async def test_ends_a_session_of_a_callers_id_that_changes_meanwhile(single):
+    manager = single.manager()
+
+    async def change(call):
+        if call.operation is operations.DELETE:
+            await manager.update_session_metadata("mine", {"a": 1})
+
+    await manager.allocate_session("mine")
+    assert await single.meddled(change).delete_session("mine") is True
+    assert not await manager.validate_session("mine")
+
+
+async def test_a_session_that_takes_the_place_of_the_one_to_delete_stays(single):
+    manager = single.manager()
+
+    async def replace(call):
+        if call.operation is operations.DELETE:
+            await manager.delete_session("mine")
+            await single.advance(ms=1)
+            await manager.allocate_session("mine")
+
+    await manager.allocate_session("mine")
+    assert await single.meddled(replace).delete_session("mine") is False
+    assert await manager.validate_session("mine")
+
+
+async def test_an_id_of_the_engines_takes_one_call(single):
+    calls = []
+
+    async def note(call):
+        calls.append(call.operation.name)
+
+    session_id = await single.manager().allocate_session()
+    assert await single.meddled(note).delete_session(session_id) is True
+    assert calls == ["delete"]
+
+
+async def test_ends_a_damaged_session_of_a_callers_id(single):
+    manager = single.manager()
+    await manager.allocate_session("mine")
+    await single.backend.run(*operations.merge(keys.place("test", "mine"), pairs=[b"a", b"soon"]))
+    await manager.delete_session("mine")
+    assert not await manager.validate_session("mine")
+    assert await manager.allocate_session("mine") == "mine"
+    assert await manager.validate_session("mine")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from chuk_sessions import (
+    CorruptRecordError,
     OutcomeUnknownError,
     SessionConflictError,
     SessionLimitError,
@@ -303,3 +304,73 @@ def test_a_delete_at_a_version_is_not_repeated():
     plain, at_version = operations.delete(place), operations.delete(place, version=1)
     assert plain.operation.may_repeat(plain.argv)
     assert not at_version.operation.may_repeat(at_version.argv)
+
+
+async def test_a_session_of_a_callers_id_counts_for_the_cap_once_it_is_rotated(world):
+    manager = world.manager(max_sessions_per_user=2)
+    made = []
+    for number in range(4):
+        await manager.allocate_session(f"own-{number}", user_id="alice", custom_metadata={"number": number})
+        made.append(await manager.rotate_session(f"own-{number}"))
+        await world.advance(ms=1)
+    assert [locate(session_id)[0] for session_id in made] == [home_bucket("test", "alice")] * 4
+    assert [await manager.validate_session(session_id) for session_id in made] == [False, False, True, True]
+    assert await manager.count_sessions("alice") == 2
+    assert [one.custom_metadata for one in await manager.list_user_sessions("alice")] == [{"number": 2}, {"number": 3}]
+
+
+@pytest.mark.parametrize("login", [None, "alice"])
+async def test_a_rotation_that_a_cap_refuses_leaves_the_session_as_it_is(world, login):
+    manager = world.manager(max_sessions_per_user=1, when_full="refuse")
+    await manager.allocate_session(user_id="alice")
+    await manager.allocate_session("own", user_id="alice")
+    with pytest.raises(SessionLimitError):
+        await manager.rotate_session("own", user_id=login)
+    assert await manager.validate_session("own")
+    assert await manager.count_sessions("alice") == 2
+
+
+async def test_a_rotation_to_another_bucket_keeps_everything_and_honours_the_old_id(world):
+    manager = world.manager(max_sessions_per_user=5, idle_timeout_seconds=3600)
+    await manager.allocate_session("own", user_id="alice", ttl_hours=3, custom_metadata={"a": [1]})
+    await manager.increment_session_counter("own", "n", idempotency_key="once")
+    before = (await manager.get_session_metadata("own")).to_dict()
+    await world.advance(seconds=5)
+    new = await manager.rotate_session("own", grace_seconds=60)
+    changed = {"session_id", "last_accessed"}
+    after = (await manager.get_session_metadata(new)).to_dict()
+    assert {k: v for k, v in after.items() if k not in changed} == {k: v for k, v in before.items() if k not in changed}
+    assert await manager.increment_session_counter(new, "n", idempotency_key="once") == (True, 1)
+    await world.advance(seconds=50)
+    assert await manager.validate_session("own")
+    assert await manager.allocate_session("own") == "own"
+    assert await manager.update_session_metadata("own", {"b": 2}, remove=["a"])
+    assert await manager.extend_session_ttl("own", 1)
+    with pytest.raises(SessionRotatedError):
+        await manager.rotate_session("own")
+    assert (await manager.get_session_info(new))["custom_metadata"] == {"n": 1, "b": 2}
+    assert await manager.list_sessions() == [new]
+    await world.advance(seconds=10)
+    assert not await manager.validate_session("own")
+    assert await manager.validate_session(new)
+
+
+async def test_a_session_in_another_bucket_ends_under_its_old_id(world):
+    manager = world.manager(max_sessions_per_user=5)
+    await manager.allocate_session("own", user_id="alice")
+    new = await manager.rotate_session("own", grace_seconds=60)
+    newer = await manager.rotate_session(new, grace_seconds=60)
+    assert await manager.delete_session("own")
+    assert [await manager.validate_session(session_id) for session_id in ("own", new, newer)] == [False] * 3
+    assert await manager.allocate_session("own") == "own"
+    assert await manager.list_sessions() == ["own"]
+
+
+async def test_a_pointer_that_is_nonsense_is_a_typed_error(single):
+    manager = single.manager()
+    for pointer in (b"xyz/handle", b"\xff"):
+        await manager.allocate_session("other")
+        await single.backend.run(*operations.delete(keys.place("test", "other"), successor=pointer, grace_ms=1000))
+        with pytest.raises(CorruptRecordError):
+            await manager.validate_session("other")
+        await single.advance(seconds=1)

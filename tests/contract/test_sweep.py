@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from chuk_sessions import keys, operations, statuses
+
 
 async def test_finds_each_ended_session_once(world):
     manager = world.manager()
@@ -33,3 +37,64 @@ async def test_takes_more_than_one_call_can(world):
 async def test_a_custom_provider_has_nothing_to_sweep(single):
     manager = single.manager()
     assert await manager.cleanup_expired_sessions() == 0
+
+
+async def sweep_own(world):
+    await world.manager().cleanup_expired_sessions()
+
+
+async def sweep_all(world):
+    await world.manager("other").cleanup_expired_sessions(all_sandboxes=True)
+
+
+async def allocate(world):
+    await world.manager().allocate_session(user_id="alice")
+
+
+async def allocate_under_a_cap(world):
+    await world.manager(max_sessions_per_user=1).allocate_session(user_id="alice")
+
+
+async def nothing(world):
+    """Nothing clears the indexes."""
+
+
+@pytest.mark.parametrize("hours", [0.05, 2, 500])
+@pytest.mark.parametrize("idle", [None, 60])
+@pytest.mark.parametrize("clear", [sweep_own, sweep_all, allocate, allocate_under_a_cap, nothing])
+async def test_after_a_step_of_the_clock_there_and_back_what_is_alive_is_found_by_user(world, clear, idle, hours):
+    manager = world.manager(idle_timeout_seconds=idle, default_ttl_hours=hours / 2)
+    made = [await manager.allocate_session(user_id="alice") for _ in range(20)]
+    made.append(await manager.allocate_session("own", user_id="alice"))
+    await world.advance(hours=hours)
+    await clear(world)
+    await world.advance(hours=-hours)
+    alive = {session_id for session_id in made if await manager.validate_session(session_id)}
+    assert alive <= {one.session_id for one in await manager.list_user_sessions("alice")}
+    assert await manager.revoke_user_sessions("alice") >= len(alive)
+    assert [session_id for session_id in made if await manager.validate_session(session_id)] == []
+
+
+async def test_spares_a_session_that_is_alive_again_after_it_was_named(world):
+    manager = world.manager(retention_seconds=3 * 3600)
+    session_id = await manager.allocate_session(user_id="alice", ttl_hours=1)
+    session = keys.place("test", session_id)
+    await world.advance(hours=2)
+    _, _, ended = await world.backend.run(*operations.sweep(session.at, "test"))
+    assert ended == [session.handle]
+    await world.advance(hours=-2)
+    assert await world.backend.run(*operations.sweep(session.at, "test", ended)) == [statuses.OK, 0, []]
+    assert await manager.validate_session(session_id)
+    assert await manager.count_sessions("alice") == 1
+
+
+async def test_takes_out_of_the_index_what_stands_for_no_session(world):
+    index = keys.index("test", 7)
+    call = operations.allocate(
+        keys.Place(b"\xff{x}/", f"{index.records}odd", index), "test",
+        ttl_ms=1, idle_ms=0, owner=b"", user=0, cap=0, retention_ms=0, create=True,
+    )  # fmt: skip
+    await world.backend.run(*call)
+    await world.advance(ms=2)
+    assert await world.manager().cleanup_expired_sessions() == 1
+    assert await world.manager().cleanup_expired_sessions() == 0

@@ -62,6 +62,7 @@ class Draw:
     """Draws calls."""
 
     data: st.DataObject
+    now: int
 
     def one(self, strategy):
         return self.data.draw(strategy)
@@ -85,7 +86,7 @@ class Draw:
             cap=self.one(st.sampled_from([0, 0, 1, 2])) if user else 0,
             retention_ms=self.one(retentions),
             create=self.one(st.sampled_from([True, True, True, False])),
-            victims=[self.one(st.sampled_from(near))] if near and self.one(st.booleans()) else [],
+            victims=self.one(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.one(pairs),
         )
 
@@ -130,7 +131,16 @@ class Draw:
 
     def delete(self) -> Call:
         owner, version = owner_of(self.one(users)), self.one(versions)
-        return operations.delete(self.place()[1], owner=owner, version=version, pointer=self.one(pointers))
+        created = self.one(st.sampled_from([b"", b"", self.now, self.now - 350, b"soon"]))
+        return operations.delete(
+            self.place()[1],
+            owner=owner,
+            version=version,
+            pointer=self.one(pointers),
+            created=created,
+            successor=self.one(pointers),
+            grace_ms=self.one(st.sampled_from([0, 800, 10**6])),
+        )
 
     def rotate(self) -> Call:
         sandbox = self.one(sandboxes)
@@ -148,7 +158,8 @@ class Draw:
 
     def sweep(self) -> Call:
         sandbox, place = self.place()
-        return operations.sweep(place.at, sandbox)
+        near = st.sampled_from([place, *neighbours(place, sandbox)]).map(lambda other: other.handle)
+        return operations.sweep(place.at, sandbox, self.one(st.lists(near, max_size=3, unique=True)))
 
     def due(self) -> Call:
         return operations.due(self.place()[1].at.sandboxes)

@@ -19,6 +19,8 @@ from tests.worlds import EmulatorWorld, ServerWorld
 ALICE = ids.user_hash("alice")
 PLACES = [keys.place("a", f"sess-alice-{1_700_000_000 + number}-07{number:032x}") for number in range(4)]
 PLACE, OTHER = PLACES[:2]
+OTHERS = [keys.place("a", f"sess-alice-{1_700_000_100 + number}-07{number:032x}") for number in range(2)]
+MANY = [keys.place("a", f"sess-alice-{1_700_000_200 + number}-07{number:032x}") for number in range(50)]
 LARGEST = 2**53 - 1
 SPAN = 10_000
 ODD_NUMBERS = (b"0" * 17, b"0" * 18, b"-" + b"0" * 16, b"-" + b"0" * 17, b"", b"-", b"1\n")
@@ -29,10 +31,11 @@ touch = partial(operations.validate, PLACE, interval_ms=10**6, retention_ms=0, i
 extend = partial(operations.extend, PLACE, operation_id=b"once", retention_ms=0)
 
 
-def make(place=PLACE, idle=0, ttl=SPAN, retention=0):
+def make(place=PLACE, idle=0, ttl=SPAN, retention=0, cap=0, victims=(), owner=b"alice"):
     return operations.allocate(
-        place, "a", ttl_ms=ttl, idle_ms=idle, owner=b"alice", user=ALICE, cap=0, retention_ms=retention, create=True
-    )
+        place, "a", ttl_ms=ttl, idle_ms=idle, owner=owner, user=ALICE, cap=cap, retention_ms=retention, create=True,
+        victims=victims,
+    )  # fmt: skip
 
 
 def latest(deadline, **changes):
@@ -46,8 +49,10 @@ def many(number):
     return [part for index in range(number) for part in (b"m:%d" % index, b"1")]
 
 
-def sweep(limit):
-    return Call(operations.SWEEP, (PLACE.at.deadlines, PLACE.at.users, PLACE.at.sandboxes), (b"a", limit))
+def sweep(limit, *ended):
+    index = (PLACE.at.deadlines, PLACE.at.users, PLACE.at.sandboxes)
+    records, handles = [place.record for place in ended], [place.handle for place in ended]
+    return Call(operations.SWEEP, (*index, *records), (b"a", limit, *handles))
 
 
 FOUR = [make(place, ttl=SPAN + number) for number, place in enumerate(PLACES)]
@@ -96,8 +101,21 @@ SCENARIOS = {
         *[step for _ in range(4) for step in (
             operations.list_(PLACE.at, user=None, limit=2), operations.list_(PLACE.at, user=ALICE, limit=2),
             operations.count(PLACE.at, user=None), operations.count(PLACE.at, user=ALICE), 1)],
-        sweep(1), sweep(2), sweep(9), sweep(9),
+        sweep(1), sweep(2, PLACE), sweep(9, *PLACES[:3]), sweep(0, *PLACES), sweep(9, *PLACES),
     ],
+    "a full cap with ended sessions, another's, and its own": lambda now: [
+        make(PLACES[0], ttl=5), make(PLACES[1], owner=b"bob"), make(PLACES[2]), 5,
+        make(OTHERS[0], cap=2), make(OTHERS[0], cap=1), make(OTHERS[0], cap=1, victims=PLACES[:2]),
+        make(OTHERS[0], cap=1, victims=PLACES), make(PLACES[0], cap=1),
+        make(PLACES[0], cap=1, victims=[*PLACES, *OTHERS]),
+    ],
+    "an ended session that is made again at a full cap": lambda now: [
+        make(ttl=5, cap=1), 5, make(cap=1), make(cap=1, victims=[PLACE]),
+    ],
+    "many more sessions than the cap": lambda now: [
+        *[make(place) for place in MANY], make(cap=2), make(cap=2, victims=MANY[:31]), make(cap=2, victims=MANY),
+    ],
+    "many ended sessions": lambda now: [*[make(place, ttl=5) for place in MANY[:17]], 5, make(), make(OTHER)],
     "sandboxes that are due, some at a time": lambda now: [
         *FOUR, make(keys.place("b", "sess-alice-1700000000-07" + "0" * 32)), SPAN,
         *[Call(operations.DUE, (PLACE.at.sandboxes,), (limit,)) for limit in (1, 2, 0)],

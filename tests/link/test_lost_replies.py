@@ -111,6 +111,16 @@ async def test_a_repeated_delete_has_deleted(proxy: Proxy, backend: RedisBackend
     assert not await manager.delete_session(sid)
 
 
+async def test_a_delete_that_arrives_late_spares_a_new_session_of_the_same_id(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine")
+    proxy.hold(backend._scripts["delete"].sha)
+    assert await manager.delete_session("mine")
+    await manager.allocate_session("mine")
+    assert proxy.release() == b":0\r\n", "what was held up finds nothing of its own"
+    assert await manager.validate_session("mine")
+
+
 async def test_allocate_makes_one_session(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
     manager, _ = session
     lose(proxy, backend, "allocate")

@@ -69,10 +69,12 @@ class MemoryBackend:
         self._next_sweep = self._space.now + self._sweep_every_ms
         for bucket in range(BUCKETS):
             for sandbox in self._twin(operations.due(names.sandboxes(bucket)))[1]:
-                sandbox_id = sandbox.decode()
-                call = operations.sweep(names.index(sandbox_id, bucket), sandbox_id)
-                while self._twin(call)[1] == operations.SWEEP_LIMIT:
-                    pass
+                self._sweep(names.index(sandbox.decode(), bucket), sandbox.decode())
+
+    def _sweep(self, index: names.Index, sandbox_id: str) -> None:
+        ended: Sequence[bytes] = ()
+        while ended := self._twin(operations.sweep(index, sandbox_id, ended))[2]:
+            pass
 
     def _twin(self, call: Call) -> Reply:
         return TWINS[call.operation.name](self._space, call.keys, call.argv)

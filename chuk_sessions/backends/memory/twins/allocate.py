@@ -7,8 +7,14 @@ from typing import Any
 
 from ....statuses import CREATED, EXISTS, FULL, GONE, OTHER_OWNER
 from ...base import Reply
-from ..keyspace import Fields, Keyspace, pairs
-from .include import open_, sessions_of, touch, unindex
+from ..keyspace import Fields, Keyspace, pairs, text
+from .include import open_, remove, touch
+
+Victim = tuple[bytes, str]
+"""Handle, and the record's key."""
+
+_MOST_LEAVING = 32
+_SWEPT = 16
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -26,14 +32,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if opened[0] != GONE or create == 0:
         return opened
 
-    leaving: list[tuple[bytes, str]] = []
-    if cap > 0:
-        alive = sessions_of(space, users, deadlines, user)
-        surplus = len(alive) + 1 - cap
-        named = zip(argv[11 : 11 + victims], keys[4:], strict=True)
-        leaving = [victim for victim in named if victim[0] in alive][: max(0, surplus)]
-        if len(leaving) < surplus:
-            return [FULL, alive]
+    leaving, full = _make_room(space, keys, argv) if cap > 0 else ([], None)
+    if full is not None:
+        return full
 
     deadline = deadline or space.now + ttl
     if deadline <= space.now:
@@ -50,8 +51,33 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     else:
         space.zrem(users, handle)
     space.zadd(sandboxes, ends, sandbox, lower_only=True)
-    _clear(space, deadlines, users, leaving)
-    return [CREATED]
+    remove(space, leaving, deadlines, users)
+    ended = space.zrangebyscore(deadlines, 0, space.now, _SWEPT)
+    return [CREATED, ended] if len(ended) == _SWEPT else [CREATED]
+
+
+def _make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> tuple[list[Victim], Reply | None]:
+    """Return the sessions that leave, or the reply FULL."""
+    _, deadlines, users = keys[:3]
+    handle, owner, user, cap, victims = argv[0], *argv[5:8], argv[10]
+    own: list[Victim] = []
+    leaving: list[Victim] = []
+    surplus = space.zcount(users, user, user) + 1 - cap
+    for victim, record in zip(argv[11 : 11 + victims], keys[4:], strict=True):
+        if space.zscore(users, victim) != user:
+            continue
+        its_end, its_owner = space.zscore(deadlines, victim) or 0, space.hash(record).get(b"u", owner)
+        if victim != handle and its_end > space.now and text(its_owner) == owner:
+            own.append((victim, record))
+            continue
+        surplus -= 1
+        if victim != handle and its_end <= space.now:
+            leaving.append((victim, record))
+    must_leave = max(0, min(surplus, _MOST_LEAVING))
+    if len(own) < must_leave:
+        remove(space, leaving, deadlines, users)
+        return [], [FULL, space.zrangebyscore(users, user, user, cap + _MOST_LEAVING)]
+    return leaving + own[:must_leave], None
 
 
 def _fields(now: int, deadline: int, owner: bytes, idle: int, metadata: Sequence[bytes]) -> Fields:
@@ -62,11 +88,3 @@ def _fields(now: int, deadline: int, owner: bytes, idle: int, metadata: Sequence
         fields[b"i"] = idle
     fields.update(pairs(metadata))
     return fields
-
-
-def _clear(space: Keyspace, deadlines: str, users: str, leaving: list[tuple[bytes, str]]) -> None:
-    for other, record_key in leaving:
-        space.delete(record_key)
-        unindex(space, deadlines, users, other)
-    for dead in space.zrangebyscore(deadlines, 0, space.now, 3):
-        unindex(space, deadlines, users, dead)

@@ -14,12 +14,14 @@ from .include import Opened, open_, plain, unindex
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """End a session."""
     key, deadlines, users = keys
-    handle, owner, expected, pointer = argv
-    opened = open_(space, key, b"u", b"v")
+    handle, owner, expected, pointer, seen, successor, grace = argv
+    opened = open_(space, key, b"u", b"v", b"c")
     if pointer != b"":
         return _clear(space, key, opened, pointer)
     if isinstance(opened, tuple):
-        *_, owned_by, version, _ = opened
+        *_, owned_by, version, created = opened
+        if seen != b"" and (created is None or text(seen) != text(created)):
+            return [GONE]
         if owner not in (b"", owned_by):
             return [OTHER_OWNER]
         if expected != b"" and (version is None or text(expected) != text(version)):
@@ -28,6 +30,10 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return opened
     space.delete(key)
     unindex(space, deadlines, users, handle)
+    if isinstance(opened, tuple) and successor != b"":
+        honored = min(opened[1], space.now + grace)
+        space.hset(key, {b"r": successor, b"d": honored})
+        space.pexpireat(key, honored)
     return [OK if isinstance(opened, tuple) else GONE]
 
 

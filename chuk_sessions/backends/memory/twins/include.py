@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from re import compile as pattern
 
 from ....statuses import CORRUPT, GONE, MOVED
@@ -84,6 +85,13 @@ def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
     """Take a session out of both indexes."""
     space.zrem(deadlines, handle)
     space.zrem(users, handle)
+
+
+def remove(space: Keyspace, sessions: Iterable[tuple[bytes, str]], deadlines: str, users: str) -> None:
+    """Remove sessions, each given as its handle and its record's key."""
+    for handle, record in sessions:
+        space.delete(record)
+        unindex(space, deadlines, users, handle)
 
 
 def sessions_of(space: Keyspace, users: str, deadlines: str, user: int) -> list[bytes]:

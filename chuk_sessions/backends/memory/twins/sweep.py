@@ -8,19 +8,19 @@ from typing import Any
 from ....statuses import OK
 from ...base import Reply
 from ..keyspace import Keyspace
-from .include import unindex
+from .include import remove
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Take ended sessions out of the indexes of a sandbox in this bucket."""
-    deadlines, users, sandboxes = keys
-    sandbox, limit = argv
-    due = space.zrangebyscore(deadlines, 0, space.now, limit)
-    for handle in due:
-        unindex(space, deadlines, users, handle)
+    """Remove ended sessions of a sandbox in this bucket, and name those to remove next."""
+    deadlines, users, sandboxes = keys[:3]
+    sandbox, limit = argv[:2]
+    named = zip(argv[2:], keys[3:], strict=True)
+    ended = [one for one in named if (ends := space.zscore(deadlines, one[0])) is not None and ends <= space.now]
+    remove(space, ended, deadlines, users)
     first = space.zfirst(deadlines)
     if first is not None:
         space.zadd(sandboxes, first[1], sandbox)
     else:
         space.zrem(sandboxes, sandbox)
-    return [OK, len(due)]
+    return [OK, len(ended), space.zrangebyscore(deadlines, 0, space.now, limit)]
