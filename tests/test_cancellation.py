@@ -7,13 +7,16 @@ import gc
 from itertools import count
 
 import pytest
+import uvloop
 
-from chuk_sessions import SessionManager, cancellation
+from chuk_sessions import SessionManager, SessionUnavailableError, cancellation, operations
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.providers.factory import Factory
 from tests.link.tools import manager_on
+from tests.worlds import Meddled
 
 MOMENTS = ["before", "during", "after"]
+LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
 class Interrupted:
@@ -191,9 +194,48 @@ async def test_a_timeout_before_the_point_of_no_return_is_a_timeout(world):
     assert await world.manager().list_sessions() == [guest]
 
 
+async def test_an_error_after_a_cancellation_is_raised_and_the_cancellation_follows():
+    section, begun, canceled = cancellation.CriticalSection(), asyncio.Event(), asyncio.Event()
+
+    async def fail():
+        begun.set()
+        await canceled.wait()
+        raise ValueError("work")
+
+    async def handle():
+        with pytest.raises(ValueError, match="work"):
+            await section.run(fail())
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(handle())
+    await begun.wait()
+    task.cancel()
+    canceled.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_login_canceled_as_the_store_fails_leaves_one_listed_session_at_most_that_ends_at_its_deadline(world):
+    async def fail(call):
+        if call.operation is operations.DELETE:
+            raise SessionUnavailableError("no connection")
+
+    manager = world.manager()
+    guest, tasks = await manager.allocate_session(ttl_hours=2), []
+    backend = Interrupted(Meddled(world.backend, fail), LAST - 1, "after", lambda: tasks[0].cancel())
+    tasks.append(asyncio.create_task(log_in(manager_over(backend), guest)))
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    [orphan] = await manager.list_user_sessions("alice")
+    assert set(await manager.list_sessions()) == {guest, orphan.session_id}
+    await world.advance(hours=2)
+    assert not await manager.validate_session(orphan.session_id)
+
+
+@LOOPS
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("work", [log_in, rotate])
-def test_a_loop_that_shuts_down_leaves_the_guest_or_the_session_that_was_returned(server, work, moment, caplog):
+def test_a_loop_that_shuts_down_leaves_the_guest_or_the_session_that_was_returned(server, work, moment, run, caplog):
     backend = RedisBackend(server.url)
     for at in range(LAST + 1):
         tasks = []
@@ -205,16 +247,17 @@ def test_a_loop_that_shuts_down_leaves_the_guest_or_the_session_that_was_returne
             await asyncio.wait([asyncio.ensure_future(reached.wait()), tasks[0]], return_when=asyncio.FIRST_COMPLETED)
             return guest
 
-        guest = asyncio.run(main())
+        guest = run(main())
         [task] = tasks
         left = guest if task.cancelled() else task.result()
-        assert asyncio.run(emptied(backend)) == [left]
+        assert run(emptied(backend)) == [left]
     gc.collect()
     assert not caplog.records
 
 
+@LOOPS
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_an_allocation_that_a_loops_shutdown_cancels_leaves_nothing(server, moment, caplog):
+def test_an_allocation_that_a_loops_shutdown_cancels_leaves_nothing(server, moment, run, caplog):
     backend = RedisBackend(server.url)
     tasks = []
 
@@ -225,9 +268,9 @@ def test_an_allocation_that_a_loops_shutdown_cancels_leaves_nothing(server, mome
         tasks.append(asyncio.create_task(manager_over(interrupted).allocate_session(user_id="alice")))
         await reached.wait()
 
-    asyncio.run(main())
+    run(main())
     left = [] if tasks[0].cancelled() else [tasks[0].result()]
-    assert asyncio.run(emptied(backend)) == left
+    assert run(emptied(backend)) == left
     gc.collect()
     assert not caplog.records
 
