@@ -27,6 +27,7 @@ class Policy:
         idle_ms: idle timeout of the sessions it makes; 0 means none.
         interval_ms: touch interval of its validations; 0 means that every validation marks the access.
         retention_ms: how long records outlive their sessions.
+        session_bytes: most bytes of metadata that a session may have.
         cap: sessions that a user may have; 0 means any number.
         when_full: what a full cap does.
 
@@ -35,6 +36,7 @@ class Policy:
     idle_ms: int
     interval_ms: int
     retention_ms: int
+    session_bytes: int
     cap: int
     when_full: WhenFull
 
@@ -133,7 +135,13 @@ class Engine:
     ) -> bool:
         """Change metadata. False when there is no such session."""
         call = operations.merge(
-            place, pairs=pairs, removals=removals, replace=replace, version=version, operation_id=operation_id
+            place,
+            pairs=pairs,
+            removals=removals,
+            replace=replace,
+            version=version,
+            operation_id=operation_id,
+            limit=self._policy.session_bytes,
         )
         reply = await self._runner.ask(call)
         if reply[0] != s.OK:
@@ -144,7 +152,14 @@ class Engine:
         self, place: Place, field: bytes, amount: int, ceiling: int | None, operation_id: bytes
     ) -> tuple[bool, int] | None:
         """(applied, value), or None when there is no such session."""
-        call = operations.increment(place, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id)
+        call = operations.increment(
+            place,
+            field=field,
+            amount=amount,
+            ceiling=ceiling,
+            operation_id=operation_id,
+            limit=self._policy.session_bytes,
+        )
         _, reply = await self._runner.follow(place, call)
         return None if reply[0] == s.GONE else (reply[0] == s.OK, reply[1])
 
@@ -184,23 +199,27 @@ class Engine:
         The new id is handed out only when the old session, unchanged since it was copied, has been deleted.
         """
         for _ in range(MOST_ROUNDS):
-            reply = await self._runner.run(operations.read(place))
+            reply = await self._runner.run(operations.read(place, operation_ids=True))
             _refuse_moved(reply)
             if reply[0] == s.GONE:
                 return None
-            record = Record.from_reply(reply[1])
+            record, operation_ids = Record.from_reply(reply[1]), reply[2]
             if record.user_id == user_id:
                 return await self.rotate(place, 0)
             made, reply = await self._make(None, owner, user_id, 1, record.deadline, record.kept, record.idle)
             if reply[0] == s.GONE:
                 return None
-            if await self._end_at(place, made.place, record.version):
+            if await self._end_at(place, made.place, record.version, operation_ids):
                 return made.session_id
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    async def _end_at(self, old: Place, new: Place, version: int) -> bool:
-        """Delete the old session at that version; undo the new one when that fails, or when nobody can know."""
+    async def _end_at(self, old: Place, new: Place, version: int, operation_ids: Sequence[bytes]) -> bool:
+        """Delete the old session at that version, once its operation ids are carried over; undo the new one when that
+        fails, or when nobody can know.
+        """
         try:
+            if operation_ids:
+                await self._runner.run(operations.carry(new, operation_ids))
             reply = await self._runner.run(operations.delete(old, version=version))
         except errors.VersionConflictError:
             reply = [s.CONFLICT]
@@ -244,6 +263,7 @@ class Engine:
                 create=True,
                 victims=victims,
                 pairs=pairs,
+                reused=place is not None,
             )
             reply = await self._runner.ask(attempt.call, attempt.renew if place is None else None)
             if operations.check(attempt.call.operation, reply) != s.FULL:

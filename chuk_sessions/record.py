@@ -12,7 +12,6 @@ from .exceptions import CorruptRecordError
 from .models import SessionMetadata, iso_from_ms
 
 _ACTIVE = SessionStatus.ACTIVE.value
-_KEPT = (codec.PREFIX, b"o:")
 
 
 @dataclass(slots=True)
@@ -58,8 +57,8 @@ class Record:
 
     @property
     def kept(self) -> list[bytes]:
-        """What a copy for another owner keeps, as field, value...: metadata, and operation ids."""
-        return [part for pair in self.fields.items() if pair[0].startswith(_KEPT) for part in pair]
+        """The fields that a copy for another owner keeps, as field, value...: metadata."""
+        return [part for pair in self.fields.items() if pair[0].startswith(codec.PREFIX) for part in pair]
 
     def metadata(self) -> dict[str, Any]:
         """The metadata, decoded."""

@@ -54,6 +54,7 @@ class SessionManager:
         when_full: WhenFull | str = WhenFull.EVICT,
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
+        max_session_bytes: int = operations.MAX_SESSION_BYTES,
     ) -> None:
         r"""Set up a manager; nothing is sent.
 
@@ -70,6 +71,8 @@ class SessionManager:
             when_full: `"evict"`, the oldest session gives way, or `"refuse"`, a SessionLimitError.
             retention_seconds: how long the store keeps a record after its session has ended.
             max_metadata_bytes: most bytes of metadata, as JSON with its keys, that one call may send.
+            max_session_bytes: most bytes of metadata, likewise, that a session may have; what would exceed it is a
+                SessionTooLargeError.
 
         Raises:
             ValueError: an argument is malformed.
@@ -87,8 +90,14 @@ class SessionManager:
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = arguments.positive(max_metadata_bytes, "max_metadata_bytes")
         policy = arguments.policy(
-            idle_timeout_seconds, touch_interval_seconds, max_sessions_per_user, when_full, retention_seconds
+            idle_timeout_seconds,
+            touch_interval_seconds,
+            max_sessions_per_user,
+            when_full,
+            retention_seconds,
+            max_session_bytes,
         )
+        self._max_session_bytes = max_session_bytes
         self._backend = _backend_of(self.session_factory)
         runner = Runner(self._backend, self._sandbox_id)
         self._find = runner.find
@@ -139,6 +148,7 @@ class SessionManager:
             ValueError: an argument is malformed; InvalidMetadataError and MetadataTooLargeError are of this kind.
             SessionOwnerError: the session exists and is not `user_id`'s; see `rotate_session` for logins.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
+            SessionTooLargeError: the metadata is larger than a session may be.
 
         """
         if session_id is not None:
@@ -146,6 +156,7 @@ class SessionManager:
         owner = b"" if user_id is None else arguments.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
         pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
+        arguments.check_size(pairs, self._max_session_bytes)
         if session_id is None:
             return await self._engine.allocate(owner, user_id, ttl_ms, pairs)
         await self._engine.allocate_at(keys.place(self._sandbox_id, session_id), owner, user_id, ttl_ms, pairs)
@@ -197,6 +208,7 @@ class SessionManager:
         Raises:
             ValueError: an argument is malformed, InvalidMetadataError and MetadataTooLargeError included.
             VersionConflictError: the version is another one; nothing was changed.
+            SessionTooLargeError: the session would get larger than allowed; nothing was changed.
             OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
 
         """
@@ -227,6 +239,7 @@ class SessionManager:
 
         Raises:
             NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
+            SessionTooLargeError: the session would get larger than allowed; nothing was added.
             ValueError: an argument is malformed.
             OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
 

@@ -3,7 +3,7 @@
 -- KEYS[2] deadlines: handle -> end in ms, of this bucket and sandbox
 -- KEYS[3] users: handle -> hash of its user, of this bucket and sandbox
 -- KEYS[4] sandboxes: sandbox -> its earliest end in ms, of this bucket
--- KEYS[5..] victims: records that may give way to the new one
+-- KEYS[5..] victims: records that may give way to the new one; then, where an id may be in use again, its operations
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
 -- ARGV[3] ttl: ms
@@ -66,6 +66,7 @@ end
 local ends = idle > 0 and math.min(deadline, now + idle) or deadline
 put(key, fields)
 drop(key, stale)
+if KEYS[5 + victims] then redis.call('DEL', KEYS[5 + victims]) end
 redis.call('PEXPIREAT', key, ends + retention)
 redis.call('ZADD', deadlines, ends, handle)
 if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZREM', users, handle) end

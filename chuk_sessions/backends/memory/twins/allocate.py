@@ -30,7 +30,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if cap > 0:
         alive = sessions_of(space, users, deadlines, user)
         surplus = len(alive) + 1 - cap
-        named = zip(argv[11 : 11 + victims], keys[4:], strict=True)
+        named = zip(argv[11 : 11 + victims], keys[4 : 4 + victims], strict=True)
         leaving = [victim for victim in named if victim[0] in alive][: max(0, surplus)]
         if len(leaving) < surplus:
             return [FULL, alive]
@@ -38,11 +38,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadline = deadline or space.now + ttl
     if deadline <= space.now:
         return [GONE]
-    left, fields = space.hkeys(key), _fields(space.now, deadline, owner, idle, argv[11 + victims :])
+    fields = _fields(space.now, deadline, owner, idle, argv[11 + victims :])
     ends = min(deadline, space.now + idle) if idle > 0 else deadline
-    space.hset(key, fields)
-    if left:
-        space.hdel(key, [field for field in left if field not in fields])
+    _write(space, key, fields, keys[4 + victims :])
     space.pexpireat(key, ends + retention)
     space.zadd(deadlines, ends, handle)
     if owner != b"":
@@ -62,6 +60,15 @@ def _fields(now: int, deadline: int, owner: bytes, idle: int, metadata: Sequence
         fields[b"i"] = idle
     fields.update(pairs(metadata))
     return fields
+
+
+def _write(space: Keyspace, key: str, fields: Fields, operations: Sequence[str]) -> None:
+    left = space.hkeys(key)
+    space.hset(key, fields)
+    if left:
+        space.hdel(key, [field for field in left if field not in fields])
+    for name in operations:
+        space.delete(name)
 
 
 def _clear(space: Keyspace, deadlines: str, users: str, leaving: list[tuple[bytes, str]]) -> None:
