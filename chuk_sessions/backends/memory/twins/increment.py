@@ -12,6 +12,7 @@ from ..keyspace import Keyspace, text
 from .include import applied, bound_of, measure, open_, plain, remember
 
 _LARGEST = 9007199254740991
+_POWERS = tuple(10**digits for digits in range(18))
 _DIGITS = pattern(rb"-?[0-9]+").fullmatch
 
 
@@ -37,7 +38,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [CEILING, value]
     if abs(total) > _LARGEST:
         return [NOT_A_COUNTER]
-    if stored is not None and total < 10 ** len(digits) and -total < 10 ** (len(digits) - 1):
+    if stored is not None and total < _POWERS[len(digits)] and -total < _POWERS[len(digits) - 1]:
         space.hset(key, {field: total, b"v": version + 1})
     else:
         bound = bound_of(space.hash(key).get(b"z"))
