@@ -28,6 +28,7 @@ class Policy:
         idle_ms: idle timeout of the sessions it makes; 0 means none.
         interval_ms: touch interval of its validations; 0 means that every validation marks the access.
         retention_ms: how long records outlive their sessions.
+        session_bytes: most bytes of metadata that a session may have.
         cap: sessions that a user may have; 0 means any number.
         when_full: what a full cap does.
 
@@ -36,6 +37,7 @@ class Policy:
     idle_ms: int
     interval_ms: int
     retention_ms: int
+    session_bytes: int
     cap: int
     when_full: WhenFull
 
@@ -119,6 +121,7 @@ class Allocation:
                 create=True,
                 victims=victims,
                 pairs=pairs,
+                reused=not attempt.session_id,
             )
             reply = await self._runner.ask(attempt.call, attempt.renew if attempt.session_id else None)
             if operations.check(attempt.call.operation, reply) != s.FULL:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from . import codec, ids
 from .allocation import Policy
 from .durations import ms_from_seconds
 from .enums import WhenFull
+from .exceptions import SessionTooLargeError
 
 MAX_SANDBOX_LENGTH = 128
 MAX_USER_LENGTH = 512
@@ -15,7 +16,12 @@ LARGEST_COUNTER = 2**53 - 1
 
 
 def policy(
-    idle_seconds: float | None, interval_seconds: float, cap: int | None, when_full: WhenFull | str, retention: float
+    idle_seconds: float | None,
+    interval_seconds: float,
+    cap: int | None,
+    when_full: WhenFull | str,
+    retention: float,
+    session_bytes: int,
 ) -> Policy:
     """A manager's settings, all durations in seconds; None means none."""
     idle_ms = 0 if idle_seconds is None else ms_from_seconds(idle_seconds, "idle_timeout_seconds")
@@ -26,6 +32,7 @@ def policy(
         idle_ms=idle_ms,
         interval_ms=interval_ms,
         retention_ms=0 if retention == 0 else ms_from_seconds(retention, "retention_seconds"),
+        session_bytes=positive(session_bytes, "max_session_bytes"),
         cap=0 if cap is None else positive(cap, "max_sessions_per_user"),
         when_full=_choice(when_full),
     )
@@ -50,6 +57,13 @@ def removals(remove: Iterable[str]) -> list[bytes]:
     if isinstance(remove, str):
         raise ValueError("remove must be a list of keys, not one string")
     return [codec.field_of(key) for key in remove]
+
+
+def check_size(pairs: Sequence[bytes], limit: int) -> None:
+    """Refuse metadata that makes a new session too large."""
+    size = sum(map(len, pairs))
+    if size > limit:
+        raise SessionTooLargeError(f"the session would have {size} bytes of metadata; {limit} are allowed")
 
 
 def check_whole(number: object, what: str) -> None:

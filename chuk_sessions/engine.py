@@ -23,12 +23,15 @@ from .runner import MOST_ROUNDS, Runner
 
 @dataclass(frozen=True, slots=True)
 class _Copy:
-    """A session as it is to be under its new id: its owner, the record that was read, and the fields to keep."""
+    """A session as it is to be under its new id: its owner, the record that was read, the fields to keep, and the
+    operation ids as they were read.
+    """
 
     user_id: str | None
     owner: bytes
     record: Record
     pairs: Sequence[bytes]
+    operation_ids: Sequence[bytes]
 
 
 class Engine:
@@ -101,7 +104,13 @@ class Engine:
     ) -> bool:
         """Change metadata. False when there is no such session."""
         call = operations.merge(
-            place, pairs=pairs, removals=removals, replace=replace, version=version, operation_id=operation_id
+            place,
+            pairs=pairs,
+            removals=removals,
+            replace=replace,
+            version=version,
+            operation_id=operation_id,
+            limit=self._policy.session_bytes,
         )
         reply = await self._runner.ask(call)
         if reply[0] != s.OK:
@@ -112,7 +121,14 @@ class Engine:
         self, place: Place, field: bytes, amount: int, ceiling: int | None, operation_id: bytes
     ) -> tuple[bool, int] | None:
         """(applied, value), or None when there is no such session."""
-        call = operations.increment(place, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id)
+        call = operations.increment(
+            place,
+            field=field,
+            amount=amount,
+            ceiling=ceiling,
+            operation_id=operation_id,
+            limit=self._policy.session_bytes,
+        )
         _, reply = await self._runner.follow(place, call)
         return None if reply[0] == s.GONE else (reply[0] == s.OK, reply[1])
 
@@ -162,17 +178,18 @@ class Engine:
         of no return and completed after it, see `_move`. Where the caller gets an id, the cancellation follows at its
         next await.
         """
+        may_move = user_id is not None or self._policy.cap > 0
         for _ in range(MOST_ROUNDS):
-            reply = await self._runner.run(operations.read(place))
+            reply = await self._runner.run(operations.read(place, operation_ids=may_move))
             _refuse_moved(reply)
             if reply[0] == s.GONE:
                 return None
             record = Record.from_reply(reply[1])
             section = CriticalSection()
             if user_id is not None and user_id != record.user_id:
-                copy = _Copy(user_id, owner, record, record.kept)
+                copy = _Copy(user_id, owner, record, record.kept, reply[2])
             elif self._escapes_cap(place, record.user_id):
-                copy = _Copy(record.user_id, record.fields[b"u"], record, record.rest)
+                copy = _Copy(record.user_id, record.fields[b"u"], record, record.rest, reply[2])
             else:
                 return await section.run(self._rotate(place, record.user_id, grace_ms))
             with suppress(errors.VersionConflictError):
@@ -191,8 +208,8 @@ class Engine:
         return new_id if reply[0] == s.OK else None
 
     async def _move(self, section: CriticalSection, old: Place, copy: _Copy, grace_ms: int) -> str | None:
-        """Create the copy, and delete the old session if it is unchanged: the point of no return. The copy's id is
-        given out only then. Raises VersionConflictError when the old session has changed.
+        """Create the copy with its operation ids, and delete the old session if it is unchanged: the point of no
+        return. The copy's id is given out only then. Raises VersionConflictError when the old session has changed.
         """
         record = copy.record
         attempt, made = Attempt(self._runner, copy.user_id, None), False
@@ -203,6 +220,8 @@ class Engine:
             if reply[0] == s.GONE:
                 return None
             made = True
+            if copy.operation_ids and not section.canceled:
+                await self._runner.run(operations.carry(attempt.place, copy.operation_ids))
             if section.canceled:
                 raise asyncio.CancelledError
             successor = keys.pointer_to(attempt.place, old.at.bucket) if grace_ms else b""

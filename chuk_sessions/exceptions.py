@@ -14,6 +14,7 @@ SessionError
 │   ├── VersionConflictError       it was changed in between (`version` is the present one)
 │   ├── SessionRotatedError        its id has been replaced already
 │   ├── SessionLimitError          the user has as many sessions as allowed
+│   ├── SessionTooLargeError       the change would make it larger than the configured bound
 │   └── NotACounterError           the value to increment is not a whole number within ±(2^53 − 1)
 ├── InvalidMetadataError           also a ValueError: JSON cannot carry it exactly
 │   └── MetadataTooLargeError      it is larger than the configured bound
@@ -94,6 +95,10 @@ class SessionLimitError(SessionConflictError):
     """The user has as many sessions as allowed."""
 
 
+class SessionTooLargeError(SessionConflictError):
+    """The change would make the session larger than the manager's `max_session_bytes`."""
+
+
 class NotACounterError(SessionConflictError):
     """The value to increment is not a whole number within ±(2^53 − 1), or would leave that range."""
 
@@ -126,6 +131,7 @@ __all__ = [
     "SessionOwnerError",
     "SessionRotatedError",
     "SessionTimeoutError",
+    "SessionTooLargeError",
     "SessionUnavailableError",
     "StoreFullError",
     "VersionConflictError",

@@ -3,6 +3,7 @@
 | key | type | holds |
 |---|---|---|
 | `chuk1:{T}/SANDBOX/s/HANDLE` | hash | the session |
+| `chuk1:{T}/SANDBOX/o/HANDLE` | sorted set | operation id → ms until which it counts, of that session |
 | `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → end in ms |
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of its user |
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → its earliest end in ms |
@@ -47,6 +48,17 @@ class Place(NamedTuple):
     handle: bytes
     record: str
     at: Index
+
+    @property
+    def operations(self) -> str:
+        """The key of the operation ids that were applied to the session."""
+        return operations_of(self.record)
+
+
+def operations_of(record: str) -> str:
+    """Return the key of a session's operation ids, from that of its record."""
+    head, _, handle = record.rpartition("/s/")
+    return f"{head}/o/{handle}"
 
 
 def tag(bucket: int) -> str:

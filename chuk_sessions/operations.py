@@ -18,7 +18,10 @@ from .backends.base import Arg, Call, Operation, Reply
 from .keys import Index, Place, place_of_entry
 
 ONCE_WINDOW_MS: Final = 600_000
-"""How long a record remembers a caller's idempotency keys."""
+"""How long a session remembers a caller's idempotency keys."""
+
+MAX_SESSION_BYTES: Final = 4_194_304
+"""Default limit of a session's size: names and values of its metadata."""
 
 EXTEND_WINDOW_MS: Final = 120_000
 """How long it remembers the ids of extensions: longer than a call is repeated."""
@@ -54,28 +57,32 @@ ALLOCATE = _operation(
 VALIDATE = _operation(
     "validate", "session deadlines", "interval handle retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
 )
-READ = _operation("read", "session", "", *_HERE, s.OK, read_only=True, repeatable=True)
-SET = _operation("set", "session", "rest", *_HERE, s.OK)
+READ = _operation("read", "session operations", "", *_HERE, s.OK, read_only=True, repeatable=True)
+SET = _operation("set", "session", "limit rest", *_HERE, s.OK, s.TOO_LARGE)
 MERGE = _operation(
-    "merge", "session", "version replace operation window removals rest", *_HERE, s.OK, s.CONFLICT, once_arg="operation"
-)
+    "merge",
+    "session operations",
+    "version replace operation window limit removals rest",
+    *_HERE, s.OK, s.CONFLICT, s.TOO_LARGE,
+    once_arg="operation",
+)  # fmt: skip
 INCREMENT = _operation(
     "increment",
-    "session",
-    "field amount ceiling operation window",
-    *_HERE, s.OK, s.CEILING, s.NOT_A_COUNTER,
+    "session operations",
+    "field amount ceiling limit operation window",
+    *_HERE, s.OK, s.CEILING, s.NOT_A_COUNTER, s.TOO_LARGE,
     once_arg="operation",
 )  # fmt: skip
 EXTEND = _operation(
     "extend",
-    "session deadlines",
+    "session deadlines operations",
     "handle additional latest operation window retention",
     *_HERE, s.OK, s.TOO_FAR,
     once_arg="operation",
 )  # fmt: skip
 DELETE = _operation(
     "delete",
-    "session deadlines users",
+    "session deadlines users operations",
     "handle owner version pointer created successor grace",
     *_HERE, s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT,
     repeatable=True,
@@ -83,7 +90,15 @@ DELETE = _operation(
     durable=True,
     after_repeat={s.GONE: s.OK},
 )  # fmt: skip
-ROTATE = _operation("rotate", "old new deadlines users", "old new grace", *_HERE, s.OK, repeatable=True, durable=True)
+ROTATE = _operation(
+    "rotate",
+    "old new deadlines users old_operations new_operations",
+    "old new grace",
+    *_HERE, s.OK,
+    repeatable=True,
+    durable=True,
+)  # fmt: skip
+CARRY = _operation("carry", "session operations", "rest", *_HERE, s.OK, repeatable=True)
 LIST = _operation("list", "deadlines users", "user limit", s.OK, read_only=True, repeatable=True)
 COUNT = _operation("count", "deadlines users", "user", s.OK, read_only=True, repeatable=True)
 SWEEP = _operation("sweep", "deadlines users sandboxes ended", "sandbox limit rest", s.OK, repeatable=True)
@@ -91,7 +106,22 @@ DUE = _operation("due", "sandboxes", "limit", s.OK, read_only=True, repeatable=T
 
 ALL: Final = {
     entry.name: entry
-    for entry in (ALLOCATE, VALIDATE, READ, SET, MERGE, INCREMENT, EXTEND, DELETE, ROTATE, LIST, COUNT, SWEEP, DUE)
+    for entry in (
+        ALLOCATE,
+        VALIDATE,
+        READ,
+        SET,
+        MERGE,
+        INCREMENT,
+        EXTEND,
+        DELETE,
+        ROTATE,
+        CARRY,
+        LIST,
+        COUNT,
+        SWEEP,
+        DUE,
+    )
 }
 
 
@@ -113,16 +143,21 @@ def allocate(
     create: bool,
     victims: Sequence[Place] = (),
     pairs: Sequence[bytes] = (),
+    reused: bool = False,
 ) -> Call:
-    """Make the session, or touch the one that is there. `pairs` are stored fields; `victims` give way."""
+    """Make the session, or touch the one that is there. `pairs` are metadata as it is stored; `victims` give way.
+    `reused`: the id may have been in use before, so that operation ids of a dead session are cleared.
+    """
     keys: tuple[str, ...] = (place.record, *_index(place.at))
     leaving: tuple[bytes, ...] = ()
     if victims:
-        keys += tuple([victim.record for victim in victims])
+        keys += _records(victims)
         leaving = tuple([victim.handle for victim in victims])
+    if reused:
+        keys += (place.operations,)
     argv: tuple[Arg, ...] = (
         place.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
-        len(victims), *leaving, *pairs,
+        len(victims), *leaving, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
 
@@ -132,7 +167,7 @@ def at(call: Call, place: Place) -> Call:
     names, argv = call.operation.args, list(call.argv)
     if "handle" in names[: len(argv)]:
         argv[names.index("handle")] = place.handle
-    renamed = {"session": place.record, **place.at._asdict()}
+    renamed = {"session": place.record, "operations": place.operations, **place.at._asdict()}
     keys = [renamed.get(name, key) for name, key in zip(call.operation.keys, call.keys, strict=False)]
     return Call(call.operation, (*keys, *call.keys[len(keys) :]), tuple(argv))
 
@@ -144,8 +179,10 @@ def validate(place: Place, interval_ms: int, retention_ms: int, index: bool) -> 
     return Call(VALIDATE, (place.record, place.at.deadlines), (interval_ms, place.handle, retention_ms))
 
 
-def read(place: Place) -> Call:
-    """The whole record."""
+def read(place: Place, *, operation_ids: bool = False) -> Call:
+    """The whole record, and the operation ids that count where they are asked for."""
+    if operation_ids:
+        return Call(READ, (place.record, place.operations), ())
     return _call(Call, (READ, (place.record,), ()))
 
 
@@ -157,25 +194,40 @@ def merge(
     replace: bool = False,
     version: int | None = None,
     operation_id: bytes = b"",
+    limit: int = MAX_SESSION_BYTES,
 ) -> Call:
     """Set `pairs`, remove `removals`; `replace` leaves nothing else."""
     if not (removals or replace or operation_id) and version is None and len(pairs) <= _FEW:
-        return _call(Call, (SET, (place.record,), pairs))
+        return _call(Call, (SET, (place.record,), (limit, *pairs)))
     expected: Arg = b"" if version is None else version
-    argv = (expected, int(replace), operation_id, ONCE_WINDOW_MS, len(removals), *removals, *pairs)
-    return Call(MERGE, (place.record,), argv)
+    argv = (expected, int(replace), operation_id, ONCE_WINDOW_MS, limit, len(removals), *removals, *pairs)
+    return Call(MERGE, _once(place, operation_id), argv)
 
 
-def increment(place: Place, *, field: bytes, amount: int, ceiling: int | None, operation_id: bytes) -> Call:
+def increment(
+    place: Place,
+    *,
+    field: bytes,
+    amount: int,
+    ceiling: int | None,
+    operation_id: bytes,
+    limit: int = MAX_SESSION_BYTES,
+) -> Call:
     """Add to a counter."""
-    limit: Arg = b"" if ceiling is None else ceiling
-    return Call(INCREMENT, (place.record,), (field, amount, limit, operation_id, ONCE_WINDOW_MS))
+    highest: Arg = b"" if ceiling is None else ceiling
+    argv = (field, amount, highest, limit, operation_id, ONCE_WINDOW_MS)
+    return Call(INCREMENT, _once(place, operation_id), argv)
+
+
+def _once(place: Place, operation_id: bytes) -> tuple[str, ...]:
+    """The keys of a change: with the operation ids only where there is one, so that others have a single key."""
+    return (place.record, place.operations) if operation_id else (place.record,)
 
 
 def extend(place: Place, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:
     """Move the deadline further away."""
     argv = (place.handle, additional_ms, LATEST_MS, operation_id, EXTEND_WINDOW_MS, retention_ms)
-    return Call(EXTEND, (place.record, place.at.deadlines), argv)
+    return Call(EXTEND, (place.record, place.at.deadlines, place.operations), argv)
 
 
 def delete(
@@ -192,14 +244,20 @@ def delete(
     `pointer`: nothing but an old id's pointer to that. `successor`: leave such a pointer for the grace period.
     """
     expected: Arg = b"" if version is None else version
-    keys = (place.record, place.at.deadlines, place.at.users)
+    keys = (place.record, place.at.deadlines, place.at.users, place.operations)
     return Call(DELETE, keys, (place.handle, owner, expected, pointer, created, successor, grace_ms))
 
 
 def rotate(old: Place, new: Place, *, grace_ms: int) -> Call:
     """A new id in the same bucket."""
-    keys = (old.record, new.record, old.at.deadlines, old.at.users)
+    keys = (old.record, new.record, old.at.deadlines, old.at.users, old.operations, new.operations)
     return Call(ROTATE, keys, (old.handle, new.handle, grace_ms))
+
+
+def carry(place: Place, operation_ids: Sequence[bytes]) -> Call:
+    """Carry operation ids over to the copy of a session, from the reply of a read: id, until, id, until..."""
+    argv = [part for pair in zip(operation_ids[1::2], operation_ids[::2], strict=True) for part in pair]
+    return Call(CARRY, (place.record, place.operations), argv)
 
 
 def list_(index: Index, *, user: int | None, limit: int) -> Call:
@@ -214,13 +272,18 @@ def count(index: Index, *, user: int | None) -> Call:
 
 def sweep(index: Index, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
     """Remove ended sessions of one bucket, and ask for up to SWEEP_LIMIT more. `ended`: handles from a reply."""
-    records = [place_of_entry(index, handle).record for handle in ended]
-    return Call(SWEEP, (*_index(index), *records), (sandbox_id.encode(), SWEEP_LIMIT, *ended))
+    places = [place_of_entry(index, handle) for handle in ended]
+    return Call(SWEEP, (*_index(index), *_records(places)), (sandbox_id.encode(), SWEEP_LIMIT, *ended))
 
 
 def due(sandboxes: str) -> Call:
     """Which sandboxes have something to sweep in one bucket."""
     return Call(DUE, (sandboxes,), (SWEEP_LIMIT,))
+
+
+def _records(places: Sequence[Place]) -> tuple[str, ...]:
+    """Return the keys of whole sessions that may be deleted: of each, its record and its operation ids."""
+    return tuple([key for place in places for key in (place.record, place.operations)])
 
 
 def _index(index: Index) -> tuple[str, str, str]:
@@ -248,6 +311,9 @@ _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
     ),
     s.NOT_A_COUNTER: lambda _: errors.NotACounterError(
         "the value is not a whole number within ±(2^53 - 1), or would leave that range"
+    ),
+    s.TOO_LARGE: lambda reply: errors.SessionTooLargeError(
+        f"the session would have {reply[1]} bytes of metadata, more than the manager's max_session_bytes"
     ),
     s.TOO_FAR: lambda _: ValueError("the deadline would lie beyond the year 9999"),
     s.CORRUPT: lambda _: errors.CorruptRecordError("a stored session lacks a field or holds nonsense in it"),

@@ -12,8 +12,7 @@ from .exceptions import CorruptRecordError
 from .models import SessionMetadata, iso_from_ms
 
 _ACTIVE = SessionStatus.ACTIVE.value
-_KEPT = (codec.PREFIX, b"o:")
-_OF_LIFETIME = frozenset({b"d", b"a", b"i"})
+_OF_ORIGIN = frozenset({b"c", b"u", b"v"})
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -64,13 +63,16 @@ class Record:
 
     @property
     def kept(self) -> list[bytes]:
-        """What a copy for another owner keeps, as field, value...: metadata, and operation ids."""
-        return [part for pair in self.fields.items() if pair[0].startswith(_KEPT) for part in pair]
+        """The fields that a copy for another owner keeps, as field, value...: metadata."""
+        return [part for pair in self.fields.items() if pair[0].startswith(codec.PREFIX) for part in pair]
 
     @property
     def rest(self) -> list[bytes]:
-        """The fields that a copy for the same owner keeps, as field, value...: all but those that say when it ends."""
-        return [part for pair in self.fields.items() if pair[0] not in _OF_LIFETIME for part in pair]
+        """The fields that a copy for the same owner keeps, as field, value...: metadata, creation, owner and version.
+        The copy gets its own end and its own bound of the size.
+        """
+        origin = [part for pair in self.fields.items() if pair[0] in _OF_ORIGIN for part in pair]
+        return origin + self.kept
 
     def metadata(self) -> dict[str, Any]:
         """The metadata, decoded."""

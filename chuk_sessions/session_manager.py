@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
-from threading import RLock
+from collections.abc import Iterable
 from typing import Any, Self, cast
 from weakref import finalize
 
 from . import arguments, codec, grid, ids, keys, notices, operations, settings, statuses
-from .backends.base import Backend
-from .backends.custom import CustomBackend
 from .census import Census
 from .durations import ms_from_hours, ms_from_seconds
 from .engine import Engine
 from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
+from .manager_backend import CLOSED, SessionFactory, backend_of, count_managers
 from .models import Health, Increment, SessionMetadata
 from .provider_factory import factory_for_env
 from .runner import Runner
 
 MAX_METADATA_BYTES = 1_048_576
-
-SessionFactory = Callable[[], AbstractAsyncContextManager[Any]]
-
-_managers: Counter[Backend] = Counter()
-"""How many open managers each backend has."""
-_managers_lock = RLock()
 
 
 class SessionManager:
@@ -54,6 +44,7 @@ class SessionManager:
         when_full: WhenFull | str = WhenFull.EVICT,
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
+        max_session_bytes: int = operations.MAX_SESSION_BYTES,
     ) -> None:
         r"""Set up a manager; nothing is sent.
 
@@ -71,6 +62,8 @@ class SessionManager:
             when_full: `"evict"`, the oldest session gives way, or `"refuse"`, a SessionLimitError.
             retention_seconds: how long the store keeps a record after its session has ended, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, as JSON with its keys, that one call may send.
+            max_session_bytes: most bytes of metadata, likewise, that a session may have; what would exceed it is a
+                SessionTooLargeError.
 
         Raises:
             ValueError: an argument is malformed.
@@ -88,16 +81,22 @@ class SessionManager:
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = arguments.positive(max_metadata_bytes, "max_metadata_bytes")
         policy = arguments.policy(
-            idle_timeout_seconds, touch_interval_seconds, max_sessions_per_user, when_full, retention_seconds
+            idle_timeout_seconds,
+            touch_interval_seconds,
+            max_sessions_per_user,
+            when_full,
+            retention_seconds,
+            max_session_bytes,
         )
-        self._backend = _backend_of(self.session_factory)
+        self._max_session_bytes = max_session_bytes
+        self._backend = backend_of(self.session_factory)
         if not (sandbox_id or env.sandbox_id) and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
         runner = Runner(self._backend, self._sandbox_id)
         self._find = runner.find
         self._engine, self._census = Engine(runner, policy), Census(runner)
-        _count(self._backend, 1)
-        self._release = finalize(self, _count, self._backend, -1)
+        count_managers(self._backend, 1)
+        self._release = finalize(self, count_managers, self._backend, -1)
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,7 +108,7 @@ class SessionManager:
         """Close this manager; calling it again is fine. Connections that no other open manager shares are closed, on
         this event loop; those of another loop close when that loop shuts down.
         """
-        self._engine = self._census = cast(Any, _CLOSED)
+        self._engine = self._census = cast(Any, CLOSED)
         if self._release() == 0:
             await self._backend.aclose()
 
@@ -144,6 +143,7 @@ class SessionManager:
             ValueError: an argument is malformed; InvalidMetadataError and MetadataTooLargeError are of this kind.
             SessionOwnerError: the session exists and is not `user_id`'s; see `rotate_session` for logins.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
+            SessionTooLargeError: the metadata is larger than a session may be.
 
         """
         if session_id is not None:
@@ -151,6 +151,7 @@ class SessionManager:
         owner = b"" if user_id is None else arguments.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
         pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
+        arguments.check_size(pairs, self._max_session_bytes)
         if session_id is None:
             return await self._engine.allocate(owner, user_id, ttl_ms, pairs)
         await self._engine.allocate_at(keys.place(self._sandbox_id, session_id), owner, user_id, ttl_ms, pairs)
@@ -202,6 +203,7 @@ class SessionManager:
         Raises:
             ValueError: an argument is malformed, InvalidMetadataError and MetadataTooLargeError included.
             VersionConflictError: the version is another one; nothing was changed.
+            SessionTooLargeError: the session would get larger than allowed; nothing was changed.
             OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
 
         """
@@ -232,6 +234,7 @@ class SessionManager:
 
         Raises:
             NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
+            SessionTooLargeError: the session would get larger than allowed; nothing was added.
             ValueError: an argument is malformed.
             OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
 
@@ -366,31 +369,6 @@ class SessionManager:
     def get_session_prefix_pattern(self) -> str:
         """`grid/SANDBOX/`, under which all paths of this sandbox lie."""
         return grid.sandbox_prefix(self.sandbox_id)
-
-
-class _Closed:
-    """In the place of what a manager works with, once it is closed."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise ManagerClosedError("this SessionManager was closed")
-
-
-_CLOSED = _Closed()
-
-
-def _backend_of(factory: SessionFactory) -> Backend:
-    backend: Backend | None = getattr(factory, "backend", None)
-    return CustomBackend(factory) if backend is None else backend
-
-
-def _count(backend: Backend, step: int) -> int:
-    """One open manager more, or less, for a backend. Returns how many there are now."""
-    with _managers_lock:
-        _managers[backend] += step
-        left = _managers[backend]
-        if not left:
-            del _managers[backend]
-        return left
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

@@ -32,5 +32,7 @@ TOO_FAR: Final = 11
 """The deadline would lie further away than deadlines may."""
 CORRUPT: Final = 12
 """The record lacks a field that every record has, or holds nonsense in it."""
+TOO_LARGE: Final = 13
+"""The session would have more bytes than its manager allows; that number follows."""
 
 NAMES: Final = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}

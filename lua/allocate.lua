@@ -3,7 +3,8 @@
 -- KEYS[2] deadlines: handle -> end in ms, of this bucket and sandbox
 -- KEYS[3] users: handle -> hash of its user, of this bucket and sandbox
 -- KEYS[4] sandboxes: sandbox -> its earliest end in ms, of this bucket
--- KEYS[5..] victims: records of sessions that may have to give way to the new one
+-- KEYS[5..] victims: record and operation ids of each session that may have to give way to the new one; then, where an id
+-- may be in use again, its operation ids
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
 -- ARGV[3] ttl: ms
@@ -42,14 +43,16 @@ local leaving = {}
 if cap > 0 then
   local own, surplus = {}, redis.call('ZCOUNT', users, user, user) + 1 - cap
   for index = 1, victims do
-    local victim, record = ARGV[11 + index], KEYS[4 + index]
+    local victim, record, operations = ARGV[11 + index], KEYS[3 + 2 * index], KEYS[4 + 2 * index]
     if tonumber(redis.call('ZSCORE', users, victim)) == tonumber(user) then
       local its_end, its_owner = redis.call('ZSCORE', deadlines, victim), redis.call('HGET', record, 'u')
       if victim ~= handle and tonumber(its_end or 0) > now and (its_owner or owner) == owner then
-        own[#own + 1] = {victim, record}
+        own[#own + 1] = {victim, record, operations}
       else
         surplus = surplus - 1
-        if victim ~= handle and tonumber(its_end or 0) <= now then leaving[#leaving + 1] = {victim, record} end
+        if victim ~= handle and tonumber(its_end or 0) <= now then
+          leaving[#leaving + 1] = {victim, record, operations}
+        end
       end
     end
   end
@@ -78,6 +81,7 @@ end
 local ends = idle > 0 and math.min(deadline, now + idle) or deadline
 put(key, fields)
 drop(key, stale)
+if KEYS[5 + 2 * victims] then redis.call('DEL', KEYS[5 + 2 * victims]) end
 redis.call('PEXPIREAT', key, ends + retention)
 redis.call('ZADD', deadlines, ends, handle)
 if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZREM', users, handle) end

@@ -2,6 +2,7 @@
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> end in ms
 -- KEYS[3] users: handle -> hash of its user
+-- KEYS[4] operations: operation id -> ms until which it counts
 -- ARGV[1] handle: of the session
 -- ARGV[2] owner: only if it is this user's; empty means anybody's
 -- ARGV[3] version: only if the record has it; empty means any
@@ -27,7 +28,7 @@ if ends then
 elseif type(answer) == 'table' then
   return answer
 end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[4])
 unindex(KEYS[2], KEYS[3], ARGV[1])
 if ends and ARGV[6] ~= '' then
   local honored = math.min(answer, now + ARGV[7])

@@ -1,6 +1,7 @@
 -- Moves a session's deadline further away, once for each operation id.
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> end in ms
+-- KEYS[3] operations: operation id -> ms until which it counts
 -- ARGV[1] handle: of the session
 -- ARGV[2] additional: ms
 -- ARGV[3] latest: the latest deadline there may be, ms
@@ -10,18 +11,19 @@
 -- Reply: OK | GONE | MOVED handle | TOO_FAR deadline
 --- @include "now"
 --- @include "open"
---- @include "once"
+--- @include "applied"
+--- @include "remember"
 local key, operation = KEYS[1], ARGV[4]
-local ends, before, accessed, idle, version, till = open(key, now, 'v', 'o:' .. operation)
+local ends, before, accessed, idle, version = open(key, now, 'v')
 if not ends then return before end
 version = plain(version)
 if not version then return CORRUPT end
-if applied(till, now) then return OK end
+if applied(KEYS[3], operation, now) then return OK end
 local deadline = before + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, before} end
 ends = idle and math.min(deadline, accessed + idle) or deadline
-redis.call('HSET', key, 'd', deadline, 'v', version + 1, 'o:' .. operation, now + ARGV[5])
+redis.call('HSET', key, 'd', deadline, 'v', version + 1)
 redis.call('PEXPIREAT', key, ends + ARGV[6])
 redis.call('ZADD', KEYS[2], ends, ARGV[1])
-forget(key, now, operation)
+remember(KEYS[3], operation, now, ARGV[5])
 return OK

@@ -1,8 +1,10 @@
 -- Reads a whole session; writes nothing.
 -- KEYS[1] session: the record
--- Reply: OK {field, value...} | GONE | MOVED handle
+-- KEYS[2] operations: operation id -> ms until which it counts; left out unless a login copies them
+-- Reply: OK {field, value...} and, with the operations, {operation id, until...} | GONE | MOVED handle
 --- @include "now"
 --- @include "open"
 local ends, answer = open(KEYS[1], now)
 if not ends then return answer end
-return {OK, redis.call('HGETALL', KEYS[1])}
+if not KEYS[2] then return {OK, redis.call('HGETALL', KEYS[1])} end
+return {OK, redis.call('HGETALL', KEYS[1]), redis.call('ZRANGEBYSCORE', KEYS[2], string.format('(%.0f', now), '+inf', 'WITHSCORES')}

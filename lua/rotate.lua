@@ -3,6 +3,8 @@
 -- KEYS[2] new: the record under the new id
 -- KEYS[3] deadlines: handle -> end in ms
 -- KEYS[4] users: handle -> hash of its user
+-- KEYS[5] old_operations: operation id -> ms until which it counts, of the old id
+-- KEYS[6] new_operations: the same of the new id
 -- ARGV[1] old: handle
 -- ARGV[2] new: handle
 -- ARGV[3] grace: ms; 0 means none
@@ -18,6 +20,7 @@ redis.call('COPY', KEYS[1], KEYS[2], 'REPLACE')
 redis.call('ZADD', KEYS[3], ends, ARGV[2])
 local user = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if user then redis.call('ZADD', KEYS[4], user, ARGV[2]) end
+if redis.call('ZCARD', KEYS[5]) > 0 then redis.call('RENAME', KEYS[5], KEYS[6]) end
 redis.call('DEL', KEYS[1])
 unindex(KEYS[3], KEYS[4], ARGV[1])
 local grace = tonumber(ARGV[3])

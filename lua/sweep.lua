@@ -2,7 +2,7 @@
 -- KEYS[1] deadlines: handle -> end in ms
 -- KEYS[2] users: handle -> hash of its user
 -- KEYS[3] sandboxes: sandbox -> its earliest end in ms
--- KEYS[4..] ended: records of the sessions that the call before has named
+-- KEYS[4..] ended: record and operation ids of each session that the call before has named
 -- ARGV[1] sandbox: its name
 -- ARGV[2] limit: of sessions to name
 -- ARGV[3..] rest: handles of the ended
@@ -14,7 +14,9 @@
 local ended = {}
 for index = 1, #ARGV - 2 do
   local ends = redis.call('ZSCORE', KEYS[1], ARGV[2 + index])
-  if ends and tonumber(ends) <= now then ended[#ended + 1] = {ARGV[2 + index], KEYS[3 + index]} end
+  if ends and tonumber(ends) <= now then 
+    ended[#ended + 1] = {ARGV[2 + index], KEYS[2 + 2 * index], KEYS[3 + 2 * index]}
+  end
 end
 remove(ended, KEYS[1], KEYS[2])
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')

@@ -16,9 +16,12 @@ from chuk_sessions import (
     SessionUnavailableError,
     StoreFullError,
     keys,
+    operations,
 )
 from chuk_sessions.providers import redis
+from chuk_sessions.providers.factory import Factory
 from tests.servers import free_port, running, valkey_binary
+from tests.worlds import Meddled
 
 CALLS = {
     "allocate": lambda manager, session_id: manager.allocate_session(user_id="alice"),
@@ -176,6 +179,41 @@ class TestFullMemory:
             await manager.update_session_metadata(session_id, {}, merge=False)
         assert self.dump(full_server) == before
         assert await manager.validate_session(session_id)
+
+    async def test_of_a_keyed_change_and_its_key_both_are_stored_or_neither(self, manager, full_server):
+        session_id = await manager.allocate_session(custom_metadata={"n": 1})
+        changes = (
+            lambda: manager.increment_session_counter(session_id, "n", idempotency_key="k"),
+            lambda: manager.update_session_metadata(session_id, {"m": 1}, idempotency_key="k"),
+        )
+        self.fill(full_server)
+        for change in changes:
+            with pytest.raises(StoreFullError):
+                await change()
+        with full_server.client() as client:
+            assert not list(client.scan_iter("*/o/*"))
+            client.config_set("maxmemory", 0)
+        assert await manager.increment_session_counter(session_id, "n", idempotency_key="k") == (True, 2)
+        self.fill(full_server)
+        # What was applied is told at full memory, too.
+        assert await manager.increment_session_counter(session_id, "n", idempotency_key="k") == (True, 2)
+
+    async def test_a_login_that_cannot_carry_its_operation_ids_leaves_the_session_as_it_was(self, full_server):
+        async def fill(call):
+            if call.operation is operations.CARRY:
+                self.fill(full_server)
+
+        backend = redis.factory(full_server.url).backend
+        manager = SessionManager("test", Factory(backend, lambda: None))
+        session_id = await manager.allocate_session()
+        await manager.increment_session_counter(session_id, "n", idempotency_key="k")
+        with pytest.raises(StoreFullError):
+            await SessionManager("test", Factory(Meddled(backend, fill), lambda: None)).rotate_session(
+                session_id, user_id="alice"
+            )
+        assert await manager.list_sessions() == [session_id]
+        assert await manager.increment_session_counter(session_id, "n", idempotency_key="k") == (True, 1)
+        await backend.aclose()
 
     async def test_a_capped_user_gets_no_new_session_and_loses_none(self, full_server):
         manager = SessionManager("test", redis.factory(full_server.url), max_sessions_per_user=1)

@@ -116,8 +116,9 @@ MAY_IMPORT = {
     "providers": CORE | {"backends.base", "backends.memory", "backends.redis", "providers"},
     "provider_factory": CORE,
     "api": {"provider_factory"},
+    "manager_backend": CORE | {"backends.base", "backends.custom"},
     "session_manager": CORE
-    | {"arguments", "backends.base", "backends.custom", "census", "engine", "operations", "provider_factory", "runner"},
+    | {"arguments", "census", "engine", "manager_backend", "operations", "provider_factory", "runner"},
 }
 
 

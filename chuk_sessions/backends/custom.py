@@ -2,7 +2,8 @@
 
 Such a provider has no compare-and-set. Each operation loads the records it declares into an empty keyspace, runs the
 twin, and stores what changed; a lock per record makes that atomic within this process. Across processes the last write
-wins. There are no indexes, so what needs one is a NotSupportedError. TTLs are rounded up to whole seconds.
+wins. A record and its operation ids are one value, so that the store holds both or neither. There are no indexes, so
+what needs one is a NotSupportedError. TTLs are rounded up to whole seconds.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .. import exceptions as errors
+from .. import keys as names
 from .. import operations
 from ..models import Health
 from ..statuses import OK
@@ -30,7 +32,13 @@ _NEEDS_INDEX = (operations.LIST, operations.COUNT, operations.DUE)
 _LOCKS = KeyLocks()
 """For all custom backends of the process: any two may work on the same store."""
 
-Stored = tuple[Hash, int] | None
+
+class Stored(NamedTuple):
+    """A record, when it goes (ms), and until when its operation ids count (ms)."""
+
+    record: Hash
+    moment: int
+    operation_ids: dict[bytes, int]
 
 
 class SimpleStore(Protocol):
@@ -73,12 +81,13 @@ class CustomBackend:
             space = Keyspace(self._clock)
             for key, stored in before.items():
                 if stored is not None:
-                    space.load(key, *stored)
+                    _put(space, key, stored)
             space.tick()
             reply = TWINS[operation.name](space, keys, argv)
             for key in records:
-                if space.peek(key) != before[key]:
-                    await _save(store, key, space.peek(key), space.now)
+                after = _taken(space, key)
+                if after != before[key]:
+                    await _save(store, key, after, space.now)
             return reply
 
     async def ping(self) -> Health:
@@ -110,22 +119,41 @@ def _check_supported(operation: Operation, argv: Sequence[Arg]) -> None:
         )
 
 
-async def _load(store: SimpleStore, key: str) -> Stored:
+def _put(space: Keyspace, key: str, stored: Stored) -> None:
+    space.load(key, stored.record, stored.moment)
+    if stored.operation_ids:
+        ids = stored.operation_ids
+        space.load_set(names.operations_of(key), ids.items(), max(ids.values()))
+
+
+def _taken(space: Keyspace, key: str) -> Stored | None:
+    found = space.peek(key)
+    return None if found is None else Stored(*found, space.peek_set(names.operations_of(key)))
+
+
+async def _load(store: SimpleStore, key: str) -> Stored | None:
     value = await store.get(key)
     if not value:
         return None
     try:
-        moment, fields = json.loads(value)
-        return {name.encode("latin-1"): text.encode("latin-1") for name, text in fields.items()}, int(moment)
+        moment, fields, *more = json.loads(value)
+        record = {name.encode("latin-1"): text.encode("latin-1") for name, text in fields.items()}
+        ids = {name.encode("latin-1"): int(until) for name, until in more[0].items()} if more else {}
+        return Stored(record, int(moment), ids)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise errors.CorruptRecordError("what the custom provider holds is not a session record") from error
 
 
-async def _save(store: SimpleStore, key: str, stored: Stored, now: int) -> None:
+async def _save(store: SimpleStore, key: str, stored: Stored | None, now: int) -> None:
     """Bytes travel as Latin-1 text in ASCII JSON, which any provider carries unharmed."""
     if stored is None:
         await store.delete(key)
         return
-    fields, moment = stored
-    text = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items()}
-    await store.setex(key, max(1, -((now - moment) // 1000)), json.dumps([moment, text], separators=(",", ":")))
+    moment = stored.moment
+    value: list[Any] = [
+        moment,
+        {name.decode("latin-1"): text.decode("latin-1") for name, text in stored.record.items()},
+    ]
+    if stored.operation_ids:
+        value.append({name.decode("latin-1"): until for name, until in stored.operation_ids.items()})
+    await store.setex(key, max(1, -((now - moment) // 1000)), json.dumps(value, separators=(",", ":")))

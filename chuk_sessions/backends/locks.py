@@ -3,54 +3,80 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from threading import Lock
+from weakref import WeakSet
+
+_Waiting = dict[str, deque[Future[None]]]
 
 
 class KeyLocks:
     """One lock a key, first come first served. asyncio's own locks belong to one loop, and threading's would block one.
 
-    A key is in `_waiting` while its lock is held; the queue holds those that wait for it.
+    A key is in `_waiting` while its lock is held; the queue holds those that wait for it. A forked child begins with an
+    empty dict: the tasks and threads that held locks stay in the parent.
     """
 
     def __init__(self) -> None:
         self._mutex = Lock()
-        self._waiting: dict[str, deque[Future[None]]] = {}
+        self._waiting: _Waiting = {}
+        _ALL.add(self)
+
+    def abandon_after_fork(self) -> None:
+        """In a forked child: hold no lock."""
+        self._mutex = Lock()
+        self._waiting = {}
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
         """Hold the lock of a key."""
-        await self._acquire(key)
+        waiting = await self._acquire(key)
         try:
             yield
         finally:
-            self._release(key)
+            self._release(key, waiting)
 
-    async def _acquire(self, key: str) -> None:
+    async def _acquire(self, key: str) -> _Waiting:
+        """Return the dict that the lock is in, which is another one after a fork."""
         turn: Future[None] = Future()
         with self._mutex:
-            queue = self._waiting.get(key)
+            waiting = self._waiting
+            queue = waiting.get(key)
             if queue is None:
-                self._waiting[key] = deque()
-                return
+                waiting[key] = deque()
+                return waiting
             queue.append(turn)
         try:
             await asyncio.wrap_future(turn)
         except BaseException:
             # Given up while waiting. The turn may have come in the same moment: then it goes to the next one.
             if not turn.cancelled() and not turn.cancel():
-                self._release(key)
+                self._release(key, waiting)
             raise
+        return waiting
 
-    def _release(self, key: str) -> None:
+    def _release(self, key: str, waiting: _Waiting) -> None:
         with self._mutex:
-            queue = self._waiting[key]
+            queue = waiting[key]
             while queue:
                 turn = queue.popleft()
                 if turn.set_running_or_notify_cancel():
                     turn.set_result(None)
                     return
-            del self._waiting[key]
+            del waiting[key]
+
+
+_ALL: WeakSet[KeyLocks] = WeakSet()
+
+
+def _after_fork() -> None:
+    for locks in list(_ALL):
+        locks.abandon_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -18,12 +18,12 @@ _is_ascii = cast(Callable[[object], TypeGuard[str]], str.isascii)
 class MemorySession:
     """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
 
-    __slots__ = ("_default_ttl", "_get", "_now_ms", "_pop", "_strings", "_values")
+    __slots__ = ("_default_ttl", "_get", "_now_ms", "_pop", "_strings", "_turns", "_values")
 
     def __init__(self, strings: Strings, default_ttl: int) -> None:
         self._strings, self._values, self._now_ms = strings, strings.values, strings.now_ms
         self._get, self._pop = strings.get, strings.pop
-        self._default_ttl = default_ttl
+        self._turns, self._default_ttl = strings.turns, default_ttl
 
     async def set(self, key: str, value: str | bytes) -> None:
         """Store with the default TTL."""
@@ -41,22 +41,37 @@ class MemorySession:
         ms = ttl * 1000 if type(ttl) is int and 0 < ttl <= MAX_SECONDS else ttl_ms(ttl)
         now = self._now_ms()
         self._values[key] = text, now + ms
-        if now >= self._strings.next_drop:
+        if now >= self._turns.due:
             self._strings.drop(now)
+            await self._turns.give_way(now)
 
     async def get(self, key: str) -> str | None:
         """The value, or None."""
         if type(key) is not str or not key.isascii():
             key = check_key(key)
-        return self._get(key)
+        turns = self._turns
+        turns.left -= 1
+        if turns.left < 0:
+            await turns.give_way(self._now_ms())
+        entry = self._values.get(key)
+        if entry is None:
+            return self._get(key)
+        return entry[0] if entry[1] > self._now_ms() else None
 
     async def getdel(self, key: str) -> str | None:
         """The value, which is gone then: of many callers one has it."""
-        return self._pop(check_key(key))
+        return await self._take(check_key(key))
 
     async def delete(self, key: str) -> bool:
         """Whether there was something to delete."""
-        return self._pop(check_key(key)) is not None
+        return await self._take(check_key(key)) is not None
+
+    async def _take(self, key: str) -> str | None:
+        turns = self._turns
+        turns.left -= 1
+        if turns.left < 0:
+            await turns.give_way(self._now_ms())
+        return self._pop(key)
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -1,8 +1,8 @@
 --- @include "unindex"
--- Removes sessions, each given as its handle and its record's key.
+-- Removes sessions, each given as its handle and the keys of its record and of its operation ids.
 local function remove(sessions, deadlines, users)
   for _, session in ipairs(sessions) do
-    redis.call('DEL', session[2])
+    redis.call('DEL', session[2], session[3])
     unindex(deadlines, users, session[1])
   end
 end

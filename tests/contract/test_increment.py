@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from chuk_sessions import Increment, NotACounterError
+from chuk_sessions import Increment, NotACounterError, operations
+from chuk_sessions.keys import place
 
 LARGEST = 2**53 - 1
 
@@ -87,6 +88,18 @@ async def test_forgets_idempotency_keys_after_ten_minutes(single):
     await single.advance(seconds=601)
     await manager.increment_session_counter(session_id, "n", idempotency_key="b")
     assert await manager.increment_session_counter(session_id, "n", idempotency_key="a") == (True, 3)
+
+
+async def test_idempotency_keys_do_not_grow_what_a_read_returns(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    lengths = set()
+    for number in range(100, 300):
+        await manager.increment_session_counter(session_id, "n", idempotency_key=f"{number}")
+        await manager.increment_session_counter(session_id, "n", -1)
+        reply = await single.backend.run(*operations.read(place("test", session_id)))
+        lengths.add(len(reply[1]))
+    assert len(lengths) == 1
 
 
 async def test_changes_the_version(single):

@@ -29,7 +29,9 @@ values = st.one_of(
     st.sampled_from([b"1", b"-3", b"0", b"-0", b"007", b"1.5", b'"t"', b"[]", b"", b"x" * 100, b" 7", b"7\n"]),
     st.integers(-LARGEST - 2, LARGEST + 2).map(lambda number: b"%d" % number),
 )
-pairs = st.lists(st.tuples(fields, values), max_size=3).map(lambda found: [part for pair in found for part in pair])
+pairs = st.lists(st.tuples(fields, values), max_size=3, unique_by=lambda pair: pair[0]).map(
+    lambda found: [part for pair in found for part in pair]
+)
 removals = st.lists(fields, max_size=2)
 operation_ids = st.sampled_from([b"", b"", b"once", b"twice", b"perhaps"])
 versions = st.sampled_from([None, None, 1, 2, 3, 4])
@@ -38,6 +40,7 @@ idles = st.sampled_from([0, 0, 700, 4000])
 amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
 ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
 pointers = st.one_of(st.just(b""), st.sampled_from([keys.place("a", made).handle for made in MADE_IDS]))
+limits = st.sampled_from([operations.MAX_SESSION_BYTES, operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
 spans = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -88,6 +91,7 @@ class Draw:
             create=self.one(st.sampled_from([True, True, True, False])),
             victims=self.one(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.one(pairs),
+            reused=self.one(st.booleans()),
         )
 
     def validate(self) -> Call:
@@ -97,7 +101,7 @@ class Draw:
         )
 
     def read(self) -> Call:
-        return operations.read(self.place()[1])
+        return operations.read(self.place()[1], operation_ids=self.one(st.booleans()))
 
     def merge(self) -> Call:
         return operations.merge(
@@ -107,10 +111,11 @@ class Draw:
             replace=self.one(st.booleans()),
             version=self.one(versions),
             operation_id=self.one(operation_ids),
+            limit=self.one(limits),
         )
 
     def set(self) -> Call:
-        return operations.merge(self.place()[1], pairs=self.one(pairs))
+        return operations.merge(self.place()[1], pairs=self.one(pairs), limit=self.one(limits))
 
     def increment(self) -> Call:
         return operations.increment(
@@ -119,6 +124,7 @@ class Draw:
             amount=self.one(amounts),
             ceiling=self.one(ceilings),
             operation_id=self.one(operation_ids),
+            limit=self.one(limits),
         )
 
     def extend(self) -> Call:
@@ -147,6 +153,10 @@ class Draw:
         old, new = self.one(st.lists(st.sampled_from(MADE_IDS), min_size=2, max_size=2, unique=True))
         grace = self.one(st.sampled_from([0, 800, 10**6]))
         return operations.rotate(keys.place(sandbox, old), keys.place(sandbox, new), grace_ms=grace)
+
+    def carry(self) -> Call:
+        until = 10**9 * 1000 + self.one(st.sampled_from([0, 10**12]))
+        return operations.carry(self.place()[1], [b"once", b"%d" % until, b"twice", b"%d" % (until + 1)])
 
     def list(self) -> Call:
         user, limit = self.one(users), self.one(st.sampled_from([1, 3, 100]))

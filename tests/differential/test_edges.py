@@ -31,10 +31,10 @@ touch = partial(operations.validate, PLACE, interval_ms=10**6, retention_ms=0, i
 extend = partial(operations.extend, PLACE, operation_id=b"once", retention_ms=0)
 
 
-def make(place=PLACE, idle=0, ttl=SPAN, retention=0, cap=0, victims=(), owner=b"alice"):
+def make(place=PLACE, idle=0, ttl=SPAN, retention=0, cap=0, victims=(), owner=b"alice", reused=False):
     return operations.allocate(
         place, "a", ttl_ms=ttl, idle_ms=idle, owner=owner, user=ALICE, cap=cap, retention_ms=retention, create=True,
-        victims=victims,
+        victims=victims, reused=reused,
     )  # fmt: skip
 
 
@@ -51,7 +51,8 @@ def many(number):
 
 def sweep(limit, *ended):
     index = (PLACE.at.deadlines, PLACE.at.users, PLACE.at.sandboxes)
-    records, handles = [place.record for place in ended], [place.handle for place in ended]
+    records = [key for place in ended for key in (place.record, place.operations)]
+    handles = [place.handle for place in ended]
     return Call(operations.SWEEP, (*index, *records), (b"a", limit, *handles))
 
 
@@ -120,14 +121,36 @@ SCENARIOS = {
         *FOUR, make(keys.place("b", "sess-alice-1700000000-07" + "0" * 32)), SPAN,
         *[Call(operations.DUE, (PLACE.at.sandboxes,), (limit,)) for limit in (1, 2, 0)],
     ],
-    "operation ids in a record with many fields": lambda now: [
-        make(), put(pairs=[*many(24), b"o:old", b"%d" % (now + 5), b"o:now", b"%d" % (now + 6), b"o:odd", b"x"]), 6,
-        *[put(pairs=[], operation_id=b"%d" % number) for number in range(4)], put(pairs=[b"o:odd", b"1"]),
-        *[put(pairs=[], operation_id=b"%d" % number) for number in range(4, 40)],
+    "operation ids at the moment they stop counting": lambda now: [
+        make(ttl=10**6), operations.carry(PLACE, [b"old", b"%d" % (now + 5), b"new", b"%d" % (now + 6)]), 5,
+        count_up(operation_id=b"old"), 1, count_up(operation_id=b"new"), count_up(operation_id=b"old"), 1,
+        count_up(operation_id=b"new"), extend(additional_ms=1), operations.EXTEND_WINDOW_MS, extend(additional_ms=1), 1,
+        put(pairs=[b"m:n", b"9"], operation_id=b"once"), operations.ONCE_WINDOW_MS, count_up(operation_id=b"old"), 1,
+        count_up(operation_id=b"old"), operations.read(PLACE, operation_ids=True),
     ],
-    "increments with operation ids in a record with many fields": lambda now: [
-        make(), put(pairs=[*many(40), b"o:old", b"%d" % (now + 5)]), 6,
-        *[count_up(operation_id=b"%d" % number) for number in range(40)],
+    "operation ids move, go and are not inherited": lambda now: [
+        make(), *[count_up(operation_id=b"%d" % number) for number in range(40)], count_up(operation_id=b"7"),
+        operations.rotate(PLACE, OTHER, grace_ms=500), operations.read(OTHER, operation_ids=True),
+        operations.delete(OTHER), make(), extend(additional_ms=1), SPAN + 1,
+        make(reused=True), extend(additional_ms=1), operations.delete(PLACE),
+    ],
+    "sizes at the limit": lambda now: [
+        make(), put(pairs=[b"m:a", b"12345"], limit=7), put(pairs=[b"m:a", b"12345"], limit=8),
+        put(pairs=[b"m:a", b"54321"], limit=8), put(pairs=[b"m:b", b""], limit=8), put(pairs=[], limit=0),
+        put(pairs=[b"m:b", b"1234"], removals=[b"m:a", b"m:a", b"m:c"], limit=7), put(pairs=many(1), limit=100),
+        put(pairs=many(3), replace=True, limit=12), put(pairs=many(4), replace=True, limit=12),
+        put(pairs=[b"m:3", b"1"], version=5, limit=15), put(pairs=[b"m:3", b"1"], version=5, limit=16),
+    ],
+    "counters at the limit": lambda now: [
+        make(), count_up(limit=3), count_up(limit=4), count_up(amount=8, limit=4), count_up(limit=4),
+        count_up(limit=5), count_up(amount=-10, limit=5), count_up(amount=-1, limit=5), count_up(amount=-9, limit=5),
+        count_up(amount=-90, limit=5), count_up(amount=110, limit=0), put(pairs=[b"z", b"x"]), count_up(limit=3),
+        count_up(amount=-900, limit=6), count_up(amount=-900, limit=7),
+    ],
+    "a bound that is missing or nonsense is counted again": lambda now: [
+        make(), put(pairs=[*many(5), b"z", b"?"]), put(pairs=[b"m:0", b"2"], limit=19),
+        put(pairs=[b"m:0", b"2"], limit=20), put(pairs=[b"m:0", b"33"], removals=[b"z"], limit=20),
+        put(pairs=[b"m:0", b"33"], removals=[b"z"], limit=21), put(pairs=[b"m:1", b"2"], limit=21),
     ],
 }  # fmt: skip
 

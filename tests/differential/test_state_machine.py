@@ -28,10 +28,10 @@ def on_server(client, now):
     found = {}
     for key in client.scan_iter(count=1000):
         if client.type(key) == b"zset":
-            found[key.decode()] = (
-                [(member, int(score)) for member, score in client.zrange(key, 0, -1, withscores=True)],
-                None,
-            )
+            moment = expires_at(client, key)
+            if moment is None or moment > now:
+                scored = client.zrange(key, 0, -1, withscores=True)
+                found[key.decode()] = [(member, int(score)) for member, score in scored], moment
         elif client.type(key) == b"hash":
             moment = expires_at(client, key)
             if moment is None or moment > now:
@@ -61,8 +61,18 @@ def expires_at(client, key):
 def comparable(operation, reply):
     """Fields of a hash have no order."""
     if operation is operations.READ and reply[0] == OK:
-        return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True))]
+        return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True)), *reply[2:]]
     return reply
+
+
+def records_of(snapshot):
+    """The records of sessions, without pointers."""
+    return [held for held, _ in snapshot.values() if isinstance(held, dict) and b"c" in held]
+
+
+def size_of(fields):
+    """The size of a session, counted."""
+    return sum(len(name) + len(value) for name, value in fields.items() if len(name) > 1)
 
 
 def machine_on(server):
@@ -92,6 +102,7 @@ def machine_on(server):
             ours = self.emulator.backend.snapshot()
             theirs = on_server(self.client, self.server.clock.now_ms())
             assert ours == theirs
+            assert all(size_of(fields) <= int(fields[b"z"]) for fields in records_of(ours))
 
         async def both(self, call):
             return await self.emulator.backend.run(*call), await self.server.backend.run(*call)

@@ -28,7 +28,7 @@ NUMBERS = st.one_of(
     st.integers(-(10**17), 10**17).map(lambda number: b"%d" % number),
     st.integers(0, 10**15).map(lambda number: b"%d" % number),
 )
-FIELDS = st.sampled_from([b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z"])
+FIELDS = st.sampled_from([b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z", b"x:y"])
 VALUES = st.one_of(
     NUMBERS, st.binary(max_size=8), st.just(PLACE.handle), st.sampled_from([b"^", b"../x", b"{t}", b"{"])
 )

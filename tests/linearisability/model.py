@@ -43,7 +43,7 @@ def perform(state: State, step: Step) -> tuple[State, Any]:
 def comparable(step: Step, reply: Any) -> Any:
     """A result as it is compared: fields of a hash have no order, and pickles have no views."""
     if isinstance(step, Call) and step.operation.name == operations.READ.name and reply[0] == OK:
-        return (OK, tuple(sorted(zip(reply[1][::2], reply[1][1::2], strict=True))))
+        return (OK, tuple(sorted(zip(reply[1][::2], reply[1][1::2], strict=True))), *map(tuple, reply[2:]))
     return reply if isinstance(step, Wait) else tuple(tuple(part) if isinstance(part, list) else part for part in reply)
 
 
@@ -54,8 +54,7 @@ def _keyspace(state: State) -> Keyspace:
             assert moment is not None, "a session without an end"
             space.load(key, dict(held), moment)
         else:
-            for member, score in held:
-                space.zadd(key, score, member)
+            space.load_set(key, held, moment)
     space.tick()
     return space
 

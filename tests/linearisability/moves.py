@@ -50,20 +50,24 @@ class Moves:
             retention_ms=300_000,
             create=True,
             pairs=[b"m:n", b"%d" % self._random.randrange(3)],
+            reused=True,
         )
 
     def validate(self) -> Step:
         return operations.validate(self._place(), interval_ms=0, retention_ms=300_000, index=True)
 
     def read(self) -> Step:
-        return operations.read(self._place())
+        return operations.read(self._place(), operation_ids=self._random.random() < 0.3)
 
     def merge(self) -> Step:
         pairs = [self._random.choice([b"m:n", b"m:x"]), b"%d" % self._random.randrange(100)]
         version = self._random.choice([None, 1, 2, 3])
         once = self._random.choice([b"", b"", b"once"])
         replace = self._random.random() < 0.2
-        return operations.merge(self._place(), pairs=pairs, version=version, replace=replace, operation_id=once)
+        limit = self._random.choice([operations.MAX_SESSION_BYTES, 6])
+        return operations.merge(
+            self._place(), pairs=pairs, version=version, replace=replace, operation_id=once, limit=limit
+        )
 
     def increment(self) -> Step:
         ceiling = self._random.choice([None, 2, 3])

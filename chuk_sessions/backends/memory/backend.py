@@ -17,6 +17,7 @@ from ..base import Arg, Call, Operation, Renew, Reply
 from .clock import Clock, SystemClock
 from .keyspace import Keyspace
 from .strings import Strings
+from .turns import Turns
 from .twins import TWINS
 
 SWEEP_EVERY_MS = 60_000
@@ -36,6 +37,7 @@ class MemoryBackend:
         self.clock = clock or SystemClock()
         self.strings = Strings(self.clock)
         self._space = Keyspace(self.clock)
+        self._turns = Turns(self._space.now)
         self._lock = Lock()
         self._sweep_every_ms = math.inf if sweep_every_ms is None else sweep_every_ms
         self._next_sweep = self._space.now + self._sweep_every_ms
@@ -44,8 +46,11 @@ class MemoryBackend:
     async def run(
         self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
     ) -> Reply:
-        """Run a twin. No reply gets lost here."""
-        space = self._space
+        """Run a twin, after other tasks had a turn where they have waited for one. No reply gets lost here."""
+        space, turns = self._space, self._turns
+        turns.left -= 1
+        if turns.left < 0 or space.now >= turns.due:
+            await turns.give_way(space.now)
         with self._lock:
             space.tick()
             if space.now >= self._next_sweep:

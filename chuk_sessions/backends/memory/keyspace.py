@@ -103,6 +103,11 @@ class Keyspace:
         for field in fields:
             record.pop(field, None)
 
+    def hstrlen(self, key: str, field: bytes) -> int:
+        """How long a value is; 0 without one."""
+        value = self._hashes.get(key, _NO_HASH).get(field)
+        return 0 if value is None else len(text(value))
+
     def copy(self, source: str, target: str) -> None:
         """Copy a hash with its time to go."""
         self._hashes[target] = dict(self._hashes[source])
@@ -114,8 +119,13 @@ class Keyspace:
         self._sets.pop(key, None)
         self._expires.pop(key, None)
 
+    def rename(self, source: str, target: str) -> None:
+        """Move a sorted set that has a time to go to a key that is not there."""
+        self._sets[target] = self._sets.pop(source)
+        self.pexpireat(target, self._expires.pop(source))
+
     def pexpireat(self, key: str, moment: int) -> None:
-        """Let a hash that is there go at `moment` (ms). In the past: at once."""
+        """Let a key that is there go at `moment` (ms). In the past: at once."""
         if moment <= self.now:
             self.delete(key)
             return
@@ -146,7 +156,7 @@ class Keyspace:
         if members is not None:
             members.remove(member)
             if not members:
-                del self._sets[key]
+                self.delete(key)
 
     def zscore(self, key: str, member: bytes) -> int | None:
         """A member's score."""
@@ -156,6 +166,20 @@ class Keyspace:
         """Members from `lowest` to `highest`, both included; None is +inf."""
         return self._sets.get(key, _NO_SET).between(lowest, highest, limit)
 
+    def zrangewithscores(self, key: str, lowest: int) -> list[bytes]:
+        """Members from `lowest` on: member, score, member, score..."""
+        scored = self._sets.get(key, _NO_SET).items()
+        return [part for member, score in scored if score >= lowest for part in (member, b"%d" % score)]
+
+    def zremrangebyscore(self, key: str, highest: int) -> None:
+        """Remove the members up to `highest`, included."""
+        for member in self.zrangebyscore(key, 0, highest):
+            self.zrem(key, member)
+
+    def zcard(self, key: str) -> int:
+        """How many members a set has."""
+        return len(self._sets.get(key, _NO_SET))
+
     def zcount(self, key: str, lowest: int, highest: int | None) -> int:
         """How many those are."""
         return self._sets.get(key, _NO_SET).count(lowest, highest)
@@ -164,16 +188,35 @@ class Keyspace:
         """The member with the lowest score, with that."""
         return self._sets.get(key, _NO_SET).first()
 
+    def zlast(self, key: str) -> tuple[bytes, int] | None:
+        """The member with the highest score, with that."""
+        return self._sets.get(key, _NO_SET).last()
+
     def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, int]], int | None]]:
         """Every key with what it holds and when it goes (ms): what a test compares with a server's."""
         hashes = {key: (_texts(record), self._expires.get(key)) for key, record in self._hashes.items()}
-        return {**hashes, **{key: (members.items(), None) for key, members in self._sets.items()}}
+        return {
+            **hashes,
+            **{key: (members.items(), self._expires.get(key)) for key, members in self._sets.items()},
+        }
 
     def load(self, key: str, record: Hash, moment: int) -> None:
         """Put a hash in the place of what the key holds; `moment` (ms) is when it goes."""
         self.delete(key)
         self._hashes[key] = dict(record)
         self.pexpireat(key, moment)
+
+    def load_set(self, key: str, members: Iterable[tuple[bytes, int]], moment: int | None) -> None:
+        """The same with a sorted set."""
+        self.delete(key)
+        for member, score in members:
+            self.zadd(key, score, member)
+        if moment is not None:
+            self.pexpireat(key, moment)
+
+    def peek_set(self, key: str) -> dict[bytes, int]:
+        """A sorted set's scores by member."""
+        return dict(self._sets.get(key, _NO_SET).items())
 
     def peek(self, key: str) -> tuple[Hash, int] | None:
         """A hash and when it goes (ms), or None."""

@@ -74,6 +74,13 @@ class SortedSet:
         score, member = self._ordered()[0]
         return member, score
 
+    def last(self) -> tuple[bytes, int] | None:
+        """The member with the highest score, with its score, or None."""
+        if not self._scores:
+            return None
+        score, member = self._ordered()[-1]
+        return member, score
+
     def _span(self, lowest: int, highest: int | None) -> tuple[int, int]:
         order = self._ordered()
         first = bisect_left(order, (lowest, b""))

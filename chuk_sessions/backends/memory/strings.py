@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 from .clock import Clock
+from .turns import Turns
 
 _SECOND = 1000
 _SHARE = 100
@@ -22,7 +23,8 @@ class Strings:
     Attributes:
         now_ms: the clock.
         values: where who sets a value puts it, with its moment; a method for that would take a tenth of the time.
-        next_drop: the moment from which on who sets a value calls `drop`.
+        next_drop: the moment from which on `drop` drops something.
+        turns: when callers give way; who sets a value then calls `drop`, too.
 
     """
 
@@ -30,6 +32,7 @@ class Strings:
         self.now_ms = clock.now_ms
         self.values: dict[str, tuple[str, int]] = {}
         self.next_drop = clock.now_ms() + _SECOND
+        self.turns = Turns(clock.now_ms())
         self._lock = Lock()
 
     def __len__(self) -> int:

@@ -10,8 +10,8 @@ from ...base import Reply
 from ..keyspace import Fields, Keyspace, pairs, text
 from .include import open_, remove, touch
 
-Victim = tuple[bytes, str]
-"""Handle, and the record's key."""
+Victim = tuple[bytes, str, str]
+"""Handle, and the keys of the record and of its operation ids."""
 
 _MOST_LEAVING = 32
 _SWEPT = 16
@@ -39,11 +39,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadline = deadline or space.now + ttl
     if deadline <= space.now:
         return [GONE]
-    left, fields = space.hkeys(key), _fields(space.now, deadline, owner, idle, argv[11 + victims :])
+    fields = _fields(space.now, deadline, owner, idle, argv[11 + victims :])
     ends = min(deadline, space.now + idle) if idle > 0 else deadline
-    space.hset(key, fields)
-    if left:
-        space.hdel(key, [field for field in left if field not in fields])
+    _write(space, key, fields, keys[4 + 2 * victims :])
     space.pexpireat(key, ends + retention)
     space.zadd(deadlines, ends, handle)
     if owner != b"":
@@ -63,16 +61,17 @@ def _make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> tup
     own: list[Victim] = []
     leaving: list[Victim] = []
     surplus = space.zcount(users, user, user) + 1 - cap
-    for victim, record in zip(argv[11 : 11 + victims], keys[4:], strict=True):
+    named = zip(argv[11 : 11 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
+    for victim, record, operations in named:
         if space.zscore(users, victim) != user:
             continue
         its_end, its_owner = space.zscore(deadlines, victim) or 0, space.hash(record).get(b"u", owner)
         if victim != handle and its_end > space.now and text(its_owner) == owner:
-            own.append((victim, record))
+            own.append((victim, record, operations))
             continue
         surplus -= 1
         if victim != handle and its_end <= space.now:
-            leaving.append((victim, record))
+            leaving.append((victim, record, operations))
     must_leave = max(0, min(surplus, _MOST_LEAVING))
     if len(own) < must_leave:
         remove(space, leaving, deadlines, users)
@@ -88,3 +87,12 @@ def _fields(now: int, deadline: int, owner: bytes, idle: int, metadata: Sequence
         fields[b"i"] = idle
     fields.update(pairs(metadata))
     return fields
+
+
+def _write(space: Keyspace, key: str, fields: Fields, operations: Sequence[str]) -> None:
+    left = space.hkeys(key)
+    space.hset(key, fields)
+    if left:
+        space.hdel(key, [field for field in left if field not in fields])
+    for name in operations:
+        space.delete(name)

@@ -13,7 +13,7 @@ from .include import Opened, open_, plain, unindex
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """End a session."""
-    key, deadlines, users = keys
+    key, deadlines, users, operations = keys
     handle, owner, expected, pointer, seen, successor, grace = argv
     opened = open_(space, key, b"u", b"v", b"c")
     if pointer != b"":
@@ -29,6 +29,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     elif opened[0] == MOVED:
         return opened
     space.delete(key)
+    space.delete(operations)
     unindex(space, deadlines, users, handle)
     if isinstance(opened, tuple) and successor != b"":
         honored = min(opened[1], space.now + grace)

@@ -8,28 +8,28 @@ from typing import Any
 from ....statuses import CORRUPT, OK, TOO_FAR
 from ...base import Reply
 from ..keyspace import Keyspace
-from .include import applied, forget, open_, plain
+from .include import applied, open_, plain, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Move a session's deadline further away, once for each operation id."""
-    key, deadlines = keys
+    key, deadlines, operations = keys
     handle, additional, latest, operation, window, retention = argv
-    opened = open_(space, key, b"v", b"o:" + operation)
+    opened = open_(space, key, b"v")
     if isinstance(opened, list):
         return opened
-    _, before, accessed, idle, version_text, till, _ = opened
+    _, before, accessed, idle, version_text, *_ = opened
     version = plain(version_text)
     if version is None:
         return [CORRUPT]
-    if applied(space, till):
+    if applied(space, operations, operation):
         return [OK]
     deadline = before + additional
     if deadline > latest:
         return [TOO_FAR, before]
     ends = deadline if idle is None else min(deadline, accessed + idle)
-    space.hset(key, {b"d": deadline, b"v": version + 1, b"o:" + operation: space.now + window})
+    space.hset(key, {b"d": deadline, b"v": version + 1})
     space.pexpireat(key, ends + retention)
     space.zadd(deadlines, ends, handle)
-    forget(space, key, operation)
+    remember(space, operations, operation, window)
     return [OK]

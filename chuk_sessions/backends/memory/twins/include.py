@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import inf
 from re import compile as pattern
 
 from ....statuses import CORRUPT, GONE, MOVED
 from ...base import Reply
-from ..keyspace import Keyspace, Value
+from ..keyspace import Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
 """When the session ends, its deadline, last access and idle timeout or None, all in ms, then three further fields asked
@@ -15,7 +16,6 @@ for. The end is the moment at which it dies unless something else happens first.
 """
 
 _LEAST, _MOST = -(10**14 - 1), 10**15 - 1
-_O = ord("o")
 _DIGITS = pattern(rb"-?[0-9]+").fullmatch
 
 
@@ -65,20 +65,47 @@ def touch(
     space.pexpireat(key, ends + retention)
 
 
-def applied(space: Keyspace, till: Value | None) -> bool:
-    """Whether an operation id that the record remembers until then, in ms, still counts."""
-    return till is not None and (plain(till) or 0) >= space.now
+def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
+    """Return whether an operation id was applied and still counts."""
+    valid_until = space.zscore(operations, operation)
+    return valid_until is not None and valid_until > space.now
 
 
-def forget(space: Keyspace, key: str, operation: bytes) -> None:
-    """Forget the operation ids whose time is up: one change in eight does, by the bits of its own id."""
-    if operation[0] % 8 != 0:
-        return
-    fields, now = space.hash(key).items(), space.now
-    # A look at the first byte, which an empty name does not have, spares nearly all calls of `startswith`.
-    ids = [(field, till) for field, till in fields if field and field[0] == _O and field.startswith(b"o:")]
-    stale = [field for field, till in ids if (plain(till) or 0) < now]
-    space.hdel(key, stale)
+def remember(space: Keyspace, operations: str, operation: bytes, window: int) -> None:
+    """Record an operation id, and remove those that no longer count."""
+    space.zadd(operations, space.now + window, operation)
+    space.zremrangebyscore(operations, space.now)
+    expire_last(space, operations)
+
+
+def expire_last(space: Keyspace, operations: str) -> None:
+    """Let the key of operation ids expire together with the id that counts longest."""
+    last = space.zlast(operations)
+    if last is not None:
+        space.pexpireat(operations, last[1])
+
+
+def bound_of(text: Value | None) -> float:
+    """Return the stored upper bound of a session's size; infinity where it cannot be read, so that it is counted."""
+    bound = plain(text)
+    return inf if bound is None else bound
+
+
+def measure(
+    space: Keyspace, key: str, bound: float, limit: int, changes: Sequence[bytes], removals: Sequence[bytes] = ()
+) -> float:
+    """Return an upper bound of a session's size once `changes` (field, value pairs) are written and the fields in
+    `removals` are gone: from the old bound where that suffices, otherwise counted.
+    """
+    grown = 0
+    for field, value in pairs(changes):
+        before = space.hstrlen(key, field)
+        grown += len(value) - before + (0 if before else len(field))
+    grown -= sum(len(field) + length for field in removals if (length := space.hstrlen(key, field)))
+    if bound + grown <= limit:
+        return bound + grown
+    fields = space.hash(key).items()
+    return grown + sum(len(field) + len(text(value)) for field, value in fields if len(field) > 1)
 
 
 def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
@@ -87,10 +114,11 @@ def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
     space.zrem(users, handle)
 
 
-def remove(space: Keyspace, sessions: Iterable[tuple[bytes, str]], deadlines: str, users: str) -> None:
-    """Remove sessions, each given as its handle and its record's key."""
-    for handle, record in sessions:
+def remove(space: Keyspace, sessions: Iterable[tuple[bytes, str, str]], deadlines: str, users: str) -> None:
+    """Remove sessions, each given as its handle and the keys of its record and of its operation ids."""
+    for handle, record, operations in sessions:
         space.delete(record)
+        space.delete(operations)
         unindex(space, deadlines, users, handle)
 
 

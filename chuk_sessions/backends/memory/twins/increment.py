@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from re import compile as pattern
 from typing import Any
 
-from ....statuses import CEILING, CORRUPT, NOT_A_COUNTER, OK
+from ....statuses import CEILING, CORRUPT, NOT_A_COUNTER, OK, TOO_LARGE
 from ...base import Reply
 from ..keyspace import Keyspace, text
-from .include import applied, forget, open_, plain
+from .include import applied, bound_of, measure, open_, plain, remember
 
 _LARGEST = 9007199254740991
+_POWERS = tuple(10**digits for digits in range(18))
 _DIGITS = pattern(rb"-?[0-9]+").fullmatch
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Add to a metadata value that is a whole number, up to a ceiling."""
     key = keys[0]
-    field, amount, ceiling, operation, window = argv
-    opened = open_(space, key, b"v", field, b"o:" + operation)
+    field, amount, ceiling, limit, operation, window = argv
+    opened = open_(space, key, b"v", field)
     if isinstance(opened, list):
         return opened
-    *_, version_text, stored, till = opened
+    *_, version_text, stored, _ = opened
     version = plain(version_text)
     if version is None:
         return [CORRUPT]
@@ -30,16 +31,21 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if not _DIGITS(digits) or len(digits) > 17 or abs(int(digits)) > _LARGEST:
         return [NOT_A_COUNTER]
     value = int(digits)
-    if applied(space, till):
+    if operation != b"" and applied(space, keys[1], operation):
         return [OK, value]
     total = value + amount
     if ceiling != b"" and amount > 0 and total > ceiling:
         return [CEILING, value]
     if abs(total) > _LARGEST:
         return [NOT_A_COUNTER]
-    if operation == b"":
+    if stored is not None and total < _POWERS[len(digits)] and -total < _POWERS[len(digits) - 1]:
         space.hset(key, {field: total, b"v": version + 1})
     else:
-        space.hset(key, {field: total, b"v": version + 1, b"o:" + operation: space.now + window})
-        forget(space, key, operation)
+        bound = bound_of(space.hash(key).get(b"z"))
+        size = measure(space, key, bound, limit, (field, b"%d" % total))
+        if size > limit:
+            return [TOO_LARGE, size]
+        space.hset(key, {field: total, b"v": version + 1, b"z": int(size)})
+    if operation != b"":
+        remember(space, keys[1], operation, window)
     return [OK, total]

@@ -16,4 +16,6 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     opened = open_(space, keys[0])
     if isinstance(opened, list):
         return opened
-    return [OK, space.hgetall(keys[0])]
+    if len(keys) == 1:
+        return [OK, space.hgetall(keys[0])]
+    return [OK, space.hgetall(keys[0]), space.zrangewithscores(keys[1], space.now + 1)]

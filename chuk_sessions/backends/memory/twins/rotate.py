@@ -13,7 +13,7 @@ from .include import open_, unindex
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Give a session a new id in the same bucket; the old one points to it for a grace period."""
-    old, new, deadlines, users = keys
+    old, new, deadlines, users, old_operations, new_operations = keys
     old_handle, new_handle, grace = argv
     if isinstance(open_(space, new), tuple):
         return [OK]
@@ -26,6 +26,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     user = space.zscore(users, old_handle)
     if user is not None:
         space.zadd(users, user, new_handle)
+    if space.zcard(old_operations) > 0:
+        space.rename(old_operations, new_operations)
     space.delete(old)
     unindex(space, deadlines, users, old_handle)
     if grace > 0:

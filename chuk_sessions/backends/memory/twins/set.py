@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import CORRUPT, OK
+from ....statuses import CORRUPT, OK, TOO_LARGE
 from ...base import Reply
 from ..keyspace import Fields, Keyspace, pairs
-from .include import open_, plain
+from .include import bound_of, measure, open_, plain
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Set fields of metadata; the others stay."""
-    opened = open_(space, keys[0], b"v")
+    key = keys[0]
+    limit, *changes = argv
+    opened = open_(space, key, b"v", b"z")
     if isinstance(opened, list):
         return opened
-    version = plain(opened[4])
+    *_, version_text, bound_text, _ = opened
+    version, bound = plain(version_text), bound_of(bound_text)
     if version is None:
         return [CORRUPT]
-    fields: Fields = {b"v": version + 1}
-    fields.update(pairs(argv))
-    space.hset(keys[0], fields)
+    size = bound + sum(map(len, changes))
+    if size > limit:
+        size = measure(space, key, bound, limit, changes)
+        if size > limit:
+            return [TOO_LARGE, size]
+    fields: Fields = {b"v": version + 1, b"z": int(size)}
+    fields.update(pairs(changes))
+    space.hset(key, fields)
     return [OK]

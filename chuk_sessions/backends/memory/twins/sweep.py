@@ -15,7 +15,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Remove ended sessions of a sandbox in this bucket, and name those to remove next."""
     deadlines, users, sandboxes = keys[:3]
     sandbox, limit = argv[:2]
-    named = zip(argv[2:], keys[3:], strict=True)
+    named = zip(argv[2:], keys[3::2], keys[4::2], strict=True)
     ended = [one for one in named if (ends := space.zscore(deadlines, one[0])) is not None and ends <= space.now]
     remove(space, ended, deadlines, users)
     first = space.zfirst(deadlines)

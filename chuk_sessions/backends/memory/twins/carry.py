@@ -1,0 +1,23 @@
+"""Twin of `lua/carry.lua`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ....statuses import OK
+from ...base import Reply
+from ..keyspace import Keyspace
+from .include import expire_last, open_
+
+
+def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
+    """Carry operation ids over to the copy of a session that a login creates."""
+    key, operations = keys
+    opened = open_(space, key)
+    if isinstance(opened, list):
+        return opened
+    for valid_until, operation in zip(argv[::2], argv[1::2], strict=True):
+        space.zadd(operations, int(valid_until), operation)
+    expire_last(space, operations)
+    return [OK]

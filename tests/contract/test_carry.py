@@ -1,0 +1,164 @@
+"""carry: the operation ids of a session, for the copy that a login creates."""
+
+from __future__ import annotations
+
+import pytest
+
+from chuk_sessions import SessionTooLargeError, keys, operations, statuses
+from chuk_sessions.keys import place
+
+
+async def ids_of(world, session_id):
+    reply = await world.backend.run(*operations.read(place("test", session_id), operation_ids=True))
+    return dict(zip(reply[2][::2], map(int, reply[2][1::2]), strict=True))
+
+
+async def applied(manager, session_id, key):
+    """Count up under that idempotency key."""
+    return (await manager.increment_session_counter(session_id, "n", idempotency_key=key)).value
+
+
+async def test_a_login_keeps_every_id_and_how_long_it_counts(single):
+    manager = single.manager()
+    old = await manager.allocate_session()
+    for number in range(3):
+        await applied(manager, old, f"{number}")
+        await single.advance(seconds=199)
+    before = await ids_of(single, old)
+    new = await manager.rotate_session(old, user_id="alice")
+    assert await ids_of(single, new) == before
+    assert [await applied(manager, new, f"{number}") for number in (0, 1, 2)] == [3, 3, 3]
+    await single.advance(seconds=3, ms=-1)
+    assert await applied(manager, new, "0") == 3
+    await single.advance(ms=1)
+    assert [await applied(manager, new, f"{number}") for number in (0, 1, 2)] == [4, 4, 4]
+
+
+async def test_a_login_keeps_the_id_of_a_change_made_while_it_copies(world):
+    async def change(call):
+        nonlocal pending
+        if pending and call.operation is operations.ALLOCATE:
+            pending = False
+            await applied(manager, old, "meanwhile")
+
+    manager, pending = world.manager(), True
+    old = await manager.allocate_session()
+    new = await world.meddled(change).rotate_session(old, user_id="alice")
+    assert not pending
+    assert await applied(manager, new, "meanwhile") == 1
+
+
+async def test_a_login_copies_thousands_of_ids(single):
+    manager = single.manager()
+    old = await manager.allocate_session()
+    until = single.clock.now_ms() + 1000
+    known = {b"id-%d" % number: until + number for number in range(5000)}
+    flat = [part for name, moment in known.items() for part in (name, b"%d" % moment)]
+    assert await single.backend.run(*operations.carry(place("test", old), flat)) == [statuses.OK]
+    new = await manager.rotate_session(old, user_id="alice")
+    assert await ids_of(single, new) == known
+
+
+async def test_a_move_to_the_home_bucket_keeps_every_id(world):
+    manager = world.manager(max_sessions_per_user=3)
+    await manager.allocate_session("mine", user_id="alice")
+    await applied(manager, "mine", "once")
+    assert await manager.extend_session_ttl("mine", 1)
+    before = await ids_of(world, "mine")
+    new = await manager.rotate_session("mine", grace_seconds=60)
+    assert place("test", new).at.bucket != place("test", "mine").at.bucket
+    assert len(before) == 2
+    assert await ids_of(world, new) == before
+    assert await applied(manager, "mine", "once") == 1
+
+
+async def test_a_move_to_the_home_bucket_counts_the_size_afresh(world):
+    manager = world.manager(max_sessions_per_user=3, max_session_bytes=40)
+    await manager.allocate_session("mine", user_id="alice", custom_metadata={"a": "x" * 20})
+    assert await manager.update_session_metadata("mine", {"a": 1})
+    new = await manager.rotate_session("mine")
+    reply = await world.backend.run(*operations.read(place("test", new)))
+    assert {field for field in reply[1][::2] if len(field) > 1} == {b"m:a"}
+    assert await manager.update_session_metadata(new, {"b": "x" * 31})
+    with pytest.raises(SessionTooLargeError):
+        await manager.update_session_metadata(new, {"b": "x" * 32})
+
+
+@pytest.mark.parametrize("leaves", ["is deleted", "is evicted", "has ended and gives way", "is swept"])
+async def test_ids_go_with_the_session_whatever_deletes_it(world, leaves):
+    manager = world.manager(default_ttl_hours=0.05, max_sessions_per_user=1)
+    session_id = await manager.allocate_session(user_id="alice")
+    await applied(manager, session_id, "once")
+    if leaves in ("has ended and gives way", "is swept"):
+        await world.advance(hours=0.06)
+    if leaves == "is deleted":
+        assert await manager.delete_session(session_id)
+    elif leaves == "is swept":
+        assert await manager.cleanup_expired_sessions() == 1
+    else:
+        await manager.allocate_session(user_id="alice")
+    # An allocation under a fresh id clears no operation ids.
+    again = operations.allocate(
+        place("test", session_id), "test", ttl_ms=1000, idle_ms=0, owner=b"", user=0, cap=0, retention_ms=0, create=True
+    )
+    assert await world.backend.run(*again) == [statuses.CREATED]
+    assert await ids_of(world, session_id) == {}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda at: operations.read(at, operation_ids=True),
+        lambda at: operations.merge(at, pairs=[b"m:a", b"1"], operation_id=b"once"),
+        lambda at: operations.increment(at, field=b"m:n", amount=1, ceiling=None, operation_id=b"once"),
+        lambda at: operations.increment(at, field=b"m:n", amount=1, ceiling=None, operation_id=b""),
+        lambda at: operations.extend(at, additional_ms=1, operation_id=b"once", retention_ms=0),
+        operations.delete,
+    ],
+    ids=["read", "merge", "increment", "increment without an id", "extend", "delete"],
+)
+def test_a_call_that_follows_a_rotation_names_the_ids_of_the_new_session(build):
+    old, new = place("test", "s1"), place("test", "s2")
+    assert operations.at(build(old), new) == build(new)
+
+
+async def test_finds_nothing_where_no_session_is(single):
+    call = operations.carry(place("test", "s1"), [b"id", b"9" * 13])
+    assert await single.backend.run(*call) == [statuses.GONE]
+
+
+@pytest.mark.parametrize("dies", ["ends", "is deleted", "is rotated"])
+async def test_an_id_that_is_used_again_has_none_of_them(single, dies):
+    manager = single.manager(default_ttl_hours=0.05, retention_seconds=0)
+    await manager.allocate_session("mine")
+    assert await applied(manager, "mine", "once") == 1
+    if dies == "ends":
+        await single.advance(hours=0.06)
+    elif dies == "is deleted":
+        await manager.delete_session("mine")
+    else:
+        await manager.rotate_session("mine")
+    await manager.allocate_session("mine", custom_metadata={"n": 5})
+    assert await applied(manager, "mine", "once") == 6
+
+
+async def test_ids_go_with_their_session_and_with_their_time(world):
+    async def known():
+        reply = await world.backend.run(*operations.read(place("test", session_id), operation_ids=True))
+        return len(reply[2]) // 2
+
+    manager = world.manager()
+    session_id = await manager.allocate_session()
+    assert await manager.extend_session_ttl(session_id, 1)
+    await applied(manager, session_id, "k")
+    assert await known() == 2
+    await world.advance(ms=operations.EXTEND_WINDOW_MS)
+    assert await known() == 1
+    await world.advance(ms=operations.ONCE_WINDOW_MS)
+    assert await known() == 0
+
+
+def test_the_key_of_operation_ids_lies_beside_the_record():
+    at = place("s", "s1")
+    assert at.operations == at.record.replace("/s/s/", "/s/o/")
+    assert keys.operations_of(at.record) == at.operations
