@@ -254,8 +254,8 @@ class Engine:
         raise errors.SessionLimitError("other sessions of the user keep taking the place made for this one")
 
     async def _oldest(self, bucket: int, handles: list[bytes], number: int) -> list[Place]:
-        places = [self._runner.place_of_handle(bucket, handle) for handle in handles]
-        replies = await self._runner.run_all([operations.read(place) for place in places])
+        places = [self._runner.place_of_entry(bucket, handle) for handle in handles]
+        replies = await self._runner.run_all([operations.read(place) for place in places], accepted=(s.CORRUPT,))
         return [place for _, place in sorted(zip(map(_age, replies), places, strict=True))[:number]]
 
     async def _touch_moved(self, place: Place, moved: Reply, owner: bytes) -> bool:

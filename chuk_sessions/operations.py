@@ -29,6 +29,12 @@ LATEST_MS: Final = 253_402_300_799_999
 SWEEP_LIMIT: Final = 500
 """Sessions that one sweep call takes out of the indexes."""
 
+PAGE_LIMIT: Final = 500
+"""Most entries of an index that one call reads, so that no call holds up the server."""
+
+Cursor = tuple[bytes, ...]
+"""Where a page of an index ended: score and member of its last entry, as the reply has them; empty before the first."""
+
 _FEW: Final = 1000
 """Fields and values that fit on Lua's stack with room to spare."""
 
@@ -81,10 +87,10 @@ DELETE = _operation(
     after_repeat={s.GONE: s.OK},
 )  # fmt: skip
 ROTATE = _operation("rotate", "old new deadlines users", "old new grace", *_HERE, s.OK, repeatable=True, durable=True)
-LIST = _operation("list", "deadlines users", "user limit", s.OK, read_only=True, repeatable=True)
-COUNT = _operation("count", "deadlines users", "user", s.OK, read_only=True, repeatable=True)
+LIST = _operation("list", "deadlines users", "user limit score after", s.OK, read_only=True, repeatable=True)
+COUNT = _operation("count", "deadlines users", "user limit score after", s.OK, read_only=True, repeatable=True)
 SWEEP = _operation("sweep", "deadlines users sandboxes", "sandbox limit", s.OK, repeatable=True)
-DUE = _operation("due", "sandboxes", "limit", s.OK, read_only=True, repeatable=True)
+DUE = _operation("due", "sandboxes", "limit score after", s.OK, read_only=True, repeatable=True)
 
 ALL: Final = {
     entry.name: entry
@@ -188,14 +194,20 @@ def rotate(old: Place, new: Place, *, grace_ms: int) -> Call:
     return Call(ROTATE, keys, (old.handle, new.handle, grace_ms))
 
 
-def list_(index: Index, *, user: int | None, limit: int) -> Call:
-    """Handles of live sessions in one bucket."""
-    return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit))
+def list_(index: Index, *, user: int | None, limit: int, after: Cursor = ()) -> Call:
+    """Read a page of handles of live sessions in one bucket."""
+    return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit, *after))
 
 
-def count(index: Index, *, user: int | None) -> Call:
-    """How many live sessions one bucket has."""
-    return Call(COUNT, (index.deadlines, index.users), (b"" if user is None else user,))
+def count(index: Index, *, user: int | None, limit: int = PAGE_LIMIT, after: Cursor = ()) -> Call:
+    """Count the live sessions of one bucket, or a page of those of a user."""
+    argv: tuple[Arg, ...] = (b"",) if user is None else (user, limit, *after)
+    return Call(COUNT, (index.deadlines, index.users), argv)
+
+
+def cursor(reply: Reply) -> Cursor:
+    """Return where the next page after this reply begins, or an empty cursor when there is none."""
+    return tuple(reply[2:])
 
 
 def sweep(index: Index, sandbox_id: str) -> Call:
@@ -203,9 +215,9 @@ def sweep(index: Index, sandbox_id: str) -> Call:
     return Call(SWEEP, _index(index), (sandbox_id.encode(), SWEEP_LIMIT))
 
 
-def due(sandboxes: str) -> Call:
-    """Which sandboxes have something to sweep in one bucket."""
-    return Call(DUE, (sandboxes,), (SWEEP_LIMIT,))
+def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = ()) -> Call:
+    """Read a page of the sandboxes that have something to sweep in one bucket."""
+    return Call(DUE, (sandboxes,), (limit, *after))
 
 
 def _index(index: Index) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from functools import partial
 
 from . import exceptions as errors
@@ -16,6 +16,11 @@ MOST_ROUNDS = 32
 """How often something is tried that others can keep from settling."""
 
 _MOST_HOPS = 64
+
+_WINDOW = 256
+"""Most calls that one caller has under way side by side: one for each bucket. More would hold up the event loop while
+they are sent and answered.
+"""
 
 
 class Runner:
@@ -33,6 +38,14 @@ class Runner:
             return keys.place_of_handle(self.sandbox_id, bucket, handle)
         except UnicodeDecodeError:
             raise errors.CorruptRecordError("a stored handle of a session is not text") from None
+
+    def place_of_entry(self, bucket: int, entry: bytes) -> Place:
+        """Return the place of an index entry, even of one that is no handle: there it can be deleted."""
+        try:
+            return keys.place_of_handle(self.sandbox_id, bucket, entry)
+        except UnicodeDecodeError:
+            at = keys.index(self.sandbox_id, bucket)
+            return Place(entry, at.records + entry.decode("utf-8", "backslashreplace"), at)
 
     def new_place(self, user_id: str | None, bucket: int | None = None) -> tuple[str, Place]:
         """A fresh id, and where its session will lie: in that bucket, or the user's."""
@@ -66,12 +79,38 @@ class Runner:
             call, reply = operations.at(call, place), None
         raise errors.SessionConflictError("the id was rotated too often within its grace period")
 
-    async def run_all(self, calls: Sequence[Call], *, owner_misses: bool = False) -> list[Reply]:
-        """Run calls side by side. When one fails, the others end first. `owner_misses`: OTHER_OWNER is no error."""
-        replies = await asyncio.gather(*(self._run(*call) for call in calls), return_exceptions=True)
-        for call, reply in zip(calls, replies, strict=True):
-            if isinstance(reply, BaseException):
-                raise reply
-            if not (owner_misses and reply[0] == s.OTHER_OWNER):
-                operations.check(call.operation, reply)
-        return [reply for reply in replies if not isinstance(reply, BaseException)]
+    async def run_all(self, calls: Sequence[Call], *, accepted: Collection[int] = ()) -> list[Reply]:
+        """Run calls side by side and return their replies. When one fails, the others finish first.
+
+        `accepted` are statuses that raise no error.
+        """
+        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted)]
+
+    async def settle_all(
+        self, calls: Sequence[Call], *, accepted: Collection[int] = ()
+    ) -> list[Reply | errors.SessionError]:
+        """Run calls side by side and return, for each, its reply or the error that it ended with."""
+        settled: list[Reply | errors.SessionError] = []
+        for first in range(0, len(calls), _WINDOW):
+            part = calls[first : first + _WINDOW]
+            replies = await asyncio.gather(*(self._run(*call) for call in part), return_exceptions=True)
+            settled += [_settled(call, reply, accepted) for call, reply in zip(part, replies, strict=True)]
+        return settled
+
+
+def _settled(call: Call, reply: Reply | BaseException, accepted: Collection[int]) -> Reply | errors.SessionError:
+    """Return the reply, or the error that it stands for. Raises what is no error of this library."""
+    try:
+        if isinstance(reply, BaseException):
+            raise reply
+        if reply[0] not in accepted:
+            operations.check(call.operation, reply)
+    except errors.SessionError as error:
+        return error
+    return reply
+
+
+def _raised(reply: Reply | errors.SessionError) -> Reply:
+    if isinstance(reply, errors.SessionError):
+        raise reply
+    return reply

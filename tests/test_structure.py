@@ -105,7 +105,11 @@ MAY_IMPORT = {
     "runner": CORE | {"backends.base", "operations"},
     "arguments": CORE | {"engine"},
     "engine": CORE | {"backends.base", "operations", "runner"},
-    "census": CORE | {"backends.base", "operations", "runner"},
+    "pacing": set(),
+    "paging": CORE | {"backends.base", "operations", "runner"},
+    "census": CORE | {"backends.base", "operations", "pacing", "paging", "runner"},
+    "revocation": CORE | {"backends.base", "operations", "runner"},
+    "sweeping": CORE | {"backends.base", "operations", "pacing", "paging", "runner"},
     "backends.locks": set(),
     "backends.memory": CORE | {"backends.base", "backends.memory", "operations"},
     "backends.custom": CORE | {"backends.base", "backends.memory", "backends.locks", "operations"},
@@ -114,7 +118,8 @@ MAY_IMPORT = {
     "provider_factory": CORE,
     "api": {"provider_factory"},
     "session_manager": CORE
-    | {"arguments", "backends.base", "backends.custom", "census", "engine", "operations", "provider_factory", "runner"},
+    | {"arguments", "backends.base", "backends.custom", "census", "engine", "operations", "provider_factory"}
+    | {"revocation", "runner", "sweeping"},
 }
 
 

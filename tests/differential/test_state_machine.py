@@ -78,7 +78,7 @@ def machine_on(server):
 
         @rule(data=st.data(), name=st.sampled_from([*operations.ALL, "allocate", "allocate", "validate"]))
         def operate(self, data, name):
-            call = getattr(Draw(data), name)()
+            call = getattr(Draw(data, self.server.clock.now_ms()), name)()
             ours, theirs = self.runner.run(self.both(call))
             assert comparable(call.operation, ours) == comparable(call.operation, theirs), call
             assert ours[0] in call.operation.statuses, call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import CONFLICT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
+from ....statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
 from ...base import Reply
 from ..keyspace import Keyspace, text
 from .include import Opened, open_, plain, unindex
@@ -20,7 +20,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return _clear(space, key, opened, pointer)
     if isinstance(opened, tuple):
         *_, owned_by, version, _ = opened
-        if owner not in (b"", owned_by):
+        if owner not in (b"", owned_by) and (owned_by is not None or space.zscore(users, handle) is None):
             return [OTHER_OWNER]
         if expected != b"" and (version is None or text(expected) != text(version)):
             return [CONFLICT, plain(version) or 0]
@@ -28,7 +28,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return opened
     space.delete(key)
     unindex(space, deadlines, users, handle)
-    return [OK if isinstance(opened, tuple) else GONE]
+    return [OK if isinstance(opened, tuple) or opened[0] == CORRUPT else GONE]
 
 
 def _clear(space: Keyspace, key: str, opened: Opened | Reply, target: bytes) -> Reply:

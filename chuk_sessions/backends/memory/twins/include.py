@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from re import compile as pattern
 
 from ....statuses import CORRUPT, GONE, MOVED
 from ...base import Reply
-from ..keyspace import Keyspace, Value
+from ..keyspace import Keyspace, Value, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
 """When the session ends, its deadline, last access and idle timeout or None, all in ms, then three further fields asked
@@ -84,6 +85,22 @@ def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
     """Take a session out of both indexes."""
     space.zrem(deadlines, handle)
     space.zrem(users, handle)
+
+
+def page(
+    space: Keyspace, key: str, lowest: int, highest: int | None, limit: int, after: Sequence[bytes]
+) -> tuple[list[bytes], list[bytes]]:
+    """At most `limit` members with scores from `lowest` to `highest`, after the entry whose score and member are in
+    `after`, unless it is empty; and score and member of the last one, if there may be more.
+    """
+    place = (int(after[0]), after[1]) if after else None
+    found = space.zrangebyscore(key, lowest, highest, limit, place)
+    return found, [text(space.zscore(key, found[-1]) or 0), found[-1]] if found and len(found) == limit else []
+
+
+def living(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:
+    """Those of the handles whose sessions are alive according to the index."""
+    return [handle for handle in handles if (space.zscore(deadlines, handle) or 0) > space.now]
 
 
 def sessions_of(space: Keyspace, users: str, deadlines: str, user: int) -> list[bytes]:
