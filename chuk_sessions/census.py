@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from heapq import merge
 
 from . import exceptions as errors
 from . import ids, keys, operations
@@ -21,6 +23,9 @@ logger = logging.getLogger(__name__)
 _READS = 64
 """Records that are read side by side: they may be large."""
 
+_RUN = 5000
+"""Sessions that are sorted at once."""
+
 _FEW = 256
 """A list that is shorter than this asks only some buckets at a time."""
 
@@ -34,17 +39,22 @@ class Census:
 
     async def session_ids(self, limit: int) -> list[str]:
         """Return ids of live sessions of the sandbox, at most `limit`."""
-        found: dict[str, None] = {}
+        found: list[str] = []
+        # An entry that moves while the pages are read may come twice, in its bucket.
+        seen: dict[int, set[str]] = defaultdict(set)
         entries, pace = _Entries(), Pace()
         pages = Pages(self._runner, self._list_of(None), wide=limit >= _FEW)
         while len(found) < limit and (replies := await pages.next(limit - len(found))):
             for bucket, reply in replies:
-                found |= dict.fromkeys(entries.ids(bucket, reply[1]))
-                if pace.is_due():
-                    await pace.give_way()
-        return list(found)[:limit]
+                for session_id in entries.ids(bucket, reply[1]):
+                    if session_id not in seen[bucket]:
+                        seen[bucket].add(session_id)
+                        found.append(session_id)
+                    if pace.is_due():
+                        await pace.give_way()
+        return found[:limit]
 
-    async def iter_ids(self) -> AsyncIterator[str]:
+    async def iter_ids(self) -> AsyncGenerator[str, None]:
         """Yield the ids of all live sessions of the sandbox."""
         entries, pace = _Entries(), Pace()
         pages = Pages(self._runner, self._list_of(None), wide=False)
@@ -57,10 +67,16 @@ class Census:
 
     async def sessions_of(self, user_id: str) -> list[SessionMetadata]:
         """Return the live sessions of a user, oldest first. Records that cannot be read are left out."""
-        found = [pair async for pair in self._sessions_of(user_id)]
-        return [session for _, session in sorted(found, key=lambda pair: (pair[0], pair[1].session_id))]
+        found = [(created, session.session_id, session) async for created, session in self._sessions_of(user_id)]
+        pace, ordered = Pace(), []
+        # Sorted in runs: to sort very many at once would hold up the event loop.
+        for _, _, session in merge(*[sorted(found[first : first + _RUN]) for first in range(0, len(found), _RUN)]):
+            ordered.append(session)
+            if pace.is_due():
+                await pace.give_way()
+        return ordered
 
-    async def iter_sessions_of(self, user_id: str) -> AsyncIterator[SessionMetadata]:
+    async def iter_sessions_of(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
         """Yield the live sessions of a user. Records that cannot be read are left out."""
         async for _, session in self._sessions_of(user_id):
             yield session
@@ -77,7 +93,7 @@ class Census:
             number += sum(reply[1] for _, reply in replies)
         return number
 
-    async def _sessions_of(self, user_id: str) -> AsyncIterator[tuple[int, SessionMetadata]]:
+    async def _sessions_of(self, user_id: str) -> AsyncGenerator[tuple[int, SessionMetadata], None]:
         """Yield the live sessions of a user, each with the time of its creation in ms."""
         entries, pace = _Entries(), Pace()
         pages = Pages(self._runner, self._list_of(ids.user_hash(user_id)), least=PAGE_LIMIT)

@@ -35,6 +35,9 @@ PAGE_LIMIT: Final = 500
 Cursor = tuple[bytes, ...]
 """Where a page of an index ended: score and member of its last entry, as the reply has them; empty before the first."""
 
+START: Final[Cursor] = ()
+"""Before the first entry."""
+
 _FEW: Final = 1000
 """Fields and values that fit on Lua's stack with room to spare."""
 
@@ -194,20 +197,20 @@ def rotate(old: Place, new: Place, *, grace_ms: int) -> Call:
     return Call(ROTATE, keys, (old.handle, new.handle, grace_ms))
 
 
-def list_(index: Index, *, user: int | None, limit: int, after: Cursor = ()) -> Call:
+def list_(index: Index, *, user: int | None, limit: int, after: Cursor = START) -> Call:
     """Read a page of handles of live sessions in one bucket."""
     return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit, *after))
 
 
-def count(index: Index, *, user: int | None, limit: int = PAGE_LIMIT, after: Cursor = ()) -> Call:
+def count(index: Index, *, user: int | None, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
     """Count the live sessions of one bucket, or a page of those of a user."""
     argv: tuple[Arg, ...] = (b"",) if user is None else (user, limit, *after)
     return Call(COUNT, (index.deadlines, index.users), argv)
 
 
-def cursor(reply: Reply) -> Cursor:
-    """Return where the next page after this reply begins, or an empty cursor when there is none."""
-    return tuple(reply[2:])
+def cursor(reply: Reply) -> Cursor | None:
+    """Return where the page of this reply ended, or None when it was the last."""
+    return tuple(reply[2:]) or None
 
 
 def sweep(index: Index, sandbox_id: str) -> Call:
@@ -215,7 +218,7 @@ def sweep(index: Index, sandbox_id: str) -> Call:
     return Call(SWEEP, _index(index), (sandbox_id.encode(), SWEEP_LIMIT))
 
 
-def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = ()) -> Call:
+def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
     """Read a page of the sandboxes that have something to sweep in one bucket."""
     return Call(DUE, (sandboxes,), (limit, *after))
 

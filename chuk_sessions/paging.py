@@ -14,7 +14,7 @@ from .backends.base import Call, Reply
 from .operations import Cursor
 from .runner import Runner
 
-NARROW = 16
+NARROW = 32
 """Buckets that are read side by side once most have nothing left, or where no caller waits for the last of them."""
 
 _PAGES_AT_ONCE = 8192
@@ -33,7 +33,7 @@ class Pages:
         self._ask = ask
         self._width = ids.BUCKETS if wide else NARROW
         self._least = least
-        self._waiting: dict[int, Cursor] = dict.fromkeys(range(ids.BUCKETS), ())
+        self._waiting: dict[int, Cursor] = dict.fromkeys(range(ids.BUCKETS), operations.START)
 
     async def next(self, wanted: int = _PAGES_AT_ONCE) -> list[tuple[int, Reply]]:
         """Read the next round of about `wanted` entries. Returns replies with their buckets; an empty list at the end.
@@ -47,7 +47,7 @@ class Pages:
         limit = min(operations.PAGE_LIMIT, max(self._least, share))
         replies = await self._runner.run_all([self._ask(bucket, limit, cursor) for bucket, cursor in part])
         for (bucket, _), reply in zip(part, replies, strict=True):
-            if cursor := operations.cursor(reply):
+            if (cursor := operations.cursor(reply)) is not None:
                 self._waiting[bucket] = cursor
             else:
                 del self._waiting[bucket]

@@ -5,7 +5,7 @@ holds up no other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from . import exceptions as errors
 from . import ids, keys, operations
@@ -35,7 +35,7 @@ class Revoker:
         # The user's home bucket, which has nearly all of the sessions, is asked first.
         buckets = sorted(range(ids.BUCKETS), key=lambda bucket: bucket != home)
         parts = [_Part(self._runner, bucket, user, owner, keep) for bucket in buckets]
-        await asyncio.gather(*(part.revoke() for part in parts))
+        await asyncio.gather(*[part.revoke() for part in parts])
         _raise_failure(parts)
         return sum(part.revoked for part in parts)
 
@@ -66,7 +66,8 @@ class _Part:
     async def revoke(self) -> None:
         """Delete the user's sessions until the index has none but the kept one."""
         try:
-            await self._follow_kept()
+            if self._keep is not None:
+                await self._follow_kept()
             for _ in range(MOST_ROUNDS):
                 if not await self._delete_listed():
                     return
@@ -77,37 +78,42 @@ class _Part:
     async def _delete_listed(self) -> bool:
         """Go once through the index. Returns whether it had anything to delete."""
         found = False
-        async for places in self._pages():
-            replies = await self._run([operations.delete(place, owner=self._owner) for place in places])
-            told = list(zip(places, replies, strict=True))
-            self.revoked += sum(reply[0] == s.OK for reply in replies)
-            await self._clear_pointers([(place, reply[1]) for place, reply in told if reply[0] == s.MOVED])
-            foreign = [place for place, reply in told if reply[0] == s.OTHER_OWNER]
-            found |= await self._delete_unreadable(foreign) or len(foreign) < len(places)
-        return found
-
-    async def _pages(self) -> AsyncIterator[list[Place]]:
-        """Yield what the index has of the user, without the kept session."""
-        after: Cursor | None = ()
+        after: Cursor | None = operations.START
         while after is not None:
             call = operations.list_(self._index, user=self._user, limit=operations.PAGE_LIMIT, after=after)
             reply = await self._runner.run(call)
-            if reply[1] and self._keep is not None and reply[1] != [self._keep.handle]:
-                # Only now, after the list: an id that the kept session is given later is not in it.
-                await self._follow_kept()
-            places = [self._runner.place_of_entry(self.bucket, handle) for handle in reply[1]]
-            yield [place for place in places if place != self._keep]
-            after = operations.cursor(reply) or None
+            # Nearly all buckets have none of the user's sessions.
+            if reply[1]:
+                found |= await self._delete(await self._places_of(reply[1]))
+            after = operations.cursor(reply)
+        return found
+
+    async def _places_of(self, handles: list[bytes]) -> list[Place]:
+        """Return where the listed sessions are, without the kept one."""
+        if self._keep is not None and handles != [self._keep.handle]:
+            # Only now, after the list: an id that the kept session is given later is not in it.
+            await self._follow_kept()
+        places = [self._runner.place_of_entry(self.bucket, handle) for handle in handles]
+        return [place for place in places if place != self._keep]
 
     async def _follow_kept(self) -> None:
         """Follow the kept session to its present id. What is no live session keeps nothing."""
-        if self._keep is None:
-            return
+        assert self._keep is not None
         try:
             place, reply = await self._runner.follow(self._keep, operations.read(self._keep))
             self._keep = place if reply[0] == s.OK else None
         except errors.CorruptRecordError:
             self._keep = None
+
+    async def _delete(self, places: list[Place]) -> bool:
+        """Delete sessions of the user. Returns whether there was anything to delete."""
+        replies = await self._run([operations.delete(place, owner=self._owner) for place in places])
+        self.revoked += sum(reply[0] == s.OK for reply in replies)
+        moved = [(place, reply[1]) for place, reply in zip(places, replies, strict=True) if reply[0] == s.MOVED]
+        foreign = [place for place, reply in zip(places, replies, strict=True) if reply[0] == s.OTHER_OWNER]
+        if moved:
+            await self._clear_pointers(moved)
+        return (bool(foreign) and await self._delete_unreadable(foreign)) or len(foreign) < len(places)
 
     async def _clear_pointers(self, found: list[tuple[Place, bytes]]) -> None:
         """Clear pointers of old ids that the index still has in another round. A rotation takes an old id out of the

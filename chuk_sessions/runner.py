@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Collection, Sequence
 from functools import partial
+from typing import Any
 
 from . import exceptions as errors
 from . import ids, keys, operations
 from . import statuses as s
 from .backends.base import Backend, Call, Renew, Reply
 from .keys import Place
+from .pacing import Pace
 
 MOST_ROUNDS = 32
 """How often something is tried that others can keep from settling."""
 
 _MOST_HOPS = 64
 
-_WINDOW = 256
-"""Most calls that one caller has under way side by side: one for each bucket. More would hold up the event loop while
-they are sent and answered.
+_SIDE_BY_SIDE = 256
+"""Most calls that one caller has under way: one for each bucket. More would hold up the event loop while they are sent
+and answered.
 """
 
 
@@ -90,24 +92,25 @@ class Runner:
         self, calls: Sequence[Call], *, accepted: Collection[int] = ()
     ) -> list[Reply | errors.SessionError]:
         """Run calls side by side and return, for each, its reply or the error that it ended with."""
-        settled: list[Reply | errors.SessionError] = []
-        for first in range(0, len(calls), _WINDOW):
-            part = calls[first : first + _WINDOW]
-            replies = await asyncio.gather(*(self._run(*call) for call in part), return_exceptions=True)
-            settled += [_settled(call, reply, accepted) for call, reply in zip(part, replies, strict=True)]
+        settled: list[Any] = [None] * len(calls)
+        waiting, pace = enumerate(calls), Pace()
+
+        async def work() -> None:
+            for index, call in waiting:
+                if pace.is_due():
+                    await pace.give_way()
+                try:
+                    settled[index] = reply = await self._run(*call)
+                    if reply[0] not in accepted:
+                        operations.check(call.operation, reply)
+                except errors.SessionError as error:
+                    settled[index] = error
+
+        workers = (work() for _ in range(min(len(calls), _SIDE_BY_SIDE)))
+        for failure in await asyncio.gather(*workers, return_exceptions=True):
+            if failure is not None:
+                raise failure
         return settled
-
-
-def _settled(call: Call, reply: Reply | BaseException, accepted: Collection[int]) -> Reply | errors.SessionError:
-    """Return the reply, or the error that it stands for. Raises what is no error of this library."""
-    try:
-        if isinstance(reply, BaseException):
-            raise reply
-        if reply[0] not in accepted:
-            operations.check(call.operation, reply)
-    except errors.SessionError as error:
-        return error
-    return reply
 
 
 def _raised(reply: Reply | errors.SessionError) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from threading import RLock
 from typing import Any, Self, cast
@@ -290,7 +290,7 @@ class SessionManager:
         """
         return await self._census.session_ids(arguments.positive(limit, "limit"))
 
-    def iter_sessions(self) -> AsyncIterator[str]:
+    def iter_sessions(self) -> AsyncGenerator[str, None]:
         """Iterate over the ids of all live sessions of this sandbox, in no particular order, with bounded memory.
 
         A session that is alive during the whole iteration is yielded at least once, and exactly once unless its end
@@ -306,7 +306,7 @@ class SessionManager:
         arguments.owner(user_id)
         return await self._census.sessions_of(user_id)
 
-    def iter_user_sessions(self, user_id: str) -> AsyncIterator[SessionMetadata]:
+    def iter_user_sessions(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
         """Iterate over the sessions that `list_user_sessions` returns, in no particular order, with bounded memory."""
         arguments.owner(user_id)
         return self._census.iter_sessions_of(user_id)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from . import ids, keys, operations
 from .backends.base import Call
 from .keys import Index
 from .operations import Cursor
-from .pacing import Pace
 from .paging import Pages
 from .runner import Runner
+
+_SANDBOXES = 256
+"""Sandboxes that are swept side by side."""
 
 
 class Sweeper:
@@ -24,12 +28,11 @@ class Sweeper:
 
     async def sweep_everything(self) -> int:
         """Sweep every sandbox that has ended sessions. Returns how many left the indexes."""
-        pages, pace, total = Pages(self._runner, _due), Pace(), 0
+        pages, total = Pages(self._runner, _due), 0
         while replies := await pages.next():
-            names = [(bucket, name) for bucket, reply in replies for name in map(_text, reply[1]) if ids.is_name(name)]
-            total += await self._sweep([(keys.index(name, bucket), name) for bucket, name in names])
-            if pace.is_due():
-                await pace.give_way()
+            due = ((bucket, name) for bucket, reply in replies for name in map(_text, reply[1]) if ids.is_name(name))
+            while part := [(keys.index(name, bucket), name) for bucket, name in islice(due, _SANDBOXES)]:
+                total += await self._sweep(part)
         return total
 
     async def _sweep(self, places: list[tuple[Index, str]]) -> int:

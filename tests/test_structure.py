@@ -102,7 +102,7 @@ MAY_IMPORT = {
     **dict.fromkeys(CORE, CORE),
     "backends.base": set(),
     "operations": CORE | {"backends.base"},
-    "runner": CORE | {"backends.base", "operations"},
+    "runner": CORE | {"backends.base", "operations", "pacing"},
     "arguments": CORE | {"engine"},
     "engine": CORE | {"backends.base", "operations", "runner"},
     "pacing": set(),

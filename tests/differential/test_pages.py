@@ -59,7 +59,7 @@ class Pair:
             assert user is None or counted[1:] == [len(reply[1]), *reply[2:]]
             found += reply[1]
             after = operations.cursor(reply)
-            if not after:
+            if after is None:
                 return found, gone
             if changes:
                 name, place = changes.pop()
