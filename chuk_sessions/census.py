@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from heapq import merge
+from itertools import islice
 
 from . import exceptions as errors
 from . import ids, keys, operations
@@ -98,8 +99,8 @@ class Census:
         entries, pace = _Entries(), Pace()
         pages = Pages(self._runner, self._list_of(ids.user_hash(user_id)), least=PAGE_LIMIT)
         while replies := await pages.next():
-            found = [session_id for bucket, reply in replies for session_id in entries.ids(bucket, reply[1])]
-            for part in (found[first : first + _READS] for first in range(0, len(found), _READS)):
+            found = (session_id for bucket, reply in replies for session_id in entries.ids(bucket, reply[1]))
+            while part := list(islice(found, _READS)):
                 calls = [operations.read(keys.place(self._sandbox, session_id)) for session_id in part]
                 records = await self._runner.run_all(calls, accepted=(s.CORRUPT,))
                 for session_id, reply in zip(part, records, strict=True):

@@ -13,7 +13,14 @@ from . import statuses as s
 from .backends.base import Call, Reply
 from .keys import Place
 from .operations import Cursor
+from .pacing import Pace
 from .runner import MOST_ROUNDS, Runner
+
+_PARTS = 16
+"""Buckets in which sessions are deleted side by side."""
+
+_DELETIONS = 32
+"""Deletions in one bucket side by side."""
 
 
 class Revoker:
@@ -34,10 +41,19 @@ class Revoker:
         home, user = ids.home_bucket(self._runner.sandbox_id, user_id), ids.user_hash(user_id)
         # The user's home bucket, which has nearly all of the sessions, is asked first.
         buckets = sorted(range(ids.BUCKETS), key=lambda bucket: bucket != home)
-        parts = [_Part(self._runner, bucket, user, owner, keep) for bucket in buckets]
+        turns = _Turns()
+        parts = [_Part(self._runner, turns, bucket, user, owner, keep) for bucket in buckets]
         await asyncio.gather(*[part.revoke() for part in parts])
         _raise_failure(parts)
         return sum(part.revoked for part in parts)
+
+
+class _Turns:
+    """What the parts of a revocation share, so that together they do not hold up the event loop."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.room = asyncio.Semaphore(_PARTS)
 
 
 class _Part:
@@ -51,8 +67,9 @@ class _Part:
 
     """
 
-    def __init__(self, runner: Runner, bucket: int, user: int, owner: bytes, keep: Place | None) -> None:
+    def __init__(self, runner: Runner, turns: _Turns, bucket: int, user: int, owner: bytes, keep: Place | None) -> None:
         self._runner = runner
+        self._turns = turns
         self._index = keys.index(runner.sandbox_id, bucket)
         self._user = user
         self._owner = owner
@@ -81,10 +98,13 @@ class _Part:
         after: Cursor | None = operations.START
         while after is not None:
             call = operations.list_(self._index, user=self._user, limit=operations.PAGE_LIMIT, after=after)
+            if self._turns.pace.is_due():
+                await self._turns.pace.give_way()
             reply = await self._runner.run(call)
             # Nearly all buckets have none of the user's sessions.
             if reply[1]:
-                found |= await self._delete(await self._places_of(reply[1]))
+                async with self._turns.room:
+                    found |= await self._delete(await self._places_of(reply[1]))
             after = operations.cursor(reply)
         return found
 
@@ -136,7 +156,10 @@ class _Part:
         """Run all deletions, then raise the error of the first that failed. What is only not replicated is deleted."""
         replies: list[Reply] = []
         failure: errors.SessionError | None = None
-        for outcome in await self._runner.settle_all(calls, accepted=(s.OTHER_OWNER,)):
+        outcomes = await self._runner.settle_all(
+            calls, accepted=(s.OTHER_OWNER,), most=_DELETIONS, pace=self._turns.pace
+        )
+        for outcome in outcomes:
             if isinstance(outcome, errors.NotReplicatedError):
                 self.unreplicated = outcome
                 replies.append([s.OK])

@@ -89,11 +89,19 @@ class Runner:
         return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted)]
 
     async def settle_all(
-        self, calls: Sequence[Call], *, accepted: Collection[int] = ()
+        self,
+        calls: Sequence[Call],
+        *,
+        accepted: Collection[int] = (),
+        most: int = _SIDE_BY_SIDE,
+        pace: Pace | None = None,
     ) -> list[Reply | errors.SessionError]:
-        """Run calls side by side and return, for each, its reply or the error that it ended with."""
+        """Run calls side by side, at most so many, and return, for each, its reply or the error that it ended with.
+
+        `pace` is shared by what runs at the same time for one caller.
+        """
         settled: list[Any] = [None] * len(calls)
-        waiting, pace = enumerate(calls), Pace()
+        waiting, pace = enumerate(calls), pace or Pace()
 
         async def work() -> None:
             for index, call in waiting:
@@ -106,7 +114,7 @@ class Runner:
                 except errors.SessionError as error:
                     settled[index] = error
 
-        workers = (work() for _ in range(min(len(calls), _SIDE_BY_SIDE)))
+        workers = (work() for _ in range(min(len(calls), most)))
         for failure in await asyncio.gather(*workers, return_exceptions=True):
             if failure is not None:
                 raise failure

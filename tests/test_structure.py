@@ -108,7 +108,7 @@ MAY_IMPORT = {
     "pacing": set(),
     "paging": CORE | {"backends.base", "operations", "runner"},
     "census": CORE | {"backends.base", "operations", "pacing", "paging", "runner"},
-    "revocation": CORE | {"backends.base", "operations", "runner"},
+    "revocation": CORE | {"backends.base", "operations", "pacing", "runner"},
     "sweeping": CORE | {"backends.base", "operations", "pacing", "paging", "runner"},
     "backends.locks": set(),
     "backends.memory": CORE | {"backends.base", "backends.memory", "operations"},
