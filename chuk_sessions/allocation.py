@@ -5,7 +5,6 @@ All times are ms.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from . import statuses as s
 from .backends.base import Call, Reply
 from .enums import WhenFull
 from .keys import Index, Place, place_of_entry
-from .record import fields_of
+from .record import Record, fields_of, is_owner
 from .runner import MOST_ROUNDS, Runner
 
 
@@ -141,14 +140,21 @@ class Allocation:
         damaged ones first. Raises SessionLimitError where none of them may leave.
         """
         places = [place_of_entry(index, handle) for handle in handles]
-        replies = await asyncio.gather(*(self._runner.ask(operations.read(place)) for place in places))
+        replies = await self._runner.run_all([operations.read(place) for place in places], accepted=(s.CORRUPT,))
         ages = dict(zip(places, (_age(reply, owner) for reply in replies), strict=True))
         own = sorted((age, place) for place, age in ages.items() if age is not None)
         surplus = len(own) + 1 - self._policy.cap
         if surplus > 0 and self._policy.when_full is WhenFull.REFUSE:
             raise errors.SessionLimitError(f"the user has {len(own)} sessions; {self._policy.cap} are allowed")
+        await self._delete_ownerless(places, replies)
         leaving = own[: max(0, min(surplus, operations.MOST_LEAVING))]
         return [place for place, age in ages.items() if age is None] + [place for _, place in leaving]
+
+    async def _delete_ownerless(self, places: Sequence[Place], replies: Sequence[Reply]) -> None:
+        """Delete sessions whose owner cannot be read: the index has them for this user, the store for another."""
+        owners = [fields_of(reply[1]).get(b"u", b"") if reply[0] == s.OK else b"" for reply in replies]
+        named = [(place, owner) for place, owner in zip(places, owners, strict=True) if not is_owner(owner)]
+        await self._runner.run_all([operations.delete(place, owner=owner) for place, owner in named])
 
 
 def _age(reply: Reply, owner: bytes) -> int | None:
@@ -159,8 +165,9 @@ def _age(reply: Reply, owner: bytes) -> int | None:
         return None
     if reply[0] != s.OK:
         return 0
-    fields = fields_of(reply[1])
-    if fields.get(b"u", owner) != owner:
+    if fields_of(reply[1]).get(b"u", owner) != owner:
         return None
-    created = fields.get(b"c", b"")
-    return int(created) if created.isdigit() else 0
+    try:
+        return Record.from_reply(reply[1]).created
+    except errors.CorruptRecordError:
+        return 0

@@ -1,150 +1,155 @@
-"""Whatever asks all buckets: the sessions of a sandbox or of a user, listed, counted, revoked, swept."""
+"""Sessions of a sandbox or of a user: listed and counted from the indexes of all buckets."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from heapq import merge
+from itertools import islice
 
 from . import exceptions as errors
 from . import ids, keys, operations
 from . import statuses as s
-from .keys import Index, Place
+from .backends.base import Call, Reply
+from .models import SessionMetadata
+from .operations import PAGE_LIMIT, Cursor
+from .pacing import Pace
+from .paging import Ask, Pages
 from .record import Record
-from .runner import MOST_ROUNDS, Runner
+from .runner import Runner
 
 logger = logging.getLogger(__name__)
 
+_READS = 64
+"""Records that are read side by side: they may be large."""
+
+_RUN = 5000
+"""Sessions that are sorted at once."""
+
+_FEW = 256
+"""A list that is shorter than this asks only some buckets at a time."""
+
 
 class Census:
-    """Sessions of one sandbox, taken together."""
+    """Lists and counts the sessions of one sandbox."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._sandbox = runner.sandbox_id
 
     async def session_ids(self, limit: int) -> list[str]:
-        """Ids of live sessions of the sandbox, at most `limit`."""
+        """Return ids of live sessions of the sandbox, at most `limit`."""
         found: list[str] = []
-        for part in _parts(self._indexes(), limit):
-            replies = await self._runner.run_all([operations.list_(index, user=None, limit=limit) for index in part])
-            handles = [(index.bucket, handle) for index, r in zip(part, replies, strict=True) for handle in r[1]]
-            found += [session_id for pair in handles if (session_id := _id_of(*pair)) is not None]
-            if len(found) >= limit:
-                break
+        # An entry that moves while the pages are read may come twice, in its bucket.
+        seen: dict[int, set[str]] = defaultdict(set)
+        entries, pace = _Entries(), Pace()
+        pages = Pages(self._runner, self._list_of(None), wide=limit >= _FEW)
+        while len(found) < limit and (replies := await pages.next(limit - len(found))):
+            for bucket, reply in replies:
+                for session_id in entries.ids(bucket, reply[1]):
+                    if session_id not in seen[bucket]:
+                        seen[bucket].add(session_id)
+                        found.append(session_id)
+                    if pace.is_due():
+                        await pace.give_way()
         return found[:limit]
 
-    async def sessions_of(self, user_id: str) -> list[tuple[str, Record]]:
-        """The live sessions of a user with their ids, oldest first. Records that cannot be read are left out."""
-        places = await self._places_of(user_id)
-        replies = await self._runner.run_all([operations.read(place) for place in places])
-        records = [
-            (session_id, record)
-            for place, reply in zip(places, replies, strict=True)
-            if reply[0] == s.OK and (record := _readable(reply[1])) is not None
-            if (session_id := _id_of(place.at.bucket, place.handle)) is not None
-        ]
-        # The index holds hashes: the record says whose it really is.
-        mine = [(session_id, record) for session_id, record in records if record.user_id == user_id]
-        return sorted(mine, key=lambda pair: (pair[1].created, pair[0]))
+    async def iter_ids(self) -> AsyncGenerator[str, None]:
+        """Yield the ids of all live sessions of the sandbox."""
+        entries, pace = _Entries(), Pace()
+        pages = Pages(self._runner, self._list_of(None), wide=False)
+        while replies := await pages.next():
+            for bucket, reply in replies:
+                for session_id in entries.ids(bucket, reply[1]):
+                    yield session_id
+                    if pace.is_due():
+                        await pace.give_way()
+
+    async def sessions_of(self, user_id: str) -> list[SessionMetadata]:
+        """Return the live sessions of a user, oldest first. Records that cannot be read are left out."""
+        found = [(created, session.session_id, session) async for created, session in self._sessions_of(user_id)]
+        pace, ordered = Pace(), []
+        # Sorted in runs: to sort very many at once would hold up the event loop.
+        for _, _, session in merge(*[sorted(found[first : first + _RUN]) for first in range(0, len(found), _RUN)]):
+            ordered.append(session)
+            if pace.is_due():
+                await pace.give_way()
+        return ordered
+
+    async def iter_sessions_of(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
+        """Yield the live sessions of a user. Records that cannot be read are left out."""
+        async for _, session in self._sessions_of(user_id):
+            yield session
 
     async def count(self, user_id: str | None) -> int:
-        """How many live sessions the sandbox, or a user in it, has."""
+        """Return how many live sessions the sandbox, or a user in it, has."""
         user = None if user_id is None else ids.user_hash(user_id)
-        replies = await self._runner.run_all([operations.count(index, user=user) for index in self._indexes()])
-        return int(sum(reply[1] for reply in replies))
 
-    async def revoke(self, user_id: str, owner: bytes, keep: Place | None) -> int:
-        """End the sessions of a user but `keep`, until there are none left to find. Returns how many ended.
+        def ask(bucket: int, limit: int, after: Cursor) -> Call:
+            return operations.count(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
 
-        Raises SessionConflictError when the user's sessions keep coming.
-        """
-        ended: int = 0
-        for _ in range(MOST_ROUNDS):
-            kept = None if keep is None else await self._now_at(keep)
-            places = [place for place in await self._places_of(user_id) if place != kept]
-            calls = [operations.delete(place, owner=owner) for place in places]
-            replies = await self._runner.run_all(calls, owner_misses=True)
-            ended += sum(reply[0] == s.OK for reply in replies)
-            if all(reply[0] == s.OTHER_OWNER for reply in replies):
-                return ended
-        raise errors.SessionConflictError(f"new sessions of the user keep coming; {ended} have ended")
+        pages, number = Pages(self._runner, ask, least=PAGE_LIMIT), 0
+        while replies := await pages.next():
+            number += sum(reply[1] for _, reply in replies)
+        return number
 
-    async def sweep(self) -> int:
-        """Take ended sessions of the sandbox out of the indexes. Returns how many there were."""
-        return await self._sweep([(index, self._sandbox) for index in self._indexes()])
+    async def _sessions_of(self, user_id: str) -> AsyncGenerator[tuple[int, SessionMetadata], None]:
+        """Yield the live sessions of a user, each with the time of its creation in ms."""
+        entries, pace = _Entries(), Pace()
+        pages = Pages(self._runner, self._list_of(ids.user_hash(user_id)), least=PAGE_LIMIT)
+        while replies := await pages.next():
+            found = (session_id for bucket, reply in replies for session_id in entries.ids(bucket, reply[1]))
+            while part := list(islice(found, _READS)):
+                calls = [operations.read(keys.place(self._sandbox, session_id)) for session_id in part]
+                records = await self._runner.run_all(calls, accepted=(s.CORRUPT,))
+                for session_id, reply in zip(part, records, strict=True):
+                    found_one = entries.session(session_id, self._sandbox, reply)
+                    # The index holds hashes: the record says whose it really is.
+                    if found_one is not None and found_one[1].user_id == user_id:
+                        yield found_one
+                    if pace.is_due():
+                        await pace.give_way()
 
-    async def sweep_everything(self) -> int:
-        """The same for every sandbox that has some."""
-        buckets, total = range(ids.BUCKETS), 0
-        while True:
-            replies = await self._runner.run_all([operations.due(keys.sandboxes(bucket)) for bucket in buckets])
-            names = [
-                (bucket, name)
-                for bucket, reply in zip(buckets, replies, strict=True)
-                for name in map(_text, reply[1])
-                if ids.is_name(name)
-            ]
-            swept = await self._sweep([(keys.index(name, bucket), name) for bucket, name in names])
-            total += swept
-            if not swept or all(len(reply[1]) < operations.SWEEP_LIMIT for reply in replies):
-                return total
+    def _list_of(self, user: int | None) -> Ask:
+        def ask(bucket: int, limit: int, after: Cursor) -> Call:
+            return operations.list_(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
 
-    async def _sweep(self, places: list[tuple[Index, str]]) -> int:
-        swept = 0
-        calls = [operations.sweep(index, sandbox) for index, sandbox in places]
-        while calls:
-            replies = await self._runner.run_all(calls)
-            swept += sum(reply[1] for reply in replies)
-            named = [(*place, reply[2]) for place, reply in zip(places, replies, strict=True) if reply[2]]
-            places = [(index, sandbox) for index, sandbox, _ in named]
-            calls = [operations.sweep(index, sandbox, ended) for index, sandbox, ended in named]
-        return swept
-
-    async def _places_of(self, user_id: str) -> list[Place]:
-        """Where the index has sessions of a user: in the home bucket, and anywhere for ids that callers chose."""
-        user = ids.user_hash(user_id)
-        indexes = self._indexes()
-        replies = await self._runner.run_all([operations.list_(index, user=user, limit=0) for index in indexes])
-        return [
-            self._runner.place_of_handle(index.bucket, handle)
-            for index, reply in zip(indexes, replies, strict=True)
-            for handle in reply[1]
-            if _id_of(index.bucket, handle) is not None
-        ]
-
-    async def _now_at(self, place: Place) -> Place:
-        """Where a session lies now, if its id was rotated."""
-        return (await self._runner.follow(place, operations.read(place)))[0]
-
-    def _indexes(self) -> list[Index]:
-        return [keys.index(self._sandbox, bucket) for bucket in range(ids.BUCKETS)]
+        return ask
 
 
-def _parts(indexes: list[Index], limit: int) -> list[list[Index]]:
-    """All buckets at once, or in smaller parts when few sessions are wanted."""
-    size = ids.BUCKETS if limit >= ids.BUCKETS else 32
-    return [indexes[first : first + size] for first in range(0, len(indexes), size)]
+class _Entries:
+    """Turns what an index and its records hold into sessions, and warns once about what cannot be read."""
 
+    def __init__(self) -> None:
+        self._warned = False
 
-def _id_of(bucket: int, handle: bytes) -> str | None:
-    """The id that an entry of an index stands for, or None for one that nobody here has written."""
-    try:
-        session_id = ids.id_of(_text(handle), bucket)
-    except ValueError:
-        session_id = ""
-    if ids.is_name(session_id):
-        return session_id
-    logger.warning("an index holds something else than sessions, which is left out")
-    return None
+    def ids(self, bucket: int, handles: Iterable[bytes]) -> Iterator[str]:
+        """Yield the ids that the entries of an index stand for."""
+        for handle in handles:
+            try:
+                session_id = ids.id_of(handle.decode("ascii", "replace"), bucket)
+            except ValueError:
+                session_id = ""
+            if ids.is_name(session_id):
+                yield session_id
+            else:
+                self._warn("an index entry")
 
+    def session(self, session_id: str, sandbox_id: str, reply: Reply) -> tuple[int, SessionMetadata] | None:
+        """Return a session with the time of its creation in ms; None for one that is gone or cannot be read."""
+        try:
+            if reply[0] == s.CORRUPT:
+                raise errors.CorruptRecordError("a stored session cannot be opened")
+            if reply[0] != s.OK:
+                return None
+            record = Record.from_reply(reply[1])
+            return record.created, record.to_model(session_id, sandbox_id)
+        except errors.CorruptRecordError:
+            self._warn("a session record")
+            return None
 
-def _text(entry: bytes) -> str:
-    return entry.decode("ascii", "replace")
-
-
-def _readable(fields: Sequence[bytes]) -> Record | None:
-    try:
-        return Record.from_reply(fields)
-    except errors.CorruptRecordError:
-        logger.warning("a session record cannot be read and is left out of a list")
-        return None
+    def _warn(self, what: str) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning("%s cannot be read and is left out of a list, as are any others like it", what)

@@ -6,6 +6,7 @@ SessionError
 │   │   └── SessionTimeoutError    no answer in time; nothing was applied, or applying it twice is harmless
 │   ├── OutcomeUnknownError        the answer was lost: the change may or may not have been applied
 │   │   └── NotReplicatedError     applied, but on fewer replicas than asked for: a failover may undo it
+│   ├── RevocationIncompleteError  parts of the store did not answer: sessions of the user may be left there
 │   ├── StoreFullError             the server is at its memory limit; nothing was applied
 │   ├── CorruptRecordError         what is stored is not a session record of this library
 │   └── NotSupportedError          this kind of provider cannot do that
@@ -49,6 +50,25 @@ class OutcomeUnknownError(ProviderError):
 
 class NotReplicatedError(OutcomeUnknownError):
     """The primary has applied the change, but fewer replicas than asked for have it: a failover may undo it."""
+
+
+class RevocationIncompleteError(ProviderError):
+    """Parts of the store did not answer while a user's sessions were revoked: sessions may be left there. All others
+    were deleted; revoking again is safe.
+
+    Attributes:
+        revoked: how many sessions were deleted.
+        buckets: numbers of the buckets, of 256, that did not answer.
+
+    """
+
+    def __init__(self, message: str, revoked: int, buckets: tuple[int, ...]) -> None:
+        super().__init__(message, revoked, buckets)
+        self.revoked = revoked
+        self.buckets = buckets
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class StoreFullError(ProviderError):
@@ -125,6 +145,7 @@ __all__ = [
     "NotSupportedError",
     "OutcomeUnknownError",
     "ProviderError",
+    "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",
     "SessionLimitError",

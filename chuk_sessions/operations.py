@@ -35,6 +35,15 @@ SWEEP_LIMIT: Final = 500
 MOST_LEAVING: Final = 32
 """Sessions of a user that give way in one call, where there are many more than the cap. The script has it, too."""
 
+PAGE_LIMIT: Final = 500
+"""Most entries of an index that one call reads, so that no call holds up the server."""
+
+Cursor = tuple[bytes, ...]
+"""Where a page of an index ended: score and member of its last entry, as the reply has them; empty before the first."""
+
+START: Final[Cursor] = ()
+"""Before the first entry."""
+
 _FEW: Final = 1000
 """Fields and values that fit on Lua's stack with room to spare."""
 
@@ -99,10 +108,10 @@ ROTATE = _operation(
     durable=True,
 )  # fmt: skip
 CARRY = _operation("carry", "session operations", "rest", *_HERE, s.OK, repeatable=True)
-LIST = _operation("list", "deadlines users", "user limit", s.OK, read_only=True, repeatable=True)
-COUNT = _operation("count", "deadlines users", "user", s.OK, read_only=True, repeatable=True)
+LIST = _operation("list", "deadlines users", "user limit score after", s.OK, read_only=True, repeatable=True)
+COUNT = _operation("count", "deadlines users", "user limit score after", s.OK, read_only=True, repeatable=True)
 SWEEP = _operation("sweep", "deadlines users sandboxes ended", "sandbox limit rest", s.OK, repeatable=True)
-DUE = _operation("due", "sandboxes", "limit", s.OK, read_only=True, repeatable=True)
+DUE = _operation("due", "sandboxes", "limit score after", s.OK, read_only=True, repeatable=True)
 
 ALL: Final = {
     entry.name: entry
@@ -260,14 +269,20 @@ def carry(place: Place, operation_ids: Sequence[bytes]) -> Call:
     return Call(CARRY, (place.record, place.operations), argv)
 
 
-def list_(index: Index, *, user: int | None, limit: int) -> Call:
-    """Handles of live sessions in one bucket."""
-    return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit))
+def list_(index: Index, *, user: int | None, limit: int, after: Cursor = START) -> Call:
+    """Read a page of handles of live sessions in one bucket."""
+    return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit, *after))
 
 
-def count(index: Index, *, user: int | None) -> Call:
-    """How many live sessions one bucket has."""
-    return Call(COUNT, (index.deadlines, index.users), (b"" if user is None else user,))
+def count(index: Index, *, user: int | None, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
+    """Count the live sessions of one bucket, or a page of those of a user."""
+    argv: tuple[Arg, ...] = (b"",) if user is None else (user, limit, *after)
+    return Call(COUNT, (index.deadlines, index.users), argv)
+
+
+def cursor(reply: Reply) -> Cursor | None:
+    """Return where the page of this reply ended, or None when it was the last."""
+    return tuple(reply[2:]) or None
 
 
 def sweep(index: Index, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
@@ -276,9 +291,9 @@ def sweep(index: Index, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
     return Call(SWEEP, (*_index(index), *_records(places)), (sandbox_id.encode(), SWEEP_LIMIT, *ended))
 
 
-def due(sandboxes: str) -> Call:
-    """Which sandboxes have something to sweep in one bucket."""
-    return Call(DUE, (sandboxes,), (SWEEP_LIMIT,))
+def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
+    """Read a page of the sandboxes that have something to sweep in one bucket."""
+    return Call(DUE, (sandboxes,), (limit, *after))
 
 
 def _records(places: Sequence[Place]) -> tuple[str, ...]:

@@ -21,6 +21,15 @@ def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(parts, parts, strict=True))
 
 
+def is_owner(text: bytes) -> bool:
+    """Return whether an owner field can be read as a user id."""
+    try:
+        text.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class Record:
     """The fields of a record; times in ms.

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from functools import partial
+from typing import Any
 
 from . import exceptions as errors
 from . import ids, keys, operations
 from . import statuses as s
 from .backends.base import Backend, Call, Renew, Reply
 from .keys import Place
+from .pacing import Pace
 
 MOST_ROUNDS = 32
 """How often something is tried that others can keep from settling."""
 
 _MOST_HOPS = 64
+
+_SIDE_BY_SIDE = 256
+"""Most calls that one caller has under way: one for each bucket. More would hold up the event loop while they are sent
+and answered.
+"""
 
 
 class Runner:
@@ -73,12 +80,47 @@ class Runner:
             call, reply = operations.at(call, place), None
         raise errors.SessionConflictError("the id was rotated too often within its grace period")
 
-    async def run_all(self, calls: Sequence[Call], *, owner_misses: bool = False) -> list[Reply]:
-        """Run calls side by side. When one fails, the others end first. `owner_misses`: OTHER_OWNER is no error."""
-        replies = await asyncio.gather(*(self._run(*call) for call in calls), return_exceptions=True)
-        for call, reply in zip(calls, replies, strict=True):
-            if isinstance(reply, BaseException):
-                raise reply
-            if not (owner_misses and reply[0] == s.OTHER_OWNER):
-                operations.check(call.operation, reply)
-        return [reply for reply in replies if not isinstance(reply, BaseException)]
+    async def run_all(self, calls: Sequence[Call], *, accepted: Collection[int] = ()) -> list[Reply]:
+        """Run calls side by side and return their replies. When one fails, the others finish first.
+
+        `accepted` are statuses that raise no error.
+        """
+        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted)]
+
+    async def settle_all(
+        self,
+        calls: Sequence[Call],
+        *,
+        accepted: Collection[int] = (),
+        most: int = _SIDE_BY_SIDE,
+        pace: Pace | None = None,
+    ) -> list[Reply | errors.SessionError]:
+        """Run calls side by side, at most so many, and return, for each, its reply or the error that it ended with.
+
+        `pace` is shared by what runs at the same time for one caller.
+        """
+        settled: list[Any] = [None] * len(calls)
+        waiting, pace = enumerate(calls), pace or Pace()
+
+        async def work() -> None:
+            for index, call in waiting:
+                if pace.is_due():
+                    await pace.give_way()
+                try:
+                    settled[index] = reply = await self._run(*call)
+                    if reply[0] not in accepted:
+                        operations.check(call.operation, reply)
+                except errors.SessionError as error:
+                    settled[index] = error
+
+        workers = (work() for _ in range(min(len(calls), most)))
+        for failure in await asyncio.gather(*workers, return_exceptions=True):
+            if failure is not None:
+                raise failure
+        return settled
+
+
+def _raised(reply: Reply | errors.SessionError) -> Reply:
+    if isinstance(reply, errors.SessionError):
+        raise reply
+    return reply

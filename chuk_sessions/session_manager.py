@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Self, cast
 from weakref import finalize
 
@@ -16,7 +16,9 @@ from .exceptions import ManagerClosedError
 from .manager_backend import CLOSED, SessionFactory, backend_of, count_managers
 from .models import Health, Increment, SessionMetadata
 from .provider_factory import factory_for_env
+from .revocation import Revoker
 from .runner import Runner
+from .sweeping import Sweeper
 
 MAX_METADATA_BYTES = 1_048_576
 
@@ -95,6 +97,7 @@ class SessionManager:
         runner = Runner(self._backend, self._sandbox_id)
         self._find = runner.find
         self._engine, self._census = Engine(runner, policy), Census(runner)
+        self._revoker, self._sweeper = Revoker(runner), Sweeper(runner)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -108,7 +111,7 @@ class SessionManager:
         """Close this manager; calling it again is fine. Connections that no other open manager shares are closed, on
         this event loop; those of another loop close when that loop shuts down.
         """
-        self._engine = self._census = cast(Any, CLOSED)
+        self._engine = self._census = self._revoker = self._sweeper = cast(Any, CLOSED)
         if self._release() == 0:
             await self._backend.aclose()
 
@@ -303,13 +306,26 @@ class SessionManager:
         """
         return await self._census.session_ids(arguments.positive(limit, "limit"))
 
+    def iter_sessions(self) -> AsyncGenerator[str, None]:
+        """Iterate over the ids of all live sessions of this sandbox, in no particular order, with bounded memory.
+
+        A session that is alive during the whole iteration is yielded at least once, and exactly once unless its end
+        moves meanwhile (an access to an idle session, or an extension). A session that is created, rotated or ends
+        meanwhile may be yielded or not.
+        """
+        return self._census.iter_ids()
+
     async def list_user_sessions(self, user_id: str) -> list[SessionMetadata]:
         """The live sessions of a user in this sandbox, oldest first. Records that cannot be read are left out, with a
         warning in the log.
         """
         arguments.owner(user_id)
-        found = await self._census.sessions_of(user_id)
-        return [record.to_model(session_id, self.sandbox_id) for session_id, record in found]
+        return await self._census.sessions_of(user_id)
+
+    def iter_user_sessions(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
+        """Iterate over the sessions that `list_user_sessions` returns, in no particular order, with bounded memory."""
+        arguments.owner(user_id)
+        return self._census.iter_sessions_of(user_id)
 
     async def count_sessions(self, user_id: str | None = None) -> int:
         """How many live sessions this sandbox, or a user in it, has."""
@@ -320,16 +336,21 @@ class SessionManager:
     async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
         """End all sessions of a user in this sandbox, but one where that is named. Returns how many ended.
 
-        An `except_session_id` that is no live session of the user keeps nothing: all end. Raises SessionConflictError
-        when new sessions keep coming faster than they can be ended.
+        The kept session may be rotated meanwhile, with a grace period. An `except_session_id` that is no live session
+        of the user keeps nothing: all end. Records that cannot be read are revoked, too.
+
+        Raises:
+            RevocationIncompleteError: parts of the store did not answer; all other sessions have ended.
+            SessionConflictError: new sessions keep coming faster than they can be ended.
+
         """
-        return await self._census.revoke(user_id, arguments.owner(user_id), self._find(except_session_id))
+        return await self._revoker.revoke(user_id, arguments.owner(user_id), self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
         """Remove ended sessions, of this sandbox or of all, and return how many there were. The store expires their
         records anyway; run this every few minutes somewhere so that nothing stays in the indexes.
         """
-        return await (self._census.sweep_everything() if all_sandboxes else self._census.sweep())
+        return await (self._sweeper.sweep_everything() if all_sandboxes else self._sweeper.sweep())
 
     async def ping(self) -> Health:
         """Ask the store whether it answers, for a readiness probe: its latency, server, role and known problems.

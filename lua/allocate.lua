@@ -45,7 +45,9 @@ if cap > 0 then
   for index = 1, victims do
     local victim, record, operations = ARGV[11 + index], KEYS[3 + 2 * index], KEYS[4 + 2 * index]
     if tonumber(redis.call('ZSCORE', users, victim)) == tonumber(user) then
-      local its_end, its_owner = redis.call('ZSCORE', deadlines, victim), redis.call('HGET', record, 'u')
+      -- A key that holds no hash has no owner either.
+      local its_end, its_owner = redis.call('ZSCORE', deadlines, victim), redis.pcall('HGET', record, 'u')
+      if type(its_owner) == 'table' then its_owner = nil end
       if victim ~= handle and tonumber(its_end or 0) > now and (its_owner or owner) == owner then
         own[#own + 1] = {victim, record, operations}
       else

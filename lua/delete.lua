@@ -1,4 +1,5 @@
--- Ends a session, at full memory too; or clears the pointer of an old id, and nothing else.
+-- Ends a session, at full memory too, and one whose record cannot be read; or clears the pointer of an old id, and
+-- nothing else.
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> end in ms
 -- KEYS[3] users: handle -> hash of its user
@@ -23,7 +24,10 @@ if ARGV[4] ~= '' then
 end
 if ends then
   if ARGV[5] ~= '' and ARGV[5] ~= created then return GONE end
-  if ARGV[2] ~= '' and ARGV[2] ~= owner then return OTHER_OWNER end
+  -- A record that has lost its owner still belongs to the user that the index holds it for.
+  if ARGV[2] ~= '' and ARGV[2] ~= owner and (owner or not redis.call('ZSCORE', KEYS[3], ARGV[1])) then
+    return OTHER_OWNER
+  end
   if ARGV[3] ~= '' and ARGV[3] ~= version then return {CONFLICT, plain(version) or 0} end
 elseif type(answer) == 'table' then
   return answer
@@ -35,4 +39,4 @@ if ends and ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'r', ARGV[6], 'd', honored)
   redis.call('PEXPIREAT', KEYS[1], honored)
 end
-return ends and OK or GONE
+return (ends or answer == CORRUPT) and OK or GONE

@@ -104,11 +104,15 @@ MAY_IMPORT = {
     **dict.fromkeys(CORE, CORE),
     "backends.base": {"models"},
     "operations": CORE | {"backends.base"},
-    "runner": CORE | {"backends.base", "operations"},
+    "runner": CORE | {"backends.base", "operations", "pacing"},
     "allocation": CORE | {"backends.base", "operations", "runner"},
     "arguments": CORE | {"allocation"},
     "engine": CORE | {"allocation", "backends.base", "operations", "runner"},
-    "census": CORE | {"backends.base", "operations", "runner"},
+    "pacing": set(),
+    "paging": CORE | {"backends.base", "operations", "runner"},
+    "census": CORE | {"backends.base", "operations", "pacing", "paging", "runner"},
+    "revocation": CORE | {"backends.base", "operations", "pacing", "runner"},
+    "sweeping": CORE | {"backends.base", "operations", "pacing", "paging", "runner"},
     "backends.locks": set(),
     "backends.memory": CORE | {"backends.base", "backends.memory", "operations"},
     "backends.custom": CORE | {"backends.base", "backends.memory", "backends.locks", "operations"},
@@ -118,7 +122,8 @@ MAY_IMPORT = {
     "api": {"provider_factory"},
     "manager_backend": CORE | {"backends.base", "backends.custom"},
     "session_manager": CORE
-    | {"arguments", "census", "engine", "manager_backend", "operations", "provider_factory", "runner"},
+    | {"arguments", "census", "engine", "manager_backend", "operations", "provider_factory"}
+    | {"revocation", "runner", "sweeping"},
 }
 
 

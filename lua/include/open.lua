@@ -3,9 +3,13 @@
 -- or nil and the reply that ends the operation. All times are ms. The end is the moment at which the session dies
 -- unless something else happens first. No table is made on the way that leads on: every call comes here.
 local function open(key, now, ...)
-  local field = redis.call('HMGET', key, 'd', 'a', 'i', ...)
+  local field = redis.pcall('HMGET', key, 'd', 'a', 'i', ...)
   local deadline, accessed = field[1], field[2]
-  if not deadline then return nil, GONE end
+  if not deadline then
+    if not field.err then return nil, GONE end
+    -- The key holds something else than a hash. Any other refusal is returned as it is.
+    return nil, string.find(field.err, 'WRONGTYPE', 1, true) and CORRUPT or field
+  end
   -- Two numbers of the usual kind are looked through as one text.
   if accessed and #deadline <= 15 and #accessed <= 15 and string.find(deadline .. accessed, '^%d+$') then
     deadline, accessed = tonumber(deadline), tonumber(accessed)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import pytest
 
-from chuk_sessions import SessionConflictError, keys, operations
+from chuk_sessions import SessionConflictError, ids, keys, operations
 
 
 async def make_twenty(manager):
@@ -112,3 +114,81 @@ async def test_a_record_that_cannot_be_read_is_left_out_of_a_users_list(world, c
     assert [model.session_id for model in await manager.list_user_sessions("alice")] == [good]
     assert "cannot be read" in caplog.text
     assert bad not in caplog.text
+
+
+async def test_iterates_over_the_live_sessions_of_a_sandbox(world):
+    manager = world.manager()
+    made = [await manager.allocate_session(user_id=f"user-{number % 7}") for number in range(40)]
+    made.append(await manager.allocate_session("own"))
+    await manager.allocate_session(ttl_hours=1)
+    await world.manager("other").allocate_session("elsewhere")
+    await world.advance(hours=2)
+    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(made)
+
+
+async def test_iterates_over_the_sessions_of_a_user(world):
+    manager = world.manager()
+    made = [await manager.allocate_session(own, user_id="alice") for own in (None, "own-1", None, "own-2")]
+    await manager.allocate_session(user_id="bob")
+    found = [model async for model in manager.iter_user_sessions("alice")]
+    assert sorted(model.session_id for model in found) == sorted(made)
+    assert found != []
+    with pytest.raises(ValueError, match="user_id"):
+        manager.iter_user_sessions("")
+
+
+async def test_an_iteration_may_be_left(world):
+    manager = world.manager()
+    made = {await manager.allocate_session() for _ in range(20)}
+    async with aclosing(manager.iter_sessions()) as found:
+        async for session_id in found:
+            assert session_id in made
+            break
+    assert await manager.count_sessions() == 20
+
+
+async def make_at(manager, bucket, number):
+    """So many sessions in one bucket, as ids."""
+    made = [ids.new_id(None, bucket) for _ in range(number)]
+    for session_id in made:
+        await manager.allocate_session(session_id)
+    return made
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+async def test_pages_of_a_bucket_hold_each_session_once(world, limit, monkeypatch):
+    monkeypatch.setattr(operations, "PAGE_LIMIT", limit)
+    manager = world.manager()
+    made = await make_at(manager, 7, 10)
+    assert sorted(await manager.list_sessions()) == sorted(made)
+    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(made)
+
+
+async def test_sessions_whose_end_moves_while_they_are_iterated_over_are_not_left_out(world, monkeypatch):
+    monkeypatch.setattr(operations, "PAGE_LIMIT", 2)
+    manager = world.manager(idle_timeout_seconds=600)
+    made = await make_at(manager, 7, 12)
+    seen = []
+    async for session_id in manager.iter_sessions():
+        seen.append(session_id)
+        if len(seen) < 40:
+            await world.advance(seconds=1)
+            assert await manager.validate_session(made[len(seen) % 12])
+    assert set(seen) == set(made)
+
+
+async def test_a_list_names_a_session_once_whose_end_moves_meanwhile(world, monkeypatch):
+    monkeypatch.setattr(operations, "PAGE_LIMIT", 2)
+    manager = world.manager(idle_timeout_seconds=600)
+    made = await make_at(manager, 7, 12)
+    calls = 0
+
+    async def touch(call):
+        nonlocal calls
+        if call.operation is operations.LIST and call.keys[0] == keys.index("test", 7).deadlines and calls < 12:
+            calls += 1
+            await world.advance(seconds=1)
+            assert await manager.validate_session(made[calls - 1])
+
+    assert sorted(await world.meddled(touch).list_sessions()) == sorted(made)
+    assert calls > 6

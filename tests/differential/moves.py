@@ -41,6 +41,7 @@ amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
 ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
 pointers = st.one_of(st.just(b""), st.sampled_from([keys.place("a", made).handle for made in MADE_IDS]))
 limits = st.sampled_from([operations.MAX_SESSION_BYTES, operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
+handles = st.sampled_from([keys.place("a", session_id).handle for session_id in OWN_IDS + MADE_IDS] + [b"~", b"\xff"])
 spans = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -62,7 +63,7 @@ def neighbours(place: Place, sandbox: str) -> list[Place]:
 
 @dataclass
 class Draw:
-    """Draws calls."""
+    """Draws calls. `now` is the time in ms."""
 
     data: st.DataObject
     now: int
@@ -159,12 +160,16 @@ class Draw:
         return operations.carry(self.place()[1], [b"once", b"%d" % until, b"twice", b"%d" % (until + 1)])
 
     def list(self) -> Call:
-        user, limit = self.one(users), self.one(st.sampled_from([1, 3, 100]))
-        return operations.list_(self.place()[1].at, user=user_of(user) if user else None, limit=limit)
+        user, limit = self.one(users), self.one(st.sampled_from([1, 1, 2, 3, 100]))
+        return operations.list_(
+            self.place()[1].at, user=user_of(user) if user else None, limit=limit, after=self.after(user)
+        )
 
     def count(self) -> Call:
-        user = self.one(users)
-        return operations.count(self.place()[1].at, user=user_of(user) if user else None)
+        user, limit = self.one(users), self.one(st.sampled_from([1, 1, 2, 3, 100]))
+        return operations.count(
+            self.place()[1].at, user=user_of(user) if user else None, limit=limit, after=self.after(user)
+        )
 
     def sweep(self) -> Call:
         sandbox, place = self.place()
@@ -172,4 +177,12 @@ class Draw:
         return operations.sweep(place.at, sandbox, self.one(st.lists(near, max_size=3, unique=True)))
 
     def due(self) -> Call:
-        return operations.due(self.place()[1].at.sandboxes)
+        limit = self.one(st.sampled_from([1, 2, 100]))
+        return operations.due(self.place()[1].at.sandboxes, limit, self.after(None))
+
+    def after(self, user: str | None) -> operations.Cursor:
+        """Where a page begins: at the start, or after an entry that may be there."""
+        if self.one(st.booleans()):
+            return ()
+        scores = [b"%d" % user_of(user)] if user else [b"0", b"%d" % self.now, b"%d" % (self.now + 700), b"9" * 15]
+        return self.one(st.sampled_from(scores)), self.one(handles)

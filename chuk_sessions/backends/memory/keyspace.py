@@ -162,9 +162,18 @@ class Keyspace:
         """A member's score."""
         return self._sets.get(key, _NO_SET).score(member)
 
-    def zrangebyscore(self, key: str, lowest: int, highest: int | None, limit: int | None = None) -> list[bytes]:
-        """Members from `lowest` to `highest`, both included; None is +inf."""
-        return self._sets.get(key, _NO_SET).between(lowest, highest, limit)
+    def zrangebyscore(
+        self,
+        key: str,
+        lowest: int,
+        highest: int | None,
+        limit: int | None = None,
+        after: tuple[int, bytes] | None = None,
+    ) -> list[bytes]:
+        """Members from `lowest` to `highest`, both included; None is +inf. With `after`, those after that score and
+        member, which the scripts look for with ZRANGE and ZCOUNT.
+        """
+        return self._sets.get(key, _NO_SET).between(lowest, highest, limit, after)
 
     def zrangewithscores(self, key: str, lowest: int) -> list[bytes]:
         """Members from `lowest` on: member, score, member, score..."""

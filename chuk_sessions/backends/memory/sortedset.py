@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from itertools import islice
 from math import inf
 
@@ -53,11 +53,17 @@ class SortedSet:
         """The score of a member, or None."""
         return self._scores.get(member)
 
-    def between(self, lowest: int, highest: int | None, limit: int | None = None) -> list[bytes]:
-        """Members with lowest <= score <= highest (None: no upper end), at most `limit`."""
+    def between(
+        self, lowest: int, highest: int | None, limit: int | None = None, after: tuple[int, bytes] | None = None
+    ) -> list[bytes]:
+        """Members with lowest <= score <= highest (None: no upper end), at most `limit`, and only those after the score
+        and member `after`, where it is given.
+        """
         if highest is not None and self._least > highest:
             return []
         first, last = self._span(lowest, highest)
+        if after is not None:
+            first = max(first, bisect_right(self._order, after))
         if limit is not None:
             last = min(last, first + limit)
         return [member for _, member in self._order[first:last]]

@@ -8,13 +8,14 @@ from typing import Any
 from ....statuses import OK
 from ...base import Reply
 from ..keyspace import Keyspace
-from .include import sessions_of
+from .include import living, page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Count live sessions of a sandbox, or of a user in it, in this bucket."""
     deadlines, users = keys
     user = argv[0]
-    if user != b"":
-        return [OK, len(sessions_of(space, users, deadlines, user))]
-    return [OK, space.zcount(deadlines, space.now + 1, None)]
+    if user == b"":
+        return [OK, space.zcount(deadlines, space.now + 1, None)]
+    found, last = page(space, users, user, user, argv[1], argv[2:])
+    return [OK, len(living(space, deadlines, found)), *last]

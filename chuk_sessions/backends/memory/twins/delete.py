@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import CONFLICT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
+from ....statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
 from ...base import Reply
 from ..keyspace import Keyspace, text
 from .include import Opened, open_, plain, unindex
@@ -22,7 +22,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         *_, owned_by, version, created = opened
         if seen != b"" and (created is None or text(seen) != text(created)):
             return [GONE]
-        if owner not in (b"", owned_by):
+        if owner not in (b"", owned_by) and (owned_by is not None or space.zscore(users, handle) is None):
             return [OTHER_OWNER]
         if expected != b"" and (version is None or text(expected) != text(version)):
             return [CONFLICT, plain(version) or 0]
@@ -35,7 +35,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         honored = min(opened[1], space.now + grace)
         space.hset(key, {b"r": successor, b"d": honored})
         space.pexpireat(key, honored)
-    return [OK if isinstance(opened, tuple) else GONE]
+    return [OK if isinstance(opened, tuple) or opened[0] == CORRUPT else GONE]
 
 
 def _clear(space: Keyspace, key: str, opened: Opened | Reply, target: bytes) -> Reply:

@@ -8,8 +8,10 @@ from typing import Any
 from ....statuses import OK
 from ...base import Reply
 from ..keyspace import Keyspace
+from .include import page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Name the sandboxes that have an ended session to sweep in this bucket."""
-    return [OK, space.zrangebyscore(keys[0], 0, space.now, argv[0])]
+    names, last = page(space, keys[0], 0, space.now, argv[0], argv[1:])
+    return [OK, names, *last]

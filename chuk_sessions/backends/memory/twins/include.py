@@ -122,10 +122,17 @@ def remove(space: Keyspace, sessions: Iterable[tuple[bytes, str, str]], deadline
         unindex(space, deadlines, users, handle)
 
 
-def sessions_of(space: Keyspace, users: str, deadlines: str, user: int) -> list[bytes]:
-    """The live sessions of a user in this bucket."""
-    return [
-        handle
-        for handle in space.zrangebyscore(users, user, user)
-        if (space.zscore(deadlines, handle) or 0) > space.now
-    ]
+def page(
+    space: Keyspace, key: str, lowest: int, highest: int | None, limit: int, after: Sequence[bytes]
+) -> tuple[list[bytes], list[bytes]]:
+    """At most `limit` members with scores from `lowest` to `highest`, after the entry whose score and member are in
+    `after`, unless it is empty; and score and member of the last one, if there may be more.
+    """
+    place = (int(after[0]), after[1]) if after else None
+    found = space.zrangebyscore(key, lowest, highest, limit, place)
+    return found, [text(space.zscore(key, found[-1]) or 0), found[-1]] if found and len(found) == limit else []
+
+
+def living(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:
+    """Those of the handles whose sessions are alive according to the index."""
+    return [handle for handle in handles if (space.zscore(deadlines, handle) or 0) > space.now]

@@ -8,13 +8,15 @@ from typing import Any
 from ....statuses import OK
 from ...base import Reply
 from ..keyspace import Keyspace
-from .include import sessions_of
+from .include import living, page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """List live sessions of a sandbox, or of a user in it, in this bucket."""
     deadlines, users = keys
-    user, limit = argv
-    if user != b"":
-        return [OK, sessions_of(space, users, deadlines, user)]
-    return [OK, space.zrangebyscore(deadlines, space.now + 1, None, limit)]
+    user, limit, *after = argv
+    if user == b"":
+        found, last = page(space, deadlines, space.now + 1, None, limit, after)
+        return [OK, found, *last]
+    found, last = page(space, users, user, user, limit, after)
+    return [OK, living(space, deadlines, found), *last]
