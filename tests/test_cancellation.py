@@ -221,11 +221,11 @@ async def test_a_login_canceled_as_the_store_fails_leaves_one_listed_session_at_
             raise SessionUnavailableError("no connection")
 
     manager = world.manager()
-    guest, tasks = await manager.allocate_session(ttl_hours=2), []
-    backend = Interrupted(Meddled(world.backend, fail), LAST - 1, "after", lambda: tasks[0].cancel())
-    tasks.append(asyncio.create_task(log_in(manager_over(backend), guest)))
+    guest = await manager.allocate_session(ttl_hours=2)
+    backend = Interrupted(Meddled(world.backend, fail), LAST - 1, "after", lambda: task.cancel("why"))
+    task = asyncio.create_task(log_in(manager_over(backend), guest))
     with pytest.raises(asyncio.CancelledError):
-        await tasks[0]
+        await task
     [orphan] = await manager.list_user_sessions("alice")
     assert set(await manager.list_sessions()) == {guest, orphan.session_id}
     await world.advance(hours=2)
