@@ -220,15 +220,12 @@ async def test_a_login_canceled_as_the_store_fails_leaves_one_listed_session_at_
         if call.operation is operations.DELETE:
             raise SessionUnavailableError("no connection")
 
-    def cancel():
-        tasks[0].cancel()
-
     manager = world.manager()
-    guest, tasks = await manager.allocate_session(ttl_hours=2), []
-    backend = Interrupted(Meddled(world.backend, fail), LAST - 1, "after", cancel)
-    tasks.append(asyncio.create_task(log_in(manager_over(backend), guest)))
+    guest = await manager.allocate_session(ttl_hours=2)
+    backend = Interrupted(Meddled(world.backend, fail), LAST - 1, "after", lambda: task.cancel("why"))
+    task = asyncio.create_task(log_in(manager_over(backend), guest))
     with pytest.raises(asyncio.CancelledError):
-        await tasks[0]
+        await task
     [orphan] = await manager.list_user_sessions("alice")
     assert set(await manager.list_sessions()) == {guest, orphan.session_id}
     await world.advance(hours=2)

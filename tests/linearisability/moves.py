@@ -34,7 +34,7 @@ class Moves:
 
     def step(self) -> Step:
         names = ["allocate"] * 4 + ["merge", "increment", "read"] * 3 + ["validate", "delete", "rotate"] * 2
-        step: Step = getattr(self, self._random.choice([*names, "extend", "count", "list", "wait"]))()
+        step: Step = getattr(self, self._random.choice([*names, "extend", "count", "list", "sweep", "wait"]))()
         return step
 
     def allocate(self) -> Step:
@@ -47,6 +47,7 @@ class Moves:
             owner=owner,
             user=ids.user_hash(owner.decode()) if owner else 0,
             cap=self._random.choice([0, 1]) if owner else 0,
+            victims=self._random.choice([(), (), (self._place(),)]),
             retention_ms=300_000,
             create=True,
             pairs=[b"m:n", b"%d" % self._random.randrange(3)],
@@ -81,7 +82,8 @@ class Moves:
     def delete(self) -> Step:
         owner = self._random.choice([b"", b"", b"alice"])
         version = self._random.choice([None, None, 2])
-        return operations.delete(self._place(), owner=owner, version=version)
+        successor, grace = self._random.choice([(b"", 0), (b"", 0), (self._place().handle, 800)])
+        return operations.delete(self._place(), owner=owner, version=version, successor=successor, grace_ms=grace)
 
     def rotate(self) -> Step:
         new = keys.place(SANDBOX, session_id(self._ids))
@@ -93,6 +95,10 @@ class Moves:
 
     def list(self) -> Step:
         return operations.list_(self._place().at, user=None, limit=10)
+
+    def sweep(self) -> Step:
+        place = self._place()
+        return operations.sweep(place.at, SANDBOX, [place.handle])
 
     def wait(self) -> Step:
         return Wait(self._random.choice([400, 900, 2100]))
