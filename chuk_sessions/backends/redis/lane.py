@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
+from weakref import WeakMethod
 
 from .gate import Gate
 from .link import Link
@@ -113,7 +115,8 @@ class Lane:
         self.opened_at = time.monotonic()
         if self._options.log is not None:
             self._options.log.opened(self._opener.address)
-        link.on_gone(partial(self._lost, link))
+        # The event loop holds the link: it must not hold the lane, and so a backend that nobody uses any more.
+        link.on_gone(partial(_tell, WeakMethod(self._lost), link))
 
     def _reason(self) -> str:
         """Return what is known of the reason why there is no connection, as the end of a sentence."""
@@ -149,3 +152,9 @@ class Lane:
         self._opening = None
         if not task.cancelled():
             task.exception()  # whoever waited has seen it; nobody may have
+
+
+def _tell(lost: WeakMethod[Callable[[Link], None]], link: Link) -> None:
+    take_note = lost()
+    if take_note is not None:
+        take_note(link)
