@@ -142,7 +142,7 @@ class Node:
         )
 
     def _trouble(self) -> Trouble | None:
-        """The newest that no connection has been opened after, by whichever lane."""
+        """Return the newest trouble of any lane, unless a connection has been opened since."""
         opened_at = max(lane.opened_at for lane in self._all)
         troubles = [lane.trouble for lane in self._all if lane.trouble is not None and lane.trouble.at >= opened_at]
         return max(troubles, key=lambda trouble: trouble.at, default=None)

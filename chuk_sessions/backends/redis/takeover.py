@@ -45,7 +45,7 @@ class Opener:
 
     @property
     def hint(self) -> str:
-        """What it can mean that opening takes too long: a server without TLS waits for the rest of a line."""
+        """A likely reason why opening takes too long: a server without TLS waits for the rest of a line."""
         return f"; {_SPEAKS_TLS}" if self._options.tls is not None and self._tls_unproven else ""
 
     async def open(self, link: Link) -> None:
