@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ... import exceptions as errors
 from ..base import Arg, Call, Operation, Renew, Reply
+from .circuit_breaker import CircuitOpenError
 from .loops import Loops
 from .node import Node
 from .replies import Answer, answer_to, error_for, unwrapped
@@ -149,9 +150,13 @@ class Calls:
         error.__cause__ = cause
         return error
 
-    def late(self, request: Request) -> errors.SessionTimeoutError:
+    def late(self, request: Request, cause: BaseException) -> errors.SessionTimeoutError:
         """The error for a call whose time is up."""
-        return errors.SessionTimeoutError(f"{request.what}: no answer from {self._shown} within {self._timeout:g} s")
+        error = errors.SessionTimeoutError(
+            f"{request.what}: no answer from {self._shown} within {self._timeout:g} s: {cause}"
+        )
+        error.__cause__ = cause
+        return error
 
 
 def _meant(operation: Operation, reply: Any) -> Any:
@@ -180,7 +185,7 @@ class _Repeats:
         verdict = Verdict(Next.NOW)
         while True:
             verdict = await self._judge(failure, topology, node, verdict.asking)
-            may_go_on = self._count(verdict.next)
+            may_go_on = self._count(verdict.next, failure)
             if may_go_on and verdict.next is Next.PAUSE:
                 await asyncio.sleep(min(self._pause(), max(0.0, self._deadline - loop.time())))
             late = loop.time() >= self._deadline - _TOO_SHORT
@@ -198,12 +203,15 @@ class _Repeats:
             except (ReplyError, NotSentError, LostError) as another:
                 failure = another
 
-    def _count(self, following: Next) -> bool:
-        """Whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server."""
+    def _count(self, following: Next, failure: Exception) -> bool:
+        """Return whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server.
+        An attempt that found no connection did not reach one: the deadline and the circuit breaker bound those.
+        """
         if following is Next.NOW:
             self._hops += 1
             return self._hops <= _MOST_HOPS
-        self._tried += 1
+        if not isinstance(failure, NotSentError):
+            self._tried += 1
         return self._tried <= self._calls.most_retries
 
     async def _route(self, topology: Topology) -> Node:
@@ -224,6 +232,10 @@ class _Repeats:
                 self._group, self._call = [self._calls.command(call) for call in calls], calls[-1]
         if node is not None and not node.closed:
             await topology.lost(node)
+        if isinstance(failure, CircuitOpenError):
+            # A caller that tries again in a tight loop must not keep the loop from ending the outage.
+            await asyncio.sleep(0)
+            raise self._calls.unavailable(self._request, failure)
         return Verdict(Next.PAUSE)
 
     async def _judge_reply(self, failure: ReplyError, topology: Topology, node: Node | None, asking: bool) -> Verdict:
@@ -251,7 +263,7 @@ class _Repeats:
             refused = self._refused(failure)
             if isinstance(refused, errors.SessionUnavailableError):
                 return refused
-        return self._calls.late(self._request) if late else self._calls.unavailable(self._request, failure)
+        return self._calls.late(self._request, failure) if late else self._calls.unavailable(self._request, failure)
 
     def _pause(self) -> float:
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._pauses)

@@ -61,7 +61,7 @@ class Sentinel:
         self._trusted = False
         self._candidates: dict[Address, Node] = {}
         self._openers = [Opener(address, target.sentinel_options) for address in target.addresses]
-        self._rounds = Rounds(self._look, _PAUSE)
+        self._rounds = Rounds(self._look, _PAUSE, f"the primary {target.master}", target.options.call_timeout)
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:

@@ -21,7 +21,7 @@ class Single:
     def __init__(self, address: Address, options: Options) -> None:
         self.slotted = False
         self.closed = False
-        self._node = Node(address, options)
+        self._node = Node(address, options, circuit=True)
         self._address = address
         self._options = options
         self._cluster: Cluster | None = None
