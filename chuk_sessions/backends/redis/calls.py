@@ -2,7 +2,8 @@
 
 A call has one deadline for all that it does. It is tried again, after a pause that grows and is partly chance, a
 bounded number of times, when nothing of it was applied: it was never sent, or the reply says so (`replies` has the
-table). When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
+table). Where there is no connection, the deadline bounds the attempts, and a circuit breaker ends them sooner in an old
+outage. When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
 Where the lost attempt could do harm later, being still on its way, the repeat is made anew, and undoes that attempt.
 """
 
