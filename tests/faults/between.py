@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+import redis
+
+from tests.farm import wait_for
+
 from .load import Load
 from .stages import Stage
 
@@ -30,6 +34,24 @@ async def replies_get_lost(stage: Stage, load: Load, seconds: float) -> None:
         await asyncio.sleep(0.05)
     stage.proxy.lose_replies(0)
     stage.proxy.cut()
+
+
+async def the_name_moves(stage: Stage, load: Load, seconds: float) -> None:
+    """The primary is demoted and cut off from its successor, which has all that was acknowledged. Their name moves, and
+    connections that are open stay where they are.
+    """
+    with stage.server.client() as old, stage.successor.client() as new:
+        old.execute_command("CLIENT", "PAUSE", 10_000, "WRITE")
+        await asyncio.to_thread(wait_for, lambda: _offset(old) == _offset(new), "what was acknowledged on the replica")
+        new.replicaof("NO", "ONE")
+        stage.proxy.behind = stage.successor.port
+        old.replicaof("127.0.0.1", 1)
+        old.client_unpause()
+
+
+def _offset(client: redis.Redis) -> int:
+    replication = client.info("replication")
+    return int(replication["master_repl_offset" if replication["role"] == "master" else "slave_repl_offset"])
 
 
 async def callers_cancel(stage: Stage, load: Load, seconds: float) -> None:

@@ -60,6 +60,11 @@ def slowed(seconds: float, calls: int) -> Felt:
     return lambda stage, load, counts: load.slower_than(seconds) >= calls
 
 
+def gave_up(least: int) -> Felt:
+    """So many calls failed, more than could have waited for their deadlines."""
+    return lambda stage, load, counts: counts.unavailable >= least
+
+
 def other_hosts(number: int) -> Felt:
     """So many other hosts have worked on the same store, and written."""
     return lambda stage, load, counts: sum(host.writes > 0 for host in load.others) == number
@@ -90,6 +95,7 @@ __all__ = [
     "cancelled",
     "evicted",
     "failed",
+    "gave_up",
     "other_hosts",
     "reconnected",
     "refused",

@@ -16,6 +16,7 @@ from .evidence import (
     cancelled,
     evicted,
     failed,
+    gave_up,
     other_hosts,
     reconnected,
     refused,
@@ -28,7 +29,7 @@ from .evidence import (
 )
 from .judge import broken, count
 from .load import Load, load_on
-from .stages import ALWAYS, Opens, Stage, alone, behind_a_proxy, clustered, watched
+from .stages import ALWAYS, Opens, Stage, alone, behind_a_name, behind_a_proxy, clustered, watched
 
 Strike = Callable[[Stage, Load, float], Awaitable[None]]
 
@@ -101,6 +102,8 @@ MATRIX = (
     Fault("restart with data to load (LOADING)", NOTICED, alone(*ALWAYS), single.loads, turned_away, errors=UNKNOWN),
     Fault("server stands still (SIGSTOP)", "nothing is lost; calls end by their deadlines", alone(),
           single.stands_still, failed, errors=OUTAGE, timeout=_BRIEF),
+    Fault("long outage (refused port)", "calls wait for as long as a call may take, then fail at once", alone(*ALWAYS),
+          single.stays_away, gave_up(200), errors=OUTAGE, timeout=_BRIEF),
     Fault("SCRIPT FLUSH", "nobody notices", alone(), single.forgets_scripts, refused),
     Fault("CLIENT KILL", NOTICED, alone(), single.throws_out, reconnected, errors=UNKNOWN),
     Fault("CLIENT PAUSE", "calls wait", alone(), single.pauses, waited(0.2)),
@@ -110,6 +113,8 @@ MATRIX = (
           single.is_full, was_full, errors=frozenset({"full"})),
     Fault("out of memory, eviction with a volatile policy", "what is evicted is gone as a whole, all else is indexed",
           alone(), single.evicts, evicted, keeps=False, errors=frozenset({"full"})),
+    Fault("demoted primary behind one name", "calls wait for its successor", behind_a_name, between.the_name_moves,
+          reconnected),
     Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, between.slow_and_in_pieces,
           slowed(between.DELAY_S, 50)),
     Fault("lost replies", "nothing is lost or applied twice; unknown outcomes only where a repeat could do harm",

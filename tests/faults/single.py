@@ -33,6 +33,13 @@ async def killed(stage: Stage, load: Load, seconds: float) -> None:
     await asyncio.to_thread(stage.server.restart)
 
 
+async def stays_away(stage: Stage, load: Load, seconds: float) -> None:
+    """Killed, and started again when nobody waits for it any more."""
+    stage.server.kill()
+    await asyncio.sleep(max(3.0, seconds / 2))
+    await asyncio.to_thread(stage.server.restart)
+
+
 async def loads(stage: Stage, load: Load, seconds: float) -> None:
     """Killed, and started again with data that take a while to be read."""
     server = stage.server

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import bundled
-from tests.farm import ClusterFarm, Proxy, SentinelFarm, cluster_farm, sentinel_farm
+from tests.farm import ClusterFarm, Proxy, SentinelFarm, cluster_farm, sentinel_farm, wait_for
 from tests.servers import Server, running, version_of
 
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
@@ -47,6 +47,7 @@ class Stage:
     direct: str = ""
     _server: Server | None = field(default=None, repr=False)
     _proxy: Proxy | None = field(default=None, repr=False)
+    _successor: Server | None = field(default=None, repr=False)
     _sentinels: SentinelFarm | None = field(default=None, repr=False)
     _cluster: ClusterFarm | None = field(default=None, repr=False)
 
@@ -61,6 +62,12 @@ class Stage:
         """What stands before it."""
         assert self._proxy is not None
         return self._proxy
+
+    @property
+    def successor(self) -> Server:
+        """The replica of the one server."""
+        assert self._successor is not None
+        return self._successor
 
     @property
     def sentinels(self) -> SentinelFarm:
@@ -97,6 +104,17 @@ def behind_a_proxy() -> Iterator[Stage]:
 
 
 @contextmanager
+def behind_a_name() -> Iterator[Stage]:
+    """A server with a replica, and a proxy in the place of their common name. The replica is the one to judge."""
+    with running(binary()) as server, running(binary()) as replica, Proxy(server.port) as proxy:
+        with replica.client() as client:
+            client.replicaof("127.0.0.1", server.port)
+            wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica")
+        url = f"redis://127.0.0.1:{proxy.port}"
+        yield Stage(url, version_of(server), replica.url, _server=server, _proxy=proxy, _successor=replica)
+
+
+@contextmanager
 def watched() -> Iterator[Stage]:
     """A primary with two replicas and three sentinels."""
     with sentinel_farm(binary()) as farm:
@@ -115,4 +133,15 @@ def alone(*options: str) -> Opens:
     return partial(_alone, *options)
 
 
-__all__ = ["ALWAYS", "Opens", "Stage", "alone", "behind_a_proxy", "binary", "clustered", "use", "watched"]
+__all__ = [
+    "ALWAYS",
+    "Opens",
+    "Stage",
+    "alone",
+    "behind_a_name",
+    "behind_a_proxy",
+    "binary",
+    "clustered",
+    "use",
+    "watched",
+]

@@ -141,7 +141,7 @@ async def test_an_attempt_that_arrives_late_makes_no_session_that_was_ended(
     assert sid is not None
     assert await manager.validate_session(sid)
     assert await manager.delete_session(sid)
-    assert proxy.release() == b":2\r\n", "what was held up makes a session"
+    assert proxy.release().startswith(b":2\r\n"), "what was held up makes a session"
     assert not await manager.validate_session(sid)
     [ghost] = await manager.list_user_sessions("ann")
     newest = await manager.allocate_session(user_id="ann")
@@ -171,7 +171,7 @@ async def test_all_attempts_of_an_allocation_have_one_deadline(proxy: Proxy, cut
         with pytest.raises(SessionTimeoutError):
             await manager.allocate_session()
         assert time.monotonic() - begun < 0.9
-        assert (losses.met > 1) is cut
+        assert (losses.left < 999) is cut
 
 
 async def test_a_mute_connection_is_given_up_at_the_deadline_of_its_oldest_call(proxy: Proxy, server: Server):

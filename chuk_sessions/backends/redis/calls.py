@@ -2,7 +2,8 @@
 
 A call has one deadline for all that it does. It is tried again, after a pause that grows and is partly chance, a
 bounded number of times, when nothing of it was applied: it was never sent, or the reply says so (`replies` has the
-table). When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
+table). Where there is no connection, the deadline bounds the attempts, and a circuit breaker ends them sooner in an old
+outage. When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
 Where the lost attempt could do harm later, being still on its way, the repeat is made anew, and undoes that attempt.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ... import exceptions as errors
 from ..base import Arg, Call, Operation, Renew, Reply
+from .circuit_breaker import CircuitOpenError
 from .loops import Loops
 from .node import Node
 from .replies import Answer, answer_to, error_for, unwrapped
@@ -152,9 +154,11 @@ class Calls:
     def late(self, request: Request, cause: BaseException) -> errors.SessionTimeoutError:
         """The error for a call whose time is up."""
         why = f": {cause}" if isinstance(cause, NotSentError) else ""
-        return errors.SessionTimeoutError(
+        error = errors.SessionTimeoutError(
             f"{request.what}: no answer from {self._shown} within {self._timeout:g} s{why}"
         )
+        error.__cause__ = cause
+        return error
 
 
 def _meant(operation: Operation, reply: Any) -> Any:
@@ -183,7 +187,7 @@ class _Repeats:
         verdict = Verdict(Next.NOW)
         while True:
             verdict = await self._judge(failure, topology, node, verdict.asking)
-            may_go_on = self._count(verdict.next)
+            may_go_on = self._count(verdict.next, failure)
             if may_go_on and verdict.next is Next.PAUSE:
                 await asyncio.sleep(min(self._pause(), max(0.0, self._deadline - loop.time())))
             late = loop.time() >= self._deadline - _TOO_SHORT
@@ -201,12 +205,15 @@ class _Repeats:
             except (ReplyError, NotSentError, LostError) as another:
                 failure = another
 
-    def _count(self, following: Next) -> bool:
-        """Whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server."""
+    def _count(self, following: Next, failure: Exception) -> bool:
+        """Return whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server.
+        An attempt that found no connection did not reach one: the deadline and the circuit breaker bound those.
+        """
         if following is Next.NOW:
             self._hops += 1
             return self._hops <= _MOST_HOPS
-        self._tried += 1
+        if not isinstance(failure, NotSentError):
+            self._tried += 1
         return self._tried <= self._calls.most_retries
 
     async def _route(self, topology: Topology) -> Node:
@@ -227,6 +234,10 @@ class _Repeats:
                 self._group, self._call = [self._calls.command(call) for call in calls], calls[-1]
         if node is not None and not node.closed:
             await topology.lost(node)
+        if isinstance(failure, CircuitOpenError):
+            # A caller that tries again in a tight loop must not keep the loop from ending the outage.
+            await asyncio.sleep(0)
+            raise self._calls.unavailable(self._request, failure)
         return Verdict(Next.PAUSE)
 
     async def _judge_reply(self, failure: ReplyError, topology: Topology, node: Node | None, asking: bool) -> Verdict:

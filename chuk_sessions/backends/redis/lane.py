@@ -10,12 +10,13 @@ from functools import partial
 from typing import NamedTuple
 from weakref import WeakMethod
 
+from .circuit_breaker import CircuitBreaker
 from .gate import Gate
 from .link import Link
 from .options import Options
 from .policy import ask_policy
 from .takeover import Opener
-from .wire import NotSentError, pack
+from .wire import NotSentError, ReplyError, pack
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
@@ -39,10 +40,11 @@ class Lane:
 
     """
 
-    def __init__(self, opener: Opener, options: Options, gate: Gate) -> None:
+    def __init__(self, opener: Opener, options: Options, gate: Gate, breaker: CircuitBreaker | None = None) -> None:
         self._opener = opener
         self._options = options
         self._gate = gate
+        self._breaker = breaker
         self._opening: asyncio.Task[Link] | None = None
         self._failures = 0
         self._not_before = 0.0
@@ -57,12 +59,7 @@ class Lane:
         the deadline, ReplyError when the server refuses it. Who comes while it is being opened waits for the same
         attempt.
         """
-        if self._closed:
-            raise NotSentError("closed")
-        if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
-            self._opening.add_done_callback(self._opened)
-        opening = self._opening
+        opening = self.start()
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not opening.done():
@@ -70,6 +67,20 @@ class Lane:
         if opening.cancelled():
             raise NotSentError("closed")
         return opening.result()
+
+    def start(self) -> asyncio.Task[Link]:
+        """Open a new link, unless that is under way. Raises NotSentError after the lane was closed."""
+        if self._closed:
+            raise NotSentError("closed")
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+            self._opening.add_done_callback(self._opened)
+        return self._opening
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to open a link has failed."""
+        return self._failures > 0
 
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close."""
@@ -90,12 +101,17 @@ class Lane:
         self._closed = True
         if self._opening is not None and not self._opening.get_loop().is_closed():
             self._opening.cancel()
+        elif self._opening is not None:
+            # It can neither go on nor be cancelled, and asyncio would log that at its end.
+            self._opening._log_destroy_pending = False  # type: ignore[attr-defined]
         if self.link is not None:
             self.link.end(ConnectionAbortedError("closed"))
 
     async def _open(self) -> Link:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
+        if self._breaker is not None:
+            self._breaker.attempt()
         link = Link(self._gate)
         try:
             await self._opener.open(link)
@@ -150,8 +166,15 @@ class Lane:
 
     def _opened(self, task: asyncio.Task[Link]) -> None:
         self._opening = None
-        if not task.cancelled():
-            task.exception()  # whoever waited has seen it; nobody may have
+        if task.cancelled():
+            return
+        failure = task.exception() or task.result().lost  # whoever waited has seen it; nobody may have
+        if self._breaker is None or self._closed:
+            return
+        if failure is None or isinstance(failure, ReplyError):
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed(failure)
 
 
 def _tell(lost: WeakMethod[Callable[[Link], None]], link: Link) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
 from ...exceptions import NotReplicatedError
+from .circuit_breaker import CircuitBreaker
 from .gate import Gate
 from .lane import Lane, Trouble
 from .link import Link
@@ -44,16 +46,29 @@ class NodeStats(NamedTuple):
 
 
 class Node:
-    """One server. Belongs to the event loop that it was made in; opens connections when they are first needed."""
+    """One server. Belongs to the event loop that it was made in; opens connections when they are first needed.
 
-    def __init__(self, address: Address, options: Options, opener: Opener | None = None) -> None:
+    With `circuit`, attempts to connect go on in the background once one has failed, and calls fail at once when there
+    has been no connection for longer than the call timeout.
+
+    Attributes:
+        on_outage: is called with each of those attempts.
+
+    """
+
+    def __init__(
+        self, address: Address, options: Options, opener: Opener | None = None, *, circuit: bool = False
+    ) -> None:
         self.address = address
+        self.on_outage: Callable[[], object] | None = None
+        self._options = options
         self._bulk_bytes = options.bulk_bytes
         self._gate = Gate(options.max_in_flight, options.max_bytes)
-        opener = opener or Opener(address, options)
-        self._lanes = [Lane(opener, options, self._gate) for _ in range(options.links)]
-        self._bulk = Lane(opener, options, self._gate)
-        self._durable = Lane(opener, options, self._gate)
+        self._opener = opener = opener or Opener(address, options)
+        self._breaker = CircuitBreaker(str(address), options.call_timeout, self._try_again) if circuit else None
+        self._lanes = [Lane(opener, options, self._gate, self._breaker) for _ in range(options.links)]
+        self._bulk = Lane(opener, options, self._gate, self._breaker)
+        self._durable = Lane(opener, options, self._gate, self._breaker)
         self._replicas = options.wait_replicas
         self._wait = pack((b"WAIT", options.wait_replicas, max(1, round(options.wait_timeout * 1000))))
         self._all = (*self._lanes, self._bulk, self._durable)
@@ -126,6 +141,19 @@ class Node:
         link = self._lanes[0].link
         return link is not None and link.lost is None
 
+    def open_links(self) -> list[Link]:
+        """Return the connections that are open now."""
+        return [lane.link for lane in self._all if lane.link is not None and lane.link.lost is None]
+
+    def successor(self) -> Node:
+        """Return a node with new connections to the same name, which need not lead to the same server any more. It goes
+        on with the count of reconnects.
+        """
+        node = Node(self.address, self._options, self._opener, circuit=self._breaker is not None)
+        for new, old in zip(node._all, self._all, strict=True):
+            new.opened = old.opened
+        return node
+
     def stats(self) -> NodeStats:
         """How it is doing now."""
         lanes = self._all
@@ -149,12 +177,12 @@ class Node:
 
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close. Later calls raise NotSentError."""
-        self.closed = True
+        self._close()
         await asyncio.gather(*(lane.aclose() for lane in self._all))
 
     def abort(self) -> None:
         """Close at once: calls under way raise LostError or NotSentError."""
-        self.closed = True
+        self._close()
         for lane in self._all:
             lane.abort()
 
@@ -169,15 +197,37 @@ class Node:
                 reply = lane.link.send(packed, self._loop.time() + self._call_timeout)
                 reply.add_done_callback(partial(_renewed, lane.link))
 
+    def _close(self) -> None:
+        self.closed = True
+        if self._breaker is not None:
+            self._breaker.stop()
+
+    def _try_again(self) -> None:
+        failing = next((lane for lane in self._all if lane.failing), self._lanes[0])
+        if failing.link is None or failing.link.lost is not None:
+            failing.start()
+        if self.on_outage is not None:
+            self.on_outage()
+
     async def _link(self, lane: Lane, deadline: float, size: int) -> Link:
         try:
-            link = await lane.ready(deadline)
+            link = await self._ready(lane, deadline)
             if link.lost is not None:
                 raise NotSentError("the connection broke as it was opened") from link.lost
             return link
         except BaseException:
             if size:
                 self._gate.leave(1, size)
+            raise
+
+    async def _ready(self, lane: Lane, deadline: float) -> Link:
+        if self._breaker is None:
+            return await lane.ready(deadline)
+        self._breaker.check()
+        try:
+            return await lane.ready(min(deadline, self._breaker.opens_at))
+        except NotSentError:
+            self._breaker.check()
             raise
 
 

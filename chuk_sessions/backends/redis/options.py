@@ -43,7 +43,7 @@ class Options:
         protocol: 2 or 3 (RESP); None takes 3 where the server has it.
         connect_timeout: for opening a connection, handshakes and log-in included.
         call_timeout: for a call, with all its repeats.
-        retries: how often a call is tried again.
+        retries: how often a call that has reached a server is tried again.
         max_in_flight: calls of a node that may be under way at once; more of them wait their turn.
         max_bytes: packed size of those calls; a larger one goes alone.
         links: connections per node and event loop.
