@@ -6,8 +6,8 @@ import asyncio
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...exceptions import NotReplicatedError
 from .gate import Gate
+from .group_commit import GroupCommit
 from .lane import Lane
 from .link import Link
 from .options import Address, Options
@@ -49,10 +49,8 @@ class Node:
         opener = opener or Opener(address, options)
         self._lanes = [Lane(opener, options, self._gate) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate)
-        self._durable = Lane(opener, options, self._gate)
-        self._replicas = options.wait_replicas
-        self._wait = pack((b"WAIT", options.wait_replicas, max(1, round(options.wait_timeout * 1000))))
-        self._all = (*self._lanes, self._bulk, self._durable)
+        self._all = [*self._lanes, self._bulk]
+        self._durable = GroupCommit(partial(self._add_lane, opener, options), str(address), options)
         self._only = self._lanes[0] if options.links == 1 else None
         self.closed = False
         self._loop = asyncio.get_running_loop()
@@ -93,28 +91,20 @@ class Node:
         return await link.send(packed, deadline, size, len(group) - 1)
 
     async def call_durably(self, group: Group, deadline: float) -> Any:
-        """The same, once as many replicas have what it wrote as the options want. WAIT holds up whatever comes behind
-        it, so this has a connection of its own. Raises NotReplicatedError, too.
+        """Return the same once as many replicas have what it wrote as the options want. Raises NotReplicatedError, too.
+
+        WAIT holds up what is sent after it, so these calls have connections of their own.
         """
         packed = b"".join(map(pack, group))
-        if not self._gate.enter(len(packed)):
-            await self._gate.wait(len(packed), deadline)
-        link = self._durable.link
-        if link is None or link.lost is not None:
-            link = await self._link(self._durable, deadline, len(packed))
-        reply = link.send(packed, deadline, len(packed), len(group) - 1)
-        have = link.send(self._wait, deadline)
-        done: Any
-        number: Any
-        done, number = await asyncio.gather(reply, have, return_exceptions=True)
-        if isinstance(done, BaseException):
-            raise done
-        # Whatever WAIT is answered with, the command before it was applied.
-        if isinstance(number, LostError):
-            raise number
-        if isinstance(number, BaseException) or number < self._replicas:
-            raise NotReplicatedError(f"{self._replicas} replicas of {self.address} should have it; WAIT said: {number}")
-        return done
+        size = len(packed)
+        if not self._gate.enter(size):
+            await self._gate.wait(size, deadline)
+        lane = self._durable.lane()
+        while lane.link is None or lane.link.lost is not None:
+            await self._link(lane, deadline, size)
+            # Others may have had the same connection opened, and its WAIT may be under way by now.
+            lane = self._durable.lane()
+        return await self._durable.call(lane, packed, deadline, size, len(group) - 1)
 
     @property
     def connected(self) -> bool:
@@ -139,6 +129,7 @@ class Node:
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close. Later calls raise NotSentError."""
         self.closed = True
+        self._durable.flush()
         await asyncio.gather(*(lane.aclose() for lane in self._all))
 
     def abort(self) -> None:
@@ -157,6 +148,13 @@ class Node:
             if lane.link is not None and lane.link.lost is None:
                 reply = lane.link.send(packed, self._loop.time() + self._call_timeout)
                 reply.add_done_callback(partial(_renewed, lane.link))
+
+    def _add_lane(self, opener: Opener, options: Options) -> Lane:
+        lane = Lane(opener, options, self._gate)
+        self._all.append(lane)
+        if self.closed:
+            lane.abort()
+        return lane
 
     async def _link(self, lane: Lane, deadline: float, size: int) -> Link:
         try:
