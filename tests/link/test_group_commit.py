@@ -106,7 +106,6 @@ async def test_revocation_that_loses_replies_does_not_say_that_it_was_applied(pr
             manager = manager_on(backend)
             for number in range(10):
                 await manager.allocate_session(f"chosen{number}", user_id="ann")
-            await manager.delete_session("chosen0")
             stop()
             proxy.lose_replies(1, backend._scripts["delete"].sha)
             with pytest.raises(OutcomeUnknownError) as caught:

@@ -40,7 +40,14 @@ class NodeStats(NamedTuple):
 
 
 class Node:
-    """One server. Belongs to the event loop that it was made in; opens connections when they are first needed."""
+    """One server. Belongs to the event loop that it was made in; opens connections when they are first needed.
+
+    Attributes:
+        address: of the server.
+        closed: whether `aclose()` or `abort()` was called.
+        texts_sent: when a call last brought a script's text, by the script's SHA-1; times of the event loop's clock.
+
+    """
 
     def __init__(self, address: Address, options: Options, opener: Opener | None = None) -> None:
         self.address = address
@@ -53,6 +60,7 @@ class Node:
         self._durable = GroupCommit(partial(self._add_lane, opener, options), str(address), options)
         self._only = self._lanes[0] if options.links == 1 else None
         self.closed = False
+        self.texts_sent: dict[bytes, float] = {}
         self._loop = asyncio.get_running_loop()
         self._call_timeout = options.call_timeout
         follow(options.credentials, self)
