@@ -13,7 +13,7 @@ from .link import Link
 from .options import Address, Options
 from .renewals import follow
 from .takeover import Opener
-from .wire import Group, LostError, NotSentError, ReplyError, pack
+from .wire import Command, Group, LostError, NotSentError, ReplyError, pack
 
 
 class NodeStats(NamedTuple):
@@ -97,6 +97,19 @@ class Node:
         if link is None or link.lost is not None:
             link = await self._link(lane, deadline, size)
         return await link.send(packed, deadline, size, len(group) - 1)
+
+    async def query(self, command: Command, patience: float) -> Any:
+        """Return the reply to a question that the client asks for itself. Raises what `call` does, and LostError when
+        there is no reply within `patience` seconds.
+
+        The connection allows it the time of any call. So a server that is slow loses no connection, and none of the
+        calls under way on it, because the client wants to know something sooner.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                return await self.call((command,), self._loop.time() + self._call_timeout, internal=True)
+        except TimeoutError:
+            raise LostError(f"no answer from {self.address} within {patience:g} s") from None
 
     async def call_durably(self, group: Group, deadline: float) -> Any:
         """Return the same once as many replicas have what it wrote as the options want. Raises NotReplicatedError, too.
