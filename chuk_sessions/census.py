@@ -56,16 +56,20 @@ class Census:
     async def revoke(self, user_id: str, owner: bytes, keep: Place | None) -> int:
         """End the sessions of a user but `keep`, until there are none left to find. Returns how many ended.
 
-        Raises SessionConflictError when the user's sessions keep coming.
+        Raises SessionConflictError when the user's sessions keep coming; and NotReplicatedError, once none is left,
+        when fewer replicas than asked for have that.
         """
         ended: int = 0
+        not_replicated: list[errors.NotReplicatedError] = []
         for _ in range(MOST_ROUNDS):
             kept = None if keep is None else await self._now_at(keep)
             places = [place for place in await self._places_of(user_id) if place != kept]
             calls = [operations.delete(place, owner=owner) for place in places]
-            replies = await self._runner.run_all(calls, owner_misses=True)
+            replies = await self._runner.run_all(calls, owner_misses=True, not_replicated=not_replicated)
             ended += sum(reply[0] == s.OK for reply in replies)
             if all(reply[0] == s.OTHER_OWNER for reply in replies):
+                if not_replicated:
+                    raise not_replicated[0]
                 return ended
         raise errors.SessionConflictError(f"new sessions of the user keep coming; {ended} have ended")
 

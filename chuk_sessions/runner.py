@@ -66,12 +66,36 @@ class Runner:
             call, reply = operations.at(call, place), None
         raise errors.SessionConflictError("the id was rotated too often within its grace period")
 
-    async def run_all(self, calls: Sequence[Call], *, owner_misses: bool = False) -> list[Reply]:
-        """Run calls side by side. When one fails, the others end first. `owner_misses`: OTHER_OWNER is no error."""
-        replies = await asyncio.gather(*(self._run(*call) for call in calls), return_exceptions=True)
+    async def run_all(
+        self,
+        calls: Sequence[Call],
+        *,
+        owner_misses: bool = False,
+        not_replicated: list[errors.NotReplicatedError] | None = None,
+    ) -> list[Reply]:
+        """Run calls side by side. When one fails, the others end first. `owner_misses`: OTHER_OWNER is no error.
+
+        A call whose writes too few replicas have was applied, and has a reply like the others. Its error is added to
+        `not_replicated`, for a caller that has more to do before raising it. Without that list it is raised here,
+        unless there is another error.
+        """
+        results = await asyncio.gather(*(self._run(*call) for call in calls), return_exceptions=True)
+        short = [result for result in results if isinstance(result, errors.NotReplicatedError)]
+        replies = [_applied(result) for result in results]
         for call, reply in zip(calls, replies, strict=True):
-            if isinstance(reply, BaseException):
-                raise reply
             if not (owner_misses and reply[0] == s.OTHER_OWNER):
                 operations.check(call.operation, reply)
-        return [reply for reply in replies if not isinstance(reply, BaseException)]
+        if not_replicated is not None:
+            not_replicated += short
+        elif short:
+            raise short[0]
+        return replies
+
+
+def _applied(result: Reply | BaseException) -> Reply:
+    """The reply of a call that was applied. Raises what any other call ended with."""
+    if isinstance(result, errors.NotReplicatedError):
+        return result.reply
+    if isinstance(result, BaseException):
+        raise result
+    return result

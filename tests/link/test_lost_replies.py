@@ -12,7 +12,7 @@ from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.exceptions import OutcomeUnknownError, SessionTimeoutError, SessionUnavailableError
 from chuk_sessions.providers.redis import RedisSession
 from tests.farm import Proxy
-from tests.link.tools import backend_on, manager_on
+from tests.link.tools import backend_on, load_scripts, manager_on
 from tests.servers import Server
 
 TIMES = 3
@@ -21,6 +21,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
+    load_scripts(server)
     with Proxy(server.port) as proxy:
         yield proxy
 

@@ -42,8 +42,7 @@ class RedisBackend:
         **settings: Unpack[Settings],
     ) -> None:
         self._scripts = loaded or scripts.scripts()
-        texts = tuple(script.text for script in self._scripts.values())
-        options = replace(from_env(), scripts=texts, policy_seen=self._warn, log=ConnectionLog())
+        options = replace(from_env(), policy_seen=self._warn, log=ConnectionLog())
         self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = self._target.options
         self._loops = Loops(lambda: topology_for(self._target))

@@ -132,8 +132,19 @@ class Calls:
         return self._scripts[call.operation.name].call(call.keys, call.argv)
 
     def by_text(self, call: Call) -> bytes:
-        """The same for a server that does not know the script."""
+        """Return the same for a server that does not know the script."""
         return self._scripts[call.operation.name].call_by_text(call.keys, call.argv)
+
+    def taught(self, call: Call, node: Node, since: float) -> bytes:
+        """Return what sends an operation to a node that did not know the script when it got the call sent at `since`.
+
+        The text travels once: if another call has brought it meanwhile, it arrives ahead of this one.
+        """
+        sha, now = self._scripts[call.operation.name].sha, asyncio.get_running_loop().time()
+        if node.texts_sent.get(sha, 0.0) > since:
+            return self.command(call)
+        node.texts_sent[sha] = now
+        return self.by_text(call)
 
     def topology(self) -> Topology:
         """The running event loop's."""
@@ -176,6 +187,7 @@ class _Repeats:
         self._group: Group = (request.command,)
         self._call = request.call
         self._deadline = deadline
+        self._sent = deadline - calls._timeout
         self._tried = 0
         self._hops = 0
         self._pauses = 0
@@ -199,6 +211,7 @@ class _Repeats:
                 if node is None or node.closed:
                     node = None
                     node = await self._route(topology)
+                self._sent = loop.time()
                 group = [one for sent in self._group for one in (_ASKING, sent)] if verdict.asking else self._group
                 send = node.call_durably if self._request.durable else node.call
                 return await send(group, self._deadline), self._again
@@ -231,7 +244,9 @@ class _Repeats:
             self._again = True
             if self._request.renew is not None:
                 calls = self._request.renew()
-                self._group, self._call = [self._calls.command(call) for call in calls], calls[-1]
+                # By text: a server that does not know a script would leave the lost attempt as it is, unnoticed.
+                undoing = map(self._calls.by_text, calls[:-1])
+                self._group, self._call = (*undoing, self._calls.command(calls[-1])), calls[-1]
         if node is not None and not node.closed:
             await topology.lost(node)
         if isinstance(failure, CircuitOpenError):
@@ -242,8 +257,8 @@ class _Repeats:
 
     async def _judge_reply(self, failure: ReplyError, topology: Topology, node: Node | None, asking: bool) -> Verdict:
         answer = answer_to(failure.message)
-        if answer is Answer.EVAL and self._call is not None:
-            self._group = (*self._group[:-1], self._calls.by_text(self._call))
+        if answer is Answer.EVAL and self._call is not None and node is not None:
+            self._group = (*self._group[:-1], self._calls.taught(self._call, node, self._sent))
             return Verdict(Next.NOW, node, asking)
         if answer is Answer.TOPOLOGY and node is not None:
             verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)

@@ -162,9 +162,7 @@ class Cluster:
         return list(dict.fromkeys([*(node.address for node in ordered), *self._seeds, *self._replicas]))
 
     async def _ask(self, address: Address) -> list[Share]:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
-        command = (b"CLUSTER", b"SLOTS")
-        found = shares(await self._node_at(address).call((command,), deadline, internal=True), address)
+        found = shares(await self._node_at(address).query((b"CLUSTER", b"SLOTS"), _PATIENCE), address)
         if not found:
             raise NotSentError(f"{address} knows of no slots")
         return [share.at(self._options.reached_at) for share in found]

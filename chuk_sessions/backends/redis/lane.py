@@ -151,8 +151,6 @@ class Lane:
         """Ahead of the first call goes what is of use, and no loss where a user's rights do not reach so far."""
         if self._options.client_name:
             link.send_ahead(pack((b"CLIENT", b"SETNAME", self._options.client_name)), deadline)
-        for text in self._options.scripts:
-            link.send_ahead(pack((b"SCRIPT", b"LOAD", text)), deadline)
         if self._options.policy_seen is not None:
             ask_policy(link, partial(self._options.policy_seen, self._opener.address), deadline)
 

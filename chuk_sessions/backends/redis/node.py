@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...exceptions import NotReplicatedError
 from .circuit_breaker import CircuitBreaker
 from .gate import Gate
+from .group_commit import GroupCommit
 from .lane import Lane, Trouble
 from .link import Link
 from .options import Address, Options
 from .renewals import follow
 from .takeover import Opener
-from .wire import Group, LostError, NotSentError, ReplyError, pack
+from .wire import Command, Group, LostError, NotSentError, ReplyError, pack
 
 
 class NodeStats(NamedTuple):
@@ -52,6 +52,9 @@ class Node:
     has been no connection for longer than the call timeout.
 
     Attributes:
+        address: of the server.
+        closed: whether `aclose()` or `abort()` was called.
+        texts_sent: when a call last brought a script's text, by the script's SHA-1; times of the event loop's clock.
         on_outage: is called with each of those attempts.
 
     """
@@ -64,16 +67,16 @@ class Node:
         self._options = options
         self._bulk_bytes = options.bulk_bytes
         self._gate = Gate(options.max_in_flight, options.max_bytes)
-        self._opener = opener = opener or Opener(address, options)
+        opener = opener or Opener(address, options)
+        self._opener = opener
         self._breaker = CircuitBreaker(str(address), options.call_timeout, self._try_again) if circuit else None
         self._lanes = [Lane(opener, options, self._gate, self._breaker) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate, self._breaker)
-        self._durable = Lane(opener, options, self._gate, self._breaker)
-        self._replicas = options.wait_replicas
-        self._wait = pack((b"WAIT", options.wait_replicas, max(1, round(options.wait_timeout * 1000))))
-        self._all = (*self._lanes, self._bulk, self._durable)
+        self._all = [*self._lanes, self._bulk]
+        self._durable = GroupCommit(self._add_lane, str(address), options)
         self._only = self._lanes[0] if options.links == 1 else None
         self.closed = False
+        self.texts_sent: dict[bytes, float] = {}
         self._loop = asyncio.get_running_loop()
         self._call_timeout = options.call_timeout
         follow(options.credentials, self)
@@ -111,29 +114,34 @@ class Node:
             link = await self._link(lane, deadline, size)
         return await link.send(packed, deadline, size, len(group) - 1)
 
+    async def query(self, command: Command, patience: float) -> Any:
+        """Return the reply to a question that the client asks for itself. Raises what `call` does, and LostError when
+        there is no reply within `patience` seconds.
+
+        The connection allows it the time of any call. So a server that is slow loses no connection, and none of the
+        calls under way on it, because the client wants to know something sooner.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                return await self.call((command,), self._loop.time() + self._call_timeout, internal=True)
+        except TimeoutError:
+            raise LostError(f"no answer from {self.address} within {patience:g} s") from None
+
     async def call_durably(self, group: Group, deadline: float) -> Any:
-        """The same, once as many replicas have what it wrote as the options want. WAIT holds up whatever comes behind
-        it, so this has a connection of its own. Raises NotReplicatedError, too.
+        """Return the same once as many replicas have what it wrote as the options want. Raises NotReplicatedError, too.
+
+        WAIT holds up what is sent after it, so these calls have connections of their own.
         """
         packed = b"".join(map(pack, group))
-        if not self._gate.enter(len(packed)):
-            await self._gate.wait(len(packed), deadline)
-        link = self._durable.link
-        if link is None or link.lost is not None:
-            link = await self._link(self._durable, deadline, len(packed))
-        reply = link.send(packed, deadline, len(packed), len(group) - 1)
-        have = link.send(self._wait, deadline)
-        done: Any
-        number: Any
-        done, number = await asyncio.gather(reply, have, return_exceptions=True)
-        if isinstance(done, BaseException):
-            raise done
-        # Whatever WAIT is answered with, the command before it was applied.
-        if isinstance(number, LostError):
-            raise number
-        if isinstance(number, BaseException) or number < self._replicas:
-            raise NotReplicatedError(f"{self._replicas} replicas of {self.address} should have it; WAIT said: {number}")
-        return done
+        size = len(packed)
+        if not self._gate.enter(size):
+            await self._gate.wait(size, deadline)
+        lane = self._durable.lane()
+        while lane.link is None or lane.link.lost is not None:
+            await self._link(lane, deadline, size)
+            # Others may have had the same connection opened, and its WAIT may be under way by now.
+            lane = self._durable.lane()
+        return await self._durable.call(lane, packed, deadline, size, len(group) - 1)
 
     @property
     def connected(self) -> bool:
@@ -150,7 +158,7 @@ class Node:
         on with the count of reconnects.
         """
         node = Node(self.address, self._options, self._opener, circuit=self._breaker is not None)
-        for new, old in zip(node._all, self._all, strict=True):
+        for new, old in zip(node._all, self._all, strict=False):
             new.opened = old.opened
         return node
 
@@ -178,6 +186,7 @@ class Node:
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close. Later calls raise NotSentError."""
         self._close()
+        self._durable.flush()
         await asyncio.gather(*(lane.aclose() for lane in self._all))
 
     def abort(self) -> None:
@@ -208,6 +217,13 @@ class Node:
             failing.start()
         if self.on_outage is not None:
             self.on_outage()
+
+    def _add_lane(self) -> Lane:
+        lane = Lane(self._opener, self._options, self._gate, self._breaker)
+        self._all.append(lane)
+        if self.closed:
+            lane.abort()
+        return lane
 
     async def _link(self, lane: Lane, deadline: float, size: int) -> Link:
         try:

@@ -131,10 +131,12 @@ class Sentinel:
         named = await self._named()
         for address in named:
             node = self._node_at(address)
-            if await self._is_primary(node) and address in await self._named():
+            is_primary = await self._is_primary(node)
+            if is_primary and address in await self._named():
                 self._settle(node)
                 return
-            self._drop(node)
+            if is_primary is not None or not self._is_in_use(node):
+                self._drop(node)
         raise NotSentError(f"{' and '.join(map(str, named))}, as the sentinels say, is not a primary that answers")
 
     async def _patrol(self) -> None:
@@ -179,19 +181,18 @@ class Sentinel:
             raise
 
     async def _ask(self, sentinel: Node) -> _Word:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
         # In this order: an address that has changed in between is taken for older than it is, which decides nothing.
-        epoch = await self._epoch(sentinel, deadline)
+        epoch = await self._epoch(sentinel)
         command = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._target.master)
-        reply = await sentinel.call((command,), deadline, internal=True)
+        reply = await sentinel.query(command, _PATIENCE)
         if reply is None:
             raise NotSentError(f"the sentinel at {sentinel.address} knows no {self._target.master!r}")
         named = Address(reply[0].decode(), int(reply[1]))
         return _Word(self._target.options.reached_at(named), epoch)
 
-    async def _epoch(self, sentinel: Node, deadline: float) -> int:
+    async def _epoch(self, sentinel: Node) -> int:
         try:
-            facts = await sentinel.call(((b"SENTINEL", b"MASTER", self._target.master),), deadline, internal=True)
+            facts = await sentinel.query((b"SENTINEL", b"MASTER", self._target.master), _PATIENCE)
         except ReplyError as refused:
             # A user who may not ask that, or a name that is not known: whom it names is asked all the same.
             if refused.code in ("NOPERM", "ERR"):
@@ -200,12 +201,18 @@ class Sentinel:
         by_name = facts if isinstance(facts, dict) else dict(zip(facts[::2], facts[1::2], strict=True))
         return int(by_name[b"config-epoch"])
 
-    async def _is_primary(self, node: Node) -> bool:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
+    def _is_in_use(self, node: Node) -> bool:
+        """Whether calls may be under way: a primary that is slow to give its role is only slow, until one of its calls
+        is late.
+        """
+        return node is self._primary and node.connected
+
+    async def _is_primary(self, node: Node) -> bool | None:
+        """Return whether it says that it is a primary, None when it does not say."""
         try:
-            role = await node.call(((b"ROLE",),), deadline, internal=True)
+            role = await node.query((b"ROLE",), _PATIENCE)
         except (NotSentError, LostError):
-            return False
+            return None
         except ReplyError as refused:
             # A user who may not ask for the role has to take the sentinels' word.
             if refused.code == "NOPERM":
