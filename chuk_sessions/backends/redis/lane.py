@@ -10,6 +10,7 @@ from .gate import Gate
 from .link import Link
 from .options import Options
 from .policy import ask_policy
+from .probe import answers
 from .takeover import Opener
 from .wire import NotSentError, pack
 
@@ -22,6 +23,7 @@ class Lane:
 
     Attributes:
         link: the present link, which may have been lost; None before the first.
+        gate: which its calls pass.
         opened: how many links it has opened.
         last_error: why the last link was lost, or could not be opened.
 
@@ -30,7 +32,7 @@ class Lane:
     def __init__(self, opener: Opener, options: Options, gate: Gate) -> None:
         self._opener = opener
         self._options = options
-        self._gate = gate
+        self.gate = gate
         self._opening: asyncio.Task[Link] | None = None
         self._failures = 0
         self._not_before = 0.0
@@ -45,14 +47,16 @@ class Lane:
         return (self.link.lost if self.link else None) or self._error
 
     async def ready(self, deadline: float) -> Link:
-        """A new link, for who finds none or a lost one in `link`. Raises NotSentError when there is none to be had by
-        the deadline, ReplyError when the server refuses it. Who comes while it is being opened waits for the same
-        attempt.
+        """Return a usable link, where there is none in `link`, or one that has been silent for long. A silent one is
+        probed first. Raises NotSentError when there is none to be had by the deadline, ReplyError when the server
+        refuses it. Callers that come meanwhile wait for the same attempt.
         """
         if self._closed:
             raise NotSentError("closed")
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
+            if self.link is not None and self.link.has_callers:
+                return self.link  # their deadlines will tell; to end it now could cost them their outcomes
+            self._opening = asyncio.get_running_loop().create_task(self._usable())
             self._opening.add_done_callback(self._opened)
         opening = self._opening
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
@@ -85,12 +89,17 @@ class Lane:
         if self.link is not None:
             self.link.end(ConnectionAbortedError("closed"))
 
+    async def _usable(self) -> Link:
+        if self.link is not None and await answers(self.link):
+            return self.link
+        return await self._open()
+
     async def _open(self) -> Link:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         if self.link is not None and self.link.lost is not None:
             self._error = self.link.lost
-        link = Link(self._gate)
+        link = Link(self.gate, self._options.call_timeout)
         try:
             await self._opener.open(link)
         except Exception as failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,10 +11,17 @@ from ...exceptions import NotReplicatedError
 from .gate import Gate
 from .lane import Lane
 from .link import Link
-from .options import Address, Options
+from .options import MEGABYTE, Address, Options
 from .renewals import follow
+from .reply_window import ReplyWindow
 from .takeover import Opener
 from .wire import Group, LostError, NotSentError, ReplyError, pack
+
+_LARGE_REPLIES = 64
+"""Calls with large replies that may be under way at once."""
+
+_LARGE_REPLY_BYTES = 4 * MEGABYTE
+"""The expected size of all their replies: so much of a server's memory one process may fill with them."""
 
 
 class NodeStats(NamedTuple):
@@ -49,30 +57,39 @@ class Node:
         opener = opener or Opener(address, options)
         self._lanes = [Lane(opener, options, self._gate) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate)
+        self._large = Lane(opener, options, Gate(min(options.max_in_flight, _LARGE_REPLIES), _LARGE_REPLY_BYTES))
+        self._windows: defaultdict[str, ReplyWindow] = defaultdict(ReplyWindow)
         self._durable = Lane(opener, options, self._gate)
         self._replicas = options.wait_replicas
         self._wait = pack((b"WAIT", options.wait_replicas, max(1, round(options.wait_timeout * 1000))))
-        self._all = (*self._lanes, self._bulk, self._durable)
+        self._all = (*self._lanes, self._bulk, self._large, self._durable)
         self._only = self._lanes[0] if options.links == 1 else None
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._call_timeout = options.call_timeout
         follow(options.credentials, self)
 
-    def start(self, packed: bytes, deadline: float) -> asyncio.Future[Any] | None:
-        """What `call` does with a packed command where nothing but the reply must be waited for; None: use `call`."""
+    def start(self, packed: bytes, deadline: float, large: str = "") -> asyncio.Future[Any] | None:
+        """Send a packed command like `call`, without blocking. Return None if that would block."""
         link = self._only.link if self._only is not None else None
-        if link is None or link.lost is not None:
+        if link is None or deadline > link.usable_until:
             return None
         size = len(packed)
+        if large:
+            window = self._windows[large]
+            if window.calls >= window.limit or not self._gate.enter(size):
+                return None
+            window.calls += 1
+            return link.send(packed, deadline, size, 0, window)
         if size >= self._bulk_bytes or not self._gate.enter(size):
             return None
         return link.send(packed, deadline, size)
 
-    async def call(self, group: Group, deadline: float, *, internal: bool = False) -> Any:
+    async def call(self, group: Group, deadline: float, *, internal: bool = False, large: str = "") -> Any:
         """The reply of the last command of the group. Its commands are sent with nothing between them.
 
         `deadline` is a time of the event loop's clock. An `internal` call does not wait for others to end.
+        `large` names the operation if its reply can be large: how large is learned under that name.
 
         Raises:
             ReplyError: the server answered the last command with an error, or refuses the connection.
@@ -81,6 +98,8 @@ class Node:
 
         """
         packed = pack(group[0]) if len(group) == 1 else b"".join(map(pack, group))
+        if large:
+            return await self._call_large(packed, deadline, len(group) - 1, self._windows[large])
         size = 0 if internal else len(packed)
         if size and not self._gate.enter(size):
             await self._gate.wait(size, deadline)
@@ -88,9 +107,27 @@ class Node:
         if len(packed) >= self._bulk_bytes:
             lane = self._bulk
         link = lane.link
-        if link is None or link.lost is not None:
+        if link is None or deadline > link.usable_until:
             link = await self._link(lane, deadline, size)
         return await link.send(packed, deadline, size, len(group) - 1)
+
+    async def _call_large(self, packed: bytes, deadline: float, skip: int, window: ReplyWindow) -> Any:
+        """Send a call whose reply can be large: through its window, or on the connection for large replies."""
+        if not window.enter(0):
+            await window.wait(0, deadline)
+        is_large = not window.limit
+        lane = self._large if is_large else self._only or min(self._lanes, key=_load)
+        size = len(packed) + int(window.expected)
+        try:
+            if not lane.gate.enter(size):
+                await lane.gate.wait(size, deadline)
+            link = lane.link
+            if link is None or deadline > link.usable_until:
+                link = await self._link(lane, deadline, size)
+        except BaseException:
+            window.leave(1, 0)
+            raise
+        return await link.send(packed, deadline, size, skip, window)
 
     async def call_durably(self, group: Group, deadline: float) -> Any:
         """The same, once as many replicas have what it wrote as the options want. WAIT holds up whatever comes behind
@@ -100,7 +137,7 @@ class Node:
         if not self._gate.enter(len(packed)):
             await self._gate.wait(len(packed), deadline)
         link = self._durable.link
-        if link is None or link.lost is not None:
+        if link is None or link.lost is not None or (deadline > link.usable_until and not link.in_flight):
             link = await self._link(self._durable, deadline, len(packed))
         reply = link.send(packed, deadline, len(packed), len(group) - 1)
         have = link.send(self._wait, deadline)
@@ -129,9 +166,9 @@ class Node:
         return NodeStats(
             self.address,
             sum(lane.link is not None and lane.link.lost is None for lane in lanes),
-            self._gate.calls,
-            self._gate.bytes,
-            self._gate.waiting,
+            self._gate.calls + self._large.gate.calls,
+            self._gate.bytes + self._large.gate.bytes,
+            self._gate.waiting + self._large.gate.waiting + sum(one.waiting for one in self._windows.values()),
             sum(max(0, lane.opened - 1) for lane in lanes),
             str(errors[-1]) or type(errors[-1]).__name__ if errors else None,
         )
@@ -166,13 +203,13 @@ class Node:
             return link
         except BaseException:
             if size:
-                self._gate.leave(1, size)
+                lane.gate.leave(1, size)
             raise
 
 
 def _renewed(link: Link, reply: asyncio.Future[Any]) -> None:
     failure = None if reply.cancelled() else reply.exception()
-    if isinstance(failure, ReplyError):
+    if isinstance(failure, ReplyError | NotSentError):
         # Another connection asks the provider, and may have more luck.
         link.end(ConnectionError(f"the server does not take the renewed credentials: {failure}"))
 

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from .link import Link
 from .options import Address, Options
+from .probe import keepalive_options
 from .wire import NotSentError, ReplyError
 
 _REFUSALS = (redis_errors.ResponseError, redis_errors.AuthenticationError, redis_errors.BusyLoadingError)
@@ -99,6 +100,7 @@ class Opener:
         if address.path:
             return UnixDomainSocketConnection(path=address.path, **common)
         common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
+        common["socket_keepalive_options"] = keepalive_options(options.call_timeout)
         if options.tls is None:
             return Connection(**common)
         return self._with_context(SSLConnection(**common, **dict(options.tls)))
