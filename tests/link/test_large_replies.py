@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from chuk_sessions import SessionManager
-from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.backends.redis.settings import CLIENT_NAME
 from chuk_sessions.exceptions import SessionTimeoutError
 from tests.conftest import bundled
-from tests.link.tools import backend_on, manager_on
+from tests.link.tools import backend_on, connections_named, manager_on
 from tests.servers import Server, running
 
 LARGE = {"text": "x" * 500_000}
@@ -106,22 +106,27 @@ async def test_more_of_them_than_there_is_time_for_cost_other_calls_nothing(serv
         assert backend.stats().in_flight == backend.stats().waiting == 0
 
 
-def links(backend: RedisBackend) -> int:
-    return backend.stats().links
+def last_of(server: Server) -> str:
+    """The connection that was opened last."""
+    return connections_named(server, CLIENT_NAME)[-1]["id"]
 
 
 async def test_small_reads_share_the_connection_and_large_ones_have_their_own(server: Server):
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
-        small, large = [await manager.allocate_session(custom_metadata=one) for one in (SMALL, {})]
+        small, large = [await manager.allocate_session(custom_metadata=SMALL) for _ in range(2)]
         await read(manager, small, 500)
-        assert links(backend) == 1
-        await manager.update_session_metadata(large, {"text": "x" * 60_000, "more": "x" * 10_000})
-        before = links(backend)
-        await read(manager, large, 2)
-        assert links(backend) == before
-        await read(manager, large, 2)
-        assert links(backend) == before + 1
+        await manager.update_session_metadata(large, {"one": "x" * 50_000})
+        await manager.update_session_metadata(large, {"two": "x" * 50_000})
+        await read(manager, large, 1)
+        assert backend.stats().links == 1
+        await read(manager, large, 1)
+        assert backend.stats().links == 2
+        await read(manager, small, 500)
+        with server.client() as client:
+            client.client_kill_filter(_id=last_of(server))
+            await read(manager, small, 100)
+        assert backend.stats().links == 1
 
 
 async def test_a_connection_for_large_replies_that_breaks_is_opened_again(server: Server):

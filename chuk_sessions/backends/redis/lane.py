@@ -23,7 +23,6 @@ class Lane:
 
     Attributes:
         link: the present link, which may have been lost; None before the first.
-        gate: which its calls pass.
         opened: how many links it has opened.
         last_error: why the last link was lost, or could not be opened.
 
@@ -32,7 +31,7 @@ class Lane:
     def __init__(self, opener: Opener, options: Options, gate: Gate) -> None:
         self._opener = opener
         self._options = options
-        self.gate = gate
+        self._gate = gate
         self._opening: asyncio.Task[Link] | None = None
         self._failures = 0
         self._not_before = 0.0
@@ -99,7 +98,7 @@ class Lane:
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         if self.link is not None and self.link.lost is not None:
             self._error = self.link.lost
-        link = Link(self.gate, self._options.call_timeout)
+        link = Link(self._gate, self._options.call_timeout)
         try:
             await self._opener.open(link)
         except Exception as failure:

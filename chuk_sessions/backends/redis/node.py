@@ -11,17 +11,11 @@ from ...exceptions import NotReplicatedError
 from .gate import Gate
 from .lane import Lane
 from .link import Link
-from .options import MEGABYTE, Address, Options
+from .options import Address, Options
 from .renewals import follow
 from .reply_window import ReplyWindow
 from .takeover import Opener
 from .wire import Group, LostError, NotSentError, ReplyError, pack
-
-_LARGE_REPLIES = 64
-"""Calls with large replies that may be under way at once."""
-
-_LARGE_REPLY_BYTES = 4 * MEGABYTE
-"""The expected size of all their replies: so much of a server's memory one process may fill with them."""
 
 
 class NodeStats(NamedTuple):
@@ -57,12 +51,11 @@ class Node:
         opener = opener or Opener(address, options)
         self._lanes = [Lane(opener, options, self._gate) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate)
-        self._large = Lane(opener, options, Gate(min(options.max_in_flight, _LARGE_REPLIES), _LARGE_REPLY_BYTES))
         self._windows: defaultdict[str, ReplyWindow] = defaultdict(ReplyWindow)
         self._durable = Lane(opener, options, self._gate)
         self._replicas = options.wait_replicas
         self._wait = pack((b"WAIT", options.wait_replicas, max(1, round(options.wait_timeout * 1000))))
-        self._all = (*self._lanes, self._bulk, self._large, self._durable)
+        self._all = (*self._lanes, self._bulk, self._durable)
         self._only = self._lanes[0] if options.links == 1 else None
         self.closed = False
         self._loop = asyncio.get_running_loop()
@@ -112,15 +105,16 @@ class Node:
         return await link.send(packed, deadline, size, len(group) - 1)
 
     async def _call_large(self, packed: bytes, deadline: float, skip: int, window: ReplyWindow) -> Any:
-        """Send a call whose reply can be large: through its window, or on the connection for large replies."""
+        """Send a call whose reply can be large, when its window admits it: on the connection for large calls if it is
+        expected to be.
+        """
+        size = len(packed)
         if not window.enter(0):
             await window.wait(0, deadline)
-        is_large = not window.limit
-        lane = self._large if is_large else self._only or min(self._lanes, key=_load)
-        size = len(packed) + int(window.expected)
         try:
-            if not lane.gate.enter(size):
-                await lane.gate.wait(size, deadline)
+            if not self._gate.enter(size):
+                await self._gate.wait(size, deadline)
+            lane = self._bulk if window.expected else self._only or min(self._lanes, key=_load)
             link = lane.link
             if link is None or deadline > link.usable_until:
                 link = await self._link(lane, deadline, size)
@@ -166,9 +160,9 @@ class Node:
         return NodeStats(
             self.address,
             sum(lane.link is not None and lane.link.lost is None for lane in lanes),
-            self._gate.calls + self._large.gate.calls,
-            self._gate.bytes + self._large.gate.bytes,
-            self._gate.waiting + self._large.gate.waiting + sum(one.waiting for one in self._windows.values()),
+            self._gate.calls,
+            self._gate.bytes,
+            self._gate.waiting + sum(window.waiting for window in self._windows.values()),
             sum(max(0, lane.opened - 1) for lane in lanes),
             str(errors[-1]) or type(errors[-1]).__name__ if errors else None,
         )
@@ -203,7 +197,7 @@ class Node:
             return link
         except BaseException:
             if size:
-                lane.gate.leave(1, size)
+                self._gate.leave(1, size)
             raise
 
 

@@ -2,14 +2,13 @@
 
 A server keeps the replies that a client has not read in memory, and counts them against maxmemory. So calls with
 replies of any size begin with a small window on the common connection. Each small reply widens it by one. The first
-large reply closes it: from then on these calls take a connection of their own, with a bound in expected bytes. When
-replies have been small for a while, the window opens again.
+large reply makes it one on the connection for large calls, with room for a few megabytes in all. When replies have
+been small for a while, the calls return.
 """
 
 from __future__ import annotations
 
 import sys
-from math import inf
 from typing import Any
 
 from .gate import Gate
@@ -17,9 +16,12 @@ from .gate import Gate
 LARGE_REPLY = 1 << 16
 """Bytes from which a reply is large."""
 
-_FIRST_LIMIT = 8
+_FIRST = 8
 _MOST = 128
 """Calls in the widest window: more do not make a server answer faster, and each can turn out to be large."""
+
+_LARGE_BYTES = 1 << 22
+"""Expected bytes in a window of large replies: enough to keep the connection busy."""
 
 _DECAY = 15 / 16
 
@@ -37,23 +39,17 @@ class ReplyWindow(Gate):
     __slots__ = ("expected", "learning", "limit")
 
     def __init__(self) -> None:
-        super().__init__(_FIRST_LIMIT, sys.maxsize)
+        super().__init__(_FIRST, sys.maxsize)
         self.expected = 0.0
-        self.limit = _FIRST_LIMIT
+        self.limit = _FIRST
         self.learning = True
 
     def answered(self, size: int) -> None:
         """Learn from the size of a reply; 0 stands for any that is small. The call has left `calls` already."""
-        if size >= LARGE_REPLY:
-            self.expected = max(float(size), self.expected * _DECAY)
-            self._resize(0)
-        elif self.expected:
-            self.expected *= _DECAY
-            if self.expected < LARGE_REPLY:
-                self.expected = 0.0
-                self._resize(_FIRST_LIMIT)
+        if size >= LARGE_REPLY or self.expected:
+            self._expect(max(float(size), self.expected * _DECAY))
         elif self.limit < _MOST:
-            self._resize(self.limit + 1)
+            self.limit = self._most_calls = self.limit + 1
         self.settle()
 
     def settle(self) -> None:
@@ -63,14 +59,15 @@ class ReplyWindow(Gate):
         self.learning = self.limit < _MOST or bool(self._waiting)
 
     async def wait(self, size: int, deadline: float) -> None:
-        """Wait for a place in the window, or for its end."""
+        """Wait for a place in the window."""
         self.learning = True
         await super().wait(size, deadline)
 
-    def _resize(self, limit: int) -> None:
-        """Set the limit; 0 admits all that wait, to the other connection."""
-        self.limit = limit
-        self._most_calls = limit or inf
+    def _expect(self, size: float) -> None:
+        if size < LARGE_REPLY:
+            self.expected, self.limit, self._most_calls = 0.0, _FIRST, _FIRST
+        else:
+            self.expected, self.limit, self._most_calls = size, 0, max(1, _LARGE_BYTES // int(size))
 
 
 def size_of(reply: Any) -> int:
