@@ -51,7 +51,7 @@ ALLOCATE = _operation(
 VALIDATE = _operation(
     "validate", "session deadlines", "interval handle retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
 )
-READ = _operation("read", "session", "", *_HERE, s.OK, read_only=True, repeatable=True)
+READ = _operation("read", "session", "", *_HERE, s.OK, read_only=True, repeatable=True, large_reply=True)
 SET = _operation("set", "session", "rest", *_HERE, s.OK)
 MERGE = _operation(
     "merge", "session", "version replace operation window removals rest", *_HERE, s.OK, s.CONFLICT, once_arg="operation"

@@ -46,6 +46,7 @@ class _Pair:
     server: asyncio.StreamWriter
     encrypted: bool
     losing: Losses | None = None
+    dropped: bool = False
 
     def abort(self) -> None:
         self.client.transport.abort()
@@ -116,6 +117,15 @@ class Proxy:
     def cut(self) -> int:
         """Cut all connections now. Returns how many there were."""
         return int(self._within(self._cut()))
+
+    def drop(self) -> int:
+        """Forward nothing more on the connections that are open now, and leave them open: a firewall that has forgotten
+        them does that. New connections work. Returns how many there were.
+        """
+        pairs = list(self._pairs)
+        for pair in pairs:
+            pair.dropped = True
+        return len(pairs)
 
     @property
     def open(self) -> int:
@@ -209,6 +219,8 @@ class Proxy:
             await self._thaw()
             if self.tls is not None and not pair.encrypted:
                 self.plainly.append(data)
+            if pair.dropped:
+                continue
             if self._holding and self._holding in data:
                 self._holding = b""
                 self._held.append(data)
@@ -223,6 +235,8 @@ class Proxy:
     async def _replies(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         while data := await reader.read(_CHUNK):
             await self._thaw()
+            if pair.dropped:
+                continue
             if pair.losing is not None:
                 pair.losing.met += 1
                 if pair.losing.cut:

@@ -57,6 +57,12 @@ class Request(NamedTuple):
     durable: bool = False
     renew: Renew | None = None
 
+    @property
+    def large(self) -> str:
+        """The name under which sizes of its replies are learned; empty where they are small."""
+        large = self.read_only if self.call is None else self.call.operation.large_reply
+        return self.what if large else ""
+
 
 class Calls:
     """Sends requests to a store. Safe to share between tasks, threads and event loops.
@@ -90,14 +96,15 @@ class Calls:
         The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
         or what the table of replies has.
         """
-        loop, topology, _ = self._loops.current()
-        deadline = loop.time() + self._timeout
+        _, topology, _, time = self._loops.current()
+        deadline = time() + self._timeout
         node = None
         try:
             slot = slot_of(key) if topology.slotted and key is not None else None
             node = topology.here(slot) or await topology.route(slot, read_only=read_only, deadline=deadline)
             packed = pack(command)
-            return await (node.start(packed, deadline) or node.call((packed,), deadline)), False
+            large = what if read_only else ""
+            return await (node.start(packed, deadline, large) or node.call((packed,), deadline, large=large)), False
         except (ReplyError, NotSentError, LostError) as failure:
             request = Request(command, what, repeatable, key, read_only)
             return await _Repeats(self, request, deadline).after(failure, topology, node)
@@ -108,8 +115,8 @@ class Calls:
         """The reply of an operation's script; see `Backend.run`. Raises what `run` does, and NotReplicatedError where
         it is durable.
         """
-        loop, topology, _ = self._loops.current()
-        deadline = loop.time() + self._timeout
+        _, topology, _, time = self._loops.current()
+        deadline = time() + self._timeout
         node = None
         try:
             slot = slot_of(keys[0]) if topology.slotted else None
@@ -119,7 +126,8 @@ class Calls:
                 reply = await node.call_durably((packed,), deadline)
             else:
                 # The way of nearly all calls: no coroutine between this one and the reply that it waits for.
-                reply = await (node.start(packed, deadline) or node.call((packed,), deadline))
+                large = operation.name if operation.large_reply else ""
+                reply = await (node.start(packed, deadline, large) or node.call((packed,), deadline, large=large))
         except (ReplyError, NotSentError, LostError) as failure:
             request = self._request(Call(operation, keys, argv), renew, durable)
             reply, again = await _Repeats(self, request, deadline).after(failure, topology, node)
@@ -213,8 +221,9 @@ class _Repeats:
                     node = await self._route(topology)
                 self._sent = loop.time()
                 group = [one for sent in self._group for one in (_ASKING, sent)] if verdict.asking else self._group
-                send = node.call_durably if self._request.durable else node.call
-                return await send(group, self._deadline), self._again
+                if self._request.durable:
+                    return await node.call_durably(group, self._deadline), self._again
+                return await node.call(group, self._deadline, large=self._request.large), self._again
             except (ReplyError, NotSentError, LostError) as another:
                 failure = another
 

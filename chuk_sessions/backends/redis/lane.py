@@ -15,6 +15,7 @@ from .gate import Gate
 from .link import Link
 from .options import Options
 from .policy import ask_policy
+from .probe import answers
 from .takeover import Opener
 from .wire import NotSentError, ReplyError, pack
 
@@ -55,10 +56,12 @@ class Lane:
         self.trouble: Trouble | None = None
 
     async def ready(self, deadline: float) -> Link:
-        """A new link, for who finds none or a lost one in `link`. Raises NotSentError when there is none to be had by
-        the deadline, ReplyError when the server refuses it. Who comes while it is being opened waits for the same
-        attempt.
+        """Return a usable link, where there is none in `link`, or one that has been silent for long. A silent one is
+        probed first. Raises NotSentError when there is none to be had by the deadline, ReplyError when the server
+        refuses it. Callers that come meanwhile wait for the same attempt.
         """
+        if self._opening is None and self.link is not None and self.link.has_callers:
+            return self.link  # their deadlines will tell; to end it now could cost them their outcomes
         opening = self.start()
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
@@ -69,11 +72,13 @@ class Lane:
         return opening.result()
 
     def start(self) -> asyncio.Task[Link]:
-        """Open a new link, unless that is under way. Raises NotSentError after the lane was closed."""
+        """Open a new link, unless the present one answers or one is being opened. Raises NotSentError after the lane
+        was closed.
+        """
         if self._closed:
             raise NotSentError("closed")
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
+            self._opening = asyncio.get_running_loop().create_task(self._usable())
             self._opening.add_done_callback(self._opened)
         return self._opening
 
@@ -107,12 +112,17 @@ class Lane:
         if self.link is not None:
             self.link.end(ConnectionAbortedError("closed"))
 
+    async def _usable(self) -> Link:
+        if self.link is not None and await answers(self.link):
+            return self.link
+        return await self._open()
+
     async def _open(self) -> Link:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         if self._breaker is not None:
             self._breaker.attempt()
-        link = Link(self._gate)
+        link = Link(self._gate, self._options.call_timeout)
         try:
             await self._opener.open(link)
         except Exception as failure:

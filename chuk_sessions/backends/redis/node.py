@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from .lane import Lane, Trouble
 from .link import Link
 from .options import Address, Options
 from .renewals import follow
+from .reply_window import ReplyWindow
 from .takeover import Opener
 from .wire import Command, Group, LostError, NotSentError, ReplyError, pack
 
@@ -72,6 +74,7 @@ class Node:
         self._breaker = CircuitBreaker(str(address), options.call_timeout, self._try_again) if circuit else None
         self._lanes = [Lane(opener, options, self._gate, self._breaker) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate, self._breaker)
+        self._windows: defaultdict[str, ReplyWindow] = defaultdict(ReplyWindow)
         self._all = [*self._lanes, self._bulk]
         self._durable = GroupCommit(self._add_lane, str(address), options)
         self._only = self._lanes[0] if options.links == 1 else None
@@ -81,20 +84,27 @@ class Node:
         self._call_timeout = options.call_timeout
         follow(options.credentials, self)
 
-    def start(self, packed: bytes, deadline: float) -> asyncio.Future[Any] | None:
-        """What `call` does with a packed command where nothing but the reply must be waited for; None: use `call`."""
+    def start(self, packed: bytes, deadline: float, large: str = "") -> asyncio.Future[Any] | None:
+        """Send a packed command like `call`, without blocking. Return None if that would block."""
         link = self._only.link if self._only is not None else None
-        if link is None or link.lost is not None:
+        if link is None or deadline > link.usable_until:
             return None
         size = len(packed)
+        if large:
+            window = self._windows[large]
+            if window.calls >= window.limit or not self._gate.enter(size):
+                return None
+            window.calls += 1
+            return link.send(packed, deadline, size, 0, window)
         if size >= self._bulk_bytes or not self._gate.enter(size):
             return None
         return link.send(packed, deadline, size)
 
-    async def call(self, group: Group, deadline: float, *, internal: bool = False) -> Any:
+    async def call(self, group: Group, deadline: float, *, internal: bool = False, large: str = "") -> Any:
         """The reply of the last command of the group. Its commands are sent with nothing between them.
 
         `deadline` is a time of the event loop's clock. An `internal` call does not wait for others to end.
+        `large` names the operation if its reply can be large: how large is learned under that name.
 
         Raises:
             ReplyError: the server answered the last command with an error, or refuses the connection.
@@ -103,6 +113,8 @@ class Node:
 
         """
         packed = pack(group[0]) if len(group) == 1 else b"".join(map(pack, group))
+        if large:
+            return await self._call_large(packed, deadline, len(group) - 1, self._windows[large])
         size = 0 if internal else len(packed)
         if size and not self._gate.enter(size):
             await self._gate.wait(size, deadline)
@@ -110,7 +122,7 @@ class Node:
         if len(packed) >= self._bulk_bytes:
             lane = self._bulk
         link = lane.link
-        if link is None or link.lost is not None:
+        if link is None or deadline > link.usable_until:
             link = await self._link(lane, deadline, size)
         return await link.send(packed, deadline, size, len(group) - 1)
 
@@ -127,6 +139,25 @@ class Node:
         except TimeoutError:
             raise LostError(f"no answer from {self.address} within {patience:g} s") from None
 
+    async def _call_large(self, packed: bytes, deadline: float, skip: int, window: ReplyWindow) -> Any:
+        """Send a call whose reply can be large, when its window admits it: on the connection for large calls if it is
+        expected to be.
+        """
+        size = len(packed)
+        if not window.enter(0):
+            await window.wait(0, deadline)
+        try:
+            if not self._gate.enter(size):
+                await self._gate.wait(size, deadline)
+            lane = self._bulk if window.expected else self._only or min(self._lanes, key=_load)
+            link = lane.link
+            if link is None or deadline > link.usable_until:
+                link = await self._link(lane, deadline, size)
+        except BaseException:
+            window.leave(1, 0)
+            raise
+        return await link.send(packed, deadline, size, skip, window)
+
     async def call_durably(self, group: Group, deadline: float) -> Any:
         """Return the same once as many replicas have what it wrote as the options want. Raises NotReplicatedError, too.
 
@@ -137,7 +168,7 @@ class Node:
         if not self._gate.enter(size):
             await self._gate.wait(size, deadline)
         lane = self._durable.lane()
-        while lane.link is None or lane.link.lost is not None:
+        while (link := lane.link) is None or (deadline > link.usable_until and not link.in_flight):
             await self._link(lane, deadline, size)
             # Others may have had the same connection opened, and its WAIT may be under way by now.
             lane = self._durable.lane()
@@ -171,7 +202,7 @@ class Node:
             sum(lane.link is not None and lane.link.lost is None for lane in lanes),
             self._gate.calls,
             self._gate.bytes,
-            self._gate.waiting,
+            self._gate.waiting + sum(window.waiting for window in self._windows.values()),
             sum(max(0, lane.opened - 1) for lane in lanes),
             None if trouble is None else str(trouble.why) or type(trouble.why).__name__,
             None if trouble is None else datetime.now(UTC) - timedelta(seconds=time.monotonic() - trouble.at),
@@ -249,7 +280,7 @@ class Node:
 
 def _renewed(link: Link, reply: asyncio.Future[Any]) -> None:
     failure = None if reply.cancelled() else reply.exception()
-    if isinstance(failure, ReplyError):
+    if isinstance(failure, ReplyError | NotSentError):
         # Another connection asks the provider, and may have more luck.
         link.end(ConnectionError(f"the server does not take the renewed credentials: {failure}"))
 

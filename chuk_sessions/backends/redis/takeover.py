@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from .link import Link
 from .options import Address, Options
+from .probe import keepalive_options
 from .tls import TlsContexts
 from .wire import NotSentError, ReplyError
 
@@ -112,6 +113,7 @@ class Opener:
         if address.path:
             return UnixDomainSocketConnection(path=address.path, **common)
         common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
+        common["socket_keepalive_options"] = keepalive_options(options.call_timeout)
         if options.tls is None:
             return Connection(**common)
         return SSLConnection(**common, **dict(options.tls))
