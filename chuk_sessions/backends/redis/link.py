@@ -63,6 +63,7 @@ class Link(asyncio.Protocol):
         self._gate = gate
         self._patience = patience
         self._usable = _IDLE + patience
+        self._heard_at = -inf
         self._reader = reader()
         self._buffered = 0
         self._received = False
@@ -157,13 +158,18 @@ class Link(asyncio.Protocol):
     def adopt(self, transport: asyncio.Transport) -> None:
         """Take over an open connection."""
         self._transport = transport
-        self.usable_until = self._time() + self._usable
+        self.confirm()
+
+    def confirm(self) -> None:
+        """Note that the connection works: it is not probed again before it has been idle."""
+        self._heard_at = self._time()
+        self.usable_until = self._heard_at + self._usable
 
     def data_received(self, data: bytes) -> None:
         """Give replies to their callers."""
         if self.lost is not None:
             return
-        self.usable_until = self._time() + self._usable
+        self._heard_at = self._time()
         self._received = True
         self._reader.feed(data)
         self._buffered += len(data)
@@ -222,6 +228,9 @@ class Link(asyncio.Protocol):
                     future.set_result(reply)
         finally:
             if calls:
+                # Replies to the library's own questions do not count: a periodic question would keep an idle connection
+                # from being probed.
+                self.usable_until = self._heard_at + self._usable
                 self._gate.leave(calls, size)
 
     def _flush(self) -> None:
@@ -306,7 +315,7 @@ class Link(asyncio.Protocol):
         """
         now = self._time() + _CLOCK_STEP
         self._drop_late(now)
-        silent_at = self.usable_until - _IDLE
+        silent_at = self._heard_at + self._patience
         if self._entries and self._entries[0][1] <= now and silent_at <= now:
             self.end(TimeoutError("no answer in time"))
             return

@@ -168,7 +168,7 @@ class Node:
         if not self._gate.enter(size):
             await self._gate.wait(size, deadline)
         lane = self._durable.lane()
-        while (link := lane.link) is None or (deadline > link.usable_until and not link.in_flight):
+        while (link := lane.link) is None or (deadline > link.usable_until and not link.has_callers):
             await self._link(lane, deadline, size)
             # Others may have had the same connection opened, and its WAIT may be under way by now.
             lane = self._durable.lane()

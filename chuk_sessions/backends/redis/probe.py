@@ -24,10 +24,11 @@ async def answers(link: Link) -> bool:
     try:
         await link.send(_PING, clock_of(asyncio.get_running_loop())() + PATIENCE)
     except ReplyError:
-        return True  # an answer as good as any
+        pass  # an answer as good as any
     except (LostError, NotSentError):
         link.end(TimeoutError("the connection did not answer after it had been idle"))
         return False
+    link.confirm()
     return True
 
 
