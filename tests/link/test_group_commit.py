@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 import pytest
 
 from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError
-from tests.farm import Proxy, wait_for
+from tests.conftest import bundled
+from tests.farm import cluster_farm, wait_for
 from tests.link.test_durable import pair
-from tests.link.tools import backend_on, manager_on, until
+from tests.link.tools import backend_on, load_scripts, manager_on, until
 from tests.servers import Server
 
 __all__ = ["pair"]
@@ -100,17 +101,24 @@ async def test_revocation_deletes_everything_before_it_raises(primary: Server, s
         assert await manager.count_sessions("ann") == 0
 
 
-async def test_revocation_that_loses_replies_does_not_say_that_it_was_applied(primary: Server, stop: Stop):
-    with Proxy(primary.port) as proxy:
-        async with backend_on(f"redis://127.0.0.1:{proxy.port}", wait_replicas=1, wait_timeout=WAIT) as backend:
+async def test_a_revocation_that_loses_replies_is_of_unknown_outcome_whatever_else_is_not_replicated(certificates):
+    with cluster_farm(bundled(), certificates=certificates) as farm:
+        primaries, replicas = farm.members[: farm.primaries], farm.members[farm.primaries :]
+        for member in primaries:
+            load_scripts(member)
+        async with backend_on(farm.url, wait_replicas=1, wait_timeout=WAIT) as backend:
             manager = manager_on(backend)
-            for number in range(10):
+            for number in range(MANY):
                 await manager.allocate_session(f"chosen{number}", user_id="ann")
-            stop()
-            proxy.lose_replies(1, backend._scripts["delete"].sha)
+            for member in replicas:
+                member.server.signal(signal.SIGSTOP)
+            assert primaries[0].proxy is not None
+            losses = primaries[0].proxy.lose_replies(1, backend._scripts["delete"].sha)
             with pytest.raises(OutcomeUnknownError) as caught:
                 await manager.revoke_user_sessions("ann")
+            assert losses.met == 1
             assert not isinstance(caught.value, NotReplicatedError)
+            assert await manager.count_sessions("ann") == 0
 
 
 async def test_a_caller_that_leaves_changes_nothing_for_the_others(primary: Server, stop: Stop):

@@ -57,6 +57,7 @@ class GroupCommit:
         self._replicas = options.wait_replicas
         self._wait = pack((b"WAIT", options.wait_replicas, max(1, round(options.wait_timeout * 1000))))
         self._patience = options.wait_timeout + options.call_timeout
+        self._hold = _LONGEST_HOLD
         self._loop = asyncio.get_running_loop()
         self._lanes: list[Lane] = []
         self._waiting: set[Lane] = set()
@@ -92,8 +93,12 @@ class GroupCommit:
             raise NotReplicatedError(why, reply)
         return reply
 
-    def flush(self) -> None:
-        """Send the WAIT of the batch that collects commands, if there is one."""
+    def stop_collecting(self) -> None:
+        """Hold back no WAIT from now on, because the connections are to be closed after the calls under way."""
+        self._hold = 0.0
+        self._flush()
+
+    def _flush(self) -> None:
         if self._batch is not None:
             self._close(self._batch)
 
@@ -105,8 +110,8 @@ class GroupCommit:
         if self._batch is None:
             self._batch = batch = Batch(lane, link)
             # Ahead of the command, so that both leave in one write.
-            if self._waiting:
-                batch.closing = self._loop.call_later(_LONGEST_HOLD, self._close, batch)
+            if self._waiting and self._hold:
+                batch.closing = self._loop.call_later(self._hold, self._close, batch)
             else:
                 batch.closing = self._loop.call_soon(self._close, batch)
         return self._batch
@@ -124,4 +129,4 @@ class GroupCommit:
     def _acknowledge(self, batch: Batch, wait: asyncio.Future[int]) -> None:
         self._waiting.discard(batch.lane)
         batch.acknowledged.set_result(wait.exception() or wait.result())
-        self.flush()
+        self._flush()

@@ -217,7 +217,7 @@ class Node:
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close. Later calls raise NotSentError."""
         self._close()
-        self._durable.flush()
+        self._durable.stop_collecting()
         await asyncio.gather(*(lane.aclose() for lane in self._all))
 
     def abort(self) -> None:
