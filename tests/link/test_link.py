@@ -146,6 +146,14 @@ async def test_calls_that_are_late_before_they_could_be_sent_never_are(pair: Pai
     assert pair.link.in_flight == 0
 
 
+async def test_it_is_drained_when_the_last_call_was_late_before_it_could_be_sent():
+    link = Link(Gate(10, 10**6))
+    late = link.send(MUTE, soon(0.02))
+    await asyncio.wait_for(link.drain(), 5.0)
+    with pytest.raises(NotSentError):
+        await late
+
+
 async def test_younger_calls_that_nobody_waits_for_any_more_or_ever_did_do_no_harm_when_they_are_late(pair: Pair):
     oldest = pair.link.send(MUTE, soon())
     left = pair.link.send(MUTE, soon(0.01))

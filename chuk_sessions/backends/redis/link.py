@@ -2,8 +2,8 @@
 there are many; replies come back in order.
 
 A call is an entry in a queue: its future, its deadline and its size. A reply goes to the oldest entry, whatever has
-become of the caller in the meantime; an entry leaves the queue in no other way than by its reply or with the link's
-end. So no caller can ever get the reply of another.
+become of the caller in the meantime; an entry that was sent leaves the queue in no other way than by its reply or with
+the link's end. So no caller can ever get the reply of another.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Link(asyncio.Protocol):
 
     Attributes:
         lost: why it has ended; None while it lives.
-        usable_until: calls with a later deadline, counted with `patience`, come after too long a silence: it may have
-            been dropped. Always in the past once it is lost.
+        usable_until: a deadline beyond this means that the connection is lost, or has been silent for so long that it
+            needs a probe. (Deadlines are compared instead of the time, which the hot path then need not ask for.)
 
     """
 
@@ -61,7 +61,6 @@ class Link(asyncio.Protocol):
         self._time = clock_of(self._loop)
         self._future = self._loop.create_future
         self._gate = gate
-        self._patience = patience
         self._usable = _IDLE + patience
         self._heard_at = -inf
         self._reader = reader()
@@ -142,8 +141,7 @@ class Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._fail_all(why)
-        if self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
+        self._tell_if_empty()
 
     async def gone(self) -> None:
         """Wait until the connection's socket is closed."""
@@ -180,8 +178,7 @@ class Link(asyncio.Protocol):
             self.end(nonsense)
         if len(self._entries) != before:
             self._buffered = len(data)
-        if self._empty is not None and not self._entries and not self._empty.done():
-            self._empty.set_result(None)
+        self._tell_if_empty()
 
     def eof_received(self) -> None:
         """The server closes. Not to wait for the rest of it: TLS can take its time with that."""
@@ -257,6 +254,11 @@ class Link(asyncio.Protocol):
             else:
                 entries.append(entry)
                 self._unsent.append(packed)
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
+        if self._empty is not None and not self._entries and not self._empty.done():
+            self._empty.set_result(None)
 
     def _bury(self) -> None:
         """The loop was closed with this link open: no caller is left, and nothing can be left to the loop."""
