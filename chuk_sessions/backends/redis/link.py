@@ -61,6 +61,7 @@ class Link(asyncio.Protocol):
         self._time = clock_of(self._loop)
         self._future = self._loop.create_future
         self._gate = gate
+        self._patience = patience
         self._usable = _IDLE + patience
         self._heard_at = -inf
         self._reader = reader()
