@@ -106,7 +106,8 @@ def behind_a_proxy() -> Iterator[Stage]:
 @contextmanager
 def behind_a_name() -> Iterator[Stage]:
     """A server with a replica, and a proxy in the place of their common name. The replica is the one to judge."""
-    with running(binary()) as server, running(binary()) as replica, Proxy(server.port) as proxy:
+    at_once = ("--repl-diskless-sync-delay", "0")
+    with running(binary(), *at_once) as server, running(binary()) as replica, Proxy(server.port) as proxy:
         with replica.client() as client:
             client.replicaof("127.0.0.1", server.port)
             wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica")

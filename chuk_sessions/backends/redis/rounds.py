@@ -35,7 +35,7 @@ class Rounds:
         self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._begun = -pause
-        self._failure: BaseException | None = None
+        self._failure = ""
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -57,7 +57,7 @@ class Rounds:
         task = self.start()
         await asyncio.wait((task,), timeout=max(0.0, deadline - self._loop.time()))
         if not task.done() or task.cancelled():
-            raise NotSentError("closed" if self._closed else str(self._failure or "not found in time"))
+            raise NotSentError("closed" if self._closed else self._failure or "not found in time")
         task.result()
 
     async def until(self, found: Callable[[], bool], deadline: float) -> None:
@@ -122,7 +122,8 @@ class Rounds:
         self._task = None
         if task.cancelled():
             return
-        failure = self._failure = task.exception()  # those who waited have seen it; nobody may have
+        failure = task.exception()  # those who waited have seen it; nobody may have
+        self._failure = "" if failure is None else str(failure)
         if failure is None or isinstance(failure, ReplyError):
             self._breaker.succeeded()
         else:

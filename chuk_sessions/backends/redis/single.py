@@ -142,7 +142,7 @@ class Single:
 
     def _stay_quiet(self) -> None:
         if not self._quiet_until:
-            logger.info("the user may not run ROLE at %s: only a refused write will tell of a demotion", self._address)
+            logger.info("ROLE is refused at %s: a demotion is noticed when a write is refused", self._address)
         self._quiet_until = asyncio.get_running_loop().time() + _FORBIDDEN_FOR
 
     def _is_replica(self) -> None:
@@ -158,7 +158,10 @@ class Single:
         candidate = self._candidate = self._node.successor()
         try:
             role = await role_of(candidate, asyncio.get_running_loop().time() + _PATIENCE)
-            if role is Role.REPLICA and await _is_of_a_cluster(candidate):
+            clustered = role is Role.REPLICA and await _is_of_a_cluster(candidate)
+            if self._cluster is not None:
+                return  # a reply to a call has said so meanwhile
+            if clustered:
                 self._become_cluster(candidate)
             elif role is Role.REPLICA:
                 raise NotSentError(f"the server at {self._address} is a replica and takes no writes")
