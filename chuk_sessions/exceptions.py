@@ -27,6 +27,8 @@ plain ValueError. No message holds a password or a whole session id.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SessionError(Exception):
     """Base of all errors of this library."""
@@ -49,7 +51,16 @@ class OutcomeUnknownError(ProviderError):
 
 
 class NotReplicatedError(OutcomeUnknownError):
-    """The primary has applied the change, but fewer replicas than asked for have it: a failover may undo it."""
+    """The primary has applied the change, but fewer replicas than asked for have it: a failover may undo it.
+
+    Attributes:
+        reply: the primary's reply to the change, for this library's own use.
+
+    """
+
+    def __init__(self, message: str, reply: Any = None) -> None:
+        super().__init__(message)
+        self.reply = reply if isinstance(reply, list) else [reply]
 
 
 class RevocationIncompleteError(ProviderError):

@@ -66,7 +66,7 @@ ALLOCATE = _operation(
 VALIDATE = _operation(
     "validate", "session deadlines", "interval handle retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
 )
-READ = _operation("read", "session operations", "", *_HERE, s.OK, read_only=True, repeatable=True)
+READ = _operation("read", "session operations", "", *_HERE, s.OK, read_only=True, repeatable=True, large_reply=True)
 SET = _operation("set", "session", "limit rest", *_HERE, s.OK, s.TOO_LARGE)
 MERGE = _operation(
     "merge",

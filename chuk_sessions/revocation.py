@@ -175,7 +175,7 @@ class _Part:
         for outcome in outcomes:
             if isinstance(outcome, errors.NotReplicatedError):
                 self.unreplicated = outcome
-                replies.append([s.OK])
+                replies.append(outcome.reply)
             elif isinstance(outcome, errors.SessionError):
                 failure = failure or outcome
             else:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import traceback
+from contextlib import suppress
 
 import pytest
 
@@ -50,7 +51,9 @@ def everything_in(error):
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 async def test_an_unreachable_server_is_an_error_and_not_an_answer(call, caplog):
     caplog.set_level(logging.DEBUG)
-    manager = SessionManager("test", redis.factory(f"redis://me:{PASSWORD}@127.0.0.1:{free_port()}/0", retries=2))
+    manager = SessionManager(
+        "test", redis.factory(f"redis://me:{PASSWORD}@127.0.0.1:{free_port()}/0", call_timeout=0.3)
+    )
     with pytest.raises(SessionUnavailableError) as caught:
         await call(manager, SESSION)
     told = everything_in(caught.value) + caplog.text
@@ -59,7 +62,7 @@ async def test_an_unreachable_server_is_an_error_and_not_an_answer(call, caplog)
 
 
 async def test_the_provider_api_tells_an_outage_too():
-    async with redis.factory(f"redis://127.0.0.1:{free_port()}/0", retries=2)() as store:
+    async with redis.factory(f"redis://127.0.0.1:{free_port()}/0", call_timeout=0.3)() as store:
         for call in (store.get("k"), store.setex("k", 1, "v"), store.delete("k"), store.getdel("k")):
             with pytest.raises(SessionUnavailableError):
                 await call
@@ -67,12 +70,16 @@ async def test_the_provider_api_tells_an_outage_too():
 
 async def test_a_server_that_comes_back_is_used_again():
     with running(valkey_binary(), "--appendonly", "yes", "--appendfsync", "always") as server:
-        manager = SessionManager("test", redis.factory(server.url, retries=2))
+        manager = SessionManager("test", redis.factory(server.url, call_timeout=0.5))
         session_id = await manager.allocate_session()
         server.kill()
         with pytest.raises(ProviderError):
             await manager.validate_session(session_id)
         server.restart()
+        back = time.monotonic()
+        with suppress(SessionUnavailableError):
+            await manager.validate_session(session_id)
+        await asyncio.sleep(0.5 - (time.monotonic() - back))
         assert await manager.validate_session(session_id)
         await manager.aclose()
 

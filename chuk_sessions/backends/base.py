@@ -28,6 +28,7 @@ class Operation:
         repeatable: it may be sent again when its reply was lost. Otherwise that is an OutcomeUnknownError.
         unless_arg: name of the ARGV element that, when it is not empty, takes that back.
         once_arg: name of the ARGV element that holds an operation id; when that is not empty, a repeat is harmless.
+        large_reply: its reply can be as large as a session.
         durable: a store that can wait for its replicas does so before it acknowledges this, where that is asked for.
         after_repeat: what a status of a repeated call means, where it is not what it says: a delete that finds nothing
             the second time has most likely found something the first time.
@@ -42,6 +43,7 @@ class Operation:
     repeatable: bool = False
     unless_arg: str | None = None
     once_arg: str | None = None
+    large_reply: bool = False
     durable: bool = False
     after_repeat: dict[int, int] = field(default_factory=dict)
 

@@ -46,7 +46,7 @@ class _Pair:
     server: asyncio.StreamWriter
     encrypted: bool
     losing: Losses | None = None
-    mute: bool = False
+    dropped: bool = False
 
     def abort(self) -> None:
         self.client.transport.abort()
@@ -118,14 +118,13 @@ class Proxy:
         """Cut all connections now. Returns how many there were."""
         return int(self._within(self._cut()))
 
-    def mute(self) -> int:
-        """Drop all that the present connections carry from now on, without closing them. Returns how many they are.
-
-        A firewall that has forgotten an idle connection does that. New connections work.
+    def drop(self) -> int:
+        """Forward nothing more on the connections that are open now, and leave them open: a firewall that has forgotten
+        them does that. New connections work. Returns how many there were.
         """
         pairs = list(self._pairs)
         for pair in pairs:
-            pair.mute = True
+            pair.dropped = True
         return len(pairs)
 
     @property
@@ -218,10 +217,10 @@ class Proxy:
     async def _requests(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         while data := await reader.read(_CHUNK):
             await self._thaw()
-            if pair.mute:
-                continue
             if self.tls is not None and not pair.encrypted:
                 self.plainly.append(data)
+            if pair.dropped:
+                continue
             if self._holding and self._holding in data:
                 self._holding = b""
                 self._held.append(data)
@@ -236,7 +235,7 @@ class Proxy:
     async def _replies(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
         while data := await reader.read(_CHUNK):
             await self._thaw()
-            if pair.mute:
+            if pair.dropped:
                 continue
             if pair.losing is not None:
                 pair.losing.met += 1

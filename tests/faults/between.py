@@ -10,7 +10,7 @@ from .stages import Stage
 
 DELAY_S = 0.02
 BLOCKED_S = 2.0
-IDLE_S = 6.0
+IDLE_S = 1.5
 """For so long nothing is sent before connections are dropped: longer than an idle connection is trusted."""
 
 
@@ -37,7 +37,7 @@ async def replies_get_lost(stage: Stage, load: Load, seconds: float) -> None:
 async def dropped_while_idle(stage: Stage, load: Load, seconds: float) -> None:
     """Connections that have carried nothing for a while carry nothing any more, and do not close."""
     await load.pause(IDLE_S)
-    stage.proxy.mute()
+    stage.proxy.drop()
     load.resumed.set()
 
 

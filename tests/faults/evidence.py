@@ -60,9 +60,9 @@ def turned_away(stage: Stage, load: Load, counts: Counts) -> bool:
     return _scripts(stage)["rejected_calls"] > 0 and load.retries > 0
 
 
-def refused(stage: Stage, load: Load, counts: Counts) -> bool:
-    """Scripts have ended with an error, as one that is not known or may not write does; and they came again."""
-    return _scripts(stage)["failed_calls"] > 0 and load.retries > 0
+def unknown_scripts(calls: int) -> Felt:
+    """So many scripts were not known to the server, more than it has not seen yet when the load begins."""
+    return lambda stage, load, counts: _scripts(stage)["failed_calls"] >= calls
 
 
 def waited(seconds: float) -> Felt:
@@ -109,12 +109,12 @@ __all__ = [
     "failed_often",
     "other_hosts",
     "reconnected",
-    "refused",
     "retried",
     "sent_much",
     "slowed",
     "stood_still",
     "turned_away",
+    "unknown_scripts",
     "waited",
     "was_full",
 ]

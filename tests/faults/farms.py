@@ -7,7 +7,7 @@ import signal
 
 from chuk_sessions import keys
 from chuk_sessions.backends.redis.slots import slot_of
-from tests.farm import ClusterFarm, Member, SentinelFarm, wait_for
+from tests.farm import ClusterFarm, Member, Proxy, SentinelFarm, wait_for
 from tests.servers import Server
 
 from .load import Load
@@ -46,20 +46,21 @@ async def primary_stopped(stage: Stage, load: Load, seconds: float) -> None:
 
 
 async def demoted_behind_a_name(stage: Stage, load: Load, seconds: float) -> None:
-    """The primary hands over to its replica, keeps its clients, and new connections reach the other one."""
-    old, new = stage.server, stage.replica
-    await asyncio.to_thread(_hand_over, old, new)
-    stage.proxy.behind = new.port
-    with old.client() as client:
-        client.replicaof("127.0.0.1", str(new.port))
+    """The primary hands over to its replica and is cut off from it. It keeps its clients; new connections reach the
+    other one.
+    """
+    await asyncio.to_thread(_hand_over, stage.server, stage.replica, stage.proxy)
 
 
-def _hand_over(old: Server, new: Server) -> None:
+def _hand_over(old: Server, new: Server, name: Proxy) -> None:
     with old.client() as primary, new.client() as replica:
         primary.client_pause(HAND_OVER_MS, all=False)
         written = int(primary.info("replication")["master_repl_offset"])
         wait_for(lambda: int(replica.info("replication")["slave_repl_offset"]) >= written, "all of it at the replica")
         replica.replicaof("NO", "ONE")
+        name.behind = new.port
+        primary.replicaof("127.0.0.1", "1")
+        primary.client_unpause()
 
 
 async def replicas_gone(stage: Stage, load: Load, seconds: float) -> None:

@@ -42,10 +42,12 @@ TAIL = """
 ## What bounds the loss at a failover
 
 `wait_replicas=N` (SESSION_REDIS_WAIT_REPLICAS), with `wait_timeout` (SESSION_REDIS_WAIT_TIMEOUT, 0.5 seconds), makes
-`allocate`, `rotate` and `delete` wait until N replicas have what they wrote: WAIT follows the script on a connection of
-its own, so that other calls do not wait with it. Where fewer have it in time, that is a NotReplicatedError: the primary
-has applied it, and a failover may undo it. A lost reply is an OutcomeUnknownError then, since what a repeat finds done
-has nothing to wait for. Updates, increments and extensions are not waited for.
+`allocate`, `rotate` and `delete` wait until N replicas have what they wrote: one WAIT follows all scripts that are sent
+together, on a connection of its own, so that other calls do not wait with them. Where fewer replicas have it in time,
+that is a NotReplicatedError: the primary has applied it, and a failover may undo it. Each caller learns that within
+`wait_timeout` and 0.2 seconds, however many there are, and `revoke_user_sessions` deletes everything before it raises
+it. A lost reply is an OutcomeUnknownError then, since what a repeat finds done has nothing to wait for. Updates,
+increments and extensions are not waited for.
 
 {cost}
 WAIT does not make a store consistent: a primary that is cut off from its sentinels goes on answering who reaches it.

@@ -12,7 +12,7 @@ import pytest
 from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError
 from tests.conftest import bundled
 from tests.farm import Proxy, wait_for
-from tests.link.tools import backend_on, manager_on
+from tests.link.tools import backend_on, load_scripts, manager_on
 from tests.servers import Server, running
 
 
@@ -24,6 +24,7 @@ def pair() -> Iterator[tuple[Server, Server]]:
         replica = stack.enter_context(running(bundled(), "--replicaof", "127.0.0.1", str(primary.port)))
         client = stack.enter_context(replica.client())
         wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica")
+        load_scripts(primary)
         yield primary, replica
 
 

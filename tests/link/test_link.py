@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -40,9 +40,23 @@ class Pair:
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
+    async with pair_of(0.0) as pair:
+        yield pair
+
+
+@pytest.fixture
+async def patient() -> AsyncIterator[Pair]:
+    """Ends when nothing arrives for 0.3 seconds."""
+    async with pair_of(0.3) as pair:
+        yield pair
+
+
+@asynccontextmanager
+async def pair_of(patience: float) -> AsyncIterator[Pair]:
     ours, other = socket.socketpair()
     other.setblocking(False)
-    transport, link = await asyncio.get_running_loop().create_connection(lambda: Link(Gate(10, 10**6)), sock=ours)
+    loop = asyncio.get_running_loop()
+    transport, link = await loop.create_connection(lambda: Link(Gate(10, 10**6), patience), sock=ours)
     link.adopt(transport)
     with closing(other):
         yield Pair(link, transport, other)
@@ -86,6 +100,58 @@ async def test_a_late_call_says_so(pair: Pair):
         await pair.link.send(MUTE, soon(0.01))
     assert isinstance(pair.link.lost, TimeoutError)
     assert str(pair.link.lost) == "no answer in time"
+
+
+async def test_bytes_that_keep_arriving_are_a_sign_of_life(patient: Pair):
+    """A reply that takes long on its way costs its own caller the outcome, and nobody else."""
+    late = patient.link.send(MUTE, soon(0.05))
+    other = patient.link.send(MUTE, soon())
+    await patient.say(b"$1000\r\n")
+    for _ in range(100):
+        await patient.say(b"x" * 10)
+        await asyncio.sleep(0.005)
+    with pytest.raises(LostError, match=r"^no answer in time$"):
+        await late
+    assert patient.link.lost is None
+    await patient.say(b"\r\n+other\r\n")
+    assert await other == b"other"
+
+
+async def test_silence_ends_it_even_when_late_calls_have_failed_before(patient: Pair):
+    late = patient.link.send(MUTE, soon(0.05))
+    other = patient.link.send(MUTE, soon())
+    await patient.say(b"$1000\r\nx")
+    with pytest.raises(LostError):
+        await late
+    with pytest.raises(LostError):
+        await other
+    assert isinstance(patient.link.lost, TimeoutError)
+
+
+async def test_calls_that_are_late_before_they_could_be_sent_never_are(pair: Pair):
+    """While the other side does not read. What is sent ahead of calls goes out all the same."""
+    pair.link.send(CHUNK, soon())
+    await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
+    pair.link.send_ahead(b"ahead", soon(0.02))
+    late = pair.link.send(b"late", soon(0.02), skip=2)
+    later = pair.link.send(b"later", soon())
+    with pytest.raises(NotSentError, match=r"^there was no time left to send it$"):
+        await late
+    received = b""
+    while not received.endswith(b"later"):
+        received += await asyncio.get_running_loop().sock_recv(pair.other, 1 << 20)
+    assert received == CHUNK + b"aheadlater"
+    await pair.say(b"+chunk\r\n+ahead\r\n+later\r\n")
+    assert await later == b"later"
+    assert pair.link.in_flight == 0
+
+
+async def test_it_is_drained_when_the_last_call_was_late_before_it_could_be_sent():
+    link = Link(Gate(10, 10**6))
+    late = link.send(MUTE, soon(0.02))
+    await asyncio.wait_for(link.drain(), 5.0)
+    with pytest.raises(NotSentError):
+        await late
 
 
 async def test_younger_calls_that_nobody_waits_for_any_more_or_ever_did_do_no_harm_when_they_are_late(pair: Pair):

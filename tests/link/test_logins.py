@@ -102,7 +102,7 @@ async def test_a_credential_provider_that_fails_is_a_typed_error(locked: Server)
             raise KeyError("no token today")
 
     for url in (f"redis://127.0.0.1:{locked.port}", f"unix://{locked.folder}/socket"):
-        async with backend_on(url, credential_provider=Failing(), retries=1, client_name="failing") as backend:
+        async with backend_on(url, credential_provider=Failing(), call_timeout=0.3, client_name="failing") as backend:
             with pytest.raises(SessionUnavailableError, match="no token today"):
                 await echo(backend, b"x")
     gc.collect()

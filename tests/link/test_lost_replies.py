@@ -12,7 +12,7 @@ from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.exceptions import OutcomeUnknownError, SessionTimeoutError, SessionUnavailableError
 from chuk_sessions.providers.redis import RedisSession
 from tests.farm import Proxy
-from tests.link.tools import backend_on, manager_on
+from tests.link.tools import backend_on, load_scripts, manager_on
 from tests.servers import Server
 
 TIMES = 3
@@ -21,6 +21,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
+    load_scripts(server)
     with Proxy(server.port) as proxy:
         yield proxy
 
@@ -151,7 +152,7 @@ async def test_an_attempt_that_arrives_late_makes_no_session_that_was_ended(
     assert sid is not None
     assert await manager.validate_session(sid)
     assert await manager.delete_session(sid)
-    assert proxy.release() == b":2\r\n", "what was held up makes a session"
+    assert proxy.release().startswith(b":2\r\n"), "what was held up makes a session"
     assert not await manager.validate_session(sid)
     [ghost] = await manager.list_user_sessions("ann")
     newest = await manager.allocate_session(user_id="ann")
@@ -181,7 +182,7 @@ async def test_all_attempts_of_an_allocation_have_one_deadline(proxy: Proxy, cut
         with pytest.raises(SessionTimeoutError):
             await manager.allocate_session()
         assert time.monotonic() - begun < 0.9
-        assert (losses.met > 1) is cut
+        assert (losses.left < 999) is cut
 
 
 async def test_a_mute_connection_is_given_up_at_the_deadline_of_its_oldest_call(proxy: Proxy, server: Server):

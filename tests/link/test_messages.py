@@ -34,10 +34,11 @@ async def test_a_refused_password_names_the_server(any_server: Server):
 
 async def test_tls_at_a_port_without_it(any_server: Server, certificates: Certificates):
     """The server waits for the end of a line, and the client for a handshake."""
-    error = await refusal(f"rediss://localhost:{any_server.port}?{certificates.query}", call_timeout=0.5)
+    url = f"rediss://localhost:{any_server.port}?{certificates.query}"
+    error = await refusal(url, call_timeout=0.5)
     assert isinstance(error, SessionTimeoutError)
     assert "does the port speak TLS?" in str(error)
-    error = await refusal(f"rediss://localhost:{any_server.port}?{certificates.query}", connect_timeout=0.2, retries=0)
+    error = await refusal(url, connect_timeout=0.2, call_timeout=1.0)
     assert "does the port speak TLS?" in str(error)
 
 
@@ -49,14 +50,14 @@ async def test_tls_at_a_port_that_answers_plainly(certificates: Certificates):
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
-        error = await refusal(f"rediss://localhost:{port}?{certificates.query}", retries=0)
+        error = await refusal(f"rediss://localhost:{port}?{certificates.query}", call_timeout=1.0)
     assert "does the port speak TLS?" in str(error)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_no_tls_at_a_port_with_it(any_server: Server, certificates: Certificates, protocol: int):
     with Proxy(any_server.port, tls=certificates.context) as proxy:
-        error = await refusal(f"redis://localhost:{proxy.port}?protocol={protocol}", retries=1)
+        error = await refusal(f"redis://localhost:{proxy.port}?protocol={protocol}", call_timeout=1.0)
     assert "if the port expects TLS, the URL begins with rediss://" in str(error)
 
 

@@ -13,6 +13,7 @@ from tests.link.tools import until
 from tests.servers import Server
 
 HOLD = ((b"BLPOP", b"nothing-comes-here", b"0.2"),)
+HOLD_FOR_LONG = ((b"BLPOP", b"nothing-comes-here", b"30"),)
 
 
 def soon(seconds: float = 5.0) -> float:
@@ -22,6 +23,15 @@ def soon(seconds: float = 5.0) -> float:
 @pytest.fixture
 async def node(server: Server) -> AsyncIterator[Node]:
     node = Node(Address("127.0.0.1", server.port), Options(max_in_flight=2))
+    assert await node.call(((b"ECHO", b"first"),), soon()) == b"first"
+    yield node
+    await node.aclose()
+
+
+@pytest.fixture
+async def impatient(server: Server) -> AsyncIterator[Node]:
+    """Ends a connection after 0.2 seconds in which nothing arrives."""
+    node = Node(Address("127.0.0.1", server.port), Options(call_timeout=0.2))
     assert await node.call(((b"ECHO", b"first"),), soon()) == b"first"
     yield node
     await node.aclose()
@@ -76,8 +86,9 @@ async def test_a_younger_call_with_less_time_fails_alone(node: Node):
     assert node.stats().last_error is None
 
 
-async def test_the_oldest_call_being_late_ends_the_link_for_all(node: Node):
-    late = asyncio.ensure_future(node.call(HOLD, soon(0.05)))
+async def test_nothing_arriving_while_the_oldest_call_is_late_ends_the_link_for_all(impatient: Node):
+    node = impatient
+    late = asyncio.ensure_future(node.call(HOLD_FOR_LONG, soon(0.05)))
     other = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon()))
     results = await asyncio.gather(late, other, return_exceptions=True)
     assert [type(result) for result in results] == [LostError, LostError]
@@ -86,8 +97,18 @@ async def test_the_oldest_call_being_late_ends_the_link_for_all(node: Node):
     assert node.stats().reconnects == 1
 
 
-async def test_a_cancelled_call_that_gets_no_reply_still_ends_the_link(node: Node):
+async def test_an_oldest_call_that_is_late_while_the_server_is_heard_from_fails_alone(node: Node):
     late = asyncio.ensure_future(node.call(HOLD, soon(0.05)))
+    other = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon()))
+    with pytest.raises(LostError):
+        await late
+    assert await other == b"x"
+    assert node.stats().reconnects == 0
+
+
+async def test_a_cancelled_call_that_gets_no_reply_still_ends_the_link(impatient: Node):
+    node = impatient
+    late = asyncio.ensure_future(node.call(HOLD_FOR_LONG, soon(0.05)))
     await until(lambda: node.stats().in_flight == 1)
     late.cancel()
     await until(lambda: node.stats().links == 0)

@@ -11,8 +11,10 @@ from typing import Any
 
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.backends.redis.scripts import scripts
 from chuk_sessions.providers.factory import Factory
 from chuk_sessions.providers.redis import RedisSession
+from tests.farm import Member
 from tests.servers import Server
 
 LONG = os.environ.get("CHUK_TEST_LONG") == "1"
@@ -35,6 +37,14 @@ async def backend_on(url: str, **settings: Any) -> AsyncIterator[RedisBackend]:
 
 def manager_on(backend: RedisBackend, **options: Any) -> SessionManager:
     return SessionManager("test", Factory(backend, lambda: RedisSession(backend, 3600)), **options)
+
+
+def load_scripts(server: Server | Member) -> None:
+    """Have the server know all scripts, so that each call is an EVALSHA that runs."""
+    client = server.client if isinstance(server, Member) else server.client()
+    for script in scripts().values():
+        client.script_load(script.text)
+    client.close()
 
 
 async def echo(backend: RedisBackend, text: bytes) -> bytes:

@@ -12,7 +12,7 @@ from chuk_sessions.backends.redis.scripts import scripts
 from chuk_sessions.backends.redis.slots import SLOTS
 from tests.conftest import bundled
 from tests.farm import ClusterFarm, Member, Proxy, cluster_farm, one_node, wait_for
-from tests.link.tools import backend_on, echo, manager_on
+from tests.link.tools import backend_on, echo, load_scripts, manager_on
 from tests.topology.load import Load, load_on, manager_at, retries_of, slot_of_session
 
 CALL_TIMEOUT = 15.0
@@ -124,6 +124,8 @@ async def test_tls_on_every_hop(certificates):
 
 async def test_a_lost_allocation_is_repeated_in_its_slot(certificates):
     with cluster_farm(bundled(), replicas=False, certificates=certificates) as farm:
+        for member in farm.members:
+            load_scripts(member)
         async with manager_at(farm.url) as manager:
             await manager.allocate_session("before")
             losses = [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
 from chuk_sessions.backends.redis import RedisBackend, loops
 from tests.farm import wait_for
+from tests.link.test_ends import FORKING, in_a_process
 from tests.link.tools import manager_on
 
 
@@ -25,4 +27,12 @@ def test_a_closed_loop_leaves_no_connection(farms, name):
 
 
 def _named(farm, name: str) -> list[dict[str, str]]:
-    return [one for member in farm.members for one in member.client.client_list() if one["name"] == name]
+    servers = [*farm.members, *getattr(farm, "sentinels", [])]
+    return [one for member in servers for one in member.client.client_list() if one["name"] == name]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_has_connections_of_its_own_to_sentinels_and_leaves_the_parents_alone(farms):
+    farm = farms["sentinel"]
+    in_a_process(farm.url, FORKING + "asyncio.run(in_a_loop())")
+    wait_for(lambda: not _named(farm, "process"), "no connections of ours")

@@ -83,7 +83,7 @@ async def test_a_demoted_primary_is_not_read_from():
                 assert found.custom_metadata == {"n": n}
 
 
-async def test_a_primary_that_turns_read_only_is_left():
+async def test_a_primary_that_turns_read_only_is_left(caplog):
     with sentinel_farm(bundled()) as farm:
         async with manager_at(farm.url, call_timeout=SENTINELS_LATEST) as manager:
             session_id = await manager.allocate_session(custom_metadata={"n": 1})
@@ -93,6 +93,9 @@ async def test_a_primary_that_turns_read_only_is_left():
             old.command("REPLICAOF", "127.0.0.1", 1)
             assert await manager.update_session_metadata(session_id, {"n": 2}), "READONLY first, then the new primary"
             assert farm.primary().command("HGET", keys.place("test", session_id).record, "m:n") == b"2"
+    told = [one.getMessage().partition(":")[0] for one in caplog.records if one.levelname == "WARNING"]
+    assert told.count("failover") == 1
+    assert told.count("primary demoted") <= 1, "the sentinels may have been asked before the write"
 
 
 async def test_a_primary_that_stood_still_while_it_was_replaced_is_not_taken_for_one():
@@ -176,9 +179,17 @@ async def test_a_patrol_ends_with_its_backend(farm, caplog):
 async def _patrolled(backend: RedisBackend, farm: SentinelFarm) -> None:
     """Return when the sentinels have been asked without need."""
     await backend.command("GET", "k")
-    sentinel = farm.sentinels[0]
-    before = sentinel.info("stats")["total_connections_received"]
-    await until(lambda: sentinel.info("stats")["total_connections_received"] > before)
+    before = _questions_to(farm.sentinels[0])
+    await until(lambda: _questions_to(farm.sentinels[0]) > before)
+
+
+def _questions_to(sentinel: Member) -> int:
+    """Return how many commands our connections have sent to a sentinel."""
+    return sum(int(one["tot-cmds"]) for one in sentinel.client.client_list() if one["name"] == "chuk-sessions")
+
+
+def _connections_to(sentinel: Member) -> int:
+    return int(sentinel.info("stats")["total_connections_received"])
 
 
 async def test_one_sentinel_of_three_that_names_a_dead_server_takes_no_healthy_primary_away(server):
@@ -192,8 +203,8 @@ async def test_one_sentinel_of_three_that_names_a_dead_server_takes_no_healthy_p
             other.kill()
             for sentinel in right:
                 sentinel.server.kill()
-            before = behind.info("stats")["total_connections_received"]
-            while behind.info("stats")["total_connections_received"] < before + 3:
+            before = _questions_to(behind)
+            while _questions_to(behind) < before + 6:
                 assert await manager.validate_session(session_id)
 
 
@@ -252,10 +263,42 @@ async def test_a_name_that_no_sentinel_knows_is_named(farm):
             await manager.allocate_session()
 
 
-async def test_connections_to_sentinels_do_not_stay_open(farm):
+async def test_an_idle_process_keeps_one_connection_to_each_sentinel(farm):
     async with manager_at(farm.url) as manager:
         await manager.allocate_session()
-        await asyncio.to_thread(wait_for, lambda: not _clients(farm), "no connections of ours")
+        await until(lambda: len(_clients(farm)) == 3)
+        before = [_connections_to(sentinel) for sentinel in farm.sentinels]
+        asked = _questions_to(farm.sentinels[0])
+        await until(lambda: _questions_to(farm.sentinels[0]) >= asked + 6, 10.0)
+        assert [_connections_to(sentinel) for sentinel in farm.sentinels] == before
+        assert len(_clients(farm)) == 3
+    await asyncio.to_thread(wait_for, lambda: not _clients(farm), "no connections of ours")
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["is killed", "hangs"])
+async def test_a_sentinel_that_was_away_is_asked_again(server, hangs):
+    with ExitStack() as stack:
+        watched = Member(server, server.port)
+        sentinels = [stack.enter_context(one_sentinel_over(bundled(), watched)).sentinels[0] for _ in range(3)]
+        url = f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in sentinels)}/mymaster"
+        async with manager_at(url) as manager:
+            session_id = await manager.allocate_session()
+            away = sentinels[0]
+            await until(lambda: _questions_to(away) > 2)
+            if hangs:
+                away.server.signal(signal.SIGSTOP)
+            else:
+                away.server.kill()
+            asked = _questions_to(sentinels[1])
+            while _questions_to(sentinels[1]) < asked + 6:
+                assert await manager.validate_session(session_id)
+                await asyncio.sleep(0.01)
+            if hangs:
+                away.server.signal(signal.SIGCONT)
+            else:
+                await asyncio.to_thread(away.server.restart)
+            asked = _questions_to(away)
+            await until(lambda: _questions_to(away) > asked + 2, 8.0)
 
 
 def _clients(farm: SentinelFarm) -> list[str]:

@@ -58,7 +58,7 @@ class MemoryBackend:
             return TWINS[operation.name](space, keys, argv)
 
     async def ping(self) -> Health:
-        """Return what there is to say: it is there."""
+        """Return a healthy state: the emulator is always there."""
         return Health(0.0, self.name, None, "primary")
 
     async def aclose(self) -> None:

@@ -42,8 +42,7 @@ class RedisBackend:
         **settings: Unpack[Settings],
     ) -> None:
         self._scripts = loaded or scripts.scripts()
-        texts = tuple(script.text for script in self._scripts.values())
-        options = replace(from_env(), scripts=texts, policy_seen=self._warn, log=ConnectionLog())
+        options = replace(from_env(), policy_seen=self._warn, log=ConnectionLog())
         self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = self._target.options
         self._loops = Loops(lambda: topology_for(self._target))
@@ -69,8 +68,8 @@ class RedisBackend:
         # PING is refused, like a write, by a server that cannot save: reads work there.
         await self.calls.run((b"ECHO", b"ping"), "ping", True, read_only=True)
         latency_ms = 1000 * (time.perf_counter() - begun)
-        loop, topology, _ = self._loops.current()
-        found = await reports(topology.known(), loop.time() + self._target.options.call_timeout)
+        _, topology, _, time_of = self._loops.current()
+        found = await reports(topology.known(), time_of() + self._target.options.call_timeout)
         return summary(latency_ms, found)
 
     async def aclose(self) -> None:

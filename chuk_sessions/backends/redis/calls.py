@@ -2,7 +2,8 @@
 
 A call has one deadline for all that it does. It is tried again, after a pause that grows and is partly chance, a
 bounded number of times, when nothing of it was applied: it was never sent, or the reply says so (`replies` has the
-table). When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
+table). Where there is no connection, the deadline bounds the attempts, and a circuit breaker ends them sooner in an old
+outage. When its reply was lost it is tried again only where a repeat does no harm; else that is an OutcomeUnknownError.
 Where the lost attempt could do harm later, being still on its way, the repeat is made anew, and undoes that attempt.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ... import exceptions as errors
 from ..base import Arg, Call, Operation, Renew, Reply
+from .circuit_breaker import CircuitOpenError
 from .loops import Loops
 from .node import Node
 from .replies import Answer, answer_to, error_for, unwrapped
@@ -55,6 +57,12 @@ class Request(NamedTuple):
     durable: bool = False
     renew: Renew | None = None
 
+    @property
+    def large(self) -> str:
+        """The name under which sizes of its replies are learned; empty where they are small."""
+        large = self.read_only if self.call is None else self.call.operation.large_reply
+        return self.what if large else ""
+
 
 class Calls:
     """Sends requests to a store. Safe to share between tasks, threads and event loops.
@@ -88,14 +96,15 @@ class Calls:
         The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
         or what the table of replies has.
         """
-        loop, topology, _ = self._loops.current()
-        deadline = loop.time() + self._timeout
+        _, topology, _, time = self._loops.current()
+        deadline = time() + self._timeout
         node = None
         try:
             slot = slot_of(key) if topology.slotted and key is not None else None
             node = topology.here(slot) or await topology.route(slot, read_only=read_only, deadline=deadline)
             packed = pack(command)
-            return await (node.start(packed, deadline) or node.call((packed,), deadline)), False
+            large = what if read_only else ""
+            return await (node.start(packed, deadline, large) or node.call((packed,), deadline, large=large)), False
         except (ReplyError, NotSentError, LostError) as failure:
             request = Request(command, what, repeatable, key, read_only)
             return await _Repeats(self, request, deadline).after(failure, topology, node)
@@ -106,8 +115,8 @@ class Calls:
         """The reply of an operation's script; see `Backend.run`. Raises what `run` does, and NotReplicatedError where
         it is durable.
         """
-        loop, topology, _ = self._loops.current()
-        deadline = loop.time() + self._timeout
+        _, topology, _, time = self._loops.current()
+        deadline = time() + self._timeout
         node = None
         try:
             slot = slot_of(keys[0]) if topology.slotted else None
@@ -117,7 +126,8 @@ class Calls:
                 reply = await node.call_durably((packed,), deadline)
             else:
                 # The way of nearly all calls: no coroutine between this one and the reply that it waits for.
-                reply = await (node.start(packed, deadline) or node.call((packed,), deadline))
+                large = operation.name if operation.large_reply else ""
+                reply = await (node.start(packed, deadline, large) or node.call((packed,), deadline, large=large))
         except (ReplyError, NotSentError, LostError) as failure:
             request = self._request(Call(operation, keys, argv), renew, durable)
             reply, again = await _Repeats(self, request, deadline).after(failure, topology, node)
@@ -130,8 +140,19 @@ class Calls:
         return self._scripts[call.operation.name].call(call.keys, call.argv)
 
     def by_text(self, call: Call) -> bytes:
-        """The same for a server that does not know the script."""
+        """Return the same for a server that does not know the script."""
         return self._scripts[call.operation.name].call_by_text(call.keys, call.argv)
+
+    def taught(self, call: Call, node: Node, since: float) -> bytes:
+        """Return what sends an operation to a node that did not know the script when it got the call sent at `since`.
+
+        The text travels once: if another call has brought it meanwhile, it arrives ahead of this one.
+        """
+        sha, now = self._scripts[call.operation.name].sha, asyncio.get_running_loop().time()
+        if node.texts_sent.get(sha, 0.0) > since:
+            return self.command(call)
+        node.texts_sent[sha] = now
+        return self.by_text(call)
 
     def topology(self) -> Topology:
         """The running event loop's."""
@@ -152,9 +173,11 @@ class Calls:
     def late(self, request: Request, cause: BaseException) -> errors.SessionTimeoutError:
         """The error for a call whose time is up."""
         why = f": {cause}" if isinstance(cause, NotSentError) else ""
-        return errors.SessionTimeoutError(
+        error = errors.SessionTimeoutError(
             f"{request.what}: no answer from {self._shown} within {self._timeout:g} s{why}"
         )
+        error.__cause__ = cause
+        return error
 
 
 def _meant(operation: Operation, reply: Any) -> Any:
@@ -172,6 +195,7 @@ class _Repeats:
         self._group: Group = (request.command,)
         self._call = request.call
         self._deadline = deadline
+        self._sent = deadline - calls._timeout
         self._tried = 0
         self._hops = 0
         self._pauses = 0
@@ -183,7 +207,7 @@ class _Repeats:
         verdict = Verdict(Next.NOW)
         while True:
             verdict = await self._judge(failure, topology, node, verdict.asking)
-            may_go_on = self._count(verdict.next)
+            may_go_on = self._count(verdict.next, failure)
             if may_go_on and verdict.next is Next.PAUSE:
                 await asyncio.sleep(min(self._pause(), max(0.0, self._deadline - loop.time())))
             late = loop.time() >= self._deadline - _TOO_SHORT
@@ -195,18 +219,23 @@ class _Repeats:
                 if node is None or node.closed:
                     node = None
                     node = await self._route(topology)
+                self._sent = loop.time()
                 group = [one for sent in self._group for one in (_ASKING, sent)] if verdict.asking else self._group
-                send = node.call_durably if self._request.durable else node.call
-                return await send(group, self._deadline), self._again
+                if self._request.durable:
+                    return await node.call_durably(group, self._deadline), self._again
+                return await node.call(group, self._deadline, large=self._request.large), self._again
             except (ReplyError, NotSentError, LostError) as another:
                 failure = another
 
-    def _count(self, following: Next) -> bool:
-        """Whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server."""
+    def _count(self, following: Next, failure: Exception) -> bool:
+        """Return whether another attempt is within bounds. To be sent elsewhere, or as text, is no failure of a server.
+        An attempt that found no connection did not reach one: the deadline and the circuit breaker bound those.
+        """
         if following is Next.NOW:
             self._hops += 1
             return self._hops <= _MOST_HOPS
-        self._tried += 1
+        if not isinstance(failure, NotSentError):
+            self._tried += 1
         return self._tried <= self._calls.most_retries
 
     async def _route(self, topology: Topology) -> Node:
@@ -224,15 +253,21 @@ class _Repeats:
             self._again = True
             if self._request.renew is not None:
                 calls = self._request.renew()
-                self._group, self._call = [self._calls.command(call) for call in calls], calls[-1]
+                # By text: a server that does not know a script would leave the lost attempt as it is, unnoticed.
+                undoing = map(self._calls.by_text, calls[:-1])
+                self._group, self._call = (*undoing, self._calls.command(calls[-1])), calls[-1]
         if node is not None and not node.closed:
             await topology.lost(node)
+        if isinstance(failure, CircuitOpenError):
+            # A caller that tries again in a tight loop must not keep the loop from ending the outage.
+            await asyncio.sleep(0)
+            raise self._calls.unavailable(self._request, failure)
         return Verdict(Next.PAUSE)
 
     async def _judge_reply(self, failure: ReplyError, topology: Topology, node: Node | None, asking: bool) -> Verdict:
         answer = answer_to(failure.message)
-        if answer is Answer.EVAL and self._call is not None:
-            self._group = (*self._group[:-1], self._calls.by_text(self._call))
+        if answer is Answer.EVAL and self._call is not None and node is not None:
+            self._group = (*self._group[:-1], self._calls.taught(self._call, node, self._sent))
             return Verdict(Next.NOW, node, asking)
         if answer is Answer.TOPOLOGY and node is not None:
             verdict = await topology.moved(ReplyError(unwrapped(failure.message)), node)

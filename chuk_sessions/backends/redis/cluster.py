@@ -14,6 +14,7 @@ Calls for other slots notice nothing of that.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Iterable, Sequence
 
@@ -24,6 +25,8 @@ from .rounds import Rounds
 from .slots import SLOTS
 from .topology import Next, Verdict
 from .wire import LostError, NotSentError, ReplyError
+
+logger = logging.getLogger(__name__)
 
 _PAUSE = 0.1
 _PATIENCE = 1.0
@@ -45,13 +48,16 @@ class Cluster:
         self.closed = False
         self._seeds = tuple(seeds)
         self._options = options
-        self._nodes = {node.address: node for node in nodes}
+        self._nodes: dict[Address, Node] = {}
         self._replicas: tuple[Address, ...] = ()
         self._table: list[Node | None] = [None] * SLOTS
         self._primaries: tuple[Node, ...] = ()
         self._flips: dict[int, float] = {}
-        self._rounds = Rounds(self._look, _PAUSE)
+        shown = ", ".join(map(str, self._seeds))
+        self._rounds = Rounds(self._look, _PAUSE, f"the cluster at {shown}", options.call_timeout)
         self._leaving: set[asyncio.Task[None]] = set()
+        for node in nodes:
+            self._add(node)
 
     async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
         """The primary of that slot, or any."""
@@ -79,8 +85,7 @@ class Cluster:
 
     async def lost(self, node: Node) -> None:
         """Read the map anew."""
-        if not self.closed:
-            self._rounds.start()
+        self._read_again()
 
     def known(self) -> Sequence[Node]:
         """All nodes that there are connections to."""
@@ -107,8 +112,18 @@ class Cluster:
     def _node_at(self, address: Address) -> Node:
         node = self._nodes.get(address)
         if node is None:
-            node = self._nodes[address] = Node(address, self._options)
+            node = self._add(Node(address, self._options, circuit=True))
         return node
+
+    def _add(self, node: Node) -> Node:
+        self._nodes[node.address] = node
+        # Its replica may take over, whether or not there are calls that would notice.
+        node.on_outage = self._read_again
+        return node
+
+    def _read_again(self) -> None:
+        if not self.closed:
+            self._rounds.start()
 
     def _follow(self, there: Redirection) -> Verdict:
         """A slot has moved. When it does so again in no time, two nodes send each other what neither wants to have:
@@ -147,14 +162,13 @@ class Cluster:
         return list(dict.fromkeys([*(node.address for node in ordered), *self._seeds, *self._replicas]))
 
     async def _ask(self, address: Address) -> list[Share]:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
-        command = (b"CLUSTER", b"SLOTS")
-        found = shares(await self._node_at(address).call((command,), deadline, internal=True), address)
+        found = shares(await self._node_at(address).query((b"CLUSTER", b"SLOTS"), _PATIENCE), address)
         if not found:
             raise NotSentError(f"{address} knows of no slots")
         return [share.at(self._options.reached_at) for share in found]
 
     def _adopt(self, found: list[Share]) -> None:
+        self._log_failovers(found)
         table: list[Node | None] = [None] * SLOTS
         for share in found:
             table[share.first : share.last + 1] = [self._node_at(share.primary)] * (share.last + 1 - share.first)
@@ -165,6 +179,14 @@ class Cluster:
         for node in self.known():
             if node not in self._primaries and not (node.connected and node.stats().in_flight):
                 self._retire(node)
+
+    def _log_failovers(self, found: list[Share]) -> None:
+        """Log who has taken over from whom. A slot that moves otherwise does not go to a replica."""
+        primaries = {share.primary for share in found}
+        old = {share.primary: self._table[share.first] for share in found if share.primary in self._replicas}
+        for new, node in old.items():
+            if node is not None and node.address not in primaries:
+                logger.warning("failover: %s has taken over the slots of %s", new, node.address)
 
     def _retire(self, node: Node) -> None:
         """Close the connections to a node that has no slots any more."""

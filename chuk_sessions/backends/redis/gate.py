@@ -14,7 +14,7 @@ class Gate:
     __slots__ = ("_most_bytes", "_most_calls", "_waiting", "bytes", "calls")
 
     def __init__(self, most_calls: int, most_bytes: int) -> None:
-        self._most_calls = most_calls
+        self._most_calls: float = most_calls
         self._most_bytes = most_bytes
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self.calls = 0

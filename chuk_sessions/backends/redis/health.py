@@ -1,4 +1,4 @@
-"""What a server says of itself that an operator should know: INFO, and ROLE where a user may not ask for that."""
+"""Health of the servers, as they report it: INFO, and ROLE where a user may not run that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROLES = {"master": "primary", "slave": "replica"}
 
 
 class Report(NamedTuple):
-    """What one server says of itself; None for what it does not say."""
+    """The answers of one server; None for what it does not say."""
 
     server: str | None
     version: str | None

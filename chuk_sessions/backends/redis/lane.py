@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
+from weakref import WeakMethod
 
+from .circuit_breaker import CircuitBreaker
 from .gate import Gate
 from .link import Link
 from .options import Options
 from .policy import ask_policy
+from .probe import answers
 from .takeover import Opener
-from .wire import NotSentError, pack
+from .wire import NotSentError, ReplyError, pack
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
@@ -37,10 +41,11 @@ class Lane:
 
     """
 
-    def __init__(self, opener: Opener, options: Options, gate: Gate) -> None:
+    def __init__(self, opener: Opener, options: Options, gate: Gate, breaker: CircuitBreaker | None = None) -> None:
         self._opener = opener
         self._options = options
         self._gate = gate
+        self._breaker = breaker
         self._opening: asyncio.Task[Link] | None = None
         self._failures = 0
         self._not_before = 0.0
@@ -51,16 +56,13 @@ class Lane:
         self.trouble: Trouble | None = None
 
     async def ready(self, deadline: float) -> Link:
-        """A new link, for who finds none or a lost one in `link`. Raises NotSentError when there is none to be had by
-        the deadline, ReplyError when the server refuses it. Who comes while it is being opened waits for the same
-        attempt.
+        """Return a usable link, where there is none in `link`, or one that has been silent for long. A silent one is
+        probed first. Raises NotSentError when there is none to be had by the deadline, ReplyError when the server
+        refuses it. Callers that come meanwhile wait for the same attempt.
         """
-        if self._closed:
-            raise NotSentError("closed")
-        if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
-            self._opening.add_done_callback(self._opened)
-        opening = self._opening
+        if self._opening is None and self.link is not None and self.link.has_callers:
+            return self.link  # their deadlines will tell; to end it now could cost them their outcomes
+        opening = self.start()
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not opening.done():
@@ -68,6 +70,22 @@ class Lane:
         if opening.cancelled():
             raise NotSentError("closed")
         return opening.result()
+
+    def start(self) -> asyncio.Task[Link]:
+        """Open a new link, unless the present one answers or one is being opened. Raises NotSentError after the lane
+        was closed.
+        """
+        if self._closed:
+            raise NotSentError("closed")
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._usable())
+            self._opening.add_done_callback(self._opened)
+        return self._opening
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to open a link has failed."""
+        return self._failures > 0
 
     async def aclose(self) -> None:
         """Let calls under way have their replies, then close."""
@@ -88,13 +106,23 @@ class Lane:
         self._closed = True
         if self._opening is not None and not self._opening.get_loop().is_closed():
             self._opening.cancel()
+        elif self._opening is not None:
+            # It can neither go on nor be cancelled, and asyncio would log that at its end.
+            self._opening._log_destroy_pending = False  # type: ignore[attr-defined]
         if self.link is not None:
             self.link.end(ConnectionAbortedError("closed"))
+
+    async def _usable(self) -> Link:
+        if self.link is not None and await answers(self.link):
+            return self.link
+        return await self._open()
 
     async def _open(self) -> Link:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
-        link = Link(self._gate)
+        if self._breaker is not None:
+            self._breaker.attempt()
+        link = Link(self._gate, self._options.call_timeout)
         try:
             await self._opener.open(link)
         except Exception as failure:
@@ -113,7 +141,8 @@ class Lane:
         self.opened_at = time.monotonic()
         if self._options.log is not None:
             self._options.log.opened(self._opener.address)
-        link.on_gone(partial(self._lost, link))
+        # The event loop holds the link: it must not hold the lane, and so a backend that nobody uses any more.
+        link.on_gone(partial(_tell, WeakMethod(self._lost), link))
 
     def _reason(self) -> str:
         """Return what is known of the reason why there is no connection, as the end of a sentence."""
@@ -132,8 +161,6 @@ class Lane:
         """Ahead of the first call goes what is of use, and no loss where a user's rights do not reach so far."""
         if self._options.client_name:
             link.send_ahead(pack((b"CLIENT", b"SETNAME", self._options.client_name)), deadline)
-        for text in self._options.scripts:
-            link.send_ahead(pack((b"SCRIPT", b"LOAD", text)), deadline)
         if self._options.policy_seen is not None:
             ask_policy(link, partial(self._options.policy_seen, self._opener.address), deadline)
 
@@ -147,5 +174,18 @@ class Lane:
 
     def _opened(self, task: asyncio.Task[Link]) -> None:
         self._opening = None
-        if not task.cancelled():
-            task.exception()  # whoever waited has seen it; nobody may have
+        if task.cancelled():
+            return
+        failure = task.exception() or task.result().lost  # whoever waited has seen it; nobody may have
+        if self._breaker is None or self._closed:
+            return
+        if failure is None or isinstance(failure, ReplyError):
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed(failure)
+
+
+def _tell(lost: WeakMethod[Callable[[Link], None]], link: Link) -> None:
+    take_note = lost()
+    if take_note is not None:
+        take_note(link)

@@ -43,13 +43,12 @@ class Options:
         protocol: 2 or 3 (RESP); None takes 3 where the server has it.
         connect_timeout: for opening a connection, handshakes and log-in included.
         call_timeout: for a call, with all its repeats.
-        retries: how often a call is tried again.
+        retries: how often a call that has reached a server is tried again.
         max_in_flight: calls of a node that may be under way at once; more of them wait their turn.
         max_bytes: packed size of those calls; a larger one goes alone.
         links: connections per node and event loop.
         bulk_bytes: packed size from which a call takes the connection for large ones.
         keepalive: TCP keepalive probes.
-        scripts: texts that a new connection loads.
         wait_replicas: how many replicas must have a durable change before it is acknowledged; 0 means none.
         wait_timeout: how long to wait for them.
         policy_seen: is told of the address and the maxmemory-policy of a server when a connection to it is open.
@@ -73,7 +72,6 @@ class Options:
     links: int = 1
     bulk_bytes: int = MEGABYTE // 16
     keepalive: bool = True
-    scripts: tuple[bytes, ...] = field(default=(), repr=False)
     wait_replicas: int = 0
     wait_timeout: float = 0.5
     policy_seen: Callable[[Address, str], None] | None = field(default=None, repr=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-from weakref import WeakMethod
 
-from .wire import NotSentError
+from .circuit_breaker import CircuitBreaker
+from .timers import call_later_weakly
+from .wire import NotSentError, ReplyError
 
 T = TypeVar("T")
 
@@ -17,13 +18,24 @@ class Rounds:
 
     `make` makes a round, which raises NotSentError when it finds nothing and ReplyError when it never will. Rounds
     begin at least `pause` seconds apart, so that asking again at once costs nobody anything.
+
+    Rounds that find nothing for `patience` seconds, although somebody waits, open a circuit; then nobody waits any more
+    until a round in the background has found something. `subject` names in logs what is looked for.
     """
 
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, None]], pause: float) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Coroutine[Any, Any, None]],
+        pause: float,
+        subject: str = "the store",
+        patience: float = 5.0,
+    ) -> None:
         self._make = make
+        self._breaker = CircuitBreaker(subject, patience, self._try_again)
         self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._begun = -pause
+        self._failure = ""
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -45,14 +57,18 @@ class Rounds:
         task = self.start()
         await asyncio.wait((task,), timeout=max(0.0, deadline - self._loop.time()))
         if not task.done() or task.cancelled():
-            raise NotSentError("closed" if self._closed else "not found in time")
+            raise NotSentError("closed" if self._closed else self._failure or "not found in time")
         task.result()
 
     async def until(self, found: Callable[[], bool], deadline: float) -> None:
-        """Wait for as many rounds as it takes. Raises what the last one raised when that is not by the deadline."""
+        """Wait for as many rounds as it takes. Raises what the last one raised when that is not by the deadline, and
+        CircuitOpenError at once while the circuit is open.
+        """
         while True:
+            self._breaker.check()
+            self._breaker.attempt()
             try:
-                await self.wait(deadline)
+                await self.wait(min(deadline, self._breaker.opens_at))
                 if found():
                     return
             except NotSentError:
@@ -66,18 +82,20 @@ class Rounds:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def patrol(self, walk: Callable[[], Coroutine[Any, Any, None]], every: float) -> None:
-        """Walk from now on, `every` seconds after the last walk has ended. To be called once.
+    def patrol(self, walk: Callable[[], Coroutine[Any, Any, None]], every: float, first: float | None = None) -> None:
+        """Walk from now on, `every` seconds after the last walk has ended; for the first time after `first` seconds. To
+        be called once.
 
         Between walks there is no task, but a timer, which an ending loop drops, and which keeps nobody from being
         collected.
         """
         self._walk, self._every = walk, every
-        self._rest()
+        self._timer = call_later_weakly(self._loop, every if first is None else first, self._set_out)
 
     def stop(self) -> None:
         """No more rounds nor walks, and the present ones end. Does not wait."""
         self._closed = True
+        self._breaker.stop()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -89,7 +107,7 @@ class Rounds:
 
     def _rest(self, *_: object) -> None:
         if not self._closed:
-            self._timer = self._loop.call_later(self._every, _wake, WeakMethod(self._set_out))
+            self._timer = call_later_weakly(self._loop, self._every, self._set_out)
 
     def _set_out(self) -> None:
         assert self._walk is not None
@@ -102,11 +120,15 @@ class Rounds:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled():
-            task.exception()  # those who waited have seen it; nobody may have
+        if task.cancelled():
+            return
+        failure = task.exception()  # those who waited have seen it; nobody may have
+        self._failure = "" if failure is None else str(failure)
+        if failure is None or isinstance(failure, ReplyError):
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed(failure)
 
-
-def _wake(set_out: WeakMethod[Callable[[], None]]) -> None:
-    call = set_out()
-    if call is not None:
-        call()
+    def _try_again(self) -> None:
+        if not self._closed:
+            self.start()

@@ -19,9 +19,11 @@ patrol, in a calm rhythm. Their message +switch-master would come sooner, but ca
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from .node import Node
@@ -31,6 +33,8 @@ from .takeover import Opener
 from .topology import Next, Verdict
 from .url import Target
 from .wire import LostError, NotSentError, ReplyError
+
+logger = logging.getLogger(__name__)
 
 _PAUSE = 0.05
 _PATIENCE = 1.0
@@ -60,8 +64,11 @@ class Sentinel:
         self._primary: Node | None = None
         self._trusted = False
         self._candidates: dict[Address, Node] = {}
-        self._openers = [Opener(address, target.sentinel_options) for address in target.addresses]
-        self._rounds = Rounds(self._look, _PAUSE)
+        connect_timeout = min(_PATIENCE, target.sentinel_options.connect_timeout)
+        self._sentinel_options = replace(target.sentinel_options, connect_timeout=connect_timeout)
+        self._openers = [Opener(address, self._sentinel_options) for address in target.addresses]
+        self._sentinels: dict[Opener, Node] = {}
+        self._rounds = Rounds(self._look, _PAUSE, f"the primary {target.master}", target.options.call_timeout)
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
@@ -82,6 +89,8 @@ class Sentinel:
         """See the table above."""
         if error.code in ("MOVED", "ASK"):
             return Verdict(Next.GIVE_UP)
+        if error.code in ("READONLY", "MASTERDOWN") and node is self._primary and self._trusted:
+            logger.warning("primary demoted: %s is a replica now; asking the sentinels", node.address)
         if error.code not in ("TRYAGAIN", "CLUSTERDOWN"):
             await self.lost(node)
         return Verdict(Next.PAUSE)
@@ -110,7 +119,7 @@ class Sentinel:
             node.abort()
 
     def _all(self) -> list[Node]:
-        return [*self._candidates.values(), *self.known()]
+        return [*self._sentinels.values(), *self._candidates.values(), *self.known()]
 
     def _is_found(self) -> bool:
         return self._trusted and self._primary is not None and self._primary.connected
@@ -122,10 +131,12 @@ class Sentinel:
         named = await self._named()
         for address in named:
             node = self._node_at(address)
-            if await self._is_primary(node) and address in await self._named():
+            is_primary = await self._is_primary(node)
+            if is_primary and address in await self._named():
                 self._settle(node)
                 return
-            self._drop(node)
+            if is_primary is not None or not self._is_in_use(node):
+                self._drop(node)
         raise NotSentError(f"{' and '.join(map(str, named))}, as the sentinels say, is not a primary that answers")
 
     async def _patrol(self) -> None:
@@ -146,34 +157,42 @@ class Sentinel:
 
     async def _words(self) -> list[_Word]:
         """What the sentinels say."""
-        options = self._target.sentinel_options
-        sentinels = [Node(opener.address, options, opener) for opener in self._openers]
-        asked = {self._rounds.spawn(self._ask(sentinel)) for sentinel in sentinels}
+        asked = {self._rounds.spawn(self._ask_at(opener)) for opener in self._openers}
         try:
             words = await _majority(asked)
         finally:
             for task in asked:
                 task.cancel()
-            for sentinel in sentinels:
-                self._leave(sentinel)
         if not words:
             raise _complaint(asked, self._target)
         return words
 
+    async def _ask_at(self, opener: Opener) -> _Word:
+        """Ask one sentinel. Its connection stays open for the next time, unless there is none or the sentinel hangs."""
+        sentinel = self._sentinels.get(opener)
+        if sentinel is None:
+            sentinel = self._sentinels[opener] = Node(opener.address, self._sentinel_options, opener)
+        try:
+            return await self._ask(sentinel)
+        except (NotSentError, LostError, ReplyError):
+            if not sentinel.connected and self._sentinels.get(opener) is sentinel:
+                # The next attempt is without a pause of the connection's own.
+                self._abandon(self._sentinels.pop(opener))
+            raise
+
     async def _ask(self, sentinel: Node) -> _Word:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
         # In this order: an address that has changed in between is taken for older than it is, which decides nothing.
-        epoch = await self._epoch(sentinel, deadline)
+        epoch = await self._epoch(sentinel)
         command = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._target.master)
-        reply = await sentinel.call((command,), deadline, internal=True)
+        reply = await sentinel.query(command, _PATIENCE)
         if reply is None:
             raise NotSentError(f"the sentinel at {sentinel.address} knows no {self._target.master!r}")
         named = Address(reply[0].decode(), int(reply[1]))
         return _Word(self._target.options.reached_at(named), epoch)
 
-    async def _epoch(self, sentinel: Node, deadline: float) -> int:
+    async def _epoch(self, sentinel: Node) -> int:
         try:
-            facts = await sentinel.call(((b"SENTINEL", b"MASTER", self._target.master),), deadline, internal=True)
+            facts = await sentinel.query((b"SENTINEL", b"MASTER", self._target.master), _PATIENCE)
         except ReplyError as refused:
             # A user who may not ask that, or a name that is not known: whom it names is asked all the same.
             if refused.code in ("NOPERM", "ERR"):
@@ -182,12 +201,18 @@ class Sentinel:
         by_name = facts if isinstance(facts, dict) else dict(zip(facts[::2], facts[1::2], strict=True))
         return int(by_name[b"config-epoch"])
 
-    async def _is_primary(self, node: Node) -> bool:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
+    def _is_in_use(self, node: Node) -> bool:
+        """Whether calls may be under way: a primary that is slow to give its role is only slow, until one of its calls
+        is late.
+        """
+        return node is self._primary and node.connected
+
+    async def _is_primary(self, node: Node) -> bool | None:
+        """Return whether it says that it is a primary, None when it does not say."""
         try:
-            role = await node.call(((b"ROLE",),), deadline, internal=True)
+            role = await node.query((b"ROLE",), _PATIENCE)
         except (NotSentError, LostError):
-            return False
+            return None
         except ReplyError as refused:
             # A user who may not ask for the role has to take the sentinels' word.
             if refused.code == "NOPERM":
@@ -209,15 +234,19 @@ class Sentinel:
         old, self._primary, self._trusted = self._primary, node, True
         if old is None:
             self._rounds.patrol(self._patrol, _CALM)
+        elif old.address != node.address:
+            logger.warning("failover: the primary %s is %s now, not %s", self._target.master, node.address, old.address)
         # What a former primary still answers is worth nothing: it forgets what its successor does not have.
         for other in [*self._candidates.values(), *([old] if old is not None and old is not node else [])]:
-            other.abort()
-            self._leave(other)
+            self._abandon(other)
         self._candidates.clear()
 
     def _drop(self, node: Node) -> None:
         """Not a primary, or out of reach. The next round tries anew, without a pause of the connection's own."""
         self._candidates.pop(node.address, None)
+        self._abandon(node)
+
+    def _abandon(self, node: Node) -> None:
         node.abort()
         self._leave(node)
 

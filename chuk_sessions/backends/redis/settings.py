@@ -4,7 +4,7 @@
 |---|---|---|---|
 | SESSION_REDIS_CONNECT_TIMEOUT | connect_timeout | seconds to open a connection, log-in included | 5 |
 | SESSION_REDIS_CALL_TIMEOUT | call_timeout | seconds for a call, with all its repeats | 5 |
-| SESSION_REDIS_RETRIES | retries | how often a call is tried again within that time | 16 |
+| SESSION_REDIS_RETRIES | retries | how often a call that reached a server is tried again in that time | 16 |
 | SESSION_REDIS_MAX_IN_FLIGHT | max_in_flight | calls under way at a node; more wait their turn | 4096 |
 | SESSION_REDIS_LINKS | links | connections per node and event loop | 1 |
 | SESSION_REDIS_CLIENT_NAME | client_name | what CLIENT LIST shows | chuk-sessions |

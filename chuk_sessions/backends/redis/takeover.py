@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from .link import Link
 from .options import Address, Options
+from .probe import keepalive_options
 from .tls import TlsContexts
 from .wire import NotSentError, ReplyError
 
@@ -45,7 +46,7 @@ class Opener:
 
     @property
     def hint(self) -> str:
-        """What it can mean that opening takes too long: a server without TLS waits for the rest of a line."""
+        """A likely reason why opening takes too long: a server without TLS waits for the rest of a line."""
         return f"; {_SPEAKS_TLS}" if self._options.tls is not None and self._tls_unproven else ""
 
     async def open(self, link: Link) -> None:
@@ -112,6 +113,7 @@ class Opener:
         if address.path:
             return UnixDomainSocketConnection(path=address.path, **common)
         common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
+        common["socket_keepalive_options"] = keepalive_options(options.call_timeout)
         if options.tls is None:
             return Connection(**common)
         return SSLConnection(**common, **dict(options.tls))

@@ -51,7 +51,7 @@ class TlsContexts:
 
 
 def _paths(settings: Mapping[str, Any]) -> list[Path]:
-    """What a context is made of: the files that are given, and those that Python adds."""
+    """Return the files that a context is built from: those that are given, and those that Python adds."""
     given = [Path(settings[name]) for name in _FILES if settings.get(name)]
     folder = settings.get(_FOLDER)
     defaults = ssl.get_default_verify_paths()

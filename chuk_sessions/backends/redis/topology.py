@@ -46,7 +46,7 @@ class Topology(Protocol):
 
     async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
         """The node for a slot; None is any node that takes writes. Raises NotSentError when there is none by the
-        deadline (a time of the loop's clock).
+        deadline (a time of the loop's clock), and CircuitOpenError at once in an old outage.
         """
 
     def here(self, slot: int | None) -> Node | None:
