@@ -148,8 +148,8 @@ class Engine:
         first = await (self._delete_seen(place) if chosen else self._runner.run(operations.delete(place)))
         if first[0] != s.MOVED:
             return bool(first[0] == s.OK)
-        target = self._runner.place_of_pointer(place.at.bucket, first[1])
-        _, reply = await self._runner.follow(target, operations.delete(target))
+        current = self._runner.place_of_pointer(place.at.bucket, first[1])
+        _, reply = await self._runner.follow(current, operations.delete(current))
         await self._runner.run(operations.delete(place, pointer=first[1]))
         return bool(reply[0] == s.OK)
 
@@ -240,9 +240,9 @@ class Engine:
 
     async def _touch_moved(self, place: Place, moved: Reply, owner: bytes) -> bool:
         """Touch what an old id points to. False when it is gone."""
-        target = self._runner.place_of_pointer(place.at.bucket, moved[1])
+        current = self._runner.place_of_pointer(place.at.bucket, moved[1])
         touch = operations.allocate(
-            target,
+            current,
             self._runner.sandbox_id,
             ttl_ms=1,
             idle_ms=0,
@@ -252,7 +252,7 @@ class Engine:
             retention_ms=self._policy.retention_ms,
             create=False,
         )
-        _, reply = await self._runner.follow(target, touch)
+        _, reply = await self._runner.follow(current, touch)
         return bool(reply[0] == s.EXISTS)
 
 

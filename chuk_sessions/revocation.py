@@ -152,9 +152,9 @@ class _Part:
         """Clear pointers of old ids that the index still has in another round. A rotation takes an old id out of the
         index, so that these are damaged records.
         """
-        again = [(place, target) for place, target in found if place.handle in self._pointers]
+        again = [(place, pointer) for place, pointer in found if place.handle in self._pointers]
         self._pointers |= {place.handle for place, _ in found}
-        await self._run([operations.delete(place, pointer=target) for place, target in again])
+        await self._run([operations.delete(place, pointer=pointer) for place, pointer in again])
 
     async def _delete_unreadable(self, foreign: list[Place]) -> bool:
         """Delete sessions whose owner cannot be read: the index has them for this user. Returns whether any was so."""
