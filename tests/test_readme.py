@@ -81,7 +81,7 @@ def test_the_operations_table_names_all_operations_and_real_methods():
 
 def test_the_keys_table_is_what_the_code_makes():
     place = keys.place("SANDBOX", "HANDLE")
-    made = {place.record, place.at.deadlines, place.at.users, place.at.sandboxes}
+    made = {place.record, place.operations, place.at.deadlines, place.at.users, place.at.sandboxes}
     told = {row[0].strip("`").replace("{T}", f"{{{keys.tag(place.at.bucket)}}}") for row in table("Keys")}
     assert told == made
 

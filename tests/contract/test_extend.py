@@ -110,4 +110,4 @@ async def test_operation_ids_do_not_pile_up(single, between):
             assert await manager.update_session_metadata(session_id, {"n": number})
         await single.advance(seconds=20)
     reply = await single.backend.run(*operations.read(place("test", session_id), operation_ids=True))
-    assert len(reply[2]) // 2 == 6
+    assert len(reply[2]) // 2 == 5
