@@ -12,8 +12,8 @@ _CALLS = 1000
 
 
 class Turns:
-    """When callers give way: after some milliseconds, or with a clock that may stand still, after some calls. The number of
-    calls is random, so that it is not the same caller each time.
+    """When callers give way: after some milliseconds, or after some calls with a clock that may stand still. The number
+    of calls is random, so that it is not the same caller each time.
 
     Attributes:
         due: the moment (ms) from which on callers ask `is_time`; 0 with a clock that may stand still.
