@@ -67,7 +67,7 @@ VALIDATE = _operation(
     "validate", "session deadlines", "interval handle retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
 )
 READ = _operation("read", "session operations", "", *_HERE, s.OK, read_only=True, repeatable=True, large_reply=True)
-SET = _operation("set", "session", "limit rest", *_HERE, s.OK, s.TOO_LARGE)
+SET = _operation("set", "session", "limit field value rest", *_HERE, s.OK, s.TOO_LARGE)
 MERGE = _operation(
     "merge",
     "session operations",
@@ -206,7 +206,7 @@ def merge(
     limit: int = MAX_SESSION_BYTES,
 ) -> Call:
     """Set `pairs`, remove `removals`; `replace` leaves nothing else."""
-    if not (removals or replace or operation_id) and version is None and len(pairs) <= _FEW:
+    if not (removals or replace or operation_id) and version is None and 0 < len(pairs) <= _FEW:
         return _call(Call, (SET, (place.record,), (limit, *pairs)))
     expected: Arg = b"" if version is None else version
     argv = (expected, int(replace), operation_id, ONCE_WINDOW_MS, limit, len(removals), *removals, *pairs)

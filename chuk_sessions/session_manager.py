@@ -336,8 +336,9 @@ class SessionManager:
     async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
         """End all sessions of a user in this sandbox, but one where that is named. Returns how many ended.
 
-        The kept session may be rotated meanwhile, with a grace period. An `except_session_id` that is no live session
-        of the user keeps nothing: all end. Records that cannot be read are revoked, too.
+        The kept session may be rotated meanwhile, with a grace period; while a cap moves it to the user's home bucket
+        it may end, too. An `except_session_id` that is no live session of the user keeps nothing: all end. Records that
+        cannot be read are revoked, too.
 
         Raises:
             RevocationIncompleteError: parts of the store did not answer; all other sessions have ended.

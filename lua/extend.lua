@@ -13,6 +13,7 @@
 --- @include "open"
 --- @include "applied"
 --- @include "remember"
+--- @include "expire_last"
 local key, operation = KEYS[1], ARGV[4]
 local ends, before, accessed, idle, version = open(key, now, 'v')
 if not ends then return before end
@@ -26,4 +27,5 @@ redis.call('HSET', key, 'd', deadline, 'v', version + 1)
 redis.call('PEXPIREAT', key, ends + ARGV[6])
 redis.call('ZADD', KEYS[2], ends, ARGV[1])
 remember(KEYS[3], operation, now, ARGV[5])
+expire_last(KEYS[3])
 return OK

@@ -39,5 +39,7 @@ end
 if operation ~= '' then
 --- @include "remember"
   remember(KEYS[2], operation, now, ARGV[6])
+  -- No id counts longer than this one.
+  redis.call('PEXPIREAT', KEYS[2], now + ARGV[6])
 end
 return {OK, sum}

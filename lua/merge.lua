@@ -53,5 +53,7 @@ drop(key, gone)
 if operation ~= '' then
 --- @include "remember"
   remember(KEYS[2], operation, now, ARGV[4])
+  -- No id counts longer than this one.
+  redis.call('PEXPIREAT', KEYS[2], now + ARGV[4])
 end
 return OK

@@ -1,18 +1,24 @@
 -- Sets fields of metadata; the others stay. What nearly every change is; `merge` has the rest.
 -- KEYS[1] session: the record
 -- ARGV[1] limit: most bytes that the session may have
--- ARGV[2..] rest: field, value pairs, few enough for Lua's stack
+-- ARGV[2] field: to set
+-- ARGV[3] value: of the field
+-- ARGV[4..] rest: further field, value pairs, few enough for Lua's stack
 -- Reply: OK | GONE | MOVED handle | TOO_LARGE size
 --- @include "now"
 --- @include "open"
-local key, limit = KEYS[1], tonumber(ARGV[1])
+local key = KEYS[1]
 local ends, answer, _, _, version, bound = open(key, now, 'v', 'z')
 if not ends then return answer end
-version, bound = plain(version), plain(bound) or math.huge
-if not version then return CORRUPT end
-local size = bound
-for index = 2, #ARGV do size = size + #ARGV[index] end
-if size > limit then
+-- Two numbers of the usual kind are looked through as one text, as in `open`.
+if not (version and bound and #version <= 15 and #bound <= 15 and string.find(version .. bound, '^%d+$')) then
+  version, bound = plain(version), plain(bound) or math.huge
+  if not version then return CORRUPT end
+end
+local size = bound + #ARGV[2] + #ARGV[3]
+for index = 4, #ARGV do size = size + #ARGV[index] end
+if size - ARGV[1] > 0 then
+  local limit = tonumber(ARGV[1])
 --- @include "measure"
   size = measure(key, bound, limit, ARGV, 2, {})
   if size > limit then return {TOO_LARGE, size} end

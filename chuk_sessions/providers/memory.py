@@ -18,11 +18,11 @@ _is_ascii = cast(Callable[[object], TypeGuard[str]], str.isascii)
 class MemorySession:
     """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
 
-    __slots__ = ("_default_ttl", "_get", "_now_ms", "_pop", "_strings", "_turns", "_values")
+    __slots__ = ("_default_ttl", "_now_ms", "_pop", "_recheck", "_strings", "_turns", "_values")
 
     def __init__(self, strings: Strings, default_ttl: int) -> None:
         self._strings, self._values, self._now_ms = strings, strings.values, strings.now_ms
-        self._get, self._pop = strings.get, strings.pop
+        self._recheck, self._pop = strings.recheck, strings.pop
         self._turns, self._default_ttl = strings.turns, default_ttl
 
     async def set(self, key: str, value: str | bytes) -> None:
@@ -49,14 +49,13 @@ class MemorySession:
         """The value, or None."""
         if type(key) is not str or not key.isascii():
             key = check_key(key)
-        turns = self._turns
-        turns.left -= 1
-        if turns.left < 0:
-            await turns.give_way(self._now_ms())
+        now, turns = self._now_ms(), self._turns
+        if now >= turns.due:
+            await turns.give_way(now)
         entry = self._values.get(key)
         if entry is None:
-            return self._get(key)
-        return entry[0] if entry[1] > self._now_ms() else None
+            return self._recheck(key)
+        return entry[0] if entry[1] > now else None
 
     async def getdel(self, key: str) -> str | None:
         """The value, which is gone then: of many callers one has it."""
@@ -67,10 +66,9 @@ class MemorySession:
         return await self._take(check_key(key)) is not None
 
     async def _take(self, key: str) -> str | None:
-        turns = self._turns
-        turns.left -= 1
-        if turns.left < 0:
-            await turns.give_way(self._now_ms())
+        now, turns = self._now_ms(), self._turns
+        if now >= turns.due:
+            await turns.give_way(now)
         return self._pop(key)
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ class MemoryBackend:
         self.clock = clock or SystemClock()
         self.strings = Strings(self.clock)
         self._space = Keyspace(self.clock)
-        self._turns = Turns(self._space.now)
+        self._turns = Turns(self.clock)
+        self._due = self._turns.due
         self._lock = Lock()
         self._sweep_every_ms = math.inf if sweep_every_ms is None else sweep_every_ms
         self._next_sweep = self._space.now + self._sweep_every_ms
@@ -47,14 +49,16 @@ class MemoryBackend:
         self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
     ) -> Reply:
         """Run a twin, after other tasks had a turn where they have waited for one. No reply gets lost here."""
-        space, turns = self._space, self._turns
-        turns.left -= 1
-        if turns.left < 0 or space.now >= turns.due:
-            await turns.give_way(space.now)
+        space = self._space
         with self._lock:
             space.tick()
-            if space.now >= self._next_sweep:
-                self._sweep_all()
+            if space.now < self._due:
+                return TWINS[operation.name](space, keys, argv)
+            gives_way = self._look_around()
+        if gives_way:
+            await asyncio.sleep(0)
+        with self._lock:
+            space.tick()
             return TWINS[operation.name](space, keys, argv)
 
     async def ping(self) -> Health:
@@ -69,6 +73,15 @@ class MemoryBackend:
         with self._lock:
             self._space.tick()
             return self._space.snapshot()
+
+    def _look_around(self) -> bool:
+        """Sweep if it is time. Return whether the caller should give way to other tasks."""
+        now = self._space.now
+        if now >= self._next_sweep:
+            self._sweep_all()
+        gives_way = self._turns.is_time(now)
+        self._due = self._turns.due
+        return gives_way
 
     def _sweep_all(self) -> None:
         self._next_sweep = self._space.now + self._sweep_every_ms

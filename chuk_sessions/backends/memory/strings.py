@@ -32,7 +32,7 @@ class Strings:
         self.now_ms = clock.now_ms
         self.values: dict[str, tuple[str, int]] = {}
         self.next_drop = clock.now_ms() + _SECOND
-        self.turns = Turns(clock.now_ms())
+        self.turns = Turns(clock)
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -42,8 +42,13 @@ class Strings:
         """The value, or None."""
         entry = self.values.get(key)
         if entry is None:
-            with self._lock:
-                entry = self.values.get(key)
+            return self.recheck(key)
+        return entry[0] if entry[1] > self.now_ms() else None
+
+    def recheck(self, key: str) -> str | None:
+        """The value, or None, for a key that was missed: it may be there again."""
+        with self._lock:
+            entry = self.values.get(key)
         return None if entry is None or entry[1] <= self.now_ms() else entry[0]
 
     def pop(self, key: str) -> str | None:

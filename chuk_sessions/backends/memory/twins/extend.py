@@ -8,7 +8,7 @@ from typing import Any
 from ....statuses import CORRUPT, OK, TOO_FAR
 from ...base import Reply
 from ..keyspace import Keyspace
-from .include import applied, open_, plain, remember
+from .include import applied, expire_last, open_, plain, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -32,4 +32,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.pexpireat(key, ends + retention)
     space.zadd(deadlines, ends, handle)
     remember(space, operations, operation, window)
+    expire_last(space, operations)
     return [OK]

@@ -72,10 +72,9 @@ def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
 
 
 def remember(space: Keyspace, operations: str, operation: bytes, window: int) -> None:
-    """Record an operation id, and remove those that no longer count."""
+    """Record an operation id, and remove those that no longer count. Leaves the expiry of the key to the caller."""
     space.zadd(operations, space.now + window, operation)
     space.zremrangebyscore(operations, space.now)
-    expire_last(space, operations)
 
 
 def expire_last(space: Keyspace, operations: str) -> None:

@@ -48,4 +48,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         space.hset(key, {field: total, b"v": version + 1, b"z": int(size)})
     if operation != b"":
         remember(space, keys[1], operation, window)
+        space.pexpireat(keys[1], space.now + window)
     return [OK, total]

@@ -44,4 +44,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.hdel(key, gone)
     if operation != b"":
         remember(space, keys[1], operation, window)
+        space.pexpireat(keys[1], space.now + window)
     return [OK]
