@@ -168,7 +168,8 @@ class Link(asyncio.Protocol):
             self.end(nonsense)
         if len(self._entries) != before:
             self._buffered = len(data)
-        self._tell_if_empty()
+        if self._empty is not None:
+            self._tell_if_empty()
 
     def eof_received(self) -> None:
         """The server closes. Not to wait for the rest of it: TLS can take its time with that."""
