@@ -96,8 +96,8 @@ class Calls:
         The arguments are those of a Request. Raises SessionTimeoutError, SessionUnavailableError, OutcomeUnknownError,
         or what the table of replies has.
         """
-        _, topology, _, time = self._loops.current()
-        deadline = time() + self._timeout
+        loop, topology, _ = self._loops.current()
+        deadline = loop.time() + self._timeout
         node = None
         try:
             slot = slot_of(key) if topology.slotted and key is not None else None
@@ -115,8 +115,8 @@ class Calls:
         """The reply of an operation's script; see `Backend.run`. Raises what `run` does, and NotReplicatedError where
         it is durable.
         """
-        _, topology, _, time = self._loops.current()
-        deadline = time() + self._timeout
+        loop, topology, _ = self._loops.current()
+        deadline = loop.time() + self._timeout
         node = None
         try:
             slot = slot_of(keys[0]) if topology.slotted else None

@@ -16,7 +16,6 @@ from typing import Any
 
 from hiredis import PushNotification
 
-from .clock import clock_of
 from .gate import Gate
 from .orphans import close_orphan
 from .reply_window import LARGE_REPLY, ReplyWindow, size_of
@@ -58,7 +57,7 @@ class Link(asyncio.Protocol):
     def __init__(self, gate: Gate, patience: float = 0.0) -> None:
         """`patience`: seconds for which calls that get no reply may see nothing arrive before the connection ends."""
         self._loop = asyncio.get_running_loop()
-        self._time = clock_of(self._loop)
+        self._time = self._loop.time
         self._future = self._loop.create_future
         self._gate = gate
         self._patience = patience
@@ -179,7 +178,8 @@ class Link(asyncio.Protocol):
             self.end(nonsense)
         if len(self._entries) != before:
             self._buffered = len(data)
-        self._tell_if_empty()
+        if self._empty is not None:
+            self._tell_if_empty()
 
     def eof_received(self) -> None:
         """The server closes. Not to wait for the rest of it: TLS can take its time with that."""
@@ -289,7 +289,7 @@ class Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._due = deadline
-        self._timer = self._loop.call_later(deadline - self._time(), self._ring)
+        self._timer = self._loop.call_at(deadline, self._ring)
 
     def _ring(self) -> None:
         """The earliest deadline has come, unless its call is over. If the loop was held up, replies wait in the socket:

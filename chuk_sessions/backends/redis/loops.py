@@ -10,19 +10,17 @@ from contextlib import suppress
 from typing import NamedTuple
 from weakref import WeakSet
 
-from .clock import clock_of
 from .topology import Topology
 
 Loop = asyncio.AbstractEventLoop
 
 
 class Here(NamedTuple):
-    """A running loop, its topology, what closes that when the loop shuts down, and the clock for deadlines."""
+    """A running loop, its topology, and what closes that when the loop shuts down."""
 
     loop: Loop
     topology: Topology
     keeper: AsyncGenerator[None]
-    time: Callable[[], float]
 
 
 class Loops:
@@ -72,7 +70,7 @@ class Loops:
     def _enter(self, loop: Loop) -> Here:
         self.bury()
         topology = self._make()
-        here = self._here[loop] = Here(loop, topology, self._keep(loop, topology), clock_of(loop))
+        here = self._here[loop] = Here(loop, topology, self._keep(loop, topology))
         # The first step is what makes the loop know of the generator. It stops at the yield.
         with suppress(StopIteration):
             here.keeper.__anext__().send(None)

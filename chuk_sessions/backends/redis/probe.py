@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from .clock import clock_of
 from .link import Link
 from .wire import LostError, NotSentError, ReplyError, pack
 
@@ -22,7 +21,7 @@ async def answers(link: Link) -> bool:
     if link.lost is not None:
         return False
     try:
-        await link.send(_PING, clock_of(asyncio.get_running_loop())() + PATIENCE)
+        await link.send(_PING, asyncio.get_running_loop().time() + PATIENCE)
     except ReplyError:
         pass  # an answer as good as any
     except (LostError, NotSentError):
