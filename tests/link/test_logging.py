@@ -14,7 +14,7 @@ from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.exceptions import ProviderError, SessionUnavailableError
 from tests.conftest import bundled
 from tests.farm import Proxy, cluster_farm, wait_for
-from tests.link.tools import backend_on, echo, manager_on, until, works
+from tests.link.tools import backend_on, echo, manager_on, until, until_it_works, works
 from tests.servers import Server, running
 
 PASSWORD = "s3cret-word"
@@ -110,16 +110,6 @@ async def test_a_refused_login_is_one_line_until_one_succeeds(own: Server, lines
         *_, last = lines
         assert last.startswith(f"WARNING the server at 127.0.0.1:{own.port} refused the login: WRONGPASS")
         assert len(lines) == 4
-
-
-async def until_it_works(backend: RedisBackend) -> None:
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                await echo(backend, b"x")
-                return
-            except SessionUnavailableError:
-                continue
 
 
 async def test_connections_that_keep_breaking_are_no_flood(own: Server, lines: list[str]):

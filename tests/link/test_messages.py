@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chuk_sessions.exceptions import SessionTimeoutError, SessionUnavailableError
+from chuk_sessions.exceptions import SessionUnavailableError
 from chuk_sessions.providers.redis import RedisSession
 from tests.farm import Certificates, Proxy
 from tests.link.tools import backend_on, manager_on
@@ -36,7 +36,6 @@ async def test_tls_at_a_port_without_it(any_server: Server, certificates: Certif
     """The server waits for the end of a line, and the client for a handshake."""
     url = f"rediss://localhost:{any_server.port}?{certificates.query}"
     error = await refusal(url, call_timeout=0.5)
-    assert isinstance(error, SessionTimeoutError)
     assert "does the port speak TLS?" in str(error)
     error = await refusal(url, connect_timeout=0.2, call_timeout=1.0)
     assert "does the port speak TLS?" in str(error)

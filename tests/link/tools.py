@@ -12,6 +12,7 @@ from typing import Any
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.backends.redis.scripts import scripts
+from chuk_sessions.exceptions import SessionUnavailableError
 from chuk_sessions.providers.factory import Factory
 from chuk_sessions.providers.redis import RedisSession
 from tests.farm import Member
@@ -52,6 +53,16 @@ async def echo(backend: RedisBackend, text: bytes) -> bytes:
     reply, _ = await backend.calls.run((b"ECHO", text), "echo", True)
     assert isinstance(reply, bytes)
     return reply
+
+
+async def until_it_works(backend: RedisBackend) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await echo(backend, b"x")
+                return
+            except SessionUnavailableError:
+                continue
 
 
 async def works(backend: RedisBackend) -> None:

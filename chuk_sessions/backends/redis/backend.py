@@ -68,8 +68,8 @@ class RedisBackend:
         # PING is refused, like a write, by a server that cannot save: reads work there.
         await self.calls.run((b"ECHO", b"ping"), "ping", True, read_only=True)
         latency_ms = 1000 * (time.perf_counter() - begun)
-        _, topology, _, time_of = self._loops.current()
-        found = await reports(topology.known(), time_of() + self._target.options.call_timeout)
+        loop, topology, _ = self._loops.current()
+        found = await reports(topology.known(), loop.time() + self._target.options.call_timeout)
         return summary(latency_ms, found)
 
     async def aclose(self) -> None:

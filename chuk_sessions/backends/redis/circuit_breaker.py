@@ -33,7 +33,8 @@ class CircuitBreaker:
     """The circuit breaker of one server, or of one store. Belongs to one event loop.
 
     `subject` names the server in logs. `patience` is how many seconds an outage must last until the circuit opens.
-    `retry` starts an attempt to connect, unless one is under way.
+    `retry` starts an attempt to connect, unless one is under way. `hint` ends the message of an error whose cause is
+    not known, because the server says nothing.
 
     Attributes:
         is_open: whether calls fail at once.
@@ -41,10 +42,11 @@ class CircuitBreaker:
 
     """
 
-    def __init__(self, subject: str, patience: float, retry: Callable[[], object]) -> None:
+    def __init__(self, subject: str, patience: float, retry: Callable[[], object], hint: str = "") -> None:
         self._subject = subject
         self._patience = patience
         self._retry = retry
+        self._hint = hint
         self._loop = asyncio.get_running_loop()
         self._began: float | None = None
         self._cause: BaseException | None = None
@@ -56,7 +58,7 @@ class CircuitBreaker:
     def check(self) -> None:
         """Raise CircuitOpenError if the circuit is open."""
         if self.is_open:
-            raise CircuitOpenError(str(self._cause or f"{self._subject} does not answer")) from self._cause
+            raise CircuitOpenError(str(self._cause or f"{self._subject} does not answer{self._hint}")) from self._cause
 
     def attempt(self) -> None:
         """Note that an attempt begins. If it does not succeed, the outage has begun now."""

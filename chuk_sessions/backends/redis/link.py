@@ -216,7 +216,9 @@ class Link(asyncio.Protocol):
                     size += held
                 if window is not None:
                     window.calls -= 1
-                    if large or window.learning:
+                    if kind is ReplyError:
+                        window.settle()  # an error says nothing about the size of replies
+                    elif large or window.learning:
                         window.answered(size_of(reply) if large else 0)
                 if future is None or future.done():
                     continue

@@ -71,7 +71,9 @@ class Node:
         self._gate = Gate(options.max_in_flight, options.max_bytes)
         opener = opener or Opener(address, options)
         self._opener = opener
-        self._breaker = CircuitBreaker(str(address), options.call_timeout, self._try_again) if circuit else None
+        self._breaker: CircuitBreaker | None = None
+        if circuit:
+            self._breaker = CircuitBreaker(str(address), options.call_timeout, self._try_again, opener.hint)
         self._lanes = [Lane(opener, options, self._gate, self._breaker) for _ in range(options.links)]
         self._bulk = Lane(opener, options, self._gate, self._breaker)
         self._windows: defaultdict[str, ReplyWindow] = defaultdict(ReplyWindow)
