@@ -80,12 +80,14 @@ class Runner:
             call, reply = operations.at(call, place), None
         raise errors.SessionConflictError("the id was rotated too often within its grace period")
 
-    async def run_all(self, calls: Sequence[Call], *, accepted: Collection[int] = ()) -> list[Reply]:
+    async def run_all(
+        self, calls: Sequence[Call], *, accepted: Collection[int] = (), most: int = _SIDE_BY_SIDE
+    ) -> list[Reply]:
         """Run calls side by side and return their replies. When one fails, the others finish first.
 
         `accepted` are statuses that raise no error.
         """
-        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted)]
+        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted, most=most)]
 
     async def settle_all(
         self,

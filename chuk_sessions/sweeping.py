@@ -15,6 +15,9 @@ from .runner import Runner
 _SANDBOXES = 256
 """Sandboxes that are swept side by side."""
 
+_REMOVALS = 16
+"""Calls that remove sessions side by side: each names hundreds."""
+
 
 class Sweeper:
     """Removes ended sessions."""
@@ -40,8 +43,8 @@ class Sweeper:
         """Have the store name ended sessions, and remove those in the next round, which names more."""
         swept, pace = 0, Pace()
         calls = [operations.sweep(index, sandbox) for index, sandbox in places]
-        while calls:
-            replies = await self._runner.run_all(calls)
+        replies = await self._runner.run_all(calls)
+        while replies:
             swept += sum(reply[1] for reply in replies)
             named = [(*place, reply[2]) for place, reply in zip(places, replies, strict=True) if reply[2]]
             places, calls = [(index, sandbox) for index, sandbox, _ in named], []
@@ -49,6 +52,7 @@ class Sweeper:
                 calls.append(operations.sweep(index, sandbox, ended))
                 if pace.is_due():
                     await pace.give_way()
+            replies = await self._runner.run_all(calls, most=_REMOVALS)
         return swept
 
 

@@ -47,6 +47,12 @@ def test_a_call_on_another_session_takes_its_keys_and_leaves_the_rest():
         old, "test", ttl_ms=1, idle_ms=0, owner=b"", user=0, cap=1, retention_ms=0, create=True, victims=[near, near]
     )
     moved = operations.at(call, far)
-    assert moved.keys == (far.record, far.at.deadlines, far.at.users, far.at.sandboxes, near.record, near.record)
+    assert moved.keys == (
+        far.record,
+        far.at.deadlines,
+        far.at.users,
+        far.at.sandboxes,
+        *[near.record, near.operations] * 2,
+    )
     assert moved.argv == (far.handle, *call.argv[1:])
     assert operations.at(operations.read(old), far) == operations.read(far)

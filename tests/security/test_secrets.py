@@ -39,6 +39,8 @@ CALLS = {
     "extend_session_ttl for too long": lambda m, sid: m.extend_session_ttl(sid, 10**9),
     "list_sessions": lambda m, sid: m.list_sessions(),
     "list_user_sessions": lambda m, sid: m.list_user_sessions(USER),
+    "iter_sessions": lambda m, sid: gather(m.iter_sessions),
+    "iter_user_sessions": lambda m, sid: gather(m.iter_user_sessions, USER),
     "count_sessions": lambda m, sid: m.count_sessions(USER),
     "rotate_session": lambda m, sid: m.rotate_session(sid, grace_seconds=60),
     "rotate_session again": lambda m, sid: m.rotate_session(sid),
@@ -59,6 +61,10 @@ CALLS = {
 
 async def inline(method, *args):
     return method(*args)
+
+
+async def gather(method, *args):
+    return [found async for found in method(*args)]
 
 
 def test_every_method_is_tried():
