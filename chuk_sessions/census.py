@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from heapq import merge
 from itertools import islice
@@ -41,18 +40,21 @@ class Census:
     async def session_ids(self, limit: int) -> list[str]:
         """Return ids of live sessions of the sandbox, at most `limit`."""
         found: list[str] = []
-        # An entry that moves while the pages are read may come twice, in its bucket.
-        seen: dict[int, set[str]] = defaultdict(set)
+        # An entry that moves while the pages of its bucket are read may come twice.
+        seen: dict[int, set[str]] = {}
         entries, pace = _Entries(), Pace()
         pages = Pages(self._runner, self._list_of(None), wide=limit >= _FEW)
         while len(found) < limit and (replies := await pages.next(limit - len(found))):
             for bucket, reply in replies:
+                known = seen.pop(bucket, set())
                 for session_id in entries.ids(bucket, reply[1]):
-                    if session_id not in seen[bucket]:
-                        seen[bucket].add(session_id)
+                    if session_id not in known:
+                        known.add(session_id)
                         found.append(session_id)
                     if pace.is_due():
                         await pace.give_way()
+                if operations.cursor(reply) is not None:
+                    seen[bucket] = known
         return found[:limit]
 
     async def iter_ids(self) -> AsyncGenerator[str, None]:

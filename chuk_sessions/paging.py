@@ -47,8 +47,8 @@ class Pages:
         limit = min(operations.PAGE_LIMIT, max(self._least, share))
         replies = await self._runner.run_all([self._ask(bucket, limit, cursor) for bucket, cursor in part])
         for (bucket, _), reply in zip(part, replies, strict=True):
-            if (cursor := operations.cursor(reply)) is not None:
-                self._waiting[bucket] = cursor
+            if len(reply) > 2:
+                self._waiting[bucket] = operations.cursor(reply) or operations.START
             else:
                 del self._waiting[bucket]
         self._width = NARROW

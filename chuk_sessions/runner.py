@@ -101,6 +101,10 @@ class Runner:
 
         `pace` is shared by what runs at the same time for one caller.
         """
+        if len(calls) <= most and calls and calls[0].operation.read_only:
+            # Reads are quickly sent and answered: a task for each is enough.
+            replies = await asyncio.gather(*[self._run(*call) for call in calls], return_exceptions=True)
+            return [_settled(call, reply, accepted) for call, reply in zip(calls, replies, strict=True)]
         settled: list[Any] = [None] * len(calls)
         waiting, pace = enumerate(calls), pace or Pace()
 
@@ -120,6 +124,20 @@ class Runner:
             if failure is not None:
                 raise failure
         return settled
+
+
+def _settled(call: Call, reply: Reply | BaseException, accepted: Collection[int]) -> Reply | errors.SessionError:
+    """Return a reply, or the error that it stands for. Raises what is no error of this library."""
+    if isinstance(reply, BaseException):
+        if isinstance(reply, errors.SessionError):
+            return reply
+        raise reply
+    if reply[0] != s.OK and reply[0] not in accepted:
+        try:
+            operations.check(call.operation, reply)
+        except errors.SessionError as error:
+            return error
+    return reply
 
 
 def _raised(reply: Reply | errors.SessionError) -> Reply:
