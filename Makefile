@@ -71,7 +71,7 @@ bench-compare: $(VENV)/bench/ready
 coverage: $(VENV)/proof/ready
 	$(VENV)/proof/bin/python -m pytest -q --cov=chuk_sessions --cov-branch --cov-report=term-missing:skip-covered \
 		--cov-report=json:$(VENV)/coverage.json $(TESTS)
-	$(if $(TESTS),,$(VENV)/proof/bin/python tests/branches.py $(VENV)/coverage.json)
+	$(if $(TESTS),,$(VENV)/proof/bin/python tests/project/branches.py $(VENV)/coverage.json)
 
 ## proof: the randomized comparisons at full length, in about two hours. SERVER=PATH takes another server, SEED=N repeats a run
 STEPS = 100000

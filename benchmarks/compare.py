@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.servers import valkey_binary
-
-from .cores import serving
-from .environments import ROOT
-from .process import OURS, Worker
-from .results import Row
-from .rounds import Settings, Task, enter, take_turns
+from benchmarks.harness.cores import serving
+from benchmarks.harness.environments import ROOT
+from benchmarks.harness.process import OURS, Worker
+from benchmarks.harness.rounds import Settings, Task, enter, take_turns
+from benchmarks.report.results import Row
+from tests.harness.servers import valkey_binary
 
 SERVED = ("allocate", "validate", "validate_interval", "read", "merge", "increment", "extend", "delete", "get", "setex")
 EMULATED = ("allocate", "validate", "read", "merge", "extend", "delete", "get", "setex")

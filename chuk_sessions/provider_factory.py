@@ -10,7 +10,8 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from . import notices, settings
+from . import settings
+from .core import notices
 
 _ALIASES = {"mem": "memory", "inmemory": "memory", "redis_store": "redis"}
 _NO_PROVIDERS = {"factory", "values"}

@@ -7,18 +7,20 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Self, cast
 from weakref import finalize
 
-from . import arguments, codec, grid, ids, keys, notices, operations, settings, statuses
-from .census import Census
-from .durations import ms_from_hours, ms_from_seconds
-from .engine import Engine
+from . import settings
+from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
+from .core import codec, grid, ids, keys, notices, operations, statuses, validation
+from .core.durations import ms_from_hours, ms_from_seconds
+from .engine.executor import Executor
+from .engine.policy import session_policy
+from .engine.revocation import Revoker
+from .engine.session_index import SessionIndex
+from .engine.sessions import Engine
+from .engine.sweeping import Sweeper
 from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
-from .manager_backend import CLOSED, SessionFactory, backend_of, count_managers
 from .models import Health, Increment, SessionMetadata
 from .provider_factory import factory_for_env
-from .revocation import Revoker
-from .runner import Runner
-from .sweeping import Sweeper
 
 MAX_METADATA_BYTES = 1_048_576
 
@@ -76,13 +78,13 @@ class SessionManager:
         self._sandbox_id = ids.check_name(
             sandbox_id or env.sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}",
             "sandbox_id",
-            arguments.MAX_SANDBOX_LENGTH,
+            validation.MAX_SANDBOX_LENGTH,
         )
         self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
         self._default_ttl_hours = default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
-        self._max_metadata_bytes = arguments.positive(max_metadata_bytes, "max_metadata_bytes")
-        policy = arguments.policy(
+        self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
+        policy = session_policy(
             idle_timeout_seconds,
             touch_interval_seconds,
             max_sessions_per_user,
@@ -94,10 +96,10 @@ class SessionManager:
         self._backend = backend_of(self.session_factory)
         if not (sandbox_id or env.sandbox_id) and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
-        runner = Runner(self._backend, self._sandbox_id)
-        self._find = runner.find
-        self._engine, self._census = Engine(runner, policy), Census(runner)
-        self._revoker, self._sweeper = Revoker(runner), Sweeper(runner)
+        executor = Executor(self._backend, self._sandbox_id)
+        self._find = executor.find
+        self._engine, self._session_index = Engine(executor, policy), SessionIndex(executor)
+        self._revoker, self._sweeper = Revoker(executor), Sweeper(executor)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -111,7 +113,7 @@ class SessionManager:
         """Close this manager; calling it again is fine. Connections that no other open manager shares are closed, on
         this event loop; those of another loop close when that loop shuts down.
         """
-        self._engine = self._census = self._revoker = self._sweeper = cast(Any, CLOSED)
+        self._engine = self._session_index = self._revoker = self._sweeper = cast(Any, CLOSED)
         if self._release() == 0:
             await self._backend.aclose()
 
@@ -151,13 +153,13 @@ class SessionManager:
         """
         if session_id is not None:
             ids.check_name(session_id, "session_id")
-        owner = b"" if user_id is None else arguments.owner(user_id)
+        owner = b"" if user_id is None else validation.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
         pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
-        arguments.check_size(pairs, self._max_session_bytes)
+        validation.check_size(pairs, self._max_session_bytes)
         if session_id is None:
             return await self._engine.allocate(owner, user_id, ttl_ms, pairs)
-        await self._engine.allocate_at(keys.place(self._sandbox_id, session_id), owner, user_id, ttl_ms, pairs)
+        await self._engine.allocate_at(keys.session_keys(self._sandbox_id, session_id), owner, user_id, ttl_ms, pairs)
         return session_id
 
     async def validate_session(self, session_id: str) -> bool:
@@ -211,9 +213,9 @@ class SessionManager:
 
         """
         pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
-        removals = arguments.removals(remove)
+        removals = validation.removals(remove)
         if expected_version is not None:
-            arguments.check_whole(expected_version, "expected_version")
+            validation.check_whole(expected_version, "expected_version")
         once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
         place = self._find(session_id)
         return place is not None and await self._engine.merge(
@@ -243,9 +245,9 @@ class SessionManager:
 
         """
         field = codec.field_of(key)
-        arguments.check_whole(amount, "amount")
+        validation.check_whole(amount, "amount")
         if ceiling is not None:
-            arguments.check_whole(ceiling, "ceiling")
+            validation.check_whole(ceiling, "ceiling")
         once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="increment")
         place = self._find(session_id)
         if place is None:
@@ -293,7 +295,7 @@ class SessionManager:
         place = self._find(session_id)
         if user_id is None:
             return None if place is None else await self._engine.rotate(place, grace_ms)
-        owner = arguments.owner(user_id)
+        owner = validation.owner(user_id)
         if grace_ms:
             raise ValueError("at login the old id ends at once: grace_seconds must be 0")
         return None if place is None else await self._engine.log_in(place, user_id, owner)
@@ -304,7 +306,7 @@ class SessionManager:
         """Ids of live sessions of this sandbox, at most `limit`, in no particular order. Raises NotSupportedError on a
         custom provider, like all that follows.
         """
-        return await self._census.session_ids(arguments.positive(limit, "limit"))
+        return await self._session_index.session_ids(validation.positive(limit, "limit"))
 
     def iter_sessions(self) -> AsyncGenerator[str, None]:
         """Iterate over the ids of all live sessions of this sandbox, in no particular order, with bounded memory.
@@ -313,25 +315,25 @@ class SessionManager:
         moves meanwhile (an access to an idle session, or an extension). A session that is created, rotated or ends
         meanwhile may be yielded or not.
         """
-        return self._census.iter_ids()
+        return self._session_index.iter_ids()
 
     async def list_user_sessions(self, user_id: str) -> list[SessionMetadata]:
         """The live sessions of a user in this sandbox, oldest first. Records that cannot be read are left out, with a
         warning in the log.
         """
-        arguments.owner(user_id)
-        return await self._census.sessions_of(user_id)
+        validation.owner(user_id)
+        return await self._session_index.sessions_of(user_id)
 
     def iter_user_sessions(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
         """Iterate over the sessions that `list_user_sessions` returns, in no particular order, with bounded memory."""
-        arguments.owner(user_id)
-        return self._census.iter_sessions_of(user_id)
+        validation.owner(user_id)
+        return self._session_index.iter_sessions_of(user_id)
 
     async def count_sessions(self, user_id: str | None = None) -> int:
         """How many live sessions this sandbox, or a user in it, has."""
         if user_id is not None:
-            arguments.owner(user_id)
-        return await self._census.count(user_id)
+            validation.owner(user_id)
+        return await self._session_index.count(user_id)
 
     async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
         """End all sessions of a user in this sandbox, but one where that is named. Returns how many ended.
@@ -345,7 +347,7 @@ class SessionManager:
             SessionConflictError: new sessions keep coming faster than they can be ended.
 
         """
-        return await self._revoker.revoke(user_id, arguments.owner(user_id), self._find(except_session_id))
+        return await self._revoker.revoke(user_id, validation.owner(user_id), self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
         """Remove ended sessions, of this sandbox or of all, and return how many there were. The store expires their

@@ -19,9 +19,9 @@ from typing import NoReturn
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
-from tests.farm import Certificates, ClusterFarm, SentinelFarm, cluster_farm, sentinel_farm
-from tests.servers import Server, running, valkey_binary, wait_until_ready
-from tests.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
+from tests.harness.farms import Certificates, ClusterFarm, SentinelFarm, cluster_farm, sentinel_farm
+from tests.harness.servers import Server, running, valkey_binary, wait_until_ready
+from tests.harness.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
 
 BUNDLED = "valkey"
 Farm = SentinelFarm | ClusterFarm

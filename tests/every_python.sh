@@ -2,8 +2,8 @@
 # Runs the suite on each Python given as VERSION:PATH: all of it on the first, then on the others, side by side, all
 # but what takes long because servers do, and differs in nothing between versions of Python.
 set -u
-once="tests/topology tests/linearisability tests/faults tests/link/test_outages.py tests/link/test_contract.py tests/test_outage.py
-tests/test_packaging.py"
+once="tests/redis tests/linearizability tests/faults tests/redis/test_connection_outages.py tests/redis/test_contract_transports.py tests/redis/test_store_outage.py
+tests/project/test_packaging.py"
 ignored=$(for path in $once; do printf -- '--ignore=%s ' "$path"; done)
 
 here() { # the target, VERSION:PATH, and what pytest is told besides

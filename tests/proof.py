@@ -33,10 +33,10 @@ def main() -> int:
     closing = [
         _run(
             f"{given.steps:,} steps, seed {given.seed}",
-            [*seed, *server, "--steps", str(given.steps), "tests/differential/test_state_machine.py"],
+            [*seed, *server, "--steps", str(given.steps), "tests/equivalence/test_state_machine.py"],
         ),
         _run(f"{given.cases:,} cases of each fuzz test, seed {given.seed}", [*seed, *server, "tests/fuzz"]),
-        _run(f"{given.histories:,} histories", [*server, "tests/linearisability"]),
+        _run(f"{given.histories:,} histories", [*server, "tests/linearizability"]),
     ]
     print("", *(line for line, _ in closing), sep="\n")
     return int(not all(well for _, well in closing))

@@ -15,11 +15,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, NamedTuple, Protocol
 
 from .. import exceptions as errors
-from .. import keys as names
-from .. import operations
+from ..core import keys as names
+from ..core import operations
+from ..core.operation import Arg, Operation, Reply, RetryCalls
+from ..core.statuses import OK
 from ..models import Health
-from ..statuses import OK
-from .base import Arg, Operation, Renew, Reply
 from .locks import KeyLocks
 from .memory.clock import Clock, SystemClock
 from .memory.keyspace import Hash, Keyspace
@@ -64,7 +64,7 @@ class CustomBackend:
         self._clock = clock or SystemClock()
 
     async def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
     ) -> Reply:
         """Load, run the twin, store what changed; nothing is repeated. Raises NotSupportedError for what needs an
         index, and SessionUnavailableError for whatever the provider raises.

@@ -11,7 +11,7 @@ from .values import check_key, check_value, ttl_ms
 
 if TYPE_CHECKING:
     from ..backends.redis.backend import RedisBackend
-    from ..backends.redis.settings import Settings
+    from ..backends.redis.settings import ConnectionSettings
 
 
 class RedisSession:
@@ -73,7 +73,7 @@ class RedisFactory(Factory[RedisSession]):
         super().__init__(backend, lambda: RedisSession(backend, default_ttl))
 
 
-def factory(url: str | None = None, **options: Unpack[Settings]) -> RedisFactory:
+def factory(url: str | None = None, **options: Unpack[ConnectionSettings]) -> RedisFactory:
     """A factory of sessions on the store at `url`, by default the environment's. All factories and managers of a
     process with the same settings share their connections.
 

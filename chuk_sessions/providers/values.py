@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..durations import MAX_MS, ms_from_seconds
+from ..core.durations import MAX_MS, ms_from_seconds
 
 MAX_SECONDS = MAX_MS // 1000
 

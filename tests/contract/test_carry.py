@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from chuk_sessions import SessionTooLargeError, keys, operations, statuses
-from chuk_sessions.keys import place
+from chuk_sessions import SessionTooLargeError
+from chuk_sessions.core import keys, operations, statuses
+from chuk_sessions.core.keys import session_keys
 
 
 async def ids_of(world, session_id):
-    reply = await world.backend.run(*operations.read(place("test", session_id), operation_ids=True))
+    reply = await world.backend.run(*operations.read(session_keys("test", session_id), operation_ids=True))
     return dict(zip(reply[2][::2], map(int, reply[2][1::2]), strict=True))
 
 
@@ -54,7 +55,7 @@ async def test_a_login_copies_thousands_of_ids(single):
     until = single.clock.now_ms() + 1000
     known = {b"id-%d" % number: until + number for number in range(5000)}
     flat = [part for name, moment in known.items() for part in (name, b"%d" % moment)]
-    assert await single.backend.run(*operations.carry(place("test", old), flat)) == [statuses.OK]
+    assert await single.backend.run(*operations.carry(session_keys("test", old), flat)) == [statuses.OK]
     new = await manager.rotate_session(old, user_id="alice")
     assert await ids_of(single, new) == known
 
@@ -66,7 +67,7 @@ async def test_a_move_to_the_home_bucket_keeps_every_id(world):
     assert await manager.extend_session_ttl("mine", 1)
     before = await ids_of(world, "mine")
     new = await manager.rotate_session("mine", grace_seconds=60)
-    assert place("test", new).at.bucket != place("test", "mine").at.bucket
+    assert session_keys("test", new).index_keys.bucket != session_keys("test", "mine").index_keys.bucket
     assert len(before) == 2
     assert await ids_of(world, new) == before
     assert await applied(manager, "mine", "once") == 1
@@ -77,7 +78,7 @@ async def test_a_move_to_the_home_bucket_counts_the_size_afresh(world):
     await manager.allocate_session("mine", user_id="alice", custom_metadata={"a": "x" * 20})
     assert await manager.update_session_metadata("mine", {"a": 1})
     new = await manager.rotate_session("mine")
-    reply = await world.backend.run(*operations.read(place("test", new)))
+    reply = await world.backend.run(*operations.read(session_keys("test", new)))
     assert {field for field in reply[1][::2] if len(field) > 1} == {b"m:a"}
     assert await manager.update_session_metadata(new, {"b": "x" * 31})
     with pytest.raises(SessionTooLargeError):
@@ -99,7 +100,15 @@ async def test_ids_go_with_the_session_whatever_deletes_it(world, leaves):
         await manager.allocate_session(user_id="alice")
     # An allocation under a fresh id clears no operation ids.
     again = operations.allocate(
-        place("test", session_id), "test", ttl_ms=1000, idle_ms=0, owner=b"", user=0, cap=0, retention_ms=0, create=True
+        session_keys("test", session_id),
+        "test",
+        ttl_ms=1000,
+        idle_ms=0,
+        owner=b"",
+        user=0,
+        cap=0,
+        retention_ms=0,
+        create=True,
     )
     assert await world.backend.run(*again) == [statuses.CREATED]
     assert await ids_of(world, session_id) == {}
@@ -118,12 +127,12 @@ async def test_ids_go_with_the_session_whatever_deletes_it(world, leaves):
     ids=["read", "merge", "increment", "increment without an id", "extend", "delete"],
 )
 def test_a_call_that_follows_a_rotation_names_the_ids_of_the_new_session(build):
-    old, new = place("test", "s1"), place("test", "s2")
-    assert operations.at(build(old), new) == build(new)
+    old, new = session_keys("test", "s1"), session_keys("test", "s2")
+    assert operations.retarget(build(old), new) == build(new)
 
 
 async def test_finds_nothing_where_no_session_is(single):
-    call = operations.carry(place("test", "s1"), [b"id", b"9" * 13])
+    call = operations.carry(session_keys("test", "s1"), [b"id", b"9" * 13])
     assert await single.backend.run(*call) == [statuses.GONE]
 
 
@@ -144,7 +153,7 @@ async def test_an_id_that_is_used_again_has_none_of_them(single, dies):
 
 async def test_ids_go_with_their_session_and_with_their_time(world):
     async def known():
-        reply = await world.backend.run(*operations.read(place("test", session_id), operation_ids=True))
+        reply = await world.backend.run(*operations.read(session_keys("test", session_id), operation_ids=True))
         return len(reply[2]) // 2
 
     manager = world.manager()
@@ -159,6 +168,6 @@ async def test_ids_go_with_their_session_and_with_their_time(world):
 
 
 def test_the_key_of_operation_ids_lies_beside_the_record():
-    at = place("s", "s1")
-    assert at.operations == at.record.replace("/s/s/", "/s/o/")
-    assert keys.operations_of(at.record) == at.operations
+    target = session_keys("s", "s1")
+    assert target.operations == target.record.replace("/s/s/", "/s/o/")
+    assert keys.operations_of(target.record) == target.operations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chuk_sessions import keys, operations
+from chuk_sessions.core import keys, operations
 
 
 async def due(world):
@@ -14,7 +14,7 @@ async def due(world):
 
 
 async def test_names_sandboxes_once_their_first_session_has_ended(world):
-    bucket = keys.place("a", "s1").at.bucket
+    bucket = keys.session_keys("a", "s1").index_keys.bucket
     await world.manager("a").allocate_session("s1", ttl_hours=3)
     await world.manager("b").allocate_session("s1", ttl_hours=1)
     assert await due(world) == set()

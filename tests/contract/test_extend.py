@@ -8,8 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from chuk_sessions import operations
-from chuk_sessions.keys import place
+from chuk_sessions.core import operations
+from chuk_sessions.core.keys import session_keys
 
 
 async def hours_left(manager, session_id):
@@ -65,7 +65,9 @@ async def test_never_brings_an_ended_session_back(single):
 async def test_one_operation_id_counts_once(single):
     manager = single.manager()
     session_id = await manager.allocate_session(ttl_hours=1)
-    call = operations.extend(place("test", session_id), additional_ms=3_600_000, operation_id=b"same", retention_ms=0)
+    call = operations.extend(
+        session_keys("test", session_id), additional_ms=3_600_000, operation_id=b"same", retention_ms=0
+    )
     first, second = [await single.backend.run(*call) for _ in range(2)]
     assert first == second
     assert await hours_left(manager, session_id) == 2
@@ -109,5 +111,5 @@ async def test_operation_ids_do_not_pile_up(single, between):
         for _ in range(between):
             assert await manager.update_session_metadata(session_id, {"n": number})
         await single.advance(seconds=20)
-    reply = await single.backend.run(*operations.read(place("test", session_id), operation_ids=True))
+    reply = await single.backend.run(*operations.read(session_keys("test", session_id), operation_ids=True))
     assert len(reply[2]) // 2 == 5

@@ -6,7 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
-from chuk_sessions import SessionConflictError, ids, keys, operations
+from chuk_sessions import SessionConflictError
+from chuk_sessions.core import ids, keys, operations
 
 
 async def make_twenty(manager):
@@ -83,7 +84,7 @@ async def test_revoking_stays_in_the_sandbox(world):
 
 
 async def test_a_user_whose_hash_is_the_same_is_another_user(world, monkeypatch):
-    from chuk_sessions import ids
+    from chuk_sessions.core import ids
 
     monkeypatch.setattr(ids, "user_hash", lambda user_id: 7)
     manager = world.manager()
@@ -110,7 +111,7 @@ async def test_revoking_gives_up_when_new_sessions_keep_coming(world):
 async def test_a_record_that_cannot_be_read_is_left_out_of_a_users_list(world, caplog):
     manager = world.manager()
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
-    await world.backend.run(*operations.merge(keys.place("test", bad), pairs=[b"c", b"soon"]))
+    await world.backend.run(*operations.merge(keys.session_keys("test", bad), pairs=[b"c", b"soon"]))
     assert [model.session_id for model in await manager.list_user_sessions("alice")] == [good]
     assert "cannot be read" in caplog.text
     assert bad not in caplog.text

@@ -9,14 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chuk_sessions import (
-    CorruptRecordError,
-    InvalidMetadataError,
-    MetadataTooLargeError,
-    SessionMetadata,
-    operations,
-)
-from chuk_sessions.keys import place
+from chuk_sessions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError, SessionMetadata
+from chuk_sessions.core import operations
+from chuk_sessions.core.keys import session_keys
 
 KEYS = {
     "session_id", "sandbox_id", "user_id", "created_at", "expires_at", "status", "last_accessed", "custom_metadata",
@@ -192,7 +187,7 @@ class Garbled:
 
     async def put(self, session_id, *pairs):
         await self.world.manager().allocate_session(session_id)
-        await self.world.backend.run(*operations.merge(place("test", session_id), pairs=pairs))
+        await self.world.backend.run(*operations.merge(session_keys("test", session_id), pairs=pairs))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +224,7 @@ async def test_a_pointer_to_what_is_no_text_is_a_typed_error(single):
     manager = single.manager()
     await manager.allocate_session("s1")
     # A pointer is a record that has no last access.
-    call = operations.merge(place("test", "s1"), pairs=[b"r", b"\xff"], removals=[b"a"])
+    call = operations.merge(session_keys("test", "s1"), pairs=[b"r", b"\xff"], removals=[b"a"])
     await single.backend.run(*call)
     with pytest.raises(CorruptRecordError):
         await manager.validate_session("s1")

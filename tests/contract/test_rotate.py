@@ -14,12 +14,9 @@ from chuk_sessions import (
     SessionOwnerError,
     SessionRotatedError,
     SessionUnavailableError,
-    ids,
-    keys,
-    operations,
-    statuses,
 )
-from chuk_sessions.ids import home_bucket, locate
+from chuk_sessions.core import ids, keys, operations, statuses
+from chuk_sessions.core.ids import home_bucket, locate
 
 
 async def test_gives_a_new_id_and_keeps_data_and_deadline(single):
@@ -214,8 +211,8 @@ async def test_a_chain_too_long_to_follow_is_an_error_and_not_an_answer(single):
 async def test_clearing_a_pointer_never_ends_a_session(single):
     backend, manager = single.backend, single.manager()
     old = await manager.allocate_session("mine", user_id="alice")
-    new = keys.place("test", await manager.rotate_session(old, grace_seconds=60))
-    clear = operations.delete(keys.place("test", old), pointer=new.handle)
+    new = keys.session_keys("test", await manager.rotate_session(old, grace_seconds=60))
+    clear = operations.delete(keys.session_keys("test", old), pointer=new.handle)
     assert await manager.delete_session(new_id(new))
     assert await backend.run(*clear) == [statuses.OK]
     await manager.allocate_session("mine", user_id="alice")
@@ -223,8 +220,8 @@ async def test_clearing_a_pointer_never_ends_a_session(single):
     assert await manager.validate_session("mine")
 
 
-def new_id(place):
-    return ids.id_of(place.handle.decode(), place.at.bucket)
+def new_id(target):
+    return ids.id_of(target.handle.decode(), target.index_keys.bucket)
 
 
 async def test_of_users_who_ask_for_the_same_dead_old_id_one_gets_it(single):
@@ -242,8 +239,8 @@ async def test_of_users_who_ask_for_the_same_dead_old_id_one_gets_it(single):
 
 async def test_a_repeated_rotation_finds_its_own_work_and_touches_nothing_else(world):
     manager = world.manager()
-    old = keys.place("test", await manager.allocate_session("mine", user_id="alice"))
-    new = keys.place("test", ids.new_id("alice", old.at.bucket))
+    old = keys.session_keys("test", await manager.allocate_session("mine", user_id="alice"))
+    new = keys.session_keys("test", ids.new_id("alice", old.index_keys.bucket))
     call = operations.rotate(old, new, grace_ms=0)
     assert await world.backend.run(*call) == [statuses.OK]
     await manager.allocate_session("mine", user_id="bob")
@@ -300,8 +297,8 @@ async def test_a_session_that_ends_while_it_is_copied_for_its_new_owner_is_gone(
 
 
 def test_a_delete_at_a_version_is_not_repeated():
-    place = keys.place("test", "s1")
-    plain, at_version = operations.delete(place), operations.delete(place, version=1)
+    target = keys.session_keys("test", "s1")
+    plain, at_version = operations.delete(target), operations.delete(target, version=1)
     assert plain.operation.may_repeat(plain.argv)
     assert not at_version.operation.may_repeat(at_version.argv)
 
@@ -370,7 +367,9 @@ async def test_a_pointer_that_is_nonsense_is_a_typed_error(single):
     manager = single.manager()
     for pointer in (b"xyz/handle", b"\xff"):
         await manager.allocate_session("other")
-        await single.backend.run(*operations.delete(keys.place("test", "other"), successor=pointer, grace_ms=1000))
+        await single.backend.run(
+            *operations.delete(keys.session_keys("test", "other"), successor=pointer, grace_ms=1000)
+        )
         with pytest.raises(CorruptRecordError):
             await manager.validate_session("other")
         await single.advance(seconds=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chuk_sessions import keys, operations, statuses
+from chuk_sessions.core import keys, operations, statuses
 
 
 async def test_finds_each_ended_session_once(world):
@@ -78,7 +78,7 @@ async def test_after_a_step_of_the_clock_there_and_back_what_is_alive_is_found_b
 async def test_spares_a_session_that_is_alive_again_after_it_was_named(world):
     manager = world.manager(retention_seconds=3 * 3600)
     session_id = await manager.allocate_session(user_id="alice", ttl_hours=1)
-    session = keys.place("test", session_id)
+    session = keys.session_keys("test", session_id)
     await world.advance(hours=2)
     _, _, ended = await world.backend.run(*operations.sweep(session.at, "test"))
     assert ended == [session.handle]
@@ -91,7 +91,7 @@ async def test_spares_a_session_that_is_alive_again_after_it_was_named(world):
 async def test_takes_out_of_the_index_what_stands_for_no_session(world):
     index = keys.index("test", 7)
     call = operations.allocate(
-        keys.Place(b"\xff{x}/", f"{index.records}odd", index), "test",
+        keys.SessionKeys(b"\xff{x}/", f"{index.records}odd", index), "test",
         ttl_ms=1, idle_ms=0, owner=b"", user=0, cap=0, retention_ms=0, create=True,
     )  # fmt: skip
     await world.backend.run(*call)

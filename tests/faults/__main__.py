@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from .cost import measure
+from .environments import use
 from .matrix import LONG_S, MATRIX, Result, run
 from .page import line, write
-from .stages import use
 
 
 def main(wanted: list[str], server: Path | None) -> int:

@@ -7,10 +7,10 @@ import time
 from statistics import median
 
 from chuk_sessions import SessionManager
-from tests.farm import sentinel_farm
-from tests.topology.load import manager_at
+from tests.harness.farms import sentinel_farm
+from tests.redis.topology_load import manager_at
 
-from .stages import binary
+from .environments import binary
 
 CALLS = 2000
 CALLERS = 50

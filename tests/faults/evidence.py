@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .counts import Counts
-from .load import Load
-from .stages import Stage
+from tests.faults.load.counts import Counts
+from tests.faults.load.load import Load
+
+from .environments import Stage
 
 Felt = Callable[[Stage, Load, Counts], bool]
 

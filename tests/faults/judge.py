@@ -8,11 +8,10 @@ from typing import Any
 
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend
-
-from .attempts import Timed
-from .counts import Counts
-from .ledger import Account
-from .load import Load, manager_on
+from tests.faults.load.attempts import Timed
+from tests.faults.load.counts import Counts
+from tests.faults.load.ledger import Account
+from tests.faults.load.load import Load, manager_on
 
 CALM_TIMEOUT = 20.0
 _AT_ONCE = 200

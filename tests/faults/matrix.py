@@ -9,9 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chuk_sessions.backends.redis.scripts import load as load_scripts
+from tests.faults.load.counts import Counts
+from tests.faults.load.load import Load, load_on
 
-from . import between, clocks, farms, single
-from .counts import Counts
+from .environments import (
+    ALWAYS,
+    Opens,
+    Stage,
+    alone,
+    behind_a_name,
+    behind_a_proxy,
+    clustered,
+    replicated,
+    watched,
+    without_replicas,
+)
 from .evidence import (
     Felt,
     all_of,
@@ -31,20 +43,8 @@ from .evidence import (
     waited,
     was_full,
 )
+from .inject import clocks, failover, network, server
 from .judge import broken, count
-from .load import Load, load_on
-from .stages import (
-    ALWAYS,
-    Opens,
-    Stage,
-    alone,
-    behind_a_name,
-    behind_a_proxy,
-    clustered,
-    replicated,
-    watched,
-    without_replicas,
-)
 
 Strike = Callable[[Stage, Load, float], Awaitable[None]]
 
@@ -113,57 +113,57 @@ OUTLASTED = waited(0.5)
 NOTICED = "nothing is lost; calls that were under way and could do harm if repeated say that their outcome is unknown"
 
 MATRIX = (
-    Fault("kill -9, append-only file always", NOTICED, alone(*ALWAYS), single.killed, reconnected, errors=UNKNOWN),
-    Fault("kill -9, no persistence", "what is gone is not there for anybody", alone(), single.killed, reconnected,
+    Fault("kill -9, append-only file always", NOTICED, alone(*ALWAYS), server.killed, reconnected, errors=UNKNOWN),
+    Fault("kill -9, no persistence", "what is gone is not there for anybody", alone(), server.killed, reconnected,
           keeps=False, errors=UNKNOWN),
-    Fault("restart with data to load (LOADING)", NOTICED, alone(*ALWAYS), single.loads, turned_away, errors=UNKNOWN),
+    Fault("restart with data to load (LOADING)", NOTICED, alone(*ALWAYS), server.loads, turned_away, errors=UNKNOWN),
     Fault("server stands still (SIGSTOP)", "nothing is lost; calls end by their deadlines", alone(),
-          single.stands_still, failed, errors=OUTAGE, timeout=_BRIEF),
-    Fault("SCRIPT FLUSH", "nobody notices", alone(), single.forgets_scripts, unknown_scripts(60)),
-    Fault("CLIENT KILL", NOTICED, alone(), single.throws_out, reconnected, errors=UNKNOWN),
-    Fault("CLIENT PAUSE", "calls wait", alone(), single.pauses, waited(0.2)),
-    Fault("BUSY script", "calls wait", alone(), single.is_busy, turned_away),
-    Fault("READONLY", "calls wait", alone(), single.is_a_replica, reconnected),
+          server.stands_still, failed, errors=OUTAGE, timeout=_BRIEF),
+    Fault("SCRIPT FLUSH", "nobody notices", alone(), server.forgets_scripts, unknown_scripts(60)),
+    Fault("CLIENT KILL", NOTICED, alone(), server.throws_out, reconnected, errors=UNKNOWN),
+    Fault("CLIENT PAUSE", "calls wait", alone(), server.pauses, waited(0.2)),
+    Fault("BUSY script", "calls wait", alone(), server.is_busy, turned_away),
+    Fault("READONLY", "calls wait", alone(), server.is_a_replica, reconnected),
     Fault("out of memory, noeviction", "what would grow is refused, all else goes on, nothing is lost", alone(),
-          single.is_full, was_full, errors=frozenset({"full"})),
+          server.is_full, was_full, errors=frozenset({"full"})),
     Fault("out of memory, eviction with a volatile policy", "what is evicted is gone as a whole, all else is indexed",
-          alone(), single.evicts, evicted, keeps=False, errors=frozenset({"full"})),
-    Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, between.slow_and_in_pieces,
-          slowed(between.DELAY_S, 50)),
+          alone(), server.evicts, evicted, keeps=False, errors=frozenset({"full"})),
+    Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, network.slow_and_in_pieces,
+          slowed(network.DELAY_S, 50)),
     Fault("lost replies", "nothing is lost or applied twice; unknown outcomes only where a repeat could do harm",
-          behind_a_proxy, between.replies_get_lost, all_of(reconnected, retried), errors=OUTAGE, timeout=_BRIEF),
+          behind_a_proxy, network.replies_get_lost, all_of(reconnected, retried), errors=OUTAGE, timeout=_BRIEF),
     Fault("client hosts' clocks wrong by an hour, either way", "sessions end for all hosts when they do on the server",
           alone(), clocks.are_wrong, other_hosts(len(clocks.OFFSETS))),
-    Fault("cancel storm", "nobody else notices", alone(), between.callers_cancel, cancelled),
-    Fault("event loop blocked", "nothing is lost", alone(), between.the_loop_is_blocked,
-          stood_still(between.BLOCKED_S), errors=OUTAGE, timeout=_BRIEF),
-    Fault("Sentinel failover (primary killed)", "calls wait for the new primary", watched, farms.primary_killed,
+    Fault("cancel storm", "nobody else notices", alone(), network.callers_cancel, cancelled),
+    Fault("event loop blocked", "nothing is lost", alone(), network.the_loop_is_blocked,
+          stood_still(network.BLOCKED_S), errors=OUTAGE, timeout=_BRIEF),
+    Fault("Sentinel failover (primary killed)", "calls wait for the new primary", watched, failover.primary_killed,
           OUTLASTED, keeps=False, errors=UNKNOWN, slow=True),
     Fault("Sentinel failover, replicas behind", "calls wait for the new primary; what no replica has is lost", watched,
-          farms.primary_cut_off, OUTLASTED, keeps=False, errors=UNKNOWN, slow=True),
-    Fault("the same, with wait_replicas=1", "sessions made, rotated and ended stay so", watched, farms.primary_cut_off,
+          failover.primary_cut_off, OUTLASTED, keeps=False, errors=UNKNOWN, slow=True),
+    Fault("the same, with wait_replicas=1", "sessions made, rotated and ended stay so", watched, failover.primary_cut_off,
           OUTLASTED, keeps=False, ends=True, errors=UNKNOWN, slow=True, settings={"wait_replicas": 1}),
     Fault("primary partitioned (SIGSTOP)", "calls end by their deadlines; the old primary is not gone back to", watched,
-          farms.primary_stopped, failed, keeps=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
-    Fault("cluster node lost", "calls to its slots wait for its replica", clustered, farms.node_killed, OUTLASTED,
+          failover.primary_stopped, failed, keeps=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
+    Fault("cluster node lost", "calls to its slots wait for its replica", clustered, failover.node_killed, OUTLASTED,
           keeps=False, errors=UNKNOWN, slow=True),
-    Fault("slots migrating", "nobody notices", clustered, farms.slots_move, retried),
+    Fault("slots migrating", "nobody notices", clustered, failover.slots_move, retried),
     Fault("primary demoted behind one name", "calls wait for the new primary, which is found within 3 s", behind_a_name,
-          farms.demoted_behind_a_name, reconnected, within=3.0),
+          failover.demoted_behind_a_name, reconnected, within=3.0),
     Fault("replicas gone, with wait_replicas=1", "all else goes on; whoever creates, rotates or deletes learns within "
-          "a second that it is not replicated", replicated, farms.replicas_gone, OUTLASTED, errors=UNKNOWN,
+          "a second that it is not replicated", replicated, failover.replicas_gone, OUTLASTED, errors=UNKNOWN,
           timeout=_BRIEF, settings={"wait_replicas": 1}),
     Fault("cluster node gone while revoking", "what the other nodes have of a user is revoked; the error says that "
-          "it is incomplete", without_replicas, farms.node_gone_while_revoking, failed, errors=OUTAGE, timeout=_BRIEF),
-    Fault("large replies", "other callers wait no longer than they can", alone(), single.large_replies,
+          "it is incomplete", without_replicas, failover.node_gone_while_revoking, failed, errors=OUTAGE, timeout=_BRIEF),
+    Fault("large replies", "other callers wait no longer than they can", alone(), server.large_replies,
           sent_much(100_000_000), timeout=_BRIEF),
     Fault("idle connection dropped", "the first call takes at most 2 s, and no outcome is unknown", behind_a_proxy,
-          between.dropped_while_idle, reconnected, within=2.0),
+          network.dropped_while_idle, reconnected, within=2.0),
     Fault("long outage", "calls fail at once when it has outlasted their time, and work 0.5 s after it", alone(*ALWAYS),
-          single.stays_down, failed_often(500), errors=OUTAGE, timeout=_BRIEF, within=0.5),
+          server.stays_down, failed_often(500), errors=OUTAGE, timeout=_BRIEF, within=0.5),
     Fault("server clock stepping back", "who is revoked is found, whatever was swept meanwhile", alone(),
-          single.clock_steps_back, clock_was_read,
-          settings={"loaded": load_scripts({"now": single.CLOCK_AHEAD})}),
+          server.clock_steps_back, clock_was_read,
+          settings={"loaded": load_scripts({"now": server.CLOCK_AHEAD})}),
 )  # fmt: skip
 
 

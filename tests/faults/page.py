@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .ledger import SIDES
-from .load import LIVES, SEATS
+from tests.faults.load.ledger import SIDES
+from tests.faults.load.load import LIVES, SEATS
+
 from .matrix import Result
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"

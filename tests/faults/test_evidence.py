@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.faults.load.load import load_on
+
+from .environments import alone
 from .judge import count
-from .load import load_on
 from .matrix import MATRIX
-from .stages import alone
 
 MAY_BE_THE_MACHINES = {"CLIENT PAUSE", "slow and fragmenting proxy"}
 """Calls that take long, which they also do where the machine has no time."""

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from chuk_sessions import keys
-from tests.link.tools import until
-from tests.servers import Server
+from chuk_sessions.core import keys
+from tests.faults.load.counts import Counts
+from tests.faults.load.ledger import STRIDE, Account
+from tests.faults.load.load import Load, load_on
+from tests.harness.servers import Server
+from tests.redis.tools import until
 
-from .counts import Counts
 from .judge import broken, count
-from .ledger import STRIDE, Account
-from .load import Load, load_on
 
 Tamper = Callable[[redis.Redis, str, Load], None]
 
@@ -40,7 +40,7 @@ def unindex(client: redis.Redis, record: str, load: Load) -> None:
 
 
 def revive(client: redis.Redis, record: str, load: Load) -> None:
-    client.copy(record, keys.place("faults", load.ledger.dead[0]).record)
+    client.copy(record, keys.session_keys("faults", load.ledger.dead[0]).record)
 
 
 def nothing(client: redis.Redis, record: str, load: Load) -> None:
@@ -64,7 +64,7 @@ async def test_what_was_done_behind_the_loads_back_is_counted(server: Server, ta
         await until(lambda: load.ledger.dead)
     account = load.ledger.accounts[0]
     with server.client() as client:
-        tamper(client, keys.place("faults", account.session_id).record, load)
+        tamper(client, keys.session_keys("faults", account.session_id).record, load)
     counts = await count(load, server.url, 0.0)
     names = ("lost", "missing", "twice", "revived", "crossed", "unindexed", "late", "other")
     assert tuple(name for name in names if getattr(counts, name)) == seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.link.tools import LONG
+from tests.redis.tools import LONG
 
 from .matrix import LONG_S, MATRIX, SHORT_S, Fault, run
 from .page import line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-from tests.link.tools import how_many
+from tests.redis.tools import how_many
 
 FUZZ = settings(
     max_examples=how_many("CASES", 100, 100_000),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chuk_sessions import codec
+from chuk_sessions.core import codec
 from chuk_sessions.exceptions import CorruptRecordError, InvalidMetadataError
 from tests.fuzz.cases import FUZZ
 

@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chuk_sessions import durations, grid, ids, keys
+from chuk_sessions.core import durations, grid, ids, keys
 from tests.fuzz.cases import FUZZ
 
 ANYTHING = st.one_of(st.text(), st.binary(), st.integers(), st.floats(), st.none(), st.booleans(), st.lists(st.text()))
@@ -48,10 +48,12 @@ def test_a_handle_stands_for_one_id(session_id):
 @FUZZ
 @given(NAMES, NAMES, SESSION_IDS, SESSION_IDS)
 def test_no_key_of_a_session_is_that_of_another_or_of_another_sandbox(sandbox, other_sandbox, session, other_session):
-    here, there = keys.place(sandbox, session), keys.place(other_sandbox, other_session)
+    here, there = keys.session_keys(sandbox, session), keys.session_keys(other_sandbox, other_session)
     assert (here.record == there.record) == ((sandbox, session) == (other_sandbox, other_session))
-    assert (here.at.users == there.at.users) == ((sandbox, here.at.bucket) == (other_sandbox, there.at.bucket))
-    assert here.record not in there.at
+    assert (here.index_keys.users == there.index_keys.users) == (
+        (sandbox, here.index_keys.bucket) == (other_sandbox, there.index_keys.bucket)
+    )
+    assert here.record not in there.index_keys
 
 
 @FUZZ

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chuk_sessions import SessionError, keys
+from chuk_sessions import SessionError
 from chuk_sessions.backends.memory import ManualClock
-from tests.differential.test_state_machine import FAR_MS
+from chuk_sessions.core import keys
+from tests.equivalence.test_state_machine import FAR_MS
 from tests.fuzz.cases import FUZZ
-from tests.worlds import EmulatorWorld, ServerWorld
+from tests.harness.worlds import EmulatorWorld, ServerWorld
 
 MADE = "sess-alice-1700000000-07" + "0" * 32
-PLACE, OTHER = keys.place("test", MADE), keys.place("other", MADE)
+TARGET, OTHER = keys.session_keys("test", MADE), keys.session_keys("other", MADE)
 NOW = time.time_ns() // 1_000_000 + FAR_MS
 NUMBERS = st.one_of(
     st.sampled_from([b"", b"nan", b"inf", b"-inf", b"0x7fffffffffff", b"1e15", b"+5", b" 5", b"5\n", b"1_0", b"-0"]),
@@ -30,7 +31,7 @@ NUMBERS = st.one_of(
 )
 FIELDS = st.sampled_from([b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z", b"x:y"])
 VALUES = st.one_of(
-    NUMBERS, st.binary(max_size=8), st.just(PLACE.handle), st.sampled_from([b"^", b"../x", b"{t}", b"{"])
+    NUMBERS, st.binary(max_size=8), st.just(TARGET.handle), st.sampled_from([b"^", b"../x", b"{t}", b"{"])
 )
 CHANGES = st.dictionaries(FIELDS, st.none() | VALUES, max_size=3)
 MEMBERS = st.lists(st.binary(min_size=1, max_size=6) | st.just(b"^nonsense"), max_size=2)
@@ -69,24 +70,24 @@ class Damage:
         space = world.backend._space
         for name, value in self.fields.items():
             if value is None:
-                space.hdel(PLACE.record, [name])
+                space.hdel(TARGET.record, [name])
             else:
-                space.hset(PLACE.record, {name: value})
+                space.hset(TARGET.record, {name: value})
         for member in self.members:
-            space.zadd(PLACE.at.users, 1, member)
-            space.zadd(PLACE.at.deadlines, NOW + 10, member)
-            space.zadd(PLACE.at.sandboxes, 1, member)
+            space.zadd(TARGET.index_keys.users, 1, member)
+            space.zadd(TARGET.index_keys.deadlines, NOW + 10, member)
+            space.zadd(TARGET.index_keys.sandboxes, 1, member)
 
     def on_server(self, client):
         for name, value in self.fields.items():
             if value is None:
-                client.hdel(PLACE.record, name)
+                client.hdel(TARGET.record, name)
             else:
-                client.hset(PLACE.record, name, value)
+                client.hset(TARGET.record, name, value)
         for member in self.members:
-            client.zadd(PLACE.at.users, {member: 1})
-            client.zadd(PLACE.at.deadlines, {member: NOW + 10})
-            client.zadd(PLACE.at.sandboxes, {member: 1})
+            client.zadd(TARGET.index_keys.users, {member: 1})
+            client.zadd(TARGET.index_keys.deadlines, {member: NOW + 10})
+            client.zadd(TARGET.index_keys.sandboxes, {member: 1})
 
 
 async def outcome(world, name):
@@ -126,7 +127,7 @@ async def compare(server, client, damage, names):
 
 def test_altered_records_are_seen_alike_and_harm_nobody_else(any_server):
     server = ServerWorld(ManualClock(NOW), any_server)
-    with asyncio.Runner() as runner, any_server.client() as client:
+    with asyncio.Executor() as executor, any_server.client() as client:
 
         @FUZZ
         @given(CHANGES, MEMBERS, st.lists(st.sampled_from(sorted(CALLS)), min_size=1, max_size=2))
@@ -135,11 +136,11 @@ def test_altered_records_are_seen_alike_and_harm_nobody_else(any_server):
         @example({b"a": b" 5"}, [], ["update"])
         @example({b"v": b"1e3"}, [], ["update", "extend"])
         @example({b"r": b"\xff"}, [], ["validate", "allocate"])
-        @example({b"r": PLACE.handle}, [], ["read", "delete"])
+        @example({b"r": TARGET.handle}, [], ["read", "delete"])
         @example({}, [b"\xff", b"^nonsense"], ["list", "list a user's"])
         @example({}, [b"\xff", b"*"], ["revoke", "sweep"])
         def check(changes, members, names):
-            runner.run(compare(server, client, Damage(changes, members), names))
+            executor.execute(compare(server, client, Damage(changes, members), names))
 
         check()
-        runner.run(server.close())
+        executor.execute(server.close())

@@ -15,7 +15,7 @@ import pytest
 from chuk_sessions import SessionManager
 from chuk_sessions.providers import redis
 from tests.conftest import bundled
-from tests.servers import free_port, running
+from tests.harness.servers import free_port, running
 
 PASSWORD = "s3cr3t/pa55"
 QUOTED = "s3cr3t%2Fpa55"

@@ -12,7 +12,8 @@ from collections import Counter
 
 import pytest
 
-from chuk_sessions import SessionOwnerError, ids
+from chuk_sessions import SessionOwnerError
+from chuk_sessions.core import ids
 
 ELSEWHERE = {
     "7.2.1 verified by a trusted backend": ["validate.ends_at_the_deadline", "delete.nothing_brings_it_back"],

@@ -10,11 +10,11 @@ from functools import cache
 from threading import Lock
 from weakref import WeakSet
 
-from ... import keys as names
-from ... import operations
-from ...ids import BUCKETS
+from ...core import keys as names
+from ...core import operations
+from ...core.ids import BUCKETS
+from ...core.operation import Arg, Call, Operation, Reply, RetryCalls
 from ...models import Health
-from ..base import Arg, Call, Operation, Renew, Reply
 from .clock import Clock, SystemClock
 from .keyspace import Keyspace
 from .strings import Strings
@@ -46,7 +46,7 @@ class MemoryBackend:
         _BACKENDS.add(self)
 
     async def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
     ) -> Reply:
         """Run a twin, after other tasks had a turn where they have waited for one. No reply gets lost here."""
         space = self._space
@@ -89,7 +89,7 @@ class MemoryBackend:
             for sandbox in self._twin(operations.due(names.sandboxes(bucket)))[1]:
                 self._sweep(names.index(sandbox.decode(), bucket), sandbox.decode())
 
-    def _sweep(self, index: names.Index, sandbox_id: str) -> None:
+    def _sweep(self, index: names.IndexKeys, sandbox_id: str) -> None:
         ended: Sequence[bytes] = ()
         while ended := self._twin(operations.sweep(index, sandbox_id, ended))[2]:
             pass
@@ -97,10 +97,10 @@ class MemoryBackend:
     def _twin(self, call: Call) -> Reply:
         return TWINS[call.operation.name](self._space, call.keys, call.argv)
 
-    def renew_lock(self) -> None:
+    def reset_lock(self) -> None:
         """In a forked child: nobody is left to release it if another thread held it."""
         self._lock = Lock()
-        self.strings.renew_lock()
+        self.strings.reset_lock()
 
 
 _BACKENDS: WeakSet[MemoryBackend] = WeakSet()
@@ -108,7 +108,7 @@ _BACKENDS: WeakSet[MemoryBackend] = WeakSet()
 
 def _after_fork() -> None:
     for backend in list(_BACKENDS):
-        backend.renew_lock()
+        backend.reset_lock()
 
 
 if hasattr(os, "register_at_fork"):

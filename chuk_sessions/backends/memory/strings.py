@@ -57,7 +57,7 @@ class Strings:
             entry = self.values.pop(key, None)
         return None if entry is None or entry[1] <= self.now_ms() else entry[0]
 
-    def renew_lock(self) -> None:
+    def reset_lock(self) -> None:
         """In a forked child."""
         self._lock = Lock()
 

@@ -9,17 +9,17 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Unpack
 
+from ...core.operation import Arg, Operation, Reply, RetryCalls
 from ...models import Health
-from ..base import Arg, Operation, Renew, Reply
 from . import scripts
-from .calls import Calls
-from .connection_log import ConnectionLog
+from .client import Client
 from .health import reports, summary
-from .loops import Loops
+from .net.connection_log import ConnectionLog
 from .options import Address, Options
-from .settings import Settings, from_env, overrides
+from .per_loop import PerLoop
+from .settings import ConnectionSettings, from_env, overrides
 from .stats import RedisStats, overview
-from .topologies import topology_for
+from .topology.factory import topology_for
 from .url import parse
 
 logger = logging.getLogger(__name__)
@@ -39,37 +39,37 @@ class RedisBackend:
         *,
         tls_insecure: bool = False,
         loaded: dict[str, scripts.Script] | None = None,
-        **settings: Unpack[Settings],
+        **settings: Unpack[ConnectionSettings],
     ) -> None:
         self._scripts = loaded or scripts.scripts()
         options = replace(from_env(), policy_seen=self._warn, log=ConnectionLog())
         self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = self._target.options
-        self._loops = Loops(lambda: topology_for(self._target))
-        self.calls = Calls(self._loops, self._target.shown, options.call_timeout, options.retries, self._scripts)
+        self._loops = PerLoop(lambda: topology_for(self._target))
+        self.client = Client(self._loops, self._target.shown, options.call_timeout, options.retries, self._scripts)
         self._waits = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 
     def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: Renew | None = None
+        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
     ) -> Coroutine[Any, Any, Reply]:
         """Run a script."""
-        return self.calls.run_script(operation, keys, argv, renew, self._waits and operation.durable)
+        return self.client.run_script(operation, keys, argv, retry_calls, self._waits and operation.durable)
 
     async def command(
         self, name: str, key: str, *more: str | int, repeatable: bool = True, read_only: bool = False
     ) -> tuple[Any, bool]:
         """The reply of a plain command on one key, and whether it may have been applied once before."""
-        return await self.calls.run((name, key, *more), name.lower(), repeatable, key, read_only)
+        return await self.client.run((name, key, *more), name.lower(), repeatable, key, read_only)
 
     async def ping(self) -> Health:
         """Have the store echo a word, then ask its nodes how they are. See `Health` and `SessionManager.ping`."""
         begun = time.perf_counter()
         # PING is refused, like a write, by a server that cannot save: reads work there.
-        await self.calls.run((b"ECHO", b"ping"), "ping", True, read_only=True)
+        await self.client.run((b"ECHO", b"ping"), "ping", True, read_only=True)
         latency_ms = 1000 * (time.perf_counter() - begun)
         loop, topology, _ = self._loops.current()
-        found = await reports(topology.known(), loop.time() + self._target.options.call_timeout)
+        found = await reports(topology.nodes(), loop.time() + self._target.options.call_timeout)
         return summary(latency_ms, found)
 
     async def aclose(self) -> None:
@@ -78,7 +78,7 @@ class RedisBackend:
 
     def stats(self) -> RedisStats:
         """How the connections are doing, those of all event loops together. Asks nobody."""
-        return overview((node.stats() for one in self._loops.all() for node in one.known()), self.calls.retries)
+        return overview((node.stats() for one in self._loops.all() for node in one.nodes()), self.client.retries)
 
     def _warn(self, address: Address, policy: str) -> None:
         """Eviction would log people out, and take indexes apart: warn where a server may evict."""
@@ -92,7 +92,7 @@ class RedisBackend:
             )
 
 
-def backend_for(url: str, tls_insecure: bool = False, **settings: Unpack[Settings]) -> RedisBackend:
+def backend_for(url: str, tls_insecure: bool = False, **settings: Unpack[ConnectionSettings]) -> RedisBackend:
     """The backend that all managers and factories of this process with the same settings share."""
     return _shared(url, tls_insecure, from_env(), tuple(sorted(settings.items())))
 

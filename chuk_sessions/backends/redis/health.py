@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...models import Health
-from .node import Node
-from .wire import LostError, NotSentError, ReplyError
+from .net.node import Node
+from .net.resp import NotSentError, ReplyError, ReplyLostError
 
 _PATIENCE = 1.0
 """Seconds for what one node says of itself."""
@@ -46,7 +46,7 @@ async def _report(node: Node, deadline: float) -> Report:
         async with asyncio.timeout(_PATIENCE):
             info = await _info(node, deadline)
             role = _ROLES.get(info.get("role", "")) or await _role(node, deadline)
-    except (NotSentError, LostError, ReplyError, TimeoutError) as failure:
+    except (NotSentError, ReplyLostError, ReplyError, TimeoutError) as failure:
         reason = str(failure) or f"no reply within {_PATIENCE:g} s"
         return Report(None, None, None, (f"{node.address} does not answer: {reason}",))
     server = info.get("server_name", "redis" if "redis_version" in info else "") or None

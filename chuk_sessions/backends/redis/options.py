@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from .connection_log import ConnectionLog
+    from .net.connection_log import ConnectionLog
 
 MEGABYTE = 1 << 20
 
@@ -69,7 +69,7 @@ class Options:
     retries: int = 16
     max_in_flight: int = 4096
     max_bytes: int = 16 * MEGABYTE
-    links: int = 1
+    connections: int = 1
     bulk_bytes: int = MEGABYTE // 16
     keepalive: bool = True
     wait_replicas: int = 0

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from ...operations import ALL
-from ...statuses import NAMES
-from ..base import Arg
-from .wire import pack
+from ...core.operation import Arg
+from ...core.operations import ALL
+from ...core.statuses import NAMES
+from .net.resp import pack
 
 _INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)

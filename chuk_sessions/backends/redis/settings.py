@@ -30,14 +30,14 @@ from .options import Options, Remap
 CLIENT_NAME: Final = "chuk-sessions"
 
 
-class Settings(TypedDict, total=False):
+class ConnectionSettings(TypedDict, total=False):
     """The arguments; what is left out or None is as in the environment."""
 
     connect_timeout: float | None
     call_timeout: float | None
     retries: int | None
     max_in_flight: int | None
-    links: int | None
+    connections: int | None
     client_name: str | None
     wait_replicas: int | None
     wait_timeout: float | None
@@ -52,7 +52,7 @@ def from_env() -> Options:
     return Options(**{"client_name": CLIENT_NAME, **values})
 
 
-def overrides(**settings: Unpack[Settings]) -> dict[str, Any]:
+def overrides(**settings: Unpack[ConnectionSettings]) -> dict[str, Any]:
     """What the arguments change in Options. Raises ValueError for a value that cannot be."""
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     provider = given.pop("credential_provider", None)
@@ -97,7 +97,7 @@ _READERS: Final[dict[str, Callable[[object, str], Any]]] = {
     "call_timeout": _seconds,
     "retries": _count(0),
     "max_in_flight": _count(1),
-    "links": _count(1),
+    "connections": _count(1),
     "client_name": _name,
     "wait_replicas": _count(0),
     "wait_timeout": _seconds,

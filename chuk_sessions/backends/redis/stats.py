@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from .node import NodeStats
+from .net.node import NodeStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RedisStats:
 
     """
 
-    links: int
+    connections: int
     in_flight: int
     waiting: int
     reconnects: int
@@ -42,7 +42,7 @@ def overview(nodes: Iterable[NodeStats], retries: int) -> RedisStats:
     errors = [(node.last_error_at, node.last_error) for node in found if node.last_error_at is not None]
     last_error_at, last_error = max(errors, key=lambda error: error[0], default=(None, None))
     return RedisStats(
-        sum(node.links for node in found),
+        sum(node.connections for node in found),
         sum(node.in_flight for node in found),
         sum(node.waiting for node in found),
         sum(node.reconnects for node in found),

@@ -109,7 +109,7 @@ def _parse(url: str, options: Options, tls_insecure: bool, changes: dict[str, An
         target = _at_a_socket(slash + path, options)
     else:
         target = _at_hosts(scheme[2], hosts, [unquote(part) for part in path.split("/") if part], options)
-    sentinels = replace(options, db=0, credentials=None, links=1, policy_seen=None, **sentinel_login)
+    sentinels = replace(options, db=0, credentials=None, connections=1, policy_seen=None, **sentinel_login)
     return replace(target, sentinel_options=sentinels, shown=without_secrets(url))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, cast
 
-from ....operations import ALL
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.operations import ALL
 from ..keyspace import Keyspace
 
 Twin = Callable[[Keyspace, Sequence[str], Sequence[Any]], Reply]

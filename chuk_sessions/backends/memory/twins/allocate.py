@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import CREATED, EXISTS, FULL, GONE, OTHER_OWNER
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.statuses import CREATED, EXISTS, FULL, GONE, OTHER_OWNER
 from ..keyspace import Fields, Keyspace, pairs, text
 from .include import open_, remove, touch
 

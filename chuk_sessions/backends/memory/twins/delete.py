@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
 from ..keyspace import Keyspace, text
 from .include import Opened, open_, plain, unindex
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import CORRUPT, OK, TOO_FAR
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.statuses import CORRUPT, OK, TOO_FAR
 from ..keyspace import Keyspace
 from .include import applied, expire_last, open_, plain, remember
 

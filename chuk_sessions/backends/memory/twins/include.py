@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from re import compile as pattern
 
-from ....statuses import CORRUPT, GONE, MOVED
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.statuses import CORRUPT, GONE, MOVED
 from ..keyspace import Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]

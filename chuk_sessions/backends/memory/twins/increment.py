@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from re import compile as pattern
 from typing import Any
 
-from ....statuses import CEILING, CORRUPT, NOT_A_COUNTER, OK, TOO_LARGE
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.statuses import CEILING, CORRUPT, NOT_A_COUNTER, OK, TOO_LARGE
 from ..keyspace import Keyspace, text
 from .include import applied, bound_of, measure, open_, plain, remember
 

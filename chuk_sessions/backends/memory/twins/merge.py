@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import CONFLICT, CORRUPT, OK, TOO_LARGE
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.statuses import CONFLICT, CORRUPT, OK, TOO_LARGE
 from ..keyspace import Fields, Keyspace, pairs
 from .include import applied, bound_of, measure, open_, plain, remember
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....statuses import OK
-from ...base import Reply
+from ....core.operation import Reply
+from ....core.statuses import OK
 from ..keyspace import Keyspace
 from .include import open_, unindex
 

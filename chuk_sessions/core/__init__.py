@@ -1,0 +1,1 @@
+"""Pure parts of the library: no I/O, no knowledge of backends."""

@@ -1,0 +1,1 @@
+"""Operations that need several calls to a backend."""

@@ -1,0 +1,165 @@
+"""Many sessions at once, for tests of size: written past the library, as the library would have stored them."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+
+from chuk_sessions import SessionManager
+from chuk_sessions.backends.memory import MemoryBackend
+from chuk_sessions.backends.memory.clock import SystemClock
+from chuk_sessions.backends.memory.keyspace import Fields
+from chuk_sessions.core import ids, keys
+from chuk_sessions.providers import memory, redis
+from tests.harness.servers import Server
+
+USER = "alice"
+DIGITS = 8
+HOUR_MS = 3_600_000
+
+
+def stem_of(bucket: int) -> bytes:
+    """A handle of the engine's own kind in that bucket without its last digits: any digits make it whole."""
+    _, handle = ids.new_id_and_handle(None, bucket)
+    return handle.encode()[:-DIGITS]
+
+
+class Crowd(ABC):
+    """A store to fill.
+
+    Attributes:
+        most: sessions that it is quickly filled with.
+        now: the time in ms.
+
+    """
+
+    most = 1_000_000
+
+    def __init__(self) -> None:
+        self.now = time.time_ns() // 1_000_000
+
+    def moment(self, ended: bool) -> int:
+        """When a session ends or has ended, in ms."""
+        return self.now - 1 if ended else self.now + HOUR_MS
+
+    @abstractmethod
+    def manager(self) -> SessionManager:
+        """A manager on it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what it holds."""
+
+    def size(self, wanted: int) -> int:
+        """That many, or as many as are quickly made."""
+        return min(wanted, self.most)
+
+    @abstractmethod
+    def index_sessions(self, at: keys.IndexKeys, number: int, *, ended: bool = False) -> None:
+        """Put so many sessions without records into a bucket's index of deadlines."""
+
+    @abstractmethod
+    def make_sessions(self, at: keys.IndexKeys, number: int) -> None:
+        """Make so many sessions of USER in a bucket."""
+
+    @abstractmethod
+    def end_sandboxes(self, bucket: int, number: int) -> None:
+        """Make so many sandboxes with an ended session each."""
+
+    def spread(self, number: int, *, ended: bool = False) -> int:
+        """Index sessions evenly over all buckets. Returns how many."""
+        share = number // ids.BUCKETS
+        for bucket in range(ids.BUCKETS):
+            self.index_sessions(keys.index("test", bucket), share, ended=ended)
+        return share * ids.BUCKETS
+
+
+class EmulatedCrowd(Crowd):
+    """The emulator's keyspace."""
+
+    most = 20_000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._factory = memory.factory(SystemClock())
+        backend = self._factory.backend
+        assert isinstance(backend, MemoryBackend)
+        self._space = backend._space
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+    def manager(self) -> SessionManager:
+        return SessionManager("test", self._factory)
+
+    def index_sessions(self, at: keys.IndexKeys, number: int, *, ended: bool = False) -> None:
+        stem, moment = stem_of(at.bucket), self.moment(ended)
+        for index in range(number):
+            self._space.zadd(at.deadlines, moment, stem + b"%0*d" % (DIGITS, index))
+
+    def make_sessions(self, at: keys.IndexKeys, number: int) -> None:
+        stem, moment = stem_of(at.bucket), self.now + HOUR_MS
+        for index in range(number):
+            handle = stem + b"%0*d" % (DIGITS, index)
+            self._space.zadd(at.users, ids.user_hash(USER), handle)
+            self._space.zadd(at.deadlines, moment, handle)
+            record: Fields = {b"c": self.now, b"d": moment, b"a": self.now, b"v": 1, b"u": USER.encode(), b"m:n": 5}
+            self._space.hset(at.records + handle.decode(), record)
+            self._space.pexpireat(at.records + handle.decode(), moment)
+
+    def end_sandboxes(self, bucket: int, number: int) -> None:
+        for index in range(number):
+            name = f"tenant{bucket}-{index}"
+            self._space.zadd(keys.sandboxes(bucket), self.now - 1, name.encode())
+            self._space.zadd(keys.index(name, bucket).deadlines, self.now - 1, b"s1")
+
+
+INDEX = """
+for number = 1, ARGV[1] do
+  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3] .. string.format('%08d', number - 1))
+end
+"""
+MAKE = """
+for number = 1, ARGV[1] do
+  local handle = ARGV[3] .. string.format('%08d', number - 1)
+  redis.call('ZADD', KEYS[1], ARGV[2], handle)
+  redis.call('ZADD', KEYS[2], ARGV[4], handle)
+  redis.call('HSET', KEYS[3] .. handle, 'c', ARGV[5], 'd', ARGV[2], 'a', ARGV[5], 'v', 1, 'u', ARGV[6], 'm:n', 5)
+  redis.call('PEXPIREAT', KEYS[3] .. handle, ARGV[2])
+end
+"""
+END = """
+for number = 1, ARGV[1] do
+  local name = ARGV[3] .. '-' .. (number - 1)
+  redis.call('ZADD', KEYS[1], ARGV[2], name)
+  redis.call('ZADD', KEYS[2] .. name .. '/deadlines', ARGV[2], 's1')
+end
+"""
+
+
+class ServerCrowd(Crowd):
+    """A server, which fills itself."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._url = server.url
+        self._client = server.client()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def manager(self) -> SessionManager:
+        return SessionManager("test", redis.factory(self._url))
+
+    def index_sessions(self, at: keys.IndexKeys, number: int, *, ended: bool = False) -> None:
+        self._client.eval(INDEX, 1, at.deadlines, number, self.moment(ended), stem_of(at.bucket))
+
+    def make_sessions(self, at: keys.IndexKeys, number: int) -> None:
+        self._client.eval(
+            MAKE, 3, at.deadlines, at.users, at.records,
+            number, self.now + HOUR_MS, stem_of(at.bucket), ids.user_hash(USER), self.now, USER,
+        )  # fmt: skip
+
+    def end_sandboxes(self, bucket: int, number: int) -> None:
+        common = f"chuk1:{{{keys.tag(bucket)}}}/"
+        self._client.eval(END, 2, keys.sandboxes(bucket), common, number, self.now - 1, f"tenant{bucket}")

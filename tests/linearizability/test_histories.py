@@ -1,0 +1,114 @@
+"""What several processes see of one session at the same time could have happened one call after another.
+
+CHUK_TEST_LONG=1 makes it a thousand histories, CHUK_TEST_HISTORIES any other number.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from chuk_sessions.core import keys, operations
+from tests.harness.worlds import NOW_KEY
+from tests.linearizability.checker import UNKNOWN, Event, linearizable
+from tests.linearizability.model import State, Wait, perform
+from tests.linearizability.processes import Processes
+from tests.linearizability.strategies import SANDBOX, Moves, session_id
+from tests.redis.tools import how_many
+
+HISTORIES = how_many("HISTORIES", 30, 1000)
+CALLS_BETWEEN_KILLS = 4
+FAR_MS = 10**9
+"""The clock of the scripts is that far ahead of the server's own, which so never lets a key go by itself."""
+
+
+@pytest.fixture(scope="module")
+def start():
+    return State(time.time_ns() // 1_000_000 + FAR_MS)
+
+
+@pytest.mark.parametrize(
+    ("share", "retries", "kills"),
+    [(0.6, 0, False), (0.2, 0, True), (0.2, 16, True)],
+    ids=["undisturbed", "calls are lost", "lost calls are repeated"],
+)
+def test_concurrent_calls_have_an_order(any_server, start, share, retries, kills):
+    overlapping = lost = 0
+    with any_server.client() as client, Processes(any_server.url, retries) as processes:
+        for seed in range(round(HISTORIES * share)):
+            history = record(client, processes, Moves(seed).plan(), start, kills=kills)
+            assert linearizable(history, start, perform), (seed, history)
+            overlapping += overlaps(history)
+            lost += sum(event.result is UNKNOWN for event in history)
+    assert overlapping > HISTORIES * share
+    assert lost or not kills
+
+
+def record(client, processes, plan, start, *, kills):
+    """A history on an empty server; `kills` ends all connections whenever some more calls have been answered."""
+    client.flushdb()
+    client.set(NOW_KEY, start.now)
+    client.config_resetstat()
+    processes.begin(plan)
+    answered = 0
+    while kills and processes.are_busy():
+        now = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+        if now >= answered + CALLS_BETWEEN_KILLS:
+            client.client_kill_filter(_type="normal", skipme=True)
+            answered = now
+    return processes.history()
+
+
+def overlaps(history):
+    """How many calls began before another one of another task was over."""
+    ordered = sorted((event for event in history if event.result is not UNKNOWN), key=lambda event: event.began)
+    return sum(later.began < earlier.ended for earlier, later in pairwise(ordered))
+
+
+PLACE = keys.session_keys(SANDBOX, session_id(0))
+ALLOCATE = operations.allocate(
+    PLACE, SANDBOX, ttl_ms=10**6, idle_ms=0, owner=b"", user=0, cap=0, retention_ms=0, create=True
+)
+COUNT = operations.increment(PLACE, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
+DELETE = operations.delete(PLACE)
+VALIDATE = operations.validate(PLACE, interval_ms=0, retention_ms=0, index=True)
+MADE = Event(ALLOCATE, 0, 1, (2,))
+
+WRONG = {
+    "a session lives on after its end": [MADE, Event(DELETE, 2, 3, (1,)), Event(VALIDATE, 4, 5, (1,))],
+    "an update is lost": [MADE, Event(COUNT, 2, 5, (1, 1)), Event(COUNT, 3, 6, (1, 1))],
+    "a reply comes before its call": [Event(VALIDATE, 0, 1, (1,)), Event(ALLOCATE, 2, 3, (2,))],
+    "a lost call has two effects": [MADE, Event(COUNT, 2), Event(COUNT, 3, 4, (1, 3))],
+    "a deadline is passed over": [MADE, Event(Wait(10**6), 2, 3, 10**9 + 10**6), Event(VALIDATE, 4, 5, (1,))],
+}
+RIGHT = {
+    "calls at the same time in either order": [MADE, Event(COUNT, 2, 9, (1, 2)), Event(COUNT, 3, 8, (1, 1))],
+    "a lost call that had its effect": [MADE, Event(COUNT, 2), Event(COUNT, 9, 10, (1, 2))],
+    "a lost call that had none": [MADE, Event(COUNT, 2), Event(COUNT, 9, 10, (1, 1))],
+    "a lost call whose effect came late": [
+        MADE,
+        Event(DELETE, 2),
+        *(Event(COUNT, 9 + n, 9 + n, (1, n)) for n in (1, 2)),
+    ],
+}
+
+
+@pytest.mark.parametrize("history", WRONG.values(), ids=WRONG)
+def test_the_checker_rejects(history):
+    assert not linearizable(history, State(10**9), perform)
+
+
+@pytest.mark.parametrize("history", RIGHT.values(), ids=RIGHT)
+def test_the_checker_accepts(history):
+    assert linearizable(history, State(10**9), perform)
+
+
+def test_the_checker_rejects_a_recorded_history_with_one_reply_changed(server, start):
+    with server.client() as client, Processes(server.url, 0) as processes:
+        history = record(client, processes, Moves(0).plan(), start, kills=False)
+    assert linearizable(history, start, perform)
+    first, *others = history
+    assert not linearizable([replace(first, result=(*first.result, "?")), *others], start, perform)

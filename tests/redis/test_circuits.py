@@ -1,0 +1,213 @@
+"""Outages as calls see them: a young one is waited for, an old one fails calls at once, and its end is noticed soon."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from chuk_sessions import SessionManager
+from chuk_sessions.backends.redis import RedisBackend, per_loop
+from chuk_sessions.exceptions import SessionUnavailableError
+from tests.conftest import bundled
+from tests.harness.farms import Member, cluster_farm, one_sentinel_over, wait_for
+from tests.harness.servers import Server, free_port, running
+from tests.redis.tools import backend_on, manager_on, until
+from tests.redis.topology_load import slot_of_session
+
+AT_ONCE = 0.005
+SOON = 0.5
+BRIEF = 0.5
+"""A call timeout for tests that wait for it."""
+
+PASSWORD = "hunter2-very-secret"
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """A server of the test's own, which keeps its data."""
+    with running(bundled(), "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+async def fails_after(manager: SessionManager, session_id: str) -> float:
+    """Return how long a call took that failed because of the outage."""
+    begun = time.monotonic()
+    with pytest.raises(SessionUnavailableError):
+        await manager.validate_session(session_id)
+    return time.monotonic() - begun
+
+
+async def fail_at_once(manager: SessionManager, session_id: str) -> None:
+    took = sorted([await fails_after(manager, session_id) for _ in range(21)])
+    assert took[10] < AT_ONCE, took
+    assert took[-1] < BRIEF / 2, took
+
+
+async def succeeds(manager: SessionManager, session_id: str) -> float:
+    """Return how long it took until a call succeeded."""
+    begun = time.monotonic()
+    while True:
+        try:
+            assert await manager.validate_session(session_id)
+            return time.monotonic() - begun
+        except SessionUnavailableError:
+            await asyncio.sleep(0.002)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return the levels and first two words of what was logged about circuits."""
+    told = [(one.levelname, " ".join(one.getMessage().split()[:2])) for one in caplog.records]
+    return [(level, words.rstrip(":")) for level, words in told if words.startswith("circuit")]
+
+
+async def test_calls_wait_for_the_end_of_a_young_outage_however_often_they_must_try(own: Server):
+    async with backend_on(own.url, retries=1) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        own.kill()
+        calls = [asyncio.create_task(manager.validate_session(session_id)) for _ in range(20)]
+        await asyncio.sleep(3.2)
+        assert not any(call.done() for call in calls)
+        await asyncio.to_thread(own.restart)
+        assert await asyncio.gather(*calls) == [True] * 20
+
+
+async def test_calls_fail_at_once_in_an_old_outage_and_succeed_soon_after_its_end(own: Server, caplog: Any):
+    caplog.set_level(logging.DEBUG, "chuk_sessions")
+    async with backend_on(own.url, call_timeout=BRIEF) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        for _ in range(2):
+            caplog.clear()
+            own.kill()
+            assert 0.9 * BRIEF < await fails_after(manager, session_id) < BRIEF + 0.2
+            await until(lambda: lines(caplog) == [("WARNING", "circuit opened")])
+            await fail_at_once(manager, session_id)
+            await asyncio.to_thread(own.restart)
+            assert await succeeds(manager, session_id) < SOON
+            assert lines(caplog) == [("WARNING", "circuit opened"), ("INFO", "circuit closed")]
+
+
+async def test_an_outage_that_ended_while_nobody_called_costs_nothing(own: Server):
+    async with backend_on(own.url, call_timeout=BRIEF) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        own.kill()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(manager.validate_session(session_id), BRIEF / 5)
+        await asyncio.to_thread(own.restart)
+        await until(lambda: backend.stats().connections == 1)
+        await asyncio.sleep(BRIEF)
+        assert await manager.validate_session(session_id)
+
+
+async def test_a_server_that_hangs_while_a_connection_is_opened_opens_the_circuit_too(own: Server):
+    async with backend_on(own.url, call_timeout=BRIEF, connect_timeout=30) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        own.signal(signal.SIGSTOP)
+        for _ in range(2):
+            assert await fails_after(manager, session_id) < BRIEF + 0.2
+        await fail_at_once(manager, session_id)
+        own.signal(signal.SIGCONT)
+        assert await succeeds(manager, session_id) < SOON
+
+
+async def test_refused_passwords_open_no_circuit(caplog: Any):
+    with running(bundled(), password="right") as server:
+        async with backend_on(server.url.replace("right", PASSWORD), call_timeout=BRIEF) as backend:
+            manager = manager_on(backend)
+            end = time.monotonic() + 3 * BRIEF
+            while time.monotonic() < end:
+                with pytest.raises(SessionUnavailableError, match="password"):
+                    await manager.validate_session("s1")
+    assert not lines(caplog)
+
+
+async def test_no_secret_is_logged_about_an_outage(caplog: Any):
+    caplog.set_level(logging.DEBUG, "chuk_sessions")
+    async with backend_on(f"redis://me:{PASSWORD}@127.0.0.1:{free_port()}", call_timeout=BRIEF / 5) as backend:
+        await fails_after(manager_on(backend), "s1")
+        await until(lambda: lines(caplog))
+    assert PASSWORD not in caplog.text
+
+
+async def test_an_outage_ends_with_its_backend(own: Server, caplog: Any):
+    backend = RedisBackend(own.url, call_timeout=BRIEF / 5)
+    manager = manager_on(backend)
+    session_id = await manager.allocate_session()
+    own.kill()
+    await fails_after(manager, session_id)
+    await backend.aclose()
+    names = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert not names
+
+
+def test_a_loop_that_is_closed_in_an_outage_is_not_complained_of(caplog: Any):
+    backend = RedisBackend(f"redis://127.0.0.1:{free_port()}", call_timeout=BRIEF / 5)
+    for _ in range(5):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(fails_after(manager_on(backend), "s1"))
+        loop.close()
+    per_loop._at_exit()
+    del backend
+    gc.collect()
+    assert [one for one in caplog.records if one.name == "asyncio"] == []
+
+
+async def test_a_lost_node_of_a_cluster_fails_only_calls_for_its_slots(caplog: Any):
+    with cluster_farm(bundled(), replicas=False) as farm:
+        async with backend_on(farm.url, call_timeout=BRIEF) as backend:
+            manager = manager_on(backend)
+            session_ids = [await manager.allocate_session() for _ in range(60)]
+            lost = farm.owner(slot_of_session(session_ids[0]))
+            gone = [one for one in session_ids if farm.owner(slot_of_session(one)) is lost]
+            there = [one for one in session_ids if one not in gone]
+            lost.server.kill()
+            await fails_after(manager, gone[0])
+            await until(lambda: lines(caplog) == [("WARNING", "circuit opened")])
+            await fail_at_once(manager, gone[0])
+            took = []
+            for session_id in there:
+                begun = time.monotonic()
+                assert await manager.validate_session(session_id)
+                took.append(time.monotonic() - begun)
+            assert sorted(took)[len(took) // 2] < AT_ONCE
+
+
+async def test_a_failover_of_a_cluster_closes_the_circuit_although_the_old_node_stays_away(caplog: Any):
+    caplog.set_level(logging.DEBUG, "chuk_sessions")
+    with cluster_farm(bundled()) as farm:
+        async with backend_on(farm.url, call_timeout=BRIEF) as backend:
+            manager = manager_on(backend)
+            session_id = await manager.allocate_session()
+            slot = slot_of_session(session_id)
+            lost = farm.owner(slot)
+            lost.server.kill()
+            await fails_after(manager, session_id)
+            await asyncio.to_thread(wait_for, lambda: farm.owner(slot) is not lost, "another owner")
+            await asyncio.sleep(SOON)
+            assert await manager.validate_session(session_id)
+            assert any(one.getMessage().startswith("failover:") for one in caplog.records)
+
+
+async def test_a_lost_primary_that_sentinels_do_not_replace_opens_the_circuit(own: Server, caplog: Any):
+    caplog.set_level(logging.DEBUG, "chuk_sessions")
+    with one_sentinel_over(bundled(), Member(own, own.port)) as farm:
+        async with backend_on(farm.url, call_timeout=BRIEF) as backend:
+            manager = manager_on(backend)
+            session_id = await manager.allocate_session()
+            own.kill()
+            await fails_after(manager, session_id)
+            await until(lambda: lines(caplog) == [("WARNING", "circuit opened")])
+            await fail_at_once(manager, session_id)
+            await asyncio.to_thread(own.restart)
+            assert await succeeds(manager, session_id) < SOON
+            assert lines(caplog) == [("WARNING", "circuit opened"), ("INFO", "circuit closed")]

@@ -1,0 +1,180 @@
+"""One log line for each event of the connections: no flood, no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.exceptions import ProviderError, SessionUnavailableError
+from tests.conftest import bundled
+from tests.harness.farms import Proxy, cluster_farm, wait_for
+from tests.harness.servers import Server, running
+from tests.redis.tools import backend_on, echo, manager_on, until, until_it_works, works
+
+PASSWORD = "s3cret-word"
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    with running(bundled()) as server:
+        yield server
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """What the connections log, at whatever level, once the body has run."""
+    with caplog.at_level(logging.DEBUG, "chuk_sessions"):
+        yield (found := _Lines(caplog))
+    assert PASSWORD not in str(found)
+
+
+class _Lines(list[str]):
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        super().__init__()
+        self._caplog = caplog
+
+    def __iter__(self) -> Iterator[str]:
+        records = self._caplog.records
+        return iter([f"{one.levelname} {one.message}" for one in records if "connection_log" in one.name])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __str__(self) -> str:
+        return "\n".join(self)
+
+
+async def test_a_killed_server_is_one_line_and_its_return_another(own: Server, lines: list[str]):
+    async with backend_on(own.url, connections=3, call_timeout=0.5) as backend:
+        await asyncio.gather(*(works(backend) for _ in range(10)))
+        assert not lines
+        own.kill()
+        await until(lambda: lines)
+        assert list(lines) == [f"WARNING the connection to 127.0.0.1:{own.port} was lost: {_reason(lines)}"]
+        for _ in range(3):
+            with pytest.raises(ProviderError):
+                await backend.client.run((b"ECHO", b"x"), "echo", False)
+        assert len(lines) == 1
+        own.restart()
+        await until_it_works(backend)
+        _, restored = lines
+        assert restored.startswith(f"INFO the connection to 127.0.0.1:{own.port} was restored after ")
+    assert len(lines) == 2
+
+
+def _reason(lines: list[str]) -> str:
+    return next(iter(lines)).rpartition(" was lost: ")[2]
+
+
+async def test_a_server_that_was_never_there_is_one_line(own: Server, lines: list[str]):
+    own.kill()
+    async with backend_on(own.url, call_timeout=0.4) as backend:
+        for _ in range(2):
+            with pytest.raises(SessionUnavailableError):
+                await echo(backend, b"x")
+        (line,) = lines
+        assert line.startswith(f"WARNING no connection to 127.0.0.1:{own.port}: ")
+        own.restart()
+        await until_it_works(backend)
+        assert len(lines) == 2
+
+
+async def test_a_refused_login_is_one_line_until_one_succeeds(own: Server, lines: list[str]):
+    def require(password: str) -> None:
+        with own.client() as client:
+            client.execute_command("ACL", "SETUSER", "app", "reset", "on", f">{password}", "~*", "+@all")
+
+    require("another")
+    async with backend_on(f"redis://app:{PASSWORD}@127.0.0.1:{own.port}") as backend:
+        for _ in range(3):
+            with pytest.raises(SessionUnavailableError):
+                await echo(backend, b"x")
+        (line,) = lines
+        assert line.startswith(f"WARNING the server at 127.0.0.1:{own.port} refused the login: WRONGPASS")
+        require(PASSWORD)
+        await until_it_works(backend)
+        assert len(lines) == 2
+        require("another")
+        with own.client() as client:
+            client.execute_command("CLIENT", "KILL", "USER", "app")
+        await until(lambda: len(lines) == 3)
+        for _ in range(3):
+            with pytest.raises(SessionUnavailableError):
+                await echo(backend, b"x")
+        *_, last = lines
+        assert last.startswith(f"WARNING the server at 127.0.0.1:{own.port} refused the login: WRONGPASS")
+        assert len(lines) == 4
+
+
+async def test_connections_that_keep_breaking_are_no_flood(own: Server, lines: list[str]):
+    with Proxy(own.port) as proxy:
+        async with backend_on(f"redis://127.0.0.1:{proxy.port}") as backend:
+            for _ in range(20):
+                await echo(backend, b"x")
+                proxy.cut()
+                await until(lambda: backend.stats().connections == 0)
+            assert backend.stats().reconnects == 19
+    assert len(lines) == 2
+
+
+async def test_an_ordinary_end_is_no_line(own: Server, lines: list[str]):
+    async with backend_on(own.url) as backend:
+        await works(backend)
+    backend = RedisBackend(own.url)
+    await works(backend)
+    await backend.aclose()
+    await works(backend)
+    await backend.aclose()
+    assert not lines
+
+
+async def test_a_node_of_a_cluster_that_is_down_is_one_line(lines: list[str]):
+    with cluster_farm(bundled(), replicas=False) as farm:
+        async with backend_on(farm.url, call_timeout=0.5) as backend:
+            manager = manager_on(backend)
+            await asyncio.gather(*(manager.allocate_session() for _ in range(50)))
+            assert not lines
+            farm.members[1].server.kill()
+            await asyncio.gather(*(manager.allocate_session() for _ in range(50)), return_exceptions=True)
+            (line,) = lines
+            assert line.startswith(f"WARNING the connection to 127.0.0.1:{farm.members[1].port} was lost: ")
+            await asyncio.to_thread(farm.members[1].server.restart)
+            await asyncio.to_thread(wait_for, farm.members[1].client.ping, "an answer")
+            await asyncio.gather(*(manager.allocate_session() for _ in range(50)), return_exceptions=True)
+            await until(lambda: len(lines) == 2)
+
+
+async def test_the_last_error_has_a_time_and_goes_with_recovery(own: Server):
+    async with backend_on(own.url, call_timeout=0.4) as backend:
+        await works(backend)
+        assert (backend.stats().last_error, backend.stats().last_error_at) == (None, None)
+        before = datetime.now(UTC)
+        own.kill()
+        await until(lambda: backend.stats().last_error)
+        with pytest.raises(SessionUnavailableError):
+            await echo(backend, b"x")
+        stats = backend.stats()
+        assert stats.last_error
+        assert stats.last_error_at is not None
+        assert before - timedelta(seconds=0.1) <= stats.last_error_at <= datetime.now(UTC)
+        own.restart()
+        await until_it_works(backend)
+        assert (backend.stats().last_error, backend.stats().last_error_at) == (None, None)
+
+
+async def test_a_hung_connection_is_one_line(own: Server, lines: list[str]):
+    async with backend_on(own.url, call_timeout=0.3) as backend:
+        await works(backend)
+        own.signal(signal.SIGSTOP)
+        with pytest.raises(SessionUnavailableError):
+            await echo(backend, b"x")
+        own.signal(signal.SIGCONT)
+        await until_it_works(backend)
+        lost, _ = lines
+        assert lost == f"WARNING the connection to 127.0.0.1:{own.port} was lost: no answer in time"

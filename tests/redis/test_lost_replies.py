@@ -1,0 +1,237 @@
+"""Replies that get lost after the server has done its work: each operation is applied as often as it may be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from chuk_sessions import SessionManager
+from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.exceptions import OutcomeUnknownError, SessionTimeoutError, SessionUnavailableError
+from chuk_sessions.providers.redis import RedisSession
+from tests.harness.farms import Proxy
+from tests.harness.servers import Server
+from tests.redis.tools import backend_on, load_scripts, manager_on
+
+TIMES = 3
+HOUR = 3600.0
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    load_scripts(server)
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def backend(proxy: Proxy) -> AsyncIterator[RedisBackend]:
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}") as backend:
+        yield backend
+
+
+@pytest.fixture
+async def session(backend: RedisBackend) -> tuple[SessionManager, str]:
+    manager = manager_on(backend)
+    return manager, await manager.allocate_session(user_id="ann")
+
+
+def lose(proxy: Proxy, backend: RedisBackend, operation: str) -> None:
+    proxy.lose_replies(TIMES, backend._scripts[operation].sha)
+
+
+async def test_extend_is_applied_once(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+    manager, sid = session
+    before = await manager.get_session_info(sid)
+    lose(proxy, backend, "extend")
+    assert await manager.extend_session_ttl(sid, 2.0)
+    after = await manager.get_session_info(sid)
+    assert before is not None
+    assert after is not None
+    assert seconds_between(before, after) == pytest.approx(2 * HOUR, abs=0.01)
+    assert proxy.losses.met == TIMES
+    assert backend.stats().retries >= TIMES
+    assert backend.stats().reconnects == TIMES
+
+
+def seconds_between(before: dict[str, object], after: dict[str, object]) -> float:
+    from datetime import datetime
+
+    first, last = (datetime.fromisoformat(str(info["expires_at"]).replace("Z", "+00:00")) for info in (before, after))
+    return (last - first).total_seconds()
+
+
+async def test_increment_says_that_its_outcome_is_unknown(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, sid = session
+    lose(proxy, backend, "increment")
+    with pytest.raises(OutcomeUnknownError):
+        await manager.increment_session_counter(sid, "n")
+    proxy.lose_replies(0)
+    assert await manager.increment_session_counter(sid, "n") == (True, 2)
+
+
+async def test_increment_with_a_key_counts_once(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, sid = session
+    lose(proxy, backend, "increment")
+    assert await manager.increment_session_counter(sid, "n", 5, idempotency_key="order 7") == (True, 5)
+    assert await manager.increment_session_counter(sid, "n", 0) == (True, 5)
+
+
+async def test_set_says_that_its_outcome_is_unknown_and_merge_with_a_key_is_repeated(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, sid = session
+    lose(proxy, backend, "set")
+    with pytest.raises(OutcomeUnknownError):
+        await manager.update_session_metadata(sid, {"a": 1})
+    proxy.lose_replies(0)
+    assert await manager.update_session_metadata(sid, {"b": 2}, idempotency_key="b")
+    lose(proxy, backend, "merge")
+    assert await manager.update_session_metadata(sid, {"c": 3}, idempotency_key="c")
+
+
+async def test_validate_and_read_are_repeated(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+    manager, sid = session
+    lose(proxy, backend, "validate")
+    assert await manager.validate_session(sid)
+    lose(proxy, backend, "read")
+    assert await manager.get_session_info(sid)
+    assert proxy.losses.met == TIMES
+
+
+async def test_a_repeated_delete_has_deleted(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+    manager, sid = session
+    lose(proxy, backend, "delete")
+    assert await manager.delete_session(sid)
+    assert not await manager.delete_session(sid)
+
+
+async def test_a_delete_that_arrives_late_spares_a_new_session_of_the_same_id(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine")
+    proxy.hold(backend._scripts["delete"].sha)
+    assert await manager.delete_session("mine")
+    await manager.allocate_session("mine")
+    assert proxy.release() == b":0\r\n", "what was held up finds nothing of its own"
+    assert await manager.validate_session("mine")
+
+
+async def test_allocate_makes_one_session(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+    manager, _ = session
+    lose(proxy, backend, "allocate")
+    await manager.allocate_session(user_id="ann")
+    assert await manager.count_sessions("ann") == 2
+
+
+@pytest.mark.parametrize("when_full", ["refuse", "evict"])
+async def test_a_lost_attempt_takes_no_place_under_a_cap(proxy: Proxy, backend: RedisBackend, when_full: str):
+    manager = manager_on(backend, max_sessions_per_user=2, when_full=when_full)
+    first = await manager.allocate_session(user_id="ann")
+    lose(proxy, backend, "allocate")
+    second = await manager.allocate_session(user_id="ann")
+    assert proxy.losses.met == TIMES
+    assert {one.session_id for one in await manager.list_user_sessions("ann")} == {first, second}
+
+
+@pytest.mark.parametrize("cap", [None, 1])
+@pytest.mark.parametrize("login", [False, True])
+async def test_an_attempt_that_arrives_late_makes_no_session_that_was_ended(
+    proxy: Proxy, backend: RedisBackend, cap: int | None, login: bool
+):
+    manager = manager_on(backend, max_sessions_per_user=cap)
+    guest = await manager.allocate_session()
+    proxy.hold(backend._scripts["allocate"].sha)
+    call = manager.rotate_session(guest, user_id="ann") if login else manager.allocate_session(user_id="ann")
+    sid = await call
+    assert sid is not None
+    assert await manager.validate_session(sid)
+    assert await manager.delete_session(sid)
+    assert proxy.release().startswith(b":2\r\n"), "what was held up makes a session"
+    assert not await manager.validate_session(sid)
+    [ghost] = await manager.list_user_sessions("ann")
+    newest = await manager.allocate_session(user_id="ann")
+    left = {one.session_id for one in await manager.list_user_sessions("ann")}
+    assert left == ({newest} if cap else {newest, ghost.session_id})
+    assert await manager.revoke_user_sessions("ann") == len(left)
+    assert not await manager.validate_session(ghost.session_id)
+
+
+async def test_an_id_of_the_callers_is_what_is_made_however_often_replies_get_lost(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, _ = session
+    lose(proxy, backend, "allocate")
+    assert await manager.allocate_session("mine", user_id="ann") == "mine"
+    assert proxy.losses.met == TIMES
+    assert await manager.count_sessions("ann") == 2
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_all_attempts_of_an_allocation_have_one_deadline(proxy: Proxy, cut: bool):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", call_timeout=0.5, retries=1000) as backend:
+        manager = manager_on(backend)
+        await manager.allocate_session()
+        losses = proxy.lose_replies(1000, backend._scripts["allocate"].sha, cut=cut)
+        begun = time.monotonic()
+        with pytest.raises(SessionTimeoutError):
+            await manager.allocate_session()
+        assert time.monotonic() - begun < 0.9
+        assert (losses.left < 999) is cut
+
+
+async def test_a_mute_connection_is_given_up_at_the_deadline_of_its_oldest_call(proxy: Proxy, server: Server):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", call_timeout=0.3) as backend:
+        manager = manager_on(backend)
+        sid = await manager.allocate_session()
+        proxy.lose_replies(1, backend._scripts["validate"].sha, cut=False)
+        with pytest.raises(SessionTimeoutError):
+            await manager.validate_session(sid)
+        assert await manager.validate_session(sid)
+        proxy.lose_replies(1, backend._scripts["increment"].sha, cut=False)
+        with pytest.raises(OutcomeUnknownError):
+            await manager.increment_session_counter(sid, "n")
+        assert await manager.increment_session_counter(sid, "n") == (True, 2)
+
+
+async def test_retries_are_bounded(proxy: Proxy, server: Server):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=2) as backend:
+        manager = manager_on(backend)
+        sid = await manager.allocate_session()
+        losses = proxy.lose_replies(100, backend._scripts["validate"].sha)
+        with pytest.raises(SessionUnavailableError):
+            await manager.validate_session(sid)
+        assert losses.met == 3
+
+
+async def test_the_provider_api_is_repeated_likewise(proxy: Proxy, backend: RedisBackend):
+    session = RedisSession(backend, 60)
+    await session.set("k", "v")
+    proxy.lose_replies(TIMES, b"GET")
+    assert await session.get("k") == "v"
+    proxy.lose_replies(TIMES, b"DEL")
+    assert await session.delete("k")
+    await session.set("k", "v")
+    proxy.lose_replies(TIMES, b"GETDEL")
+    with pytest.raises(OutcomeUnknownError):
+        await session.getdel("k")
+    proxy.lose_replies(0)
+    assert await session.get("k") is None
+
+
+async def test_nothing_that_never_left_is_of_unknown_outcome(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    sid = await manager.allocate_session()
+    proxy.cut()
+    assert await manager.increment_session_counter(sid, "n", idempotency_key="once") == (True, 1)
+    proxy.refusing = True
+    proxy.cut()
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=1) as other:
+        with pytest.raises(SessionUnavailableError) as caught:
+            await manager_on(other).increment_session_counter(sid, "n")
+    assert not isinstance(caught.value, OutcomeUnknownError)

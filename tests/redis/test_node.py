@@ -1,0 +1,143 @@
+"""A node and its links, by themselves: groups, internal calls, deadlines, and what was sent when a link ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chuk_sessions.backends.redis.net.node import Address, Node, NotSentError, Options, ReplyError, ReplyLostError
+from tests.harness.servers import Server
+from tests.redis.tools import until
+
+HOLD = ((b"BLPOP", b"nothing-comes-here", b"0.2"),)
+HOLD_FOR_LONG = ((b"BLPOP", b"nothing-comes-here", b"30"),)
+
+
+def soon(seconds: float = 5.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+@pytest.fixture
+async def node(server: Server) -> AsyncIterator[Node]:
+    node = Node(Address("127.0.0.1", server.port), Options(max_in_flight=2))
+    assert await node.call(((b"ECHO", b"first"),), soon()) == b"first"
+    yield node
+    await node.aclose()
+
+
+@pytest.fixture
+async def impatient(server: Server) -> AsyncIterator[Node]:
+    """Ends a connection after 0.2 seconds in which nothing arrives."""
+    node = Node(Address("127.0.0.1", server.port), Options(call_timeout=0.2))
+    assert await node.call(((b"ECHO", b"first"),), soon()) == b"first"
+    yield node
+    await node.aclose()
+
+
+async def test_nothing_comes_between_the_commands_of_a_group(server: Server):
+    """Whatever came between would be put off by MULTI, and its caller would be told so."""
+    node = Node(Address("127.0.0.1", server.port), Options())
+
+    async def add() -> object:
+        return await node.call(((b"MULTI",), (b"INCR", b"n"), (b"EXEC",)), soon())
+
+    async def echo(number: int) -> object:
+        return await node.call(((b"ECHO", number),), soon())
+
+    calls = [call for number in range(500) for call in (add(), echo(number))]
+    replies = await asyncio.gather(*calls)
+    assert replies[0::2] == [[number + 1] for number in range(500)]
+    assert replies[1::2] == [b"%d" % number for number in range(500)]
+    await node.aclose()
+
+
+async def test_an_error_before_the_last_command_of_a_group_is_of_no_interest(node: Node):
+    assert await node.call(((b"NONSENSE",), (b"ECHO", b"x")), soon()) == b"x"
+    with pytest.raises(ReplyError) as caught:
+        await node.call(((b"ECHO", b"x"), (b"NONSENSE",)), soon())
+    assert caught.value.code == "ERR"
+    assert node.stats().in_flight == 0
+
+
+async def test_an_internal_call_does_not_wait_for_its_turn(node: Node):
+    held = [asyncio.ensure_future(node.call(HOLD, soon())) for _ in range(3)]
+    await until(lambda: node.stats().waiting == 1)
+    inside = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon(), internal=True))
+    await asyncio.sleep(0)
+    assert node.stats().waiting == 1
+    assert await inside == b"x"
+    assert await asyncio.gather(*held) == [None] * 3
+    assert node.stats().bytes_in_flight == 0
+
+
+async def test_a_younger_call_with_less_time_fails_alone(node: Node):
+    held = asyncio.ensure_future(node.call(HOLD, soon()))
+    await until(lambda: node.stats().in_flight == 1)
+    began = time.monotonic()
+    with pytest.raises(ReplyLostError):
+        await node.call(((b"ECHO", b"late"),), soon(0.05))
+    assert time.monotonic() - began < 0.15
+    assert await held is None
+    assert await node.call(((b"ECHO", b"next"),), soon()) == b"next"
+    assert node.stats().reconnects == 0
+    assert node.stats().last_error is None
+
+
+async def test_nothing_arriving_while_the_oldest_call_is_late_ends_the_link_for_all(impatient: Node):
+    node = impatient
+    late = asyncio.ensure_future(node.call(HOLD_FOR_LONG, soon(0.05)))
+    other = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon()))
+    results = await asyncio.gather(late, other, return_exceptions=True)
+    assert [type(result) for result in results] == [ReplyLostError, ReplyLostError]
+    assert node.stats().connections == 0
+    assert await node.call(((b"ECHO", b"next"),), soon()) == b"next"
+    assert node.stats().reconnects == 1
+
+
+async def test_an_oldest_call_that_is_late_while_the_server_is_heard_from_fails_alone(node: Node):
+    late = asyncio.ensure_future(node.call(HOLD, soon(0.05)))
+    other = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon()))
+    with pytest.raises(ReplyLostError):
+        await late
+    assert await other == b"x"
+    assert node.stats().reconnects == 0
+
+
+async def test_a_cancelled_call_that_gets_no_reply_still_ends_the_link(impatient: Node):
+    node = impatient
+    late = asyncio.ensure_future(node.call(HOLD_FOR_LONG, soon(0.05)))
+    await until(lambda: node.stats().in_flight == 1)
+    late.cancel()
+    await until(lambda: node.stats().connections == 0)
+    assert node.stats().in_flight == 0
+
+
+async def test_what_was_not_sent_when_a_link_ends_is_known_not_to_be(node: Node):
+    sent = asyncio.ensure_future(node.call(HOLD, soon()))
+    await until(lambda: node.stats().in_flight == 1)
+    await asyncio.sleep(0)
+    unsent = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon()))
+    asyncio.get_running_loop().call_soon(node.abort)
+    results = await asyncio.gather(sent, unsent, return_exceptions=True)
+    assert [type(result) for result in results] == [ReplyLostError, NotSentError]
+    with pytest.raises(NotSentError):
+        await node.call(((b"ECHO", b"x"),), soon())
+
+
+async def test_a_node_that_is_closed_while_it_opens(server: Server):
+    node = Node(Address("127.0.0.1", server.port), Options())
+    calls = [asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon())) for _ in range(5)]
+    await asyncio.sleep(0)
+    await node.aclose()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} == {NotSentError}
+    assert node.stats().in_flight == 0
+
+
+async def test_a_command_that_cannot_be_packed_leaves_no_trace(node: Node):
+    with pytest.raises(UnicodeEncodeError):
+        await node.call(((b"ECHO", "\ud800"),), soon())
+    assert node.stats().in_flight == 0

@@ -1,0 +1,143 @@
+"""No call on many sessions holds up the event loop: a task beside it measures what the loop does between two of its
+turns.
+
+It measures the thread's own time, which the turns of other processes do not lengthen. The sizes are larger in the long
+form (CHUK_TEST_LONG=1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chuk_sessions import SessionManager
+from chuk_sessions.core import ids, keys
+from tests.harness.crowd import USER, Crowd, EmulatedCrowd, ServerCrowd
+from tests.redis.tools import how_many
+
+MOST = 0.020
+"""Seconds for which the loop may be held up."""
+
+SESSIONS = how_many("SESSIONS", 100_000, 1_000_000)
+SANDBOXES = how_many("SANDBOXES", 12_800, 128_000)
+OF_ONE_USER = how_many("OF_ONE_USER", 2_000, 10_000)
+
+
+class Lag:
+    """The longest that the loop was busy between two turns of a task, in seconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.turn = asyncio.Event()
+
+    async def watch(self) -> None:
+        while True:
+            begun = time.thread_time()
+            await asyncio.sleep(0.0005)
+            self.longest = max(self.longest, time.thread_time() - begun)
+            self.turn.set()
+
+
+@asynccontextmanager
+async def lag() -> AsyncIterator[Lag]:
+    """Measure while the context is open."""
+    found = Lag()
+    task = asyncio.create_task(found.watch())
+    await asyncio.sleep(0)
+    yield found
+    # What came last counts, too.
+    found.turn.clear()
+    await found.turn.wait()
+    task.cancel()
+
+
+@pytest.fixture(params=["emulator", "server"])
+async def crowd(request: pytest.FixtureRequest) -> AsyncIterator[Crowd]:
+    crowd = EmulatedCrowd() if request.param == "emulator" else ServerCrowd(request.getfixturevalue("server"))
+    # The garbage collector's pauses grow with all that the process holds, whoever made it.
+    gc.disable()
+    yield crowd
+    gc.enable()
+    crowd.close()
+
+
+@pytest.fixture
+async def manager(crowd: Crowd) -> AsyncIterator[SessionManager]:
+    async with crowd.manager() as manager:
+        await manager.validate_session("s1")
+        yield manager
+
+
+async def test_listing_some_of_many_sessions(crowd: Crowd, manager: SessionManager):
+    crowd.spread(crowd.size(SESSIONS))
+    async with lag() as found:
+        listed = await manager.list_sessions()
+    assert found.longest < MOST
+    assert len(set(listed)) == 10_000
+
+
+async def test_listing_all_of_many_sessions(crowd: Crowd, manager: SessionManager):
+    number = crowd.spread(crowd.size(SESSIONS))
+    async with lag() as found:
+        listed = await manager.list_sessions(limit=10**7)
+        counted = await manager.count_sessions()
+    assert found.longest < MOST
+    assert len(set(listed)) == counted == number
+
+
+async def test_listing_sessions_that_are_all_in_one_bucket(crowd: Crowd, manager: SessionManager):
+    crowd.index_sessions(keys.index("test", 7), crowd.size(SESSIONS))
+    async with lag() as found:
+        listed = await manager.list_sessions()
+    assert found.longest < MOST
+    assert len(set(listed)) == 10_000
+
+
+async def test_iterating_over_many_sessions(crowd: Crowd, manager: SessionManager):
+    number = crowd.spread(crowd.size(SESSIONS))
+    async with lag() as found:
+        seen = [session_id async for session_id in manager.iter_sessions()]
+    assert found.longest < MOST
+    assert len(seen) == len(set(seen)) == number
+
+
+async def test_listing_counting_and_revoking_the_sessions_of_one_user(crowd: Crowd, manager: SessionManager):
+    crowd.make_sessions(keys.index("test", ids.home_bucket("test", USER)), OF_ONE_USER)
+    async with lag() as found:
+        assert len(await manager.list_user_sessions(USER)) == OF_ONE_USER
+        assert len([session async for session in manager.iter_user_sessions(USER)]) == OF_ONE_USER
+        assert await manager.count_sessions(USER) == OF_ONE_USER
+        assert await manager.revoke_user_sessions(USER) == OF_ONE_USER
+    assert found.longest < MOST
+
+
+async def test_sessions_of_one_user_that_are_in_all_buckets(crowd: Crowd, manager: SessionManager):
+    share = OF_ONE_USER // ids.BUCKETS
+    for bucket in range(ids.BUCKETS):
+        crowd.make_sessions(keys.index("test", bucket), share)
+    async with lag() as found:
+        assert len(await manager.list_user_sessions(USER)) == share * ids.BUCKETS
+        assert await manager.count_sessions(USER) == share * ids.BUCKETS
+        assert await manager.revoke_user_sessions(USER) == share * ids.BUCKETS
+    assert found.longest < MOST
+
+
+async def test_sweeping_many_sandboxes(crowd: Crowd, manager: SessionManager):
+    share = crowd.size(SANDBOXES) // ids.BUCKETS
+    for bucket in range(ids.BUCKETS):
+        crowd.end_sandboxes(bucket, share)
+    async with lag() as found:
+        assert await manager.cleanup_expired_sessions(all_sandboxes=True) == share * ids.BUCKETS
+    assert found.longest < MOST
+
+
+async def test_sweeping_many_sessions_of_one_sandbox(crowd: Crowd, manager: SessionManager):
+    number = crowd.spread(crowd.size(SESSIONS), ended=True)
+    async with lag() as found:
+        assert await manager.cleanup_expired_sessions() == number
+    assert found.longest < MOST
