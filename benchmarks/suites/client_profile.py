@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from itertools import count, cycle, islice
 from typing import Any
 
@@ -22,7 +22,7 @@ from chuk_sessions.backends.memory.keyspace import Keyspace
 from chuk_sessions.backends.memory.twins import TWINS
 from chuk_sessions.backends.redis.scripts import scripts
 from chuk_sessions.core import codec, ids, keys, operations
-from chuk_sessions.core.operation import Arg, Call, Operation, Reply, RetryCalls
+from chuk_sessions.core.operation import Call, Reply, RetryCalls
 from chuk_sessions.core.record import Record
 from chuk_sessions.providers.factory import Factory
 
@@ -42,11 +42,9 @@ class Silent:
     def __init__(self, record: list[bytes]) -> None:
         self._replies: dict[str, Reply] = {"read": [1, record], "allocate": [2], "increment": [1, 1]}
 
-    async def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], renew: RetryCalls | None = None
-    ) -> Reply:
+    async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """The reply of an operation that went well."""
-        return self._replies.get(operation.name, [1])
+        return self._replies.get(call.operation.name, [1])
 
     async def ping(self) -> Health:
         """Nothing is asked."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from ..core.operation import Arg, Operation, Reply, RetryCalls
+from ..core.operation import Call, Reply, RetryCalls
 from ..models import Health
 
 
@@ -40,12 +40,10 @@ class Backend(Protocol):
 
     name: str
 
-    def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
-    ) -> Coroutine[Any, Any, Reply]:
+    def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
         """Run one operation in one atomic step. Raises errors under ProviderError, never for a status.
 
-        After a lost reply a repeat is what `renew` gives, where that is given, and the reply is that of the last one
+        After a lost reply a repeat is what `retry_calls` returns, if that is given, and the reply is the last one
         given. Otherwise it is the same call.
         """
 

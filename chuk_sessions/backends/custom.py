@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from .. import exceptions as errors
 from ..core import keys as names
 from ..core import operations
-from ..core.operation import Arg, Operation, Reply, RetryCalls
+from ..core.operation import Arg, Call, Operation, Reply, RetryCalls
 from ..core.statuses import OK
 from ..models import Health
 from .locks import KeyLocks
@@ -63,12 +63,11 @@ class CustomBackend:
         self._factory = factory
         self._clock = clock or SystemClock()
 
-    async def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
-    ) -> Reply:
+    async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Load, run the twin, store what changed; nothing is repeated. Raises NotSupportedError for what needs an
         index, and SessionUnavailableError for whatever the provider raises.
         """
+        operation, keys, argv = call
         if operation is operations.SWEEP:
             return [OK, 0, []]
         _check_supported(operation, argv)

@@ -58,11 +58,11 @@ class Executor:
 
     def submit(self, call: Call, retry_calls: RetryCalls | None = None) -> Awaitable[Reply]:
         """Run one call; who awaits it checks the reply. `renew`: see `Backend.run`."""
-        return self._run(*call, retry_calls)
+        return self._run(call, retry_calls)
 
     async def execute(self, call: Call) -> Reply:
         """Run one call. Raises the error that its status stands for."""
-        reply = await self._run(*call)
+        reply = await self._run(call)
         operations.check(call.operation, reply)
         return reply
 
@@ -75,7 +75,7 @@ class Executor:
         """
         for _ in range(_MOST_HOPS):
             if reply is None:
-                reply = await self._run(*call)
+                reply = await self._run(call)
             operations.check(call.operation, reply)
             if reply[0] != s.MOVED:
                 return target, reply
@@ -106,7 +106,7 @@ class Executor:
         """
         if len(calls) <= most and calls and calls[0].operation.read_only:
             # Reads are quickly sent and answered: a task for each is enough.
-            replies = await asyncio.gather(*[self._run(*call) for call in calls], return_exceptions=True)
+            replies = await asyncio.gather(*[self._run(call) for call in calls], return_exceptions=True)
             return [_settled(call, reply, accepted) for call, reply in zip(calls, replies, strict=True)]
         settled: list[Any] = [None] * len(calls)
         waiting, pace = enumerate(calls), pace or Pace()
@@ -116,7 +116,7 @@ class Executor:
                 if pace.is_due():
                     await pace.give_way()
                 try:
-                    settled[index] = reply = await self._run(*call)
+                    settled[index] = reply = await self._run(call)
                     if reply[0] not in accepted:
                         operations.check(call.operation, reply)
                 except errors.SessionError as error:

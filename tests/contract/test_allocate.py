@@ -202,7 +202,7 @@ async def test_removes_ended_sessions_of_its_bucket_once_there_are_some(world):
     index = session_keys("test", old[0]).index_keys
     await world.advance(hours=2)
     await manager.allocate_session(user_id="alice")
-    assert (await world.backend.run(*operations.sweep(index, "test")))[2] == []
+    assert (await world.backend.run(operations.sweep(index, "test")))[2] == []
 
 
 async def test_an_allocation_succeeds_when_the_removal_of_ended_sessions_fails(world):
@@ -229,7 +229,7 @@ async def test_only_sessions_that_the_user_still_has_give_way_and_no_more_than_m
         session_keys("test", ids.new_id("alice", home)), "test", ttl_ms=1000, idle_ms=0, owner=b"alice",
         user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True, victims=[session_keys("test", one) for one in mine],
     )  # fmt: skip
-    assert await world.backend.run(*call) == [statuses.CREATED]
+    assert await world.backend.run(call) == [statuses.CREATED]
     assert [await manager.validate_session(session_id) for session_id in mine] == [True, False, True]
     assert await manager.count_sessions("alice") == 2
 
@@ -237,7 +237,7 @@ async def test_only_sessions_that_the_user_still_has_give_way_and_no_more_than_m
 async def test_a_record_that_cannot_be_read_gives_way_first(world):
     manager = world.manager(max_sessions_per_user=2)
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
-    await world.backend.run(*operations.merge(session_keys("test", bad), pairs=[b"c", b"soon"]))
+    await world.backend.run(operations.merge(session_keys("test", bad), pairs=[b"c", b"soon"]))
     await manager.allocate_session(user_id="alice")
     assert [await manager.validate_session(session_id) for session_id in (good, bad)] == [True, False]
     assert len(await manager.list_user_sessions("alice")) == 2
@@ -311,7 +311,7 @@ async def test_a_full_cap_costs_as_much_for_a_user_of_many_sessions(world):
         session_keys("test", ids.new_id("alice", home)), "test", ttl_ms=1000, idle_ms=0, owner=b"alice",
         user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True,
     )  # fmt: skip
-    status, handles = await world.backend.run(*call)
+    status, handles = await world.backend.run(call)
     assert status == statuses.FULL
     assert len(handles) == 2 + operations.MOST_LEAVING
 
@@ -330,7 +330,7 @@ async def test_an_ended_session_that_is_made_again_under_a_cap_counts_once(world
 async def test_a_damaged_record_keeps_nobody_out_at_a_full_cap(world, damage):
     manager = world.manager(max_sessions_per_user=2)
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
-    await world.backend.run(*operations.merge(session_keys("test", bad), pairs=damage))
+    await world.backend.run(operations.merge(session_keys("test", bad), pairs=damage))
     newest = await manager.allocate_session(user_id="alice")
     assert [await manager.validate_session(session_id) for session_id in (good, bad, newest)] == [True, False, True]
 
@@ -343,6 +343,6 @@ async def test_an_index_entry_that_stands_for_no_session_keeps_nobody_out_at_a_f
         SessionKeys(b"\xff{x}/", f"{index.records}odd", index), "test", ttl_ms=10**6, idle_ms=0, owner=b"alice",
         user=ids.user_hash("alice"), cap=0, retention_ms=0, create=True,
     )  # fmt: skip
-    await world.backend.run(*call)
+    await world.backend.run(call)
     newest = await manager.allocate_session(user_id="alice")
     assert [await manager.validate_session(session_id) for session_id in (good, newest)] == [True, True]

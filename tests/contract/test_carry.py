@@ -10,7 +10,7 @@ from chuk_sessions.core.keys import session_keys
 
 
 async def ids_of(world, session_id):
-    reply = await world.backend.run(*operations.read(session_keys("test", session_id), operation_ids=True))
+    reply = await world.backend.run(operations.read(session_keys("test", session_id), operation_ids=True))
     return dict(zip(reply[2][::2], map(int, reply[2][1::2]), strict=True))
 
 
@@ -55,7 +55,7 @@ async def test_a_login_copies_thousands_of_ids(single):
     until = single.clock.now_ms() + 1000
     known = {b"id-%d" % number: until + number for number in range(5000)}
     flat = [part for name, moment in known.items() for part in (name, b"%d" % moment)]
-    assert await single.backend.run(*operations.carry(session_keys("test", old), flat)) == [statuses.OK]
+    assert await single.backend.run(operations.carry(session_keys("test", old), flat)) == [statuses.OK]
     new = await manager.rotate_session(old, user_id="alice")
     assert await ids_of(single, new) == known
 
@@ -78,7 +78,7 @@ async def test_a_move_to_the_home_bucket_counts_the_size_afresh(world):
     await manager.allocate_session("mine", user_id="alice", custom_metadata={"a": "x" * 20})
     assert await manager.update_session_metadata("mine", {"a": 1})
     new = await manager.rotate_session("mine")
-    reply = await world.backend.run(*operations.read(session_keys("test", new)))
+    reply = await world.backend.run(operations.read(session_keys("test", new)))
     assert {field for field in reply[1][::2] if len(field) > 1} == {b"m:a"}
     assert await manager.update_session_metadata(new, {"b": "x" * 31})
     with pytest.raises(SessionTooLargeError):
@@ -110,7 +110,7 @@ async def test_ids_go_with_the_session_whatever_deletes_it(world, leaves):
         retention_ms=0,
         create=True,
     )
-    assert await world.backend.run(*again) == [statuses.CREATED]
+    assert await world.backend.run(again) == [statuses.CREATED]
     assert await ids_of(world, session_id) == {}
 
 
@@ -133,7 +133,7 @@ def test_a_call_that_follows_a_rotation_names_the_ids_of_the_new_session(build):
 
 async def test_finds_nothing_where_no_session_is(single):
     call = operations.carry(session_keys("test", "s1"), [b"id", b"9" * 13])
-    assert await single.backend.run(*call) == [statuses.GONE]
+    assert await single.backend.run(call) == [statuses.GONE]
 
 
 @pytest.mark.parametrize("dies", ["ends", "is deleted", "is rotated"])
@@ -153,7 +153,7 @@ async def test_an_id_that_is_used_again_has_none_of_them(single, dies):
 
 async def test_ids_go_with_their_session_and_with_their_time(world):
     async def known():
-        reply = await world.backend.run(*operations.read(session_keys("test", session_id), operation_ids=True))
+        reply = await world.backend.run(operations.read(session_keys("test", session_id), operation_ids=True))
         return len(reply[2]) // 2
 
     manager = world.manager()

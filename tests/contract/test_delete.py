@@ -86,7 +86,7 @@ async def test_a_delete_that_arrives_late_spares_a_new_session_of_the_same_id(si
     await single.advance(ms=1)
     await manager.allocate_session("mine", user_id="alice")
     [call] = late
-    await single.backend.run(*call)
+    await single.backend.run(call)
     assert await manager.validate_session("mine")
 
 
@@ -130,7 +130,7 @@ async def test_an_id_of_the_engines_takes_one_call(single):
 async def test_ends_a_damaged_session_of_a_callers_id(single):
     manager = single.manager()
     await manager.allocate_session("mine")
-    await single.backend.run(*operations.merge(keys.session_keys("test", "mine"), pairs=[b"a", b"soon"]))
+    await single.backend.run(operations.merge(keys.session_keys("test", "mine"), pairs=[b"a", b"soon"]))
     await manager.delete_session("mine")
     assert not await manager.validate_session("mine")
     assert await manager.allocate_session("mine") == "mine"

@@ -9,7 +9,7 @@ async def due(world):
     return {
         (bucket, sandbox)
         for bucket in range(256)
-        for sandbox in (await world.backend.run(*operations.due(keys.sandboxes(bucket))))[1]
+        for sandbox in (await world.backend.run(operations.due(keys.sandboxes(bucket))))[1]
     }
 
 

@@ -68,7 +68,7 @@ async def test_one_operation_id_counts_once(single):
     call = operations.extend(
         session_keys("test", session_id), additional_ms=3_600_000, operation_id=b"same", retention_ms=0
     )
-    first, second = [await single.backend.run(*call) for _ in range(2)]
+    first, second = [await single.backend.run(call) for _ in range(2)]
     assert first == second
     assert await hours_left(manager, session_id) == 2
 
@@ -111,5 +111,5 @@ async def test_operation_ids_do_not_pile_up(single, between):
         for _ in range(between):
             assert await manager.update_session_metadata(session_id, {"n": number})
         await single.advance(seconds=20)
-    reply = await single.backend.run(*operations.read(session_keys("test", session_id), operation_ids=True))
+    reply = await single.backend.run(operations.read(session_keys("test", session_id), operation_ids=True))
     assert len(reply[2]) // 2 == 5

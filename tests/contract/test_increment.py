@@ -98,7 +98,7 @@ async def test_idempotency_keys_do_not_grow_what_a_read_returns(single):
     for number in range(100, 300):
         await manager.increment_session_counter(session_id, "n", idempotency_key=f"{number}")
         await manager.increment_session_counter(session_id, "n", -1)
-        reply = await single.backend.run(*operations.read(session_keys("test", session_id)))
+        reply = await single.backend.run(operations.read(session_keys("test", session_id)))
         lengths.add(len(reply[1]))
     assert len(lengths) == 1
 

@@ -111,7 +111,7 @@ async def test_revoking_gives_up_when_new_sessions_keep_coming(world):
 async def test_a_record_that_cannot_be_read_is_left_out_of_a_users_list(world, caplog):
     manager = world.manager()
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
-    await world.backend.run(*operations.merge(keys.session_keys("test", bad), pairs=[b"c", b"soon"]))
+    await world.backend.run(operations.merge(keys.session_keys("test", bad), pairs=[b"c", b"soon"]))
     assert [model.session_id for model in await manager.list_user_sessions("alice")] == [good]
     assert "cannot be read" in caplog.text
     assert bad not in caplog.text

@@ -187,7 +187,7 @@ class Garbled:
 
     async def put(self, session_id, *pairs):
         await self.world.manager().allocate_session(session_id)
-        await self.world.backend.run(*operations.merge(session_keys("test", session_id), pairs=pairs))
+        await self.world.backend.run(operations.merge(session_keys("test", session_id), pairs=pairs))
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,6 @@ async def test_a_pointer_to_what_is_no_text_is_a_typed_error(single):
     await manager.allocate_session("s1")
     # A pointer is a record that has no last access.
     call = operations.merge(session_keys("test", "s1"), pairs=[b"r", b"\xff"], removals=[b"a"])
-    await single.backend.run(*call)
+    await single.backend.run(call)
     with pytest.raises(CorruptRecordError):
         await manager.validate_session("s1")

@@ -214,9 +214,9 @@ async def test_clearing_a_pointer_never_ends_a_session(single):
     new = keys.session_keys("test", await manager.rotate_session(old, grace_seconds=60))
     clear = operations.delete(keys.session_keys("test", old), pointer=new.handle)
     assert await manager.delete_session(new_id(new))
-    assert await backend.run(*clear) == [statuses.OK]
+    assert await backend.run(clear) == [statuses.OK]
     await manager.allocate_session("mine", user_id="alice")
-    assert await backend.run(*clear) == [statuses.EXISTS]
+    assert await backend.run(clear) == [statuses.EXISTS]
     assert await manager.validate_session("mine")
 
 
@@ -242,9 +242,9 @@ async def test_a_repeated_rotation_finds_its_own_work_and_touches_nothing_else(w
     old = keys.session_keys("test", await manager.allocate_session("mine", user_id="alice"))
     new = keys.session_keys("test", ids.new_id("alice", old.index_keys.bucket))
     call = operations.rotate(old, new, grace_ms=0)
-    assert await world.backend.run(*call) == [statuses.OK]
+    assert await world.backend.run(call) == [statuses.OK]
     await manager.allocate_session("mine", user_id="bob")
-    assert await world.backend.run(*call) == [statuses.OK]
+    assert await world.backend.run(call) == [statuses.OK]
     assert await manager.validate_session("mine")
     assert [model.session_id for model in await manager.list_user_sessions("bob")] == ["mine"]
     assert await manager.count_sessions("bob") == 1
@@ -368,7 +368,7 @@ async def test_a_pointer_that_is_nonsense_is_a_typed_error(single):
     for pointer in (b"xyz/handle", b"\xff"):
         await manager.allocate_session("other")
         await single.backend.run(
-            *operations.delete(keys.session_keys("test", "other"), successor=pointer, grace_ms=1000)
+            operations.delete(keys.session_keys("test", "other"), successor=pointer, grace_ms=1000)
         )
         with pytest.raises(CorruptRecordError):
             await manager.validate_session("other")

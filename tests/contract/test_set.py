@@ -15,7 +15,7 @@ async def test_sets_any_number_of_fields_in_one_version(single, pairs):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={"kept": True})
     call = operations.merge(session_keys("test", session_id), pairs=pairs)
-    assert (await single.backend.run(*call))[0] == operations.s.OK
+    assert (await single.backend.run(call))[0] == operations.s.OK
     found = await manager.get_session_metadata(session_id)
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     assert found.custom_metadata == {"kept": True, **{key[2:].decode(): int(value) for key, value in fields.items()}}

@@ -80,10 +80,10 @@ async def test_spares_a_session_that_is_alive_again_after_it_was_named(world):
     session_id = await manager.allocate_session(user_id="alice", ttl_hours=1)
     session = keys.session_keys("test", session_id)
     await world.advance(hours=2)
-    _, _, ended = await world.backend.run(*operations.sweep(session.at, "test"))
+    _, _, ended = await world.backend.run(operations.sweep(session.index_keys, "test"))
     assert ended == [session.handle]
     await world.advance(hours=-2)
-    assert await world.backend.run(*operations.sweep(session.at, "test", ended)) == [statuses.OK, 0, []]
+    assert await world.backend.run(operations.sweep(session.index_keys, "test", ended)) == [statuses.OK, 0, []]
     assert await manager.validate_session(session_id)
     assert await manager.count_sessions("alice") == 1
 
@@ -94,7 +94,7 @@ async def test_takes_out_of_the_index_what_stands_for_no_session(world):
         keys.SessionKeys(b"\xff{x}/", f"{index.records}odd", index), "test",
         ttl_ms=1, idle_ms=0, owner=b"", user=0, cap=0, retention_ms=0, create=True,
     )  # fmt: skip
-    await world.backend.run(*call)
+    await world.backend.run(call)
     await world.advance(ms=2)
     assert await world.manager().cleanup_expired_sessions() == 1
     assert await world.manager().cleanup_expired_sessions() == 0

@@ -171,6 +171,6 @@ async def test_emulator_and_server_agree(worlds, scenario):
         if isinstance(step, int):
             await server.advance(ms=step)
             continue
-        ours, theirs = await emulator.backend.run(*step), await server.backend.run(*step)
+        ours, theirs = await emulator.backend.run(step), await server.backend.run(step)
         assert comparable(step.operation, ours) == comparable(step.operation, theirs), (number, step)
         assert emulator.backend.snapshot() == on_server(client, server.clock.now_ms()), (number, step)

@@ -47,7 +47,7 @@ class Pair:
         self.emulator, self.server = EmulatorWorld(clock), ServerWorld(clock, any_server)
 
     async def run(self, call):
-        ours, theirs = await self.emulator.backend.run(*call), await self.server.backend.run(*call)
+        ours, theirs = await self.emulator.backend.run(call), await self.server.backend.run(call)
         assert ours == theirs, call
         return ours
 

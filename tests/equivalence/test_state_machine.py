@@ -105,7 +105,7 @@ def machine_on(server):
             assert all(size_of(fields) <= int(fields[b"z"]) for fields in records_of(ours))
 
         async def both(self, call):
-            return await self.emulator.backend.run(*call), await self.server.backend.run(*call)
+            return await self.emulator.backend.run(call), await self.server.backend.run(call)
 
         def teardown(self):
             self.runner.run(self.server.close())

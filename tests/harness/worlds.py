@@ -14,7 +14,7 @@ from chuk_sessions.backends.memory import ManualClock, MemoryBackend
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.backends.redis import scripts as redis_scripts
 from chuk_sessions.core import ids, keys
-from chuk_sessions.core.operation import Arg, Call, Operation, Reply, RetryCalls
+from chuk_sessions.core.operation import Call, Reply, RetryCalls
 from chuk_sessions.providers.factory import Factory
 from chuk_sessions.providers.memory import MemorySession
 from chuk_sessions.providers.redis import RedisSession
@@ -41,11 +41,9 @@ class Meddled:
         self._backend = backend
         self._before = before
 
-    async def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
-    ) -> Reply:
-        await self._before(Call(operation, keys, argv))
-        return await self._backend.run(operation, keys, argv, retry_calls)
+    async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
+        await self._before(call)
+        return await self._backend.run(call, retry_calls)
 
     async def ping(self) -> Health:
         return await self._backend.ping()

@@ -52,7 +52,7 @@ class Recorder:
     async def _take(self, step: Step) -> Any:
         if isinstance(step, Wait):
             return (await self._backend.command("INCRBY", NOW_KEY, step.ms, repeatable=False))[0]
-        return await self._backend.run(operations.ALL[step.operation.name], step.keys, step.argv)
+        return await self._backend.run(step._replace(operation=operations.ALL[step.operation.name]))
 
     def _seen(self, step: Step, began: int, ended: int, result: Any) -> list[Event]:
         if not (self._repeats and isinstance(step, Call) and step.operation.may_repeat(step.argv)):

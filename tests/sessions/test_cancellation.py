@@ -35,12 +35,12 @@ class Interrupted:
         self._backend, self._at, self._moment, self._interrupt = backend, at, moment, interrupt
         self.calls = 0
 
-    async def run(self, operation, keys, argv, renew=None):
+    async def run(self, call, retry_calls=None):
         number, self.calls = self.calls, self.calls + 1
         await self._maybe(number, "before")
         if (number, self._moment) == (self._at, "during"):
             asyncio.get_running_loop().call_soon(self._interrupt)
-        reply = await self._backend.run(operation, keys, argv, renew)
+        reply = await self._backend.run(call, retry_calls)
         await self._maybe(number, "after")
         return reply
 

@@ -42,9 +42,7 @@ async def damaged(world, damage, number=1):
     made = [await world.manager().allocate_session(user_id=USER) for _ in range(number)]
     for session_id in made:
         pairs, removals = damage
-        await world.backend.run(
-            *operations.merge(keys.session_keys("test", session_id), pairs=pairs, removals=removals)
-        )
+        await world.backend.run(operations.merge(keys.session_keys("test", session_id), pairs=pairs, removals=removals))
     return made
 
 

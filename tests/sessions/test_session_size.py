@@ -110,7 +110,7 @@ async def test_the_bound_in_the_record_is_no_less_than_its_size(single):
     for number in range(12):
         await manager.increment_session_counter(session_id, "n", 10**number)
         await manager.update_session_metadata(session_id, {"t": "x" * number}, remove=["a"])
-    reply = await single.backend.run(*operations.read(session_keys("test", session_id)))
+    reply = await single.backend.run(operations.read(session_keys("test", session_id)))
     fields = dict(zip(reply[1][::2], reply[1][1::2], strict=True))
     size = sum(len(name) + len(value) for name, value in fields.items() if len(name) > 1)
     assert size <= int(fields[b"z"])

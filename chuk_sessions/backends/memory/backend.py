@@ -13,7 +13,7 @@ from weakref import WeakSet
 from ...core import keys as names
 from ...core import operations
 from ...core.ids import BUCKETS
-from ...core.operation import Arg, Call, Operation, Reply, RetryCalls
+from ...core.operation import Call, Reply, RetryCalls
 from ...models import Health
 from .clock import Clock, SystemClock
 from .keyspace import Keyspace
@@ -45,21 +45,19 @@ class MemoryBackend:
         self._next_sweep = self._space.now + self._sweep_every_ms
         _BACKENDS.add(self)
 
-    async def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
-    ) -> Reply:
+    async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Run a twin, after other tasks had a turn where they have waited for one. No reply gets lost here."""
         space = self._space
         with self._lock:
             space.tick()
             if space.now < self._due:
-                return TWINS[operation.name](space, keys, argv)
+                return TWINS[call.operation.name](space, call.keys, call.argv)
             gives_way = self._look_around()
         if gives_way:
             await asyncio.sleep(0)
         with self._lock:
             space.tick()
-            return TWINS[operation.name](space, keys, argv)
+            return TWINS[call.operation.name](space, call.keys, call.argv)
 
     async def ping(self) -> Health:
         """Return a healthy state: the emulator is always there."""

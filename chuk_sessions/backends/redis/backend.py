@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Unpack
 
-from ...core.operation import Arg, Operation, Reply, RetryCalls
+from ...core.operation import Call, Reply, RetryCalls
 from ...models import Health
 from . import scripts
 from .client import Client
@@ -50,11 +50,9 @@ class RedisBackend:
         self._waits = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 
-    def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
-    ) -> Coroutine[Any, Any, Reply]:
+    def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
         """Run a script."""
-        return self.client.run_script(operation, keys, argv, retry_calls, self._waits and operation.durable)
+        return self.client.run_script(call, retry_calls, self._waits and call.operation.durable)
 
     async def command(
         self, name: str, key: str, *more: str | int, repeatable: bool = True, read_only: bool = False

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ... import exceptions as errors
-from ...core.operation import Arg, Call, Operation, Reply, RetryCalls
+from ...core.operation import Call, Operation, Reply, RetryCalls
 from .error_replies import Action, action_for, error_for, unwrapped
 from .net.circuit_breaker import CircuitOpenError
 from .net.node import Node
@@ -109,17 +109,11 @@ class Client:
             request = Request(command, what, repeatable, key, read_only)
             return await _RetryLoop(self, request, deadline).after(failure, topology, node)
 
-    async def run_script(
-        self,
-        operation: Operation,
-        keys: Sequence[str],
-        argv: Sequence[Arg],
-        retry_calls: RetryCalls | None,
-        durable: bool,
-    ) -> Reply:
+    async def run_script(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Reply:
         """The reply of an operation's script; see `Backend.run`. Raises what `run` does, and NotReplicatedError where
         it is durable.
         """
+        operation, keys, argv = call
         loop, topology, _ = self._loops.current()
         deadline = loop.time() + self._timeout
         node = None
@@ -136,7 +130,7 @@ class Client:
                 large = operation.name if operation.large_reply else ""
                 reply = await (node.try_call(packed, deadline, large) or node.call((packed,), deadline, large=large))
         except (ReplyError, NotSentError, ReplyLostError) as failure:
-            request = self._request(Call(operation, keys, argv), retry_calls, durable)
+            request = self._request(call, retry_calls, durable)
             reply, again = await _RetryLoop(self, request, deadline).after(failure, topology, node)
             if again:
                 reply = _meant(operation, reply)

@@ -11,7 +11,7 @@ from typing import Any
 
 from chuk_sessions import Health
 from chuk_sessions.backends.redis import RedisBackend
-from chuk_sessions.core.operation import Arg, Operation, Reply, RetryCalls
+from chuk_sessions.core.operation import Call, Reply, RetryCalls
 from chuk_sessions.exceptions import OutcomeUnknownError, SessionUnavailableError, StoreFullError
 
 from .ledger import Ledger
@@ -90,11 +90,9 @@ class Timed:
         self.slow: list[tuple[float, float]] = []
         self.took: list[float] = []
 
-    async def run(
-        self, operation: Operation, keys: Sequence[str], argv: Sequence[Arg], retry_calls: RetryCalls | None = None
-    ) -> Reply:
+    async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Run one operation."""
-        return await self._timed(self.backend.run(operation, keys, argv, retry_calls))
+        return await self._timed(self.backend.run(call, retry_calls))
 
     async def ping(self) -> Health:
         """Ask the store how it is."""
