@@ -55,7 +55,8 @@ class SessionIndex:
                         await pace.give_way()
                 if operations.cursor(reply) is not None:
                     seen[bucket] = known
-        return found[:limit]
+        del found[limit:]
+        return found
 
     async def iter_ids(self) -> AsyncGenerator[str, None]:
         """Yield the ids of all live sessions of the sandbox."""
