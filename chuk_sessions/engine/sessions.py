@@ -190,9 +190,9 @@ class Engine:
             record = Record.from_reply(reply[1])
             section = CriticalSection()
             if user_id is not None and user_id != record.user_id:
-                copy = _Copy(user_id, owner, record, record.kept, reply[2])
+                copy = _Copy(user_id, owner, record, record.metadata_pairs, reply[2])
             elif self._escapes_cap(target, record.user_id):
-                copy = _Copy(record.user_id, record.fields[b"u"], record, record.rest, reply[2])
+                copy = _Copy(record.user_id, record.fields[b"u"], record, record.copied_pairs, reply[2])
             else:
                 return await section.run(self._rotate(target, record.user_id, grace_ms))
             with suppress(errors.VersionConflictError):
