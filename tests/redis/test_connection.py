@@ -95,10 +95,10 @@ async def test_the_end_of_what_it_has_received_ends_it(pair: Pair):
 
 
 async def test_a_late_call_says_so(pair: Pair):
-    with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
+    with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await pair.link.send(MUTE, soon(0.01))
     assert isinstance(pair.link.close_reason, TimeoutError)
-    assert str(pair.link.close_reason) == "no answer in time"
+    assert str(pair.link.close_reason) == "no reply in time"
 
 
 async def test_bytes_that_keep_arriving_are_a_sign_of_life(patient: Pair):
@@ -109,7 +109,7 @@ async def test_bytes_that_keep_arriving_are_a_sign_of_life(patient: Pair):
     for _ in range(100):
         await patient.say(b"x" * 10)
         await asyncio.sleep(0.005)
-    with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
+    with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await late
     assert patient.link.close_reason is None
     await patient.say(b"\r\n+other\r\n")
@@ -158,7 +158,7 @@ async def test_younger_calls_that_nobody_waits_for_any_more_or_ever_did_do_no_ha
     left = pair.link.send(MUTE, soon(0.01))
     left.cancel()
     pair.link.queue_ignoring_reply(MUTE, soon(0.01))
-    with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
+    with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await pair.link.send(MUTE, soon(0.02))
     assert pair.link.close_reason is None
     await pair.say(b"+first\r\n+second\r\n+third\r\n+fourth\r\n")
@@ -173,7 +173,7 @@ async def test_calls_are_late_by_their_own_deadlines_one_after_another(pair: Pai
     for place, future in enumerate(late):
         future.add_done_callback(lambda _, place=place: ended.append(place))  # type: ignore[misc]
     results = await asyncio.gather(*late, return_exceptions=True)
-    assert [str(result) for result in results] == ["no answer in time"] * 3
+    assert [str(result) for result in results] == ["no reply in time"] * 3
     assert ended == [1, 2, 0]
     assert not oldest.done()
 
