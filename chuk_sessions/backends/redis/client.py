@@ -150,9 +150,9 @@ class Client:
         The text travels once: if another call has brought it meanwhile, it arrives ahead of this one.
         """
         sha, now = self._scripts[call.operation.name].sha, asyncio.get_running_loop().time()
-        if node.texts_sent.get(sha, 0.0) > since:
+        if node.script_sent_at.get(sha, 0.0) > since:
             return self.command(call)
-        node.texts_sent[sha] = now
+        node.script_sent_at[sha] = now
         return self.by_text(call)
 
     def topology(self) -> Topology:
@@ -280,7 +280,7 @@ class _RetryLoop:
         raise self._refused(failure)
 
     def _refused(self, failure: ReplyError) -> Exception:
-        return error_for(failure.message, self._request.what, failure.where)
+        return error_for(failure.message, self._request.what, failure.server)
 
     def _given_up(self, failure: Exception, late: bool) -> Exception:
         """The error of a call that would be tried again, had it more time or attempts. After its last failure nothing

@@ -118,7 +118,7 @@ class Cluster:
     def _add(self, node: Node) -> Node:
         self._nodes[node.address] = node
         # Its replica may take over, whether or not there are calls that would notice.
-        node.on_outage = self._read_again
+        node.on_reconnect_attempt = self._read_again
         return node
 
     def _read_again(self) -> None:

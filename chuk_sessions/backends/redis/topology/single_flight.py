@@ -65,8 +65,8 @@ class SingleFlight:
         CircuitOpenError at once while the circuit is open.
         """
         while True:
-            self._breaker.check()
-            self._breaker.attempt()
+            self._breaker.raise_if_open()
+            self._breaker.record_attempt()
             try:
                 await self.wait(min(deadline, self._breaker.opens_at))
                 if found():
@@ -95,7 +95,7 @@ class SingleFlight:
     def stop(self) -> None:
         """No more rounds nor walks, and the present ones end. Does not wait."""
         self._closed = True
-        self._breaker.stop()
+        self._breaker.reset()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
@@ -125,9 +125,9 @@ class SingleFlight:
         failure = task.exception()  # those who waited have seen it; nobody may have
         self._failure = "" if failure is None else str(failure)
         if failure is None or isinstance(failure, ReplyError):
-            self._breaker.succeeded()
+            self._breaker.record_success()
         else:
-            self._breaker.failed(failure)
+            self._breaker.record_failure(failure)
 
     def _try_again(self) -> None:
         if not self._closed:

@@ -130,7 +130,7 @@ class Single:
         if node is None:
             self._refresh.start()
         elif now >= self._quiet_until:
-            roles = await roles_on(node.open_links(), _PATIENCE, now + self._options.call_timeout)
+            roles = await roles_on(node.open_connections(), _PATIENCE, now + self._options.call_timeout)
             self._note(roles)
             if Role.REPLICA in roles and self._was_primary and node is self._usable:
                 self._is_replica()
@@ -155,7 +155,7 @@ class Single:
 
     async def _look(self) -> None:
         """One round: open a new connection, for which the name is resolved again, and ask its server for the role."""
-        candidate = self._candidate = self._node.successor()
+        candidate = self._candidate = self._node.replacement()
         try:
             role = await role_of(candidate, asyncio.get_running_loop().time() + _PATIENCE)
             clustered = role is Role.REPLICA and await _is_of_a_cluster(candidate)
