@@ -21,7 +21,7 @@ FORKING = """
 async def child():
     for number in range(50):
         await asyncio.gather(*(call(b"child %d %d" % (number, one)) for one in range(20)))
-    return backend.stats().links
+    return backend.stats().connections
 
 async def parent(pid=None):
     for number in range(50):

@@ -61,8 +61,8 @@ async def test_a_connection_sends_little_and_writes_nothing_to_the_append_only_f
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-async def test_a_forgotten_script_is_sent_once_to_each_connection_at_most(own: Server, links: int):
-    async with backend_on(own.url, connections=links) as backend:
+async def test_a_forgotten_script_is_sent_once_to_each_connection_at_most(own: Server, connections: int):
+    async with backend_on(own.url, connections=connections) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
         for _ in range(3):
@@ -71,7 +71,7 @@ async def test_a_forgotten_script_is_sent_once_to_each_connection_at_most(own: S
             before = calls_of(own, "eval")
             alive = await asyncio.gather(*(manager.validate_session(session_id) for _ in range(MANY)))
             assert all(alive)
-            assert calls_of(own, "eval") - before <= links
+            assert calls_of(own, "eval") - before <= connections
 
 
 async def test_a_new_server_is_sent_each_script_once(own: Server):
