@@ -69,7 +69,7 @@ def in_a_process(url: str, code: str) -> str:
     head = f"""
         import asyncio, gc, os, sys, threading
         from chuk_sessions.backends.redis import RedisBackend
-        from tests.link.tools import echo
+        from tests.redis.tools import echo
         backend = RedisBackend({url!r}, client_name="process")
         async def call(text=b"x"):
             assert await echo(backend, text) == text
