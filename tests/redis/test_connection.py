@@ -57,11 +57,10 @@ async def pair_of(patience: float) -> AsyncIterator[Pair]:
     other.setblocking(False)
     loop = asyncio.get_running_loop()
     transport, link = await loop.create_connection(lambda: Connection(InFlightLimiter(10, 10**6), patience), sock=ours)
-    link.adopt(transport)
     with closing(other):
         yield Pair(link, transport, other)
-        link.end(ConnectionResetError("the test is over"))
-        await link.gone()
+        link.abort(ConnectionResetError("the test is over"))
+        await link.wait_closed()
 
 
 async def test_what_the_other_side_does_not_take_waits_in_the_link_and_goes_out_later(pair: Pair):
@@ -86,20 +85,20 @@ async def test_why_it_ended_is_known_at_once_and_by_every_call(pair: Pair):
     with pytest.raises(ReplyLostError, match=r"^the server closed the connection$") as caught:
         await future
     assert isinstance(caught.value.__cause__, ConnectionResetError)
-    assert pair.link.lost is caught.value.__cause__
+    assert pair.link.close_reason is caught.value.__cause__
 
 
 async def test_the_end_of_what_it_has_received_ends_it(pair: Pair):
     """Without waiting for the transport to say that the socket is closed."""
     pair.link.eof_received()
-    assert re.fullmatch("the server closed the connection", str(pair.link.lost))
+    assert re.fullmatch("the server closed the connection", str(pair.link.close_reason))
 
 
 async def test_a_late_call_says_so(pair: Pair):
     with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
         await pair.link.send(MUTE, soon(0.01))
-    assert isinstance(pair.link.lost, TimeoutError)
-    assert str(pair.link.lost) == "no answer in time"
+    assert isinstance(pair.link.close_reason, TimeoutError)
+    assert str(pair.link.close_reason) == "no answer in time"
 
 
 async def test_bytes_that_keep_arriving_are_a_sign_of_life(patient: Pair):
@@ -112,7 +111,7 @@ async def test_bytes_that_keep_arriving_are_a_sign_of_life(patient: Pair):
         await asyncio.sleep(0.005)
     with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
         await late
-    assert patient.link.lost is None
+    assert patient.link.close_reason is None
     await patient.say(b"\r\n+other\r\n")
     assert await other == b"other"
 
@@ -125,14 +124,14 @@ async def test_silence_ends_it_even_when_late_calls_have_failed_before(patient: 
         await late
     with pytest.raises(ReplyLostError):
         await other
-    assert isinstance(patient.link.lost, TimeoutError)
+    assert isinstance(patient.link.close_reason, TimeoutError)
 
 
 async def test_calls_that_are_late_before_they_could_be_sent_never_are(pair: Pair):
     """While the other side does not read. What is sent ahead of calls goes out all the same."""
     pair.link.send(CHUNK, soon())
     await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
-    pair.link.send_ahead(b"ahead", soon(0.02))
+    pair.link.queue_ignoring_reply(b"ahead", soon(0.02))
     late = pair.link.send(b"late", soon(0.02), skip=2)
     later = pair.link.send(b"later", soon())
     with pytest.raises(NotSentError, match=r"^there was no time left to send it$"):
@@ -149,7 +148,7 @@ async def test_calls_that_are_late_before_they_could_be_sent_never_are(pair: Pai
 async def test_it_is_drained_when_the_last_call_was_late_before_it_could_be_sent():
     link = Connection(InFlightLimiter(10, 10**6))
     late = link.send(MUTE, soon(0.02))
-    await asyncio.wait_for(link.drain(), 5.0)
+    await asyncio.wait_for(link.wait_for_replies(), 5.0)
     with pytest.raises(NotSentError):
         await late
 
@@ -158,10 +157,10 @@ async def test_younger_calls_that_nobody_waits_for_any_more_or_ever_did_do_no_ha
     oldest = pair.link.send(MUTE, soon())
     left = pair.link.send(MUTE, soon(0.01))
     left.cancel()
-    pair.link.send_ahead(MUTE, soon(0.01))
+    pair.link.queue_ignoring_reply(MUTE, soon(0.01))
     with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
         await pair.link.send(MUTE, soon(0.02))
-    assert pair.link.lost is None
+    assert pair.link.close_reason is None
     await pair.say(b"+first\r\n+second\r\n+third\r\n+fourth\r\n")
     assert await oldest == b"first"
     assert pair.link.in_flight == 0
@@ -187,7 +186,6 @@ async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(
         transport, _ = await asyncio.get_running_loop().create_unix_connection(
             lambda: link, str(server.folder / "socket")
         )
-        link.adopt(transport)
         server.signal(signal.SIGSTOP)
         futures = []
         for number in range(1, calls + 1):
@@ -197,8 +195,8 @@ async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(
         assert transport.get_write_buffer_size() < most * len(CHUNK)
         server.signal(signal.SIGCONT)
         assert await asyncio.gather(*futures) == [CHUNK] * calls
-        link.end(ConnectionResetError("the test is over"))
-        await link.gone()
+        link.abort(ConnectionResetError("the test is over"))
+        await link.wait_closed()
 
 
 async def test_what_is_not_the_protocol_ends_it(pair: Pair):
@@ -206,29 +204,29 @@ async def test_what_is_not_the_protocol_ends_it(pair: Pair):
     await pair.say(b"?what\r\n")
     with pytest.raises(ReplyLostError):
         await future
-    assert isinstance(pair.link.lost, ProtocolError)
+    assert isinstance(pair.link.close_reason, ProtocolError)
 
 
 async def test_a_reply_that_nobody_has_asked_for_ends_it(pair: Pair):
     """Or all that come behind it would go to the wrong callers."""
     await pair.say(b"+one\r\n+more\r\n")
-    await until(lambda: pair.link.lost is not None)
+    await until(lambda: pair.link.close_reason is not None)
 
 
 async def test_what_comes_behind_its_end_is_for_nobody(pair: Pair):
     why = ConnectionResetError("why")
     future = pair.link.send(MUTE, soon())
-    pair.link.end(why)
+    pair.link.abort(why)
     pair.link.data_received(b"+late\r\n")
     with pytest.raises(NotSentError, match="why"):
         await future
-    assert pair.link.lost is why
+    assert pair.link.close_reason is why
 
 
 async def test_one_that_never_had_a_connection_fails_its_calls():
     link = Connection(InFlightLimiter(10, 10**6))
     future = link.send(MUTE, soon())
-    link.end(ConnectionAbortedError("closed"))
+    link.abort(ConnectionAbortedError("closed"))
     with pytest.raises(NotSentError, match="closed"):
         await future
 
@@ -240,7 +238,6 @@ def test_one_whose_loop_was_closed_closes_its_socket_and_forgets_its_calls():
         transport, link = await asyncio.get_running_loop().create_connection(
             lambda: Connection(InFlightLimiter(10, 10**6)), sock=ours
         )
-        link.adopt(transport)
         link.send(MUTE, soon())
         return transport, link
 
@@ -249,12 +246,12 @@ def test_one_whose_loop_was_closed_closes_its_socket_and_forgets_its_calls():
     loop.close()
     why = ConnectionAbortedError("closed")
     with closing(other):
-        link.end(why)
+        link.abort(why)
         assert ours.fileno() < 0
         other.settimeout(5)
         assert other.recv(100) in (b"", MUTE)
         close_orphan(transport)
-    assert link.lost is why
+    assert link.close_reason is why
     assert link.in_flight == 0
 
 
@@ -266,5 +263,5 @@ def test_one_whose_loop_was_closed_before_it_had_a_connection_has_nothing_to_clo
 
     link = loop.run_until_complete(make())
     loop.close()
-    link.end(ConnectionAbortedError("closed"))
-    assert isinstance(link.lost, ConnectionAbortedError)
+    link.abort(ConnectionAbortedError("closed"))
+    assert isinstance(link.close_reason, ConnectionAbortedError)

@@ -55,7 +55,7 @@ async def look_around(backend: RedisBackend) -> None:
 def is_asked(backend: RedisBackend, member: Member) -> bool:
     """Whether a question to that server, or any other call, is under way."""
     [node] = [node for node in backend.client.topology().nodes() if node.address.port == member.port]
-    return any(lane.link is not None and lane.link.in_flight for lane in node._lanes)
+    return any(lane.connection is not None and lane.connection.in_flight for lane in node._connection_slots)
 
 
 async def count_up_while_paused(url: str, members: list[Member], calls_first: bool) -> list[object]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chuk_sessions.backends.redis.net.reply_window import LARGE_REPLY, ReplyWindow, size_of
+from chuk_sessions.backends.redis.net.reply_window import LARGE_REPLY, ReplyWindow, reply_size
 from chuk_sessions.backends.redis.net.resp import NotSentError
 from tests.redis.tools import until
 
@@ -17,7 +17,7 @@ def soon(seconds: float = 5.0) -> float:
 
 def answer(window: ReplyWindow, size: int = 0) -> None:
     window.calls -= 1
-    window.answered(size)
+    window.record_reply(size)
 
 
 def fill(window: ReplyWindow) -> int:
@@ -49,7 +49,7 @@ def test_a_large_reply_closes_it_and_small_ones_open_it_again():
     window.try_acquire(0)
     answer(window, 500_000)
     assert window.limit == 0
-    assert window.expected == 500_000
+    assert window.expected_size == 500_000
     assert fill(window) == 8
     for _ in range(8):
         answer(window, 500_000)
@@ -59,7 +59,7 @@ def test_a_large_reply_closes_it_and_small_ones_open_it_again():
         answer(window)
         replies += 1
     assert 20 < replies < 60
-    assert window.expected == 0
+    assert window.expected_size == 0
     assert fill(window) == window.limit == 8
 
 
@@ -68,7 +68,7 @@ def test_what_it_expects_is_a_decaying_maximum():
     for size in (100_000, 900_000, 200_000):
         window.try_acquire(0)
         answer(window, size)
-    assert 800_000 < window.expected < 900_000
+    assert 800_000 < window.expected_size < 900_000
 
 
 async def test_calls_wait_for_a_place_and_come_in_in_order():
@@ -121,4 +121,4 @@ async def test_calls_that_give_up_leave_no_trace():
 
 
 def test_the_size_of_a_reply_is_that_of_its_texts():
-    assert size_of([0, [b"a" * 10, b"b" * 20, [b"c"]], None, 7]) == 31
+    assert reply_size([0, [b"a" * 10, b"b" * 20, [b"c"]], None, 7]) == 31

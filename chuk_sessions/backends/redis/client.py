@@ -146,9 +146,9 @@ class Client:
         Only one call carries the text: if another call has sent it since, it arrives before this one.
         """
         sha, now = self._scripts[call.operation.name].sha, asyncio.get_running_loop().time()
-        if node.texts_sent.get(sha, 0.0) > sent_at:
+        if node.script_sent_at.get(sha, 0.0) > sent_at:
             return self.pack_evalsha(call)
-        node.texts_sent[sha] = now
+        node.script_sent_at[sha] = now
         return self.pack_eval(call)
 
     def unavailable_error(self, request: Request, cause: BaseException | None) -> SessionUnavailableError:

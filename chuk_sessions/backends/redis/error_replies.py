@@ -81,12 +81,12 @@ def unwrapped(message: str) -> str:
     return message[found.start(1) :] if found else message
 
 
-def error_for(message: str, name: str, where: str = "") -> errors.ProviderError:
+def error_for(message: str, name: str, server: str = "") -> errors.ProviderError:
     """Return the error for an error reply.
 
-    `message` is the reply's text, `name` the name of the call, and `where` the server if it is known.
+    `message` is the reply's text, `name` the name of the call, and `server` the address of the server if it is known.
     """
-    at = f" ({where})" if where else ""
+    at = f" ({server})" if server else ""
     if _OUT_OF_MEMORY.search(message):
         return errors.StoreFullError(f"{name}: the server has reached its memory limit (maxmemory){at}")
     missing = missing_permission(message, name)

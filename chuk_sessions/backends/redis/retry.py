@@ -141,7 +141,7 @@ class RetryLoop:
         raise self._error_for(failure)
 
     def _error_for(self, failure: ReplyError) -> ProviderError:
-        return error_for(failure.message, self._request.name, failure.where)
+        return error_for(failure.message, self._request.name, failure.server)
 
     def _final_error(self, failure: Exception, timed_out: bool) -> ProviderError:
         """Return the error of a call that has no time or attempts left.

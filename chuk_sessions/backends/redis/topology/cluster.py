@@ -122,7 +122,7 @@ class Cluster:
     def _add(self, node: Node) -> Node:
         self._nodes[node.address] = node
         # Its replica may take over, whether or not there are calls that would notice.
-        node.on_outage = self._start_refresh
+        node.on_reconnect_attempt = self._start_refresh
         return node
 
     def _start_refresh(self) -> None:

@@ -56,8 +56,8 @@ class SingleFlight:
 
         """
         while True:
-            self._breaker.check()
-            self._breaker.attempt()
+            self._breaker.raise_if_open()
+            self._breaker.record_attempt()
             try:
                 await self._wait(min(deadline, self._breaker.opens_at))
                 if found():
@@ -69,7 +69,7 @@ class SingleFlight:
     def stop(self) -> None:
         """Cancel the running refresh, and refuse further ones. Does not wait."""
         self._stopped = True
-        self._breaker.stop()
+        self._breaker.reset()
         if self._task is not None:
             cancel_on(self._loop, self._task)
 
@@ -94,9 +94,9 @@ class SingleFlight:
         failure = task.exception()
         self._last_failure = "" if failure is None else str(failure)
         if failure is None or isinstance(failure, ReplyError):
-            self._breaker.succeeded()
+            self._breaker.record_success()
         else:
-            self._breaker.failed(failure)
+            self._breaker.record_failure(failure)
 
     def _restart(self) -> None:
         if not self._stopped:

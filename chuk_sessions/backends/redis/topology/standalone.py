@@ -142,7 +142,7 @@ class Standalone:
         if node is None:
             self._refresh.start()
         elif now >= self._next_poll_at:
-            roles = await roles_on(node.open_links(), _QUERY_TIMEOUT, now + self._options.call_timeout)
+            roles = await roles_on(node.open_connections(), _QUERY_TIMEOUT, now + self._options.call_timeout)
             self._record(roles)
             if Role.REPLICA in roles and self._was_primary and node is self._usable:
                 self._on_replica()
@@ -167,7 +167,7 @@ class Standalone:
 
     async def _find_primary(self) -> None:
         """Open a new connection, which resolves the name again, and query its server's role."""
-        candidate = self._candidate = self._node.successor()
+        candidate = self._candidate = self._node.replacement()
         try:
             role = await role_of(candidate, asyncio.get_running_loop().time() + _QUERY_TIMEOUT)
             clustered = role is Role.REPLICA and await _is_in_cluster(candidate)
