@@ -5,8 +5,8 @@ All of them mean that the server applied nothing: it refuses a script before it 
 | reply | action | error if the action does not help |
 |---|---|---|
 | NOSCRIPT | retry as EVAL, which also loads the script | never seen |
-| MOVED | topology: retry on the node that it names, and refresh the map | on a single server, not supported |
-| ASK | topology: retry on the node that it names, after ASKING | on a single server, not supported |
+| MOVED | topology: retry on the node that it names, and refresh the map | with Sentinel, not supported |
+| ASK | topology: retry on the node that it names, after ASKING | with Sentinel, not supported |
 | TRYAGAIN | topology: retry after a pause, while the slot migrates | unavailable |
 | CLUSTERDOWN | topology: retry after a pause, until the slot has a primary | unavailable |
 | READONLY | topology: retry after a pause, on the new primary, which may be this server | unavailable |

@@ -37,7 +37,7 @@ class PerLoop:
         _INSTANCES.add(self)
 
     def current(self) -> LoopState:
-        """Return the state of the running loop. Create it if there is none."""
+        """Return the state of the running loop. Create it on the first call."""
         loop = asyncio.get_running_loop()
         state = self._states.get(loop)
         if state is None:

@@ -43,7 +43,7 @@ _DISPUTE_WINDOW = 0.05
 
 
 class Cluster:
-    """The topology of a cluster. Calls never read from replicas, which lag behind their primary."""
+    """The topology of a cluster. Calls never read from replicas: their data may be stale."""
 
     slotted = True
 

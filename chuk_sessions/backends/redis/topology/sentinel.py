@@ -45,7 +45,7 @@ _NOT_READY_CODES = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
 
 
 class Sentinel:
-    """The topology of one primary that sentinels monitor. Calls never read from replicas, which lag behind it."""
+    """The topology of one primary that sentinels monitor. Calls never read from replicas: their data may be stale."""
 
     slotted = False
 
