@@ -202,4 +202,4 @@ def test_renewed_credentials_are_nothing_to_a_loop_that_was_closed(locked: Serve
     loop.close()
     provider.renewed(Token("default", "pass+word"))
     assert [connection["user"] for connection in connections_named(locked, "closed")] == ["app"]
-    backend._loops.discard_closed()
+    backend._per_loop.discard_closed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chuk_sessions.backends.redis.options import Address
-from chuk_sessions.backends.redis.topology.slot_map import SlotRange, redirection, slot_ranges
+from chuk_sessions.backends.redis.topology.slot_map import SlotRange, parse_redirect, slot_ranges
 
 ASKED = Address("asked", 7000)
 
@@ -48,9 +48,9 @@ def test_replicas_come_after_the_primary():
     ],
 )
 def test_redirections(message, address):
-    assert redirection(message, ASKED) == (3999, address)
+    assert parse_redirect(message, ASKED) == (3999, address)
 
 
 @pytest.mark.parametrize("message", ["MOVED", "MOVED to the country", "ASK 3999 nowhere"])
 def test_what_is_no_redirection(message):
-    assert redirection(message, ASKED) is None
+    assert parse_redirect(message, ASKED) is None

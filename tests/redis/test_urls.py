@@ -79,7 +79,7 @@ def test_schemes_that_are_accepted_are_named(url: str):
 @pytest.mark.parametrize("url", ["redis://h/abc", "rediss://h:6379/abc", "redis://me:secret@h/abc/0"])
 def test_a_name_behind_one_server_is_taken_for_a_mistyped_database(url: str):
     with pytest.raises(
-        ValueError, match="'abc' would be the name of a primary that Sentinels watch: a database is a n"
+        ValueError, match="'abc' would be the name of a primary that Sentinels monitor: a database is a n"
     ):
         parse(url)
     sentinel = parse(url.replace("://", "+sentinel://"))
@@ -98,5 +98,5 @@ def test_no_message_tells_a_secret(url: str):
 
 
 def test_a_provider_of_credentials_takes_the_place_of_a_login():
-    with pytest.raises(ValueError, match="takes the place"):
+    with pytest.raises(ValueError, match="either a credential provider"):
         parse("redis://me:secret@h", credentials=object())
