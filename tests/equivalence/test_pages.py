@@ -86,7 +86,7 @@ async def compare(any_server, ends, user, limit, changes):
 
 
 def test_pages_are_the_same_and_leave_nothing_out(any_server):
-    with asyncio.Executor() as executor:
+    with asyncio.Runner() as runner:
 
         @FUZZ
         @given(
@@ -96,6 +96,6 @@ def test_pages_are_the_same_and_leave_nothing_out(any_server):
             st.lists(CHANGES, max_size=6),
         )
         def check(ends, user, limit, changes):
-            executor.execute(compare(any_server, ends, user, limit, changes))
+            runner.run(compare(any_server, ends, user, limit, changes))
 
         check()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SNIPPET = """
 from chuk_sessions import Health, SessionManager
 from chuk_sessions.providers import memory, redis

@@ -17,7 +17,7 @@ from chuk_sessions.backends.redis.url import parse, without_secrets
 from chuk_sessions.providers import redis
 from tests.harness.servers import running, valkey_binary
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PASSWORD = "p@ss:w/rd"
 QUOTED = "p%40ss%3Aw%2Frd"
 
