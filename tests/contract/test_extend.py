@@ -106,7 +106,7 @@ async def test_does_not_lengthen_the_idle_timeout(single):
 async def test_operation_ids_do_not_pile_up(single, between):
     manager = single.manager()
     session_id = await manager.allocate_session()
-    for number in range(300):
+    for number in range(60):
         assert await manager.extend_session_ttl(session_id, 0.01)
         for _ in range(between):
             assert await manager.update_session_metadata(session_id, {"n": number})

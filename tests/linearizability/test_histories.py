@@ -38,7 +38,7 @@ def start():
 def test_concurrent_calls_have_an_order(any_server, start, share, retries, kills):
     overlapping = lost = 0
     with any_server.client() as client, Processes(any_server.url, retries) as processes:
-        for seed in range(round(HISTORIES * share)):
+        for seed in range(max(1, round(HISTORIES * share))):
             history = record(client, processes, Moves(seed).plan(), start, kills=kills)
             assert linearizable(history, start, perform), (seed, history)
             overlapping += overlaps(history)
