@@ -192,7 +192,7 @@ def test_importing_needs_neither_redis_nor_a_framework():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_error_tree_is_drawn_as_it_is():
+def test_the_error_tree_shows_the_classes():
     parents: list[str] = []
     drawn = {}
     for indent, name in re.findall(r"^((?:[│ ]   )*(?:[├└]── )?)(\w*Error)\b", exceptions.__doc__ or "", re.M):
