@@ -38,8 +38,8 @@ BANNED = {
     r"\btill\b": "until",
     r"\bwhom\b": "name the subject: the caller, the session",
     r"\b(for|by|of|to) who\b": "the caller",
-    r"(?<!user )(?<!one )(?<!person )(?<!operator )(?<!attacker )\bwho (asks|awaits|comes|finds|holds|needs|reaches)\b": (
-        "the caller, the client"
+    r"(?<!user )(?<!one )(?<!person )(?<!attacker )\bwho (asks|awaits|comes|finds|holds|needs|reaches)\b": (
+        "name the subject: the caller, the client"
     ),
     r"\bwhat comes\b|\bwhat is no\b|\bwhat can be no\b|\bwho comes\b": "name the subject: calls, ids, values",
     r"\b(call|calls|called|asked|asks) for (?=[.,;:]|$)|\b(was|were) called for\b": "name the call",
