@@ -48,7 +48,7 @@ def text_of(name: str) -> str:
 
 @pytest.fixture(params=["memory", "redis"])
 def provider(request, monkeypatch):
-    """The environment that a reader would set."""
+    """Set the environment that a reader would set."""
     monkeypatch.setenv("SESSION_PROVIDER", request.param)
     monkeypatch.delenv("CHUK_SANDBOX_ID", raising=False)
     if request.param == "redis":

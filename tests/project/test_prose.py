@@ -1,8 +1,8 @@
 """Prose: the rules of plain American English that a machine can check, for code, scripts, and documentation.
 
 The tests check what a reader sees as text: docstrings, comments, and messages of the package and the examples, comments
-of the scripts, and pages without their code. Ruff's D401 checks the mood of many verbs. The rules for openers catch
-other ones.
+of the scripts, and pages without their code. In tests and benchmarks, only banned words count. Ruff's D401 checks the
+mood of many verbs. The rules for openers catch other ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 CODE = sorted([*(ROOT / "chuk_sessions").rglob("*.py"), *(ROOT / "examples").glob("*.py")])
 SCRIPTS = sorted((ROOT / "lua").rglob("*.lua"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").glob("*.md")])
-FILES = [*CODE, *SCRIPTS, *PAGES]
+TESTS = sorted({*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").glob("[!.]*/*.py")} - {Path(__file__)})
+FILES = [*CODE, *SCRIPTS, *PAGES, *TESTS]
 
 # Words that no docstring may begin with, and more that an imperative sentence cannot begin with.
 NEVER_FIRST = {"what", "who", "see"}
@@ -59,7 +60,7 @@ BANNED = {
     r"\bcomes too many\b|\bsee to\b": "plain words",
     r"\bthe way (there|of nearly)\b": "the path, the network",
     r"\bsomebody else's\b|\bother people's\b|\bof other people\b": "a third party's, your own",
-    r"\bcan be no\b|\bhas none to\b|(?<!there )\bis none\b": "cannot be",
+    r"\bcan be no\b|\bhas none to\b|(?<!there )\bis (?-i:none)\b": "cannot be",
     r"\blikewise\.": "say it again",
     r"\b(honour|behaviour|colour|favour|neighbour|licence|catalogue|centre|grey|whilst|towards)s?\b": "American",
     r"\b\w+isations?\b": "-ization",
@@ -89,7 +90,7 @@ def passages(path: Path) -> Iterator[str]:
 def comments(text: str) -> list[str]:
     """Return the comments of a module, lines below one another as one passage."""
     found: list[str] = []
-    last = (0, 0)
+    last = (-1, 0)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             line = token.string.lstrip("# ")

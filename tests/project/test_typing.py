@@ -1,4 +1,4 @@
-"""What a user's type checker makes of the library."""
+"""The types that a user's type checker infers from the library."""
 
 from __future__ import annotations
 
