@@ -14,8 +14,8 @@ from chuk_sessions.core.keys import session_keys
 
 async def hours_left(manager, session_id):
     info = await manager.get_session_info(session_id)
-    ends, began = (datetime.fromisoformat(info[name]) for name in ("expires_at", "created_at"))
-    return (ends - began).total_seconds() / 3600
+    expires_at, created_at = (datetime.fromisoformat(info[name]) for name in ("expires_at", "created_at"))
+    return (expires_at - created_at).total_seconds() / 3600
 
 
 async def test_two_managers_extend_the_same_session(single):

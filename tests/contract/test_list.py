@@ -19,11 +19,11 @@ async def test_lists_the_live_sessions_of_a_sandbox(world):
     manager = world.manager()
     created = [await manager.allocate_session(user_id=f"user-{number % 7}") for number in range(40)]
     created.append(await manager.allocate_session("own"))
-    ended = await manager.allocate_session(ttl_hours=1)
+    expired = await manager.allocate_session(ttl_hours=1)
     await world.manager("other").allocate_session("elsewhere")
     await world.advance(hours=2)
     assert sorted(await manager.list_sessions()) == sorted(created)
-    assert ended not in await manager.list_sessions()
+    assert expired not in await manager.list_sessions()
 
 
 @pytest.mark.parametrize("limit", [1, 7, 300])

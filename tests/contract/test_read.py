@@ -46,7 +46,7 @@ EXACT = {
     "not a number but text": "NaN",
     "looks like json": "{}",
     "nested": nested(200),
-    "odd keys": {"": 1, "\ud800": 2, "a b": 3},
+    "unusual keys": {"": 1, "\ud800": 2, "a b": 3},
 }
 
 
@@ -81,9 +81,11 @@ def test_a_model_that_a_caller_creates_has_the_current_time():
     assert model.last_accessed >= model.created_at
 
 
-@pytest.mark.parametrize(("moment", "expired"), [(None, False), ("2000-01-01", True), ("9999-01-01T00:00:00", False)])
-def test_a_model_expires_at_any_iso_date_in_utc_by_default(moment, expired):
-    assert SessionMetadata("s1", "test", expires_at=moment).is_expired() is expired
+@pytest.mark.parametrize(
+    ("expires_at", "expired"), [(None, False), ("2000-01-01", True), ("9999-01-01T00:00:00", False)]
+)
+def test_a_model_expires_at_any_iso_date_in_utc_by_default(expires_at, expired):
+    assert SessionMetadata("s1", "test", expires_at=expires_at).is_expired() is expired
 
 
 async def test_a_read_is_not_an_access(single):

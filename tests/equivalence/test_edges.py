@@ -49,10 +49,10 @@ def fields(number):
     return [part for index in range(number) for part in (b"m:%d" % index, b"1")]
 
 
-def sweep(limit, *ended):
+def sweep(limit, *expired):
     index = (TARGET.index_keys.deadlines, TARGET.index_keys.users, TARGET.index_keys.sandboxes)
-    records = [key for target in ended for key in (target.record, target.operations)]
-    handles = [target.handle for target in ended]
+    records = [key for target in expired for key in (target.record, target.operations)]
+    handles = [target.handle for target in expired]
     return Call(operations.SWEEP, (*index, *records), (b"a", limit, *handles))
 
 

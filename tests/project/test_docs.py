@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import chuk_sessions
-from chuk_sessions import SessionManager, exceptions, settings
+from chuk_sessions import SessionManager, settings
 from chuk_sessions.backends.redis.settings import ConnectionSettings
 from chuk_sessions.core import keys, operations
+from tests.project.error_tree import defined_tree, drawn_tree
 
 ROOT = Path(__file__).parents[2]
 IN_ASYNC_FUNCTION = "# Inside an async function:\n"
@@ -180,14 +181,8 @@ def test_the_api_reference_has_every_public_name():
 
 
 def test_the_error_tree_shows_the_classes():
-    parents: list[str] = []
-    drawn = {}
     tree = text_of("docs/reliability.md").split("## Errors")[1].split("```")[1]
-    for indent, name in re.findall(r"^((?:[│ ]   )*(?:[├└]── )?)(\w*Error)\b", tree, re.M):
-        depth = len(indent) // 4
-        drawn[name] = parents[depth - 1] if depth else "Exception"
-        parents[depth:] = [name]
-    assert drawn == {name: getattr(exceptions, name).__bases__[0].__name__ for name in exceptions.__all__}
+    assert drawn_tree(tree) == defined_tree()
 
 
 def test_the_map_of_the_tests_names_every_folder():

@@ -18,6 +18,7 @@ from chuk_sessions import exceptions
 from chuk_sessions.backends.memory.twins import TWINS
 from chuk_sessions.backends.redis import scripts
 from chuk_sessions.core import keys, operations, statuses
+from tests.project.error_tree import defined_tree, drawn_tree
 
 ROOT = Path(chuk_sessions.__file__).parent
 LUA = scripts.folder()
@@ -192,15 +193,8 @@ def test_importing_needs_neither_redis_nor_a_framework():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_error_tree_shows_the_classes():
-    parents: list[str] = []
-    drawn = {}
-    for indent, name in re.findall(r"^((?:[│ ]   )*(?:[├└]── )?)(\w*Error)\b", exceptions.__doc__ or "", re.M):
-        depth = len(indent) // 4
-        drawn[name] = parents[depth - 1] if depth else "Exception"
-        parents[depth:] = [name]
-    real = {name: getattr(exceptions, name).__bases__[0].__name__ for name in exceptions.__all__}
-    assert drawn == real
+def test_the_docstring_of_the_errors_shows_their_tree():
+    assert drawn_tree(exceptions.__doc__ or "") == defined_tree()
 
 
 def test_hash_tags_spread_evenly_over_the_slots():

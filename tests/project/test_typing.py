@@ -35,8 +35,10 @@ REVEALED = [
 def test_factories_are_typed(tmp_path: Path):
     pytest.importorskip("mypy")
     (tmp_path / "snippet.py").write_text(SNIPPET)
-    words = ["--strict", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "snippet.py")]
-    done = subprocess.run([sys.executable, "-m", "mypy", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    arguments = ["--strict", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "snippet.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.partition("Revealed type is ")[2].strip('"') for line in done.stdout.splitlines() if "Reveal" in line]
     assert lines == REVEALED

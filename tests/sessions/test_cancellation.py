@@ -197,10 +197,10 @@ async def test_a_timeout_before_the_point_of_no_return_raises_timeout_error(worl
 
 
 async def test_an_error_after_a_cancellation_is_raised_before_the_cancellation():
-    section, begun, canceled = cancellation.CriticalSection(), asyncio.Event(), asyncio.Event()
+    section, started, canceled = cancellation.CriticalSection(), asyncio.Event(), asyncio.Event()
 
     async def fail():
-        begun.set()
+        started.set()
         await canceled.wait()
         raise ValueError("work")
 
@@ -210,7 +210,7 @@ async def test_an_error_after_a_cancellation_is_raised_before_the_cancellation()
         await asyncio.Event().wait()
 
     task = asyncio.create_task(handle())
-    await begun.wait()
+    await started.wait()
     task.cancel()
     canceled.set()
     with pytest.raises(asyncio.CancelledError):

@@ -91,14 +91,14 @@ async def test_the_grace_period_of_its_old_id_ends_during_the_revocation(world, 
 @pytest.mark.parametrize("number", range(1, 7))
 @pytest.mark.parametrize("bucket_of", ["old id", "user"])
 async def test_a_rotation_under_a_cap_to_the_home_bucket_ahead_of_any_call(world, number, bucket_of):
-    async def move():
+    async def rotate():
         kept.append(await capped.rotate_session("mine", grace_seconds=60))
 
     manager, capped, kept = world.manager(), world.manager(max_sessions_per_user=9), ["mine"]
     others = [await manager.allocate_session(user_id=USER), await manager.allocate_session("other", user_id=USER)]
     await manager.allocate_session("mine", user_id=USER)
     bucket = keys.session_keys("test", "mine" if bucket_of == "old id" else others[0]).index_keys.bucket
-    revoker = world.meddled(StepsBetween(bucket, {number: [move]}))
+    revoker = world.meddled(StepsBetween(bucket, {number: [rotate]}))
     assert await revoker.revoke_user_sessions(USER, except_session_id="mine") == 2
     assert [model.session_id for model in await manager.list_user_sessions(USER)] == [kept[-1]]
 
@@ -113,14 +113,14 @@ async def test_a_session_in_its_home_bucket_is_kept_by_its_old_id(world):
 
 
 async def test_another_session_does_not_escape_to_the_home_bucket(world):
-    async def move():
-        moved.append(await manager.rotate_session("other"))
+    async def rotate():
+        rotated.append(await manager.rotate_session("other"))
 
-    manager, moved = world.manager(max_sessions_per_user=9), []
+    manager, rotated = world.manager(max_sessions_per_user=9), []
     await manager.allocate_session("other", user_id=USER)
-    revoker = world.meddled(StepsBetween(keys.session_keys("test", "other").index_keys.bucket, {1: [move]}))
+    revoker = world.meddled(StepsBetween(keys.session_keys("test", "other").index_keys.bucket, {1: [rotate]}))
     assert await revoker.revoke_user_sessions(USER) == 1
-    assert not await manager.validate_session(moved[0])
+    assert not await manager.validate_session(rotated[0])
 
 
 async def test_a_rotation_of_another_session_ahead_of_every_call(world):
