@@ -1,31 +1,36 @@
 #!/bin/sh
-# Runs the suite on each Python given as VERSION:PATH: all of it on the first, then on the others, side by side, all
-# but what takes long because servers do, and differs in nothing between versions of Python.
+# Runs the tests on each Python given as VERSION:PATH: all of them on the first, then, concurrently on the others, all
+# but those that take long for a reason that no version of Python changes. These start servers and wait for failovers
+# or outages, compare emulator and server at random, or run other programs on the whole repository.
 set -u
-once="tests/redis tests/linearizability tests/faults tests/redis/test_connection_outages.py tests/redis/test_contract_transports.py tests/redis/test_store_outage.py
-tests/project/test_packaging.py"
+once="tests/faults tests/linearizability
+tests/redis/test_contract_*.py tests/redis/test_cluster.py tests/redis/test_sentinel.py tests/redis/test_demotion.py
+tests/redis/test_address_remap.py tests/redis/test_lost_node.py tests/redis/test_topology_shutdown.py
+tests/redis/test_connection_outages.py tests/redis/test_store_outage.py tests/redis/test_containers.py
+tests/project/test_packaging.py tests/project/test_typing.py tests/project/test_prose.py
+tests/project/test_docs.py tests/project/test_examples.py"
 ignored=$(for path in $once; do printf -- '--ignore=%s ' "$path"; done)
 
-here() { # the target, VERSION:PATH, and what pytest is told besides
+run_make() { # the target, VERSION:PATH, and further arguments of pytest
     ${MAKE:-make} --no-print-directory "$1" VERSION="${2%%:*}" PYTHON="${2#*:}" TESTS="${3:-} ${TESTS:-}"
 }
 
-# Environments first, at the same time: that is waiting for the most part.
+# Creating environments is mostly waiting, so all of them are created at the same time.
 pids=
 for python in "$@"; do
-    here environment "$python" & pids="$pids $!"
+    run_make environment "$python" & pids="$pids $!"
 done
 for pid in $pids; do wait "$pid" || exit 1; done
 
 first=$1
 shift
-here test-here "$first" || exit 1
+run_make test-here "$first" || exit 1
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 pids=
 for python in "$@"; do
-    here test-here "$python" "$ignored" >"$logs/${python%%:*}" 2>&1 & pids="$pids $!"
+    run_make test-here "$python" "$ignored" >"$logs/${python%%:*}" 2>&1 & pids="$pids $!"
 done
 failed=0
 for pid in $pids; do wait "$pid" || failed=1; done

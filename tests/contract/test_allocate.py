@@ -1,4 +1,4 @@
-"""allocate: make a session, or touch the one that is there."""
+"""allocate: create a session, or touch the one that exists."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ async def test_keeps_eight_letters_and_digits_of_the_user(world):
     assert session_id.startswith("sess-JosMara2-")
 
 
-async def test_an_id_made_for_a_user_lies_in_the_users_home_bucket(world):
+async def test_an_id_generated_for_a_user_is_in_the_users_home_bucket(world):
     session_id = await world.manager("shop").allocate_session(user_id="alice")
     assert locate(session_id)[0] == home_bucket("shop", "alice")
 
 
-async def test_makes_a_session_of_an_id_that_is_given_and_unknown(single):
+async def test_creates_a_session_with_an_unknown_id_that_the_caller_chose(single):
     manager = single.manager()
     assert await manager.allocate_session("my-own:id@1") == "my-own:id@1"
     assert await manager.validate_session("my-own:id@1")
 
 
-async def test_touches_a_session_that_is_alive_and_leaves_it_as_it_is(single):
+async def test_touches_a_live_session_and_changes_nothing_else(single):
     manager = single.manager()
     await manager.allocate_session("s1", user_id="alice", custom_metadata={"a": 1})
     before = await manager.get_session_metadata("s1")
@@ -54,7 +54,7 @@ async def test_touches_a_session_that_is_alive_and_leaves_it_as_it_is(single):
     assert after.last_accessed > before.last_accessed
 
 
-async def test_touches_without_naming_the_owner(single):
+async def test_touches_a_session_of_a_user_without_a_user_id(single):
     manager = single.manager()
     await manager.allocate_session("s1", user_id="alice")
     assert await manager.allocate_session("s1") == "s1"
@@ -70,7 +70,7 @@ async def test_refuses_another_user(single, owner):
     assert (await manager.get_session_metadata("s1")).user_id == owner
 
 
-async def test_starts_anew_after_the_end_and_leaves_nothing_of_the_old_one(single):
+async def test_an_expired_session_leaves_nothing_to_a_new_one_of_the_same_id(single):
     manager = single.manager()
     await manager.allocate_session("s1", user_id="alice", ttl_hours=1, custom_metadata={"old": 1})
     await single.advance(hours=1, ms=1)
@@ -79,7 +79,7 @@ async def test_starts_anew_after_the_end_and_leaves_nothing_of_the_old_one(singl
     assert (info.user_id, info.custom_metadata, info.version) == ("bob", {"new": 2}, 1)
 
 
-async def test_starting_anew_without_a_user_takes_the_old_user_out_of_the_index(world):
+async def test_a_new_session_without_a_user_removes_the_old_user_from_the_index(world):
     manager = world.manager()
     await manager.allocate_session("s1", user_id="alice", ttl_hours=1)
     await world.advance(hours=1, ms=1)
@@ -89,7 +89,7 @@ async def test_starting_anew_without_a_user_takes_the_old_user_out_of_the_index(
 
 
 @pytest.mark.parametrize("hours", [0, -1, 0.0, math.nan, math.inf, -math.inf, 10**400, True, "8", None])
-async def test_refuses_odd_ttls(single, hours):
+async def test_refuses_invalid_ttls(single, hours):
     manager = single.manager()
     if hours is None:
         with pytest.raises(ValueError, match="default_ttl_hours"):
@@ -100,7 +100,7 @@ async def test_refuses_odd_ttls(single, hours):
     assert not await manager.validate_session("s1")
 
 
-async def test_takes_fractions_of_hours(single):
+async def test_accepts_fractions_of_hours(single):
     manager = single.manager()
     session_id = await manager.allocate_session(ttl_hours=0.25)
     await single.advance(seconds=15 * 60 - 1)
@@ -119,13 +119,13 @@ async def test_refuses_ids_that_could_forge_a_key_or_path(single, session_id):
 
 
 @pytest.mark.parametrize("user_id", ["", "u" * 513, 7, b"alice"])
-async def test_refuses_odd_users(single, user_id):
+async def test_refuses_invalid_users(single, user_id):
     with pytest.raises(ValueError, match="user_id"):
         await single.manager().allocate_session(user_id=user_id)
 
 
 @pytest.mark.parametrize("user_id", ["a/b{c}*", "ünï¢ödé 名前", "\ud800", "x" * 512, "\x00\n"])
-async def test_takes_any_text_as_user(world, user_id):
+async def test_accepts_any_text_as_user(world, user_id):
     manager = world.manager()
     session_id = await manager.allocate_session(user_id=user_id)
     assert (await manager.get_session_metadata(session_id)).user_id == user_id
@@ -144,17 +144,17 @@ async def test_sandboxes_with_the_same_id_do_not_see_each_other(single):
     assert (await b.get_session_info("s1"))["custom_metadata"] == {"of": "b"}
 
 
-async def test_under_a_full_cap_the_oldest_gives_way(world):
+async def test_a_full_cap_evicts_the_oldest_session(world):
     manager = world.manager(max_sessions_per_user=3)
-    made = []
+    created = []
     for hours in (1, 9, 5, 7, 3):
-        made.append(await manager.allocate_session(user_id="alice", ttl_hours=hours))
+        created.append(await manager.allocate_session(user_id="alice", ttl_hours=hours))
         await world.advance(ms=5)
-    assert [await manager.validate_session(session_id) for session_id in made] == [False, False, True, True, True]
+    assert [await manager.validate_session(session_id) for session_id in created] == [False, False, True, True, True]
     assert await manager.count_sessions("alice") == 3
 
 
-async def test_gives_up_when_the_room_that_it_makes_is_taken_again_and_again(world):
+async def test_gives_up_when_other_callers_keep_taking_the_room_under_the_cap(world):
     async def take(call):
         if call.operation is operations.ALLOCATE:
             await world.manager().allocate_session(user_id="alice")
@@ -164,7 +164,7 @@ async def test_gives_up_when_the_room_that_it_makes_is_taken_again_and_again(wor
     assert await world.manager().count_sessions("alice") > 1
 
 
-async def test_gives_up_when_its_id_is_rotated_away_again_and_again(single):
+async def test_gives_up_when_other_callers_keep_rotating_its_id(single):
     manager = single.manager()
 
     async def rotate(call):
@@ -176,18 +176,18 @@ async def test_gives_up_when_its_id_is_rotated_away_again_and_again(single):
         await single.meddled(rotate).allocate_session("mine")
 
 
-async def test_under_a_full_cap_the_new_one_is_refused_where_asked_for(world):
+async def test_a_full_cap_refuses_a_new_session_with_when_full_refuse(world):
     manager = world.manager(max_sessions_per_user=2, when_full="refuse")
-    made = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(2)]
+    created = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(2)]
     with pytest.raises(SessionLimitError):
         await manager.allocate_session(user_id="alice")
-    assert [await manager.validate_session(session_id) for session_id in made] == [True, True]
+    assert [await manager.validate_session(session_id) for session_id in created] == [True, True]
     await manager.allocate_session(user_id="bob")
     await world.advance(hours=1, ms=1)
     await manager.allocate_session(user_id="alice")
 
 
-async def test_a_lowered_cap_makes_room_for_one(world):
+async def test_a_lowered_cap_evicts_down_to_the_cap(world):
     many = world.manager()
     for _ in range(5):
         await many.allocate_session(user_id="alice")
@@ -196,7 +196,7 @@ async def test_a_lowered_cap_makes_room_for_one(world):
     assert await many.count_sessions("alice") == 2
 
 
-async def test_removes_ended_sessions_of_its_bucket_once_there_are_some(world):
+async def test_removes_expired_sessions_of_its_bucket_once_there_are_16(world):
     manager = world.manager()
     old = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(16)]
     index = session_keys("test", old[0]).index_keys
@@ -205,7 +205,7 @@ async def test_removes_ended_sessions_of_its_bucket_once_there_are_some(world):
     assert (await world.backend.run(operations.sweep(index, "test")))[2] == []
 
 
-async def test_an_allocation_succeeds_when_the_removal_of_ended_sessions_fails(world):
+async def test_an_allocation_succeeds_when_the_removal_of_expired_sessions_fails(world):
     async def fail(call):
         if call.operation is operations.SWEEP:
             raise SessionUnavailableError("no connection")
@@ -217,7 +217,7 @@ async def test_an_allocation_succeeds_when_the_removal_of_ended_sessions_fails(w
     assert await world.manager().validate_session(session_id)
 
 
-async def test_only_sessions_that_the_user_still_has_give_way_and_no_more_than_must(world):
+async def test_evicts_only_sessions_that_the_user_still_has_and_no_more_than_necessary(world):
     manager = world.manager()
     home = home_bucket("test", "alice")
     mine = [ids.new_id("alice", home) for _ in range(3)]
@@ -227,14 +227,15 @@ async def test_only_sessions_that_the_user_still_has_give_way_and_no_more_than_m
     await manager.allocate_session(mine[0], user_id="bob")
     call = operations.allocate(
         session_keys("test", ids.new_id("alice", home)), "test", ttl_ms=1000, idle_ms=0, owner=b"alice",
-        user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True, victims=[session_keys("test", one) for one in mine],
+        user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True,
+        victims=[session_keys("test", session_id) for session_id in mine],
     )  # fmt: skip
     assert await world.backend.run(call) == [statuses.CREATED]
     assert [await manager.validate_session(session_id) for session_id in mine] == [True, False, True]
     assert await manager.count_sessions("alice") == 2
 
 
-async def test_a_record_that_cannot_be_read_gives_way_first(world):
+async def test_evicts_an_unreadable_record_first(world):
     manager = world.manager(max_sessions_per_user=2)
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
     await world.backend.run(operations.merge(session_keys("test", bad), pairs=[b"c", b"soon"]))
@@ -244,20 +245,20 @@ async def test_a_record_that_cannot_be_read_gives_way_first(world):
 
 
 @pytest.mark.parametrize("metadata", [[], 0, "", False])
-async def test_metadata_that_is_no_dict_is_refused_even_when_empty(single, metadata):
+async def test_refuses_metadata_that_is_not_a_dict_even_if_it_is_empty(single, metadata):
     with pytest.raises(ValueError, match="dict"):
         await single.manager().allocate_session(custom_metadata=metadata)
 
 
 @pytest.fixture
-def one_hash_for_all(monkeypatch):
-    """All users have the same hash and the same home bucket."""
+def same_hash_for_all_users(monkeypatch):
+    """Give all users the same hash and the same home bucket."""
     monkeypatch.setattr(ids, "user_hash", lambda user_id: 7)
     monkeypatch.setattr(ids, "home_bucket", lambda sandbox_id, user_id: 7)
 
 
-@pytest.mark.usefixtures("one_hash_for_all")
-async def test_a_cap_counts_and_evicts_no_session_of_another_user_with_the_same_hash(world):
+@pytest.mark.usefixtures("same_hash_for_all_users")
+async def test_a_cap_ignores_sessions_of_another_user_with_the_same_hash(world):
     manager = world.manager(max_sessions_per_user=2)
     bobs = [await manager.allocate_session(user_id="bob") for _ in range(2)]
     await world.advance(ms=1)
@@ -268,8 +269,8 @@ async def test_a_cap_counts_and_evicts_no_session_of_another_user_with_the_same_
     assert alices[-1] in left
 
 
-@pytest.mark.usefixtures("one_hash_for_all")
-async def test_a_cap_refuses_nobody_for_another_users_sessions(world):
+@pytest.mark.usefixtures("same_hash_for_all_users")
+async def test_a_cap_does_not_refuse_a_user_because_of_another_users_sessions(world):
     manager = world.manager(max_sessions_per_user=2, when_full="refuse")
     for user in ("bob", "alice"):
         for _ in range(2):
@@ -280,7 +281,7 @@ async def test_a_cap_refuses_nobody_for_another_users_sessions(world):
 
 @pytest.mark.parametrize("when_full", ["evict", "refuse"])
 @pytest.mark.parametrize("number", [3, 100])
-async def test_ended_sessions_do_not_count_for_a_cap_however_many_there_are(world, when_full, number):
+async def test_expired_sessions_do_not_count_toward_a_cap_however_many_there_are(world, when_full, number):
     manager = world.manager(max_sessions_per_user=3, when_full=when_full)
     for _ in range(number):
         await world.manager().allocate_session(user_id="alice", ttl_hours=1)
@@ -291,7 +292,7 @@ async def test_ended_sessions_do_not_count_for_a_cap_however_many_there_are(worl
     assert await manager.count_sessions("alice") == 3
 
 
-async def test_where_a_user_has_many_more_than_the_cap_some_leave_with_each_call(world):
+async def test_a_user_far_over_the_cap_loses_a_bounded_number_of_sessions_per_call(world):
     many, capped = world.manager(), world.manager(max_sessions_per_user=2)
     for _ in range(80):
         await many.allocate_session(user_id="alice")
@@ -303,7 +304,7 @@ async def test_where_a_user_has_many_more_than_the_cap_some_leave_with_each_call
     assert counts == [80 + 1 - operations.MOST_LEAVING, 80 + 2 - 2 * operations.MOST_LEAVING, 2, 2]
 
 
-async def test_a_full_cap_costs_as_much_for_a_user_of_many_sessions(world):
+async def test_the_cost_of_a_full_cap_does_not_grow_with_the_users_sessions(world):
     home = home_bucket("test", "alice")
     for _ in range(200):
         await world.manager().allocate_session(user_id="alice")
@@ -316,7 +317,7 @@ async def test_a_full_cap_costs_as_much_for_a_user_of_many_sessions(world):
     assert len(handles) == 2 + operations.MOST_LEAVING
 
 
-async def test_an_ended_session_that_is_made_again_under_a_cap_counts_once(world):
+async def test_an_expired_session_that_is_created_again_under_a_cap_counts_once(world):
     manager = world.manager(max_sessions_per_user=1)
     session_id = ids.new_id("alice", home_bucket("test", "alice"))
     await manager.allocate_session(session_id, user_id="alice", ttl_hours=1)
@@ -327,7 +328,7 @@ async def test_an_ended_session_that_is_made_again_under_a_cap_counts_once(world
 
 
 @pytest.mark.parametrize("damage", [[b"d", b"soon"], [b"a", b"0x10"], [b"v", b"", b"c", b""]])
-async def test_a_damaged_record_keeps_nobody_out_at_a_full_cap(world, damage):
+async def test_a_damaged_record_is_evicted_at_a_full_cap(world, damage):
     manager = world.manager(max_sessions_per_user=2)
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
     await world.backend.run(operations.merge(session_keys("test", bad), pairs=damage))
@@ -335,7 +336,7 @@ async def test_a_damaged_record_keeps_nobody_out_at_a_full_cap(world, damage):
     assert [await manager.validate_session(session_id) for session_id in (good, bad, newest)] == [True, False, True]
 
 
-async def test_an_index_entry_that_stands_for_no_session_keeps_nobody_out_at_a_full_cap(world):
+async def test_an_index_entry_without_a_session_does_not_count_toward_a_cap(world):
     manager = world.manager(max_sessions_per_user=2)
     good = await manager.allocate_session(user_id="alice")
     index = session_keys("test", good).index_keys

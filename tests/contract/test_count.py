@@ -1,4 +1,4 @@
-"""count: how many live sessions a sandbox, or a user in it, has."""
+"""count: count the live sessions of a sandbox, or of a user in it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ async def test_counts_live_sessions_of_sandbox_and_user(world):
 
 
 @pytest.mark.parametrize("user_id", ["", 7])
-async def test_refuses_odd_users(world, user_id):
+async def test_refuses_invalid_users(world, user_id):
     with pytest.raises(ValueError, match="user_id"):
         await world.manager().count_sessions(user_id)

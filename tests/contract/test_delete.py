@@ -1,4 +1,4 @@
-"""delete: a session ends everywhere, at once."""
+"""delete: remove a session, for all callers at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def test_is_true_once(single):
     assert await manager.delete_session(session_id) is False
 
 
-async def test_nothing_brings_it_back(single):
+async def test_no_later_call_restores_the_session(single):
     manager, other = single.manager(), single.manager()
     session_id = await manager.allocate_session(user_id="alice")
     assert await other.validate_session(session_id)
@@ -30,7 +30,7 @@ async def test_nothing_brings_it_back(single):
     assert not await other.validate_session(session_id)
 
 
-async def test_takes_the_session_out_of_the_indexes(world):
+async def test_removes_the_session_from_the_indexes(world):
     manager = world.manager()
     session_id = await manager.allocate_session(user_id="alice")
     await manager.delete_session(session_id)
@@ -38,7 +38,7 @@ async def test_takes_the_session_out_of_the_indexes(world):
     assert await manager.count_sessions("alice") == 0
 
 
-async def test_an_ended_session_was_not_there(single):
+async def test_is_false_for_an_expired_session(single):
     manager = single.manager()
     session_id = await manager.allocate_session(ttl_hours=1)
     await single.advance(hours=1)
@@ -53,14 +53,14 @@ async def test_the_id_can_be_used_again_for_a_new_session(single):
     assert (await manager.get_session_info("s1"))["custom_metadata"] == {}
 
 
-async def test_side_by_side_one_is_true(single):
+async def test_one_of_many_concurrent_deletes_is_true(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     answers = await asyncio.gather(*(manager.delete_session(session_id) for _ in range(50)))
     assert sum(answers) == 1
 
 
-async def test_ends_a_session_under_its_old_id(single):
+async def test_deletes_a_session_by_its_old_id(single):
     manager = single.manager()
     old = await manager.allocate_session()
     new = await manager.rotate_session(old, grace_seconds=60)
@@ -70,7 +70,7 @@ async def test_ends_a_session_under_its_old_id(single):
 
 
 @pytest.mark.parametrize("user_id", [None, "alice"])
-async def test_a_delete_that_arrives_late_spares_a_new_session_of_the_same_id(single, user_id):
+async def test_a_delete_that_arrives_late_spares_a_new_session_with_the_same_id(single, user_id):
     late = []
 
     async def keep(call):
@@ -90,7 +90,7 @@ async def test_a_delete_that_arrives_late_spares_a_new_session_of_the_same_id(si
     assert await manager.validate_session("mine")
 
 
-async def test_ends_a_session_of_a_callers_id_that_changes_meanwhile(single):
+async def test_deletes_a_session_with_a_callers_id_that_changes_meanwhile(single):
     manager = single.manager()
 
     async def change(call):
@@ -102,7 +102,7 @@ async def test_ends_a_session_of_a_callers_id_that_changes_meanwhile(single):
     assert not await manager.validate_session("mine")
 
 
-async def test_a_session_that_takes_the_place_of_the_one_to_delete_stays(single):
+async def test_a_session_that_replaces_the_one_to_delete_stays(single):
     manager = single.manager()
 
     async def replace(call):
@@ -116,7 +116,7 @@ async def test_a_session_that_takes_the_place_of_the_one_to_delete_stays(single)
     assert await manager.validate_session("mine")
 
 
-async def test_an_id_of_the_engines_takes_one_call(single):
+async def test_a_generated_id_takes_one_call(single):
     calls = []
 
     async def note(call):
@@ -127,7 +127,7 @@ async def test_an_id_of_the_engines_takes_one_call(single):
     assert calls == ["delete"]
 
 
-async def test_ends_a_damaged_session_of_a_callers_id(single):
+async def test_deletes_a_damaged_session_with_a_callers_id(single):
     manager = single.manager()
     await manager.allocate_session("mine")
     await single.backend.run(operations.merge(keys.session_keys("test", "mine"), pairs=[b"a", b"soon"]))

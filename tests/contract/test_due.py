@@ -1,4 +1,4 @@
-"""due: which sandboxes have something to sweep."""
+"""due: name the sandboxes that have expired sessions to sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ async def due(world):
     }
 
 
-async def test_names_sandboxes_once_their_first_session_has_ended(world):
+async def test_names_sandboxes_once_their_first_session_has_expired(world):
     bucket = keys.session_keys("a", "s1").index_keys.bucket
     await world.manager("a").allocate_session("s1", ttl_hours=3)
     await world.manager("b").allocate_session("s1", ttl_hours=1)
@@ -24,7 +24,7 @@ async def test_names_sandboxes_once_their_first_session_has_ended(world):
     assert await due(world) == {(bucket, b"a"), (bucket, b"b")}
 
 
-async def test_a_sweep_of_everything_clears_all_sandboxes(world):
+async def test_a_sweep_of_all_sandboxes_leaves_none_due(world):
     for sandbox in ("a", "b", "c"):
         manager = world.manager(sandbox)
         for number in range(5):
@@ -36,7 +36,7 @@ async def test_a_sweep_of_everything_clears_all_sandboxes(world):
     assert await world.manager("d").cleanup_expired_sessions(all_sandboxes=True) == 6
 
 
-async def test_a_sweep_of_everything_finds_more_sandboxes_than_one_call_names(world):
+async def test_a_sweep_of_all_sandboxes_finds_more_than_one_call_names(world):
     number = operations.SWEEP_LIMIT + 1
     for sandbox in range(number):
         await world.manager(f"sandbox{sandbox}").allocate_session("s1", ttl_hours=1)
@@ -46,7 +46,7 @@ async def test_a_sweep_of_everything_finds_more_sandboxes_than_one_call_names(wo
     assert await due(world) == set()
 
 
-async def test_a_sweep_notes_when_the_next_session_ends(world):
+async def test_a_sweep_stores_when_the_next_session_expires(world):
     manager = world.manager("a")
     await manager.allocate_session("s1", ttl_hours=1)
     await manager.extend_session_ttl("s1", 4)

@@ -1,4 +1,4 @@
-"""increment: a counter with a ceiling, in one step."""
+"""increment: add to a counter up to a ceiling, atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chuk_sessions.core.keys import session_keys
 LARGEST = 2**53 - 1
 
 
-async def test_counts_from_nothing(single):
+async def test_a_missing_counter_starts_at_zero(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     assert await manager.increment_session_counter(session_id, "n") == Increment(True, 1)
@@ -22,7 +22,7 @@ async def test_counts_from_nothing(single):
     assert (await manager.get_session_info(session_id))["custom_metadata"] == {"n": -8}
 
 
-async def test_goes_on_from_what_metadata_holds(single):
+async def test_continues_from_the_value_in_the_metadata(single):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={"requests": 7})
     assert await manager.increment_session_counter(session_id, "requests") == (True, 8)
@@ -39,7 +39,7 @@ async def test_stops_at_the_ceiling_and_is_falsy_there(single):
 
 
 @pytest.mark.parametrize("value", ["7", 1.0, True, None, [], {}, 2**53, -(2**53), 10**30], ids=repr)
-async def test_what_is_no_whole_number_is_no_counter(single, value):
+async def test_refuses_a_value_that_is_not_an_exact_whole_number(single, value):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={"n": value})
     with pytest.raises(NotACounterError):
@@ -65,7 +65,7 @@ async def test_is_exact_up_to_the_end_of_the_range(single):
 
 
 @pytest.mark.parametrize("amount", [1.5, "1", True, 2**53, None])
-async def test_refuses_odd_amounts_and_ceilings(single, amount):
+async def test_refuses_invalid_amounts_and_ceilings(single, amount):
     manager = single.manager()
     session_id = await manager.allocate_session()
     with pytest.raises(ValueError, match="amount"):
@@ -75,7 +75,7 @@ async def test_refuses_odd_amounts_and_ceilings(single, amount):
             await manager.increment_session_counter(session_id, "n", ceiling=amount)
 
 
-async def test_counts_once_for_an_idempotency_key(single):
+async def test_counts_once_per_idempotency_key(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     answers = [await manager.increment_session_counter(session_id, "n", idempotency_key="x") for _ in range(3)]
@@ -110,12 +110,12 @@ async def test_changes_the_version(single):
     assert (await manager.get_session_metadata(session_id)).version == 2
 
 
-async def test_is_nothing_without_a_session(single):
+async def test_is_none_without_a_session(single):
     assert await single.manager().increment_session_counter("unknown", "n") is None
     assert await single.manager().get_session_info("unknown") is None
 
 
-async def test_side_by_side_exactly_the_ceiling_succeeds(single):
+async def test_as_many_concurrent_increments_succeed_as_the_ceiling_allows(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     calls = (manager.increment_session_counter(session_id, "n", ceiling=100) for _ in range(300))

@@ -1,4 +1,4 @@
-"""list: the sessions of a sandbox and of a user, and revoking those of a user."""
+"""list: list the sessions of a sandbox or of a user, and revoke those of a user."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ from chuk_sessions import SessionConflictError
 from chuk_sessions.core import ids, keys, operations
 
 
-async def make_twenty(manager):
-    made = [await manager.allocate_session(user_id="alice") for _ in range(12)]
-    return made + [await manager.allocate_session(f"own-{number}", user_id="alice") for number in range(8)]
+async def create_twenty(manager):
+    created = [await manager.allocate_session(user_id="alice") for _ in range(12)]
+    return created + [await manager.allocate_session(f"own-{number}", user_id="alice") for number in range(8)]
 
 
 async def test_lists_the_live_sessions_of_a_sandbox(world):
     manager = world.manager()
-    made = [await manager.allocate_session(user_id=f"user-{number % 7}") for number in range(40)]
-    made.append(await manager.allocate_session("own"))
-    ended = await manager.allocate_session(ttl_hours=1)
+    created = [await manager.allocate_session(user_id=f"user-{number % 7}") for number in range(40)]
+    created.append(await manager.allocate_session("own"))
+    expired = await manager.allocate_session(ttl_hours=1)
     await world.manager("other").allocate_session("elsewhere")
     await world.advance(hours=2)
-    assert sorted(await manager.list_sessions()) == sorted(made)
-    assert ended not in await manager.list_sessions()
+    assert sorted(await manager.list_sessions()) == sorted(created)
+    assert expired not in await manager.list_sessions()
 
 
 @pytest.mark.parametrize("limit", [1, 7, 300])
-async def test_lists_at_most_as_many_as_asked_for(world, limit):
+async def test_lists_at_most_limit_sessions(world, limit):
     manager = world.manager()
-    made = {await manager.allocate_session() for _ in range(20)}
+    created = {await manager.allocate_session() for _ in range(20)}
     found = await manager.list_sessions(limit=limit)
     assert len(found) == min(limit, 20)
-    assert set(found) <= made
+    assert set(found) <= created
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "7", True])
-async def test_refuses_odd_limits(world, limit):
+async def test_refuses_invalid_limits(world, limit):
     with pytest.raises(ValueError, match="limit"):
         await world.manager().list_sessions(limit=limit)
 
 
 async def test_lists_the_sessions_of_a_user_oldest_first(world):
     manager = world.manager()
-    made = []
+    created = []
     for number in range(6):
         own = f"own-{number}" if number % 2 else None
-        made.append(await manager.allocate_session(own, user_id="alice", custom_metadata={"n": number}))
+        created.append(await manager.allocate_session(own, user_id="alice", custom_metadata={"n": number}))
         await world.advance(seconds=1)
     await manager.allocate_session(user_id="bob")
     found = await manager.list_user_sessions("alice")
-    assert [model.session_id for model in found] == made
+    assert [model.session_id for model in found] == created
     assert [model.custom_metadata["n"] for model in found] == list(range(6))
 
 
-async def test_twenty_sessions_some_with_ids_of_the_callers_own(world):
+async def test_lists_and_revokes_generated_ids_and_callers_ids(world):
     manager = world.manager()
-    made = await make_twenty(manager)
+    created = await create_twenty(manager)
     await manager.allocate_session(user_id="bob")
     assert len(await manager.list_user_sessions("alice")) == 20
-    assert await manager.revoke_user_sessions("alice", except_session_id=made[3]) == 19
-    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [made[3]]
+    assert await manager.revoke_user_sessions("alice", except_session_id=created[3]) == 19
+    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [created[3]]
     assert await manager.revoke_user_sessions("alice") == 1
     assert await manager.revoke_user_sessions("alice") == 0
     assert await manager.count_sessions() == 1
 
 
-async def test_revoking_keeps_the_session_named_by_its_old_id(world):
+async def test_revoking_keeps_the_excepted_session_by_its_old_id(world):
     manager = world.manager()
     old = await manager.allocate_session(user_id="alice")
     await manager.allocate_session(user_id="alice")
@@ -83,9 +83,7 @@ async def test_revoking_stays_in_the_sandbox(world):
     assert await b.validate_session(kept)
 
 
-async def test_a_user_whose_hash_is_the_same_is_another_user(world, monkeypatch):
-    from chuk_sessions.core import ids
-
+async def test_users_with_the_same_hash_stay_apart(world, monkeypatch):
     monkeypatch.setattr(ids, "user_hash", lambda user_id: 7)
     manager = world.manager()
     own = await manager.allocate_session("s1", user_id="alice")
@@ -108,7 +106,7 @@ async def test_revoking_gives_up_when_new_sessions_keep_coming(world):
     assert await manager.count_sessions("alice") == 1
 
 
-async def test_a_record_that_cannot_be_read_is_left_out_of_a_users_list(world, caplog):
+async def test_a_users_list_leaves_out_unreadable_records(world, caplog):
     manager = world.manager()
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
     await world.backend.run(operations.merge(keys.session_keys("test", bad), pairs=[b"c", b"soon"]))
@@ -119,69 +117,69 @@ async def test_a_record_that_cannot_be_read_is_left_out_of_a_users_list(world, c
 
 async def test_iterates_over_the_live_sessions_of_a_sandbox(world):
     manager = world.manager()
-    made = [await manager.allocate_session(user_id=f"user-{number % 7}") for number in range(40)]
-    made.append(await manager.allocate_session("own"))
+    created = [await manager.allocate_session(user_id=f"user-{number % 7}") for number in range(40)]
+    created.append(await manager.allocate_session("own"))
     await manager.allocate_session(ttl_hours=1)
     await world.manager("other").allocate_session("elsewhere")
     await world.advance(hours=2)
-    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(made)
+    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(created)
 
 
 async def test_iterates_over_the_sessions_of_a_user(world):
     manager = world.manager()
-    made = [await manager.allocate_session(own, user_id="alice") for own in (None, "own-1", None, "own-2")]
+    created = [await manager.allocate_session(own, user_id="alice") for own in (None, "own-1", None, "own-2")]
     await manager.allocate_session(user_id="bob")
     found = [model async for model in manager.iter_user_sessions("alice")]
-    assert sorted(model.session_id for model in found) == sorted(made)
+    assert sorted(model.session_id for model in found) == sorted(created)
     assert found != []
     with pytest.raises(ValueError, match="user_id"):
         manager.iter_user_sessions("")
 
 
-async def test_an_iteration_may_be_left(world):
+async def test_an_iteration_can_stop_early(world):
     manager = world.manager()
-    made = {await manager.allocate_session() for _ in range(20)}
+    created = {await manager.allocate_session() for _ in range(20)}
     async with aclosing(manager.iter_sessions()) as found:
         async for session_id in found:
-            assert session_id in made
+            assert session_id in created
             break
     assert await manager.count_sessions() == 20
 
 
-async def make_at(manager, bucket, number):
-    """So many sessions in one bucket, as ids."""
-    made = [ids.new_id(None, bucket) for _ in range(number)]
-    for session_id in made:
+async def create_in_bucket(manager, bucket, number):
+    """Create sessions in one bucket, and return their ids."""
+    created = [ids.new_id(None, bucket) for _ in range(number)]
+    for session_id in created:
         await manager.allocate_session(session_id)
-    return made
+    return created
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 async def test_pages_of_a_bucket_hold_each_session_once(world, limit, monkeypatch):
     monkeypatch.setattr(operations, "PAGE_LIMIT", limit)
     manager = world.manager()
-    made = await make_at(manager, 7, 10)
-    assert sorted(await manager.list_sessions()) == sorted(made)
-    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(made)
+    created = await create_in_bucket(manager, 7, 10)
+    assert sorted(await manager.list_sessions()) == sorted(created)
+    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(created)
 
 
-async def test_sessions_whose_end_moves_while_they_are_iterated_over_are_not_left_out(world, monkeypatch):
+async def test_an_iteration_includes_sessions_whose_expiry_moves_meanwhile(world, monkeypatch):
     monkeypatch.setattr(operations, "PAGE_LIMIT", 2)
     manager = world.manager(idle_timeout_seconds=600)
-    made = await make_at(manager, 7, 12)
+    created = await create_in_bucket(manager, 7, 12)
     seen = []
     async for session_id in manager.iter_sessions():
         seen.append(session_id)
         if len(seen) < 40:
             await world.advance(seconds=1)
-            assert await manager.validate_session(made[len(seen) % 12])
-    assert set(seen) == set(made)
+            assert await manager.validate_session(created[len(seen) % 12])
+    assert set(seen) == set(created)
 
 
-async def test_a_list_names_a_session_once_whose_end_moves_meanwhile(world, monkeypatch):
+async def test_a_list_names_each_session_once_although_its_expiry_moves_meanwhile(world, monkeypatch):
     monkeypatch.setattr(operations, "PAGE_LIMIT", 2)
     manager = world.manager(idle_timeout_seconds=600)
-    made = await make_at(manager, 7, 12)
+    created = await create_in_bucket(manager, 7, 12)
     calls = 0
 
     async def touch(call):
@@ -189,7 +187,7 @@ async def test_a_list_names_a_session_once_whose_end_moves_meanwhile(world, monk
         if call.operation is operations.LIST and call.keys[0] == keys.index("test", 7).deadlines and calls < 12:
             calls += 1
             await world.advance(seconds=1)
-            assert await manager.validate_session(made[calls - 1])
+            assert await manager.validate_session(created[calls - 1])
 
-    assert sorted(await world.meddled(touch).list_sessions()) == sorted(made)
+    assert sorted(await world.meddled(touch).list_sessions()) == sorted(created)
     assert calls > 6

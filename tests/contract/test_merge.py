@@ -1,4 +1,4 @@
-"""merge: metadata, changed in one step."""
+"""merge: change metadata atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def test_merges_top_level_keys(single):
     assert await metadata_of(manager, session_id) == {"a": 1, "b": {"y": 2}, "c": 3}
 
 
-async def test_replaces_everything_where_asked_for(single):
+async def test_replaces_everything_with_merge_false(single):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={"a": 1, "b": 2})
     assert await manager.update_session_metadata(session_id, {"b": 3, "c": 4}, merge=False)
@@ -56,14 +56,14 @@ async def test_changes_only_the_expected_version(single):
 
 
 @pytest.mark.parametrize("version", [1.5, "1", True, 2**60])
-async def test_refuses_odd_versions(single, version):
+async def test_refuses_invalid_versions(single, version):
     manager = single.manager()
     session_id = await manager.allocate_session()
     with pytest.raises(ValueError, match="expected_version"):
         await manager.update_session_metadata(session_id, {}, expected_version=version)
 
 
-async def test_applies_once_for_an_idempotency_key(single):
+async def test_applies_once_per_idempotency_key(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     for value in (1, 2):
@@ -84,19 +84,19 @@ async def test_forgets_idempotency_keys_after_ten_minutes(single):
 
 
 @pytest.mark.parametrize("key", ["", 7])
-async def test_refuses_odd_idempotency_keys(single, key):
+async def test_refuses_invalid_idempotency_keys(single, key):
     manager = single.manager()
     session_id = await manager.allocate_session()
     with pytest.raises(ValueError, match="idempotency"):
         await manager.update_session_metadata(session_id, {}, idempotency_key=key)
 
 
-async def test_never_makes_a_session(single):
+async def test_never_creates_a_session(single):
     manager = single.manager()
-    assert not await manager.update_session_metadata("unknown", {"a": 1})
+    assert not await manager.update_session_metadata("unknown", {"a": 1}, remove=["b"])
     session_id = await manager.allocate_session(ttl_hours=1)
     await single.advance(hours=1)
-    assert not await manager.update_session_metadata(session_id, {"a": 1})
+    assert not await manager.update_session_metadata(session_id, {"a": 1}, remove=["b"])
     assert await manager.get_session_info(session_id) is None
 
 
@@ -110,7 +110,7 @@ async def test_moves_neither_deadline_nor_idle_timeout(single):
     assert (after.expires_at, after.last_accessed) == (before.expires_at, before.last_accessed)
 
 
-async def test_updates_side_by_side_are_all_kept(single):
+async def test_concurrent_updates_are_all_kept(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     updates = (manager.update_session_metadata(session_id, {f"k{number}": number}) for number in range(200))
@@ -118,7 +118,7 @@ async def test_updates_side_by_side_are_all_kept(single):
     assert await metadata_of(manager, session_id) == {f"k{number}": number for number in range(200)}
 
 
-async def test_of_updates_of_one_version_one_is_applied(single):
+async def test_one_of_many_updates_of_the_same_version_is_applied(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     updates = (

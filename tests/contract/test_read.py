@@ -1,4 +1,4 @@
-"""read: the whole session."""
+"""read: return the whole session."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ EXACT = {
     "negative zero": -0.0,
     "unicode": "naïve 名前 🎈 \u2028",
     "lone surrogates": "\ud800 and \udc00",
-    "surrogates side by side": "\ud83d\ude00",
+    "adjacent surrogates": "\ud83d\ude00",
     "control characters": "\x00\x01\x1f\x7f\r\n\t",
     "quotes": "\"'\\",
     "booleans": [True, False, None],
     "not a number but text": "NaN",
     "looks like json": "{}",
     "nested": nested(200),
-    "odd keys": {"": 1, "\ud800": 2, "a b": 3},
+    "unusual keys": {"": 1, "\ud800": 2, "a b": 3},
 }
 
 
-async def test_info_has_the_documented_keys_and_json_can_carry_it(single):
+async def test_info_has_the_documented_keys_and_is_json_serializable(single):
     manager = single.manager()
     session_id = await manager.allocate_session(user_id="alice", ttl_hours=2, custom_metadata={"n": [1]})
     info = await manager.get_session_info(session_id)
@@ -62,7 +62,7 @@ async def test_info_has_the_documented_keys_and_json_can_carry_it(single):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", info[name])
 
 
-async def test_metadata_is_a_model_that_goes_to_a_dict_and_back(single):
+async def test_a_model_converts_to_a_dict_and_back(single):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={"a": {"b": 1}})
     model = await manager.get_session_metadata(session_id)
@@ -72,7 +72,7 @@ async def test_metadata_is_a_model_that_goes_to_a_dict_and_back(single):
     assert not model.is_expired()
 
 
-def test_a_model_of_ones_own_is_made_now_and_touched_now():
+def test_a_model_that_a_caller_creates_has_the_current_time():
     model = SessionMetadata("s1", "test")
     assert model.last_accessed == model.created_at
     assert datetime.now(UTC) - datetime.fromisoformat(model.created_at) < timedelta(seconds=5)
@@ -81,12 +81,14 @@ def test_a_model_of_ones_own_is_made_now_and_touched_now():
     assert model.last_accessed >= model.created_at
 
 
-@pytest.mark.parametrize(("moment", "expired"), [(None, False), ("2000-01-01", True), ("9999-01-01T00:00:00", False)])
-def test_a_model_of_ones_own_may_end_at_any_iso_date_and_one_without_a_zone_is_utc(moment, expired):
-    assert SessionMetadata("s1", "test", expires_at=moment).is_expired() is expired
+@pytest.mark.parametrize(
+    ("expires_at", "expired"), [(None, False), ("2000-01-01", True), ("9999-01-01T00:00:00", False)]
+)
+def test_a_model_expires_at_any_iso_date_in_utc_by_default(expires_at, expired):
+    assert SessionMetadata("s1", "test", expires_at=expires_at).is_expired() is expired
 
 
-async def test_reading_marks_no_access(single):
+async def test_a_read_is_not_an_access(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     before = await manager.get_session_info(session_id)
@@ -95,17 +97,17 @@ async def test_reading_marks_no_access(single):
 
 
 @pytest.mark.parametrize("value", EXACT.values(), ids=EXACT.keys())
-async def test_values_come_back_exactly(single, value):
+async def test_returns_values_exactly(single, value):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={"allocated": value})
     await manager.update_session_metadata(session_id, {"merged": value})
-    back = (await manager.get_session_info(session_id))["custom_metadata"]
-    assert back == {"allocated": value, "merged": value}
-    assert repr(back["allocated"]) == repr(value)
+    returned = (await manager.get_session_info(session_id))["custom_metadata"]
+    assert returned == {"allocated": value, "merged": value}
+    assert repr(returned["allocated"]) == repr(value)
 
 
 @pytest.mark.parametrize("key", ["", "m:", "a b", "名前", "\ud800", "v", "d", "o:x", "k" * 1000])
-async def test_keys_come_back_exactly(single, key):
+async def test_returns_keys_exactly(single, key):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={key: 1, "other": 2})
     assert (await manager.get_session_info(session_id))["custom_metadata"] == {key: 1, "other": 2}
@@ -144,7 +146,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
-async def test_what_json_would_change_is_refused_and_nothing_is_lost(single, value):
+async def test_refuses_values_that_json_would_change_and_loses_nothing(single, value):
     manager = single.manager(max_metadata_bytes=10_000)
     with pytest.raises(InvalidMetadataError):
         await manager.allocate_session("s1", custom_metadata={"x": value})
@@ -156,12 +158,12 @@ async def test_what_json_would_change_is_refused_and_nothing_is_lost(single, val
 
 
 @pytest.mark.parametrize("metadata", [{1: "a"}, [("a", 1)], "text", 7])
-async def test_metadata_is_a_dict_with_text_keys(single, metadata):
+async def test_refuses_metadata_that_is_not_a_dict_with_text_keys(single, metadata):
     with pytest.raises(InvalidMetadataError):
         await single.manager().allocate_session(custom_metadata=metadata)
 
 
-async def test_metadata_has_a_bound(single):
+async def test_metadata_has_a_size_limit(single):
     manager = single.manager(max_metadata_bytes=100)
     session_id = await manager.allocate_session(custom_metadata={"k": "x" * 97})
     with pytest.raises(MetadataTooLargeError, match="100"):
@@ -171,7 +173,7 @@ async def test_metadata_has_a_bound(single):
     assert (await manager.get_session_info(session_id))["custom_metadata"] == {"k": "x" * 97}
 
 
-async def test_a_megabyte_and_thousands_of_keys_are_fine(single):
+async def test_accepts_a_megabyte_and_thousands_of_keys(single):
     manager = single.manager(max_metadata_bytes=2_000_000)
     metadata = {f"key-{number}": number for number in range(20_000)}
     session_id = await manager.allocate_session(custom_metadata={**metadata, "big": "x" * 1_000_000})
@@ -179,15 +181,10 @@ async def test_a_megabyte_and_thousands_of_keys_are_fine(single):
     assert (await manager.get_session_info(session_id))["custom_metadata"] == metadata
 
 
-class Garbled:
-    """Puts raw fields into a record through an operation that takes them as they are."""
-
-    def __init__(self, world):
-        self.world = world
-
-    async def put(self, session_id, *pairs):
-        await self.world.manager().allocate_session(session_id)
-        await self.world.backend.run(operations.merge(session_keys("test", session_id), pairs=pairs))
+async def put_raw_fields(world, session_id, *pairs):
+    """Create a session, and write raw fields to its record."""
+    await world.manager().allocate_session(session_id)
+    await world.backend.run(operations.merge(session_keys("test", session_id), pairs=pairs))
 
 
 @pytest.mark.parametrize(
@@ -195,8 +192,8 @@ class Garbled:
     [(b"m:x", b"{"), (b"m:x", b"\xff"), (b"m:x", b"[" * 100_000), (b"c", b"soon"), (b"c", b"9" * 30), (b"u", b"\xff")],
     ids=lambda pair: repr(pair)[:30],
 )
-async def test_a_garbled_record_is_a_typed_error(single, pair):
-    await Garbled(single).put("s1", *pair)
+async def test_a_damaged_record_raises_a_typed_error(single, pair):
+    await put_raw_fields(single, "s1", *pair)
     with pytest.raises(CorruptRecordError):
         await single.manager().get_session_info("s1")
 
@@ -209,8 +206,8 @@ async def test_a_garbled_record_is_a_typed_error(single, pair):
     ],
     ids=repr,
 )  # fmt: skip
-async def test_a_record_without_plain_times_is_a_typed_error_everywhere(single, pair):
-    await Garbled(single).put("s1", *pair)
+async def test_every_operation_raises_a_typed_error_for_invalid_times(single, pair):
+    await put_raw_fields(single, "s1", *pair)
     manager = single.manager()
     with pytest.raises(CorruptRecordError):
         await manager.validate_session("s1")
@@ -220,10 +217,10 @@ async def test_a_record_without_plain_times_is_a_typed_error_everywhere(single, 
         await manager.extend_session_ttl("s1", 1)
 
 
-async def test_a_pointer_to_what_is_no_text_is_a_typed_error(single):
+async def test_a_pointer_that_is_not_text_raises_a_typed_error(single):
     manager = single.manager()
     await manager.allocate_session("s1")
-    # A pointer is a record that has no last access.
+    # A pointer is a record without a last access.
     call = operations.merge(session_keys("test", "s1"), pairs=[b"r", b"\xff"], removals=[b"a"])
     await single.backend.run(call)
     with pytest.raises(CorruptRecordError):

@@ -1,4 +1,4 @@
-"""rotate: a new id, and at login a new owner."""
+"""rotate: give a session a new id and, at login, a new owner."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_gives_a_new_id_and_keeps_data_and_deadline(single):
     assert not await manager.validate_session(old)
 
 
-async def test_honours_the_old_id_for_the_grace_period_and_then_not(single):
+async def test_honors_the_old_id_during_the_grace_period_only(single):
     manager = single.manager()
     old = await manager.allocate_session(custom_metadata={"a": 1})
     new = await manager.rotate_session(old, grace_seconds=30)
@@ -60,7 +60,7 @@ async def test_a_holder_of_the_old_id_never_learns_the_new_one(single):
             await manager.rotate_session(old, user_id=user_id)
 
 
-async def test_rotations_side_by_side_do_not_fork(single):
+async def test_one_of_many_concurrent_rotations_succeeds(single):
     manager = single.manager()
     old = await manager.allocate_session()
     answers = await asyncio.gather(
@@ -70,17 +70,17 @@ async def test_rotations_side_by_side_do_not_fork(single):
     assert sum(isinstance(answer, SessionRotatedError) for answer in answers) == 19
 
 
-async def test_old_ids_point_on_through_several_rotations(single):
+async def test_old_ids_still_work_after_several_rotations(single):
     manager = single.manager()
-    ids = [await manager.allocate_session(custom_metadata={"a": 1})]
+    chain = [await manager.allocate_session(custom_metadata={"a": 1})]
     for _ in range(5):
-        ids.append(await manager.rotate_session(ids[-1], grace_seconds=60))
-    assert [await manager.validate_session(session_id) for session_id in ids] == [True] * 6
-    assert await manager.delete_session(ids[0])
-    assert [await manager.validate_session(session_id) for session_id in ids] == [False] * 6
+        chain.append(await manager.rotate_session(chain[-1], grace_seconds=60))
+    assert [await manager.validate_session(session_id) for session_id in chain] == [True] * 6
+    assert await manager.delete_session(chain[0])
+    assert [await manager.validate_session(session_id) for session_id in chain] == [False] * 6
 
 
-async def test_pointers_are_not_counted(world):
+async def test_old_ids_are_neither_listed_nor_counted(world):
     manager = world.manager()
     old = await manager.allocate_session(user_id="alice")
     new = await manager.rotate_session(old, grace_seconds=60)
@@ -89,7 +89,7 @@ async def test_pointers_are_not_counted(world):
     assert [model.session_id for model in await manager.list_user_sessions("alice")] == [new]
 
 
-async def test_an_old_id_ends_with_its_session(single):
+async def test_an_old_id_expires_with_its_session(single):
     manager = single.manager()
     old = await manager.allocate_session(ttl_hours=1)
     await manager.rotate_session(old, grace_seconds=7200)
@@ -97,7 +97,7 @@ async def test_an_old_id_ends_with_its_session(single):
     assert not await manager.validate_session(old)
 
 
-async def test_an_old_id_whose_session_is_gone_can_be_used_anew(single):
+async def test_an_old_id_whose_session_is_gone_can_be_used_again(single):
     manager = single.manager()
     old = await manager.allocate_session("mine", custom_metadata={"a": 1})
     new = await manager.rotate_session(old, grace_seconds=60)
@@ -106,7 +106,7 @@ async def test_an_old_id_whose_session_is_gone_can_be_used_anew(single):
     assert (await manager.get_session_info("mine"))["custom_metadata"] == {}
 
 
-async def test_carries_operation_ids_along(single):
+async def test_keeps_operation_ids(single):
     manager = single.manager()
     old = await manager.allocate_session()
     await manager.increment_session_counter(old, "n", idempotency_key="once")
@@ -116,7 +116,7 @@ async def test_carries_operation_ids_along(single):
     assert await manager.increment_session_counter(newer, "n", idempotency_key="once") == (True, 1)
 
 
-async def test_at_login_the_session_becomes_the_users_and_the_old_id_ends(single):
+async def test_a_login_gives_the_session_to_the_user_and_invalidates_the_old_id(single):
     manager = single.manager(idle_timeout_seconds=900)
     old = await manager.allocate_session(ttl_hours=2, custom_metadata={"cart": [1, 2]})
     before = await manager.get_session_metadata(old)
@@ -130,7 +130,7 @@ async def test_at_login_the_session_becomes_the_users_and_the_old_id_ends(single
     assert not await manager.validate_session(new)
 
 
-async def test_at_login_the_indexes_follow(world):
+async def test_a_login_updates_the_indexes(world):
     manager = world.manager()
     old = await manager.allocate_session(user_id="guest")
     new = await manager.rotate_session(old, user_id="alice")
@@ -139,7 +139,7 @@ async def test_at_login_the_indexes_follow(world):
     assert await manager.count_sessions("alice") == 1
 
 
-async def test_a_login_of_the_owner_again_gives_a_new_id_at_once(world):
+async def test_a_repeated_login_of_the_owner_gives_a_new_id_at_once(world):
     manager = world.manager(max_sessions_per_user=1)
     old = await manager.allocate_session(user_id="alice")
     new = await manager.rotate_session(old, user_id="alice")
@@ -170,7 +170,7 @@ async def test_a_login_loses_no_update_made_meanwhile(single):
 
 
 @pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "5"])
-async def test_refuses_odd_grace_periods(single, grace):
+async def test_refuses_invalid_grace_periods(single, grace):
     manager = single.manager()
     session_id = await manager.allocate_session()
     with pytest.raises(ValueError, match="grace_seconds"):
@@ -197,7 +197,7 @@ async def test_a_chain_of_rotations_never_forks_or_loses_the_session(single):
     assert not await manager.validate_session(current)
 
 
-async def test_a_chain_too_long_to_follow_is_an_error_and_not_an_answer(single):
+async def test_a_chain_too_long_to_follow_raises_an_error(single):
     manager = single.manager()
     first = current = await manager.allocate_session()
     for _ in range(70):
@@ -208,23 +208,23 @@ async def test_a_chain_too_long_to_follow_is_an_error_and_not_an_answer(single):
     assert await manager.validate_session(current)
 
 
-async def test_clearing_a_pointer_never_ends_a_session(single):
+async def test_clearing_a_pointer_never_deletes_a_session(single):
     backend, manager = single.backend, single.manager()
     old = await manager.allocate_session("mine", user_id="alice")
     new = keys.session_keys("test", await manager.rotate_session(old, grace_seconds=60))
     clear = operations.delete(keys.session_keys("test", old), pointer=new.handle)
-    assert await manager.delete_session(new_id(new))
+    assert await manager.delete_session(id_of(new))
     assert await backend.run(clear) == [statuses.OK]
     await manager.allocate_session("mine", user_id="alice")
     assert await backend.run(clear) == [statuses.EXISTS]
     assert await manager.validate_session("mine")
 
 
-def new_id(target):
+def id_of(target):
     return ids.id_of(target.handle.decode(), target.index_keys.bucket)
 
 
-async def test_of_users_who_ask_for_the_same_dead_old_id_one_gets_it(single):
+async def test_one_of_many_users_gets_the_same_free_old_id(single):
     manager = single.manager()
     for number in range(5):
         old = await manager.allocate_session(f"mine-{number}")
@@ -237,7 +237,7 @@ async def test_of_users_who_ask_for_the_same_dead_old_id_one_gets_it(single):
         assert sum(isinstance(answer, SessionOwnerError) for answer in answers) == 5
 
 
-async def test_a_repeated_rotation_finds_its_own_work_and_touches_nothing_else(world):
+async def test_a_retried_rotation_recognizes_its_own_work_and_changes_nothing_else(world):
     manager = world.manager()
     old = keys.session_keys("test", await manager.allocate_session("mine", user_id="alice"))
     new = keys.session_keys("test", ids.new_id("alice", old.index_keys.bucket))
@@ -261,7 +261,7 @@ async def test_the_grace_period_does_not_depend_on_the_idle_timeout(single):
 
 
 @pytest.mark.parametrize("failure", [OutcomeUnknownError, SessionUnavailableError])
-async def test_a_login_that_cannot_end_the_old_session_leaves_no_new_one(world, failure):
+async def test_a_login_that_cannot_delete_the_old_session_leaves_no_new_one(world, failure):
     async def fail(call):
         if call.operation is operations.DELETE and call.argv[call.operation.args.index("version")] != b"":
             raise failure("the reply was lost")
@@ -287,31 +287,31 @@ async def test_a_login_gives_up_when_the_session_keeps_changing(world):
     assert await manager.list_sessions() == [old]
 
 
-async def test_a_session_that_ends_while_it_is_copied_for_its_new_owner_is_gone(single):
-    async def end(call):
+async def test_a_session_that_expires_during_a_login_is_gone(single):
+    async def expire(call):
         if call.operation is operations.ALLOCATE:
             await single.advance(hours=1)
 
     old = await single.manager().allocate_session(ttl_hours=1)
-    assert await single.meddled(end).rotate_session(old, user_id="alice") is None
+    assert await single.meddled(expire).rotate_session(old, user_id="alice") is None
 
 
-def test_a_delete_at_a_version_is_not_repeated():
+def test_a_delete_at_a_version_is_not_retried():
     target = keys.session_keys("test", "s1")
     plain, at_version = operations.delete(target), operations.delete(target, version=1)
     assert plain.operation.may_repeat(plain.argv)
     assert not at_version.operation.may_repeat(at_version.argv)
 
 
-async def test_a_session_of_a_callers_id_counts_for_the_cap_once_it_is_rotated(world):
+async def test_a_session_with_a_callers_id_counts_toward_the_cap_once_it_is_rotated(world):
     manager = world.manager(max_sessions_per_user=2)
-    made = []
+    rotated = []
     for number in range(4):
         await manager.allocate_session(f"own-{number}", user_id="alice", custom_metadata={"number": number})
-        made.append(await manager.rotate_session(f"own-{number}"))
+        rotated.append(await manager.rotate_session(f"own-{number}"))
         await world.advance(ms=1)
-    assert [locate(session_id)[0] for session_id in made] == [home_bucket("test", "alice")] * 4
-    assert [await manager.validate_session(session_id) for session_id in made] == [False, False, True, True]
+    assert [locate(session_id)[0] for session_id in rotated] == [home_bucket("test", "alice")] * 4
+    assert [await manager.validate_session(session_id) for session_id in rotated] == [False, False, True, True]
     assert await manager.count_sessions("alice") == 2
     assert [one.custom_metadata for one in await manager.list_user_sessions("alice")] == [{"number": 2}, {"number": 3}]
 
@@ -327,7 +327,7 @@ async def test_a_rotation_that_a_cap_refuses_leaves_the_session_as_it_is(world, 
     assert await manager.count_sessions("alice") == 2
 
 
-async def test_a_rotation_to_another_bucket_keeps_everything_and_honours_the_old_id(world):
+async def test_a_rotation_to_another_bucket_keeps_everything_and_honors_the_old_id(world):
     manager = world.manager(max_sessions_per_user=5, idle_timeout_seconds=3600)
     await manager.allocate_session("own", user_id="alice", ttl_hours=3, custom_metadata={"a": [1]})
     await manager.increment_session_counter("own", "n", idempotency_key="once")
@@ -352,7 +352,7 @@ async def test_a_rotation_to_another_bucket_keeps_everything_and_honours_the_old
     assert await manager.validate_session(new)
 
 
-async def test_a_session_in_another_bucket_ends_under_its_old_id(world):
+async def test_a_session_in_another_bucket_can_be_deleted_by_its_old_id(world):
     manager = world.manager(max_sessions_per_user=5)
     await manager.allocate_session("own", user_id="alice")
     new = await manager.rotate_session("own", grace_seconds=60)
@@ -363,7 +363,7 @@ async def test_a_session_in_another_bucket_ends_under_its_old_id(world):
     assert await manager.list_sessions() == ["own"]
 
 
-async def test_a_pointer_that_is_nonsense_is_a_typed_error(single):
+async def test_an_invalid_pointer_raises_a_typed_error(single):
     manager = single.manager()
     for pointer in (b"xyz/handle", b"\xff"):
         await manager.allocate_session("other")

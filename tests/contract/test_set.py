@@ -1,4 +1,4 @@
-"""set: the plain change of metadata, next to `merge` for all that is more than that."""
+"""set: write metadata fields; `merge` handles every other change of metadata."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_sets_any_number_of_fields_in_one_version(single, pairs):
     assert found.version == 2
 
 
-async def test_finds_nothing_where_no_session_is(single):
+async def test_never_creates_a_session_or_restores_one(single):
     manager = single.manager()
     assert not await manager.update_session_metadata("s1", {"a": 1})
     session_id = await manager.allocate_session(ttl_hours=1)

@@ -1,4 +1,4 @@
-"""sweep: ended sessions leave the indexes."""
+"""sweep: remove expired sessions from the indexes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from chuk_sessions.core import keys, operations, statuses
 
 
-async def test_finds_each_ended_session_once(world):
+async def test_counts_each_expired_session_once(world):
     manager = world.manager()
     for number in range(30):
         await manager.allocate_session(f"s{number}", user_id=f"u{number % 3}", ttl_hours=1 if number < 20 else 5)
@@ -26,7 +26,7 @@ async def test_stays_in_its_sandbox(world):
     assert await b.cleanup_expired_sessions() == 1
 
 
-async def test_takes_more_than_one_call_can(world):
+async def test_sweeps_more_sessions_than_one_call_can(world):
     manager = world.manager()
     for _ in range(1100):
         await manager.allocate_session(user_id="alice", ttl_hours=1)
@@ -55,40 +55,40 @@ async def allocate_under_a_cap(world):
     await world.manager(max_sessions_per_user=1).allocate_session(user_id="alice")
 
 
-async def nothing(world):
-    """Nothing clears the indexes."""
+async def no_step(world):
+    """Leave the indexes as they are."""
 
 
 @pytest.mark.parametrize("hours", [0.05, 2, 500])
 @pytest.mark.parametrize("idle", [None, 60])
-@pytest.mark.parametrize("clear", [sweep_own, sweep_all, allocate, allocate_under_a_cap, nothing])
-async def test_after_a_step_of_the_clock_there_and_back_what_is_alive_is_found_by_user(world, clear, idle, hours):
+@pytest.mark.parametrize("clear", [sweep_own, sweep_all, allocate, allocate_under_a_cap, no_step])
+async def test_a_user_finds_live_sessions_after_the_clock_steps_forward_and_back(world, clear, idle, hours):
     manager = world.manager(idle_timeout_seconds=idle, default_ttl_hours=hours / 2)
-    made = [await manager.allocate_session(user_id="alice") for _ in range(20)]
-    made.append(await manager.allocate_session("own", user_id="alice"))
+    created = [await manager.allocate_session(user_id="alice") for _ in range(20)]
+    created.append(await manager.allocate_session("own", user_id="alice"))
     await world.advance(hours=hours)
     await clear(world)
     await world.advance(hours=-hours)
-    alive = {session_id for session_id in made if await manager.validate_session(session_id)}
+    alive = {session_id for session_id in created if await manager.validate_session(session_id)}
     assert alive <= {one.session_id for one in await manager.list_user_sessions("alice")}
     assert await manager.revoke_user_sessions("alice") >= len(alive)
-    assert [session_id for session_id in made if await manager.validate_session(session_id)] == []
+    assert [session_id for session_id in created if await manager.validate_session(session_id)] == []
 
 
-async def test_spares_a_session_that_is_alive_again_after_it_was_named(world):
+async def test_spares_a_named_session_that_a_clock_step_has_brought_back_to_life(world):
     manager = world.manager(retention_seconds=3 * 3600)
     session_id = await manager.allocate_session(user_id="alice", ttl_hours=1)
     session = keys.session_keys("test", session_id)
     await world.advance(hours=2)
-    _, _, ended = await world.backend.run(operations.sweep(session.index_keys, "test"))
-    assert ended == [session.handle]
+    _, _, expired = await world.backend.run(operations.sweep(session.index_keys, "test"))
+    assert expired == [session.handle]
     await world.advance(hours=-2)
-    assert await world.backend.run(operations.sweep(session.index_keys, "test", ended)) == [statuses.OK, 0, []]
+    assert await world.backend.run(operations.sweep(session.index_keys, "test", expired)) == [statuses.OK, 0, []]
     assert await manager.validate_session(session_id)
     assert await manager.count_sessions("alice") == 1
 
 
-async def test_takes_out_of_the_index_what_stands_for_no_session(world):
+async def test_removes_index_entries_without_a_session(world):
     index = keys.index("test", 7)
     call = operations.allocate(
         keys.SessionKeys(b"\xff{x}/", f"{index.records}odd", index), "test",

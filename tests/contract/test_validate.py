@@ -1,4 +1,4 @@
-"""validate: is a session alive? Marks the access."""
+"""validate: tell whether a session is alive, and record the access."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTILE: list[object] = [
 ]
 
 
-async def test_a_validation_marks_the_access_and_changes_no_deadline(single):
+async def test_records_the_access_and_changes_no_deadline(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     before = await manager.get_session_metadata(session_id)
@@ -34,7 +34,7 @@ async def test_a_validation_marks_the_access_and_changes_no_deadline(single):
     assert after.version == before.version
 
 
-async def test_ends_at_the_deadline(single):
+async def test_a_session_expires_at_its_deadline(single):
     manager = single.manager()
     session_id = await manager.allocate_session(ttl_hours=2)
     await single.advance(hours=2, ms=-1)
@@ -44,7 +44,7 @@ async def test_ends_at_the_deadline(single):
 
 
 @pytest.mark.parametrize("session_id", HOSTILE, ids=lambda value: repr(value)[:20])
-async def test_a_malformed_id_is_simply_not_valid(single, session_id):
+async def test_a_malformed_id_is_not_valid(single, session_id):
     manager = single.manager()
     await manager.allocate_session("s1")
     assert await manager.validate_session(session_id) is False
@@ -75,7 +75,7 @@ async def test_within_the_touch_interval_nothing_is_written(single):
     assert (await manager.get_session_metadata(session_id)).last_accessed > first
 
 
-async def test_ends_when_nobody_validates_it_for_the_idle_timeout(single):
+async def test_a_session_expires_without_an_access_during_its_idle_timeout(single):
     manager = single.manager(idle_timeout_seconds=600)
     session_id = await manager.allocate_session(ttl_hours=1)
     for _ in range(3):
@@ -85,7 +85,7 @@ async def test_ends_when_nobody_validates_it_for_the_idle_timeout(single):
     assert not await manager.validate_session(session_id)
 
 
-async def test_the_deadline_holds_however_often_an_idle_session_is_validated(single):
+async def test_the_deadline_holds_however_often_a_session_is_validated(single):
     manager = single.manager(idle_timeout_seconds=600)
     session_id = await manager.allocate_session(ttl_hours=1)
     for _ in range(7):
@@ -95,7 +95,7 @@ async def test_the_deadline_holds_however_often_an_idle_session_is_validated(sin
     assert not await manager.validate_session(session_id)
 
 
-async def test_an_idle_session_is_touched_in_time_whatever_the_touch_interval_of_other_managers(single):
+async def test_a_long_touch_interval_of_another_manager_does_not_let_a_session_expire(single):
     session_id = await single.manager(idle_timeout_seconds=60).allocate_session()
     other = single.manager(touch_interval_seconds=3600)
     for _ in range(4):
@@ -106,8 +106,8 @@ async def test_an_idle_session_is_touched_in_time_whatever_the_touch_interval_of
 @pytest.mark.parametrize(
     ("of_the_session", "of_the_manager", "declared"), [(None, None, [1]), (600, 600, [2]), (600, None, [1, 2])]
 )
-async def test_the_index_is_declared_only_where_it_may_be_needed(single, of_the_session, of_the_manager, declared):
-    """A call on two keys costs the server more, and nearly all sessions that have no idle timeout need one."""
+async def test_a_call_declares_the_index_only_if_it_may_need_it(single, of_the_session, of_the_manager, declared):
+    """A call with two keys costs the server more. Nearly all sessions without an idle timeout need only one key."""
     calls = []
 
     async def note(call):
@@ -119,7 +119,7 @@ async def test_the_index_is_declared_only_where_it_may_be_needed(single, of_the_
     assert calls == declared
 
 
-async def test_the_index_follows_an_idle_session(world):
+async def test_a_touch_moves_the_idle_deadline_in_the_index_too(world):
     manager = world.manager(idle_timeout_seconds=600)
     session_id = await manager.allocate_session(user_id="alice")
     for _ in range(3):
@@ -131,7 +131,7 @@ async def test_the_index_follows_an_idle_session(world):
     assert await manager.cleanup_expired_sessions() == 1
 
 
-async def test_a_clock_that_steps_back_ends_nothing_and_writes_nothing(single):
+async def test_a_clock_that_steps_back_expires_nothing_and_writes_nothing(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     before = (await manager.get_session_metadata(session_id)).last_accessed
@@ -156,7 +156,7 @@ async def test_a_clock_that_steps_back_ends_nothing_and_writes_nothing(single):
     ],
     ids=str,
 )
-def test_refuses_odd_settings(options):
+def test_refuses_invalid_settings(options):
     from chuk_sessions import SessionManager
 
     with pytest.raises(ValueError, match=r"\w"):

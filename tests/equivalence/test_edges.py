@@ -1,6 +1,6 @@
-"""Emulator and server at the edges that random steps seldom meet: limits, exact moments, records with many fields.
+"""Emulator and server at the edges that random steps seldom meet: limits, exact times, records with many fields.
 
-After each call the replies and the whole keyspaces are compared, as the state machine does.
+After each call, the test compares the replies and all keys, as the state machine does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import ids, keys, operations
 from chuk_sessions.core.operation import Call
-from tests.equivalence.test_state_machine import FAR_MS, comparable, on_server
+from tests.equivalence.test_state_machine import FAR_MS, comparable, keys_on_server
 from tests.harness.worlds import EmulatorWorld, ServerWorld
 
 ALICE = ids.user_hash("alice")
@@ -22,133 +22,139 @@ TARGET, OTHER = TARGETS[:2]
 OTHERS = [keys.session_keys("a", f"sess-alice-{1_700_000_100 + number}-07{number:032x}") for number in range(2)]
 MANY = [keys.session_keys("a", f"sess-alice-{1_700_000_200 + number}-07{number:032x}") for number in range(50)]
 LARGEST = 2**53 - 1
-SPAN = 10_000
+TTL = 10_000
 ODD_NUMBERS = (b"0" * 17, b"0" * 18, b"-" + b"0" * 16, b"-" + b"0" * 17, b"", b"-", b"1\n")
 
 put = partial(operations.merge, TARGET)
-count_up = partial(operations.increment, TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
+increment = partial(operations.increment, TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
 touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, index=True)
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
 
-def make(target=TARGET, idle=0, ttl=SPAN, retention=0, cap=0, victims=(), owner=b"alice", reused=False):
+def create(target=TARGET, idle=0, ttl=TTL, retention=0, cap=0, victims=(), owner=b"alice", reused=False):
     return operations.allocate(
         target, "a", ttl_ms=ttl, idle_ms=idle, owner=owner, user=ALICE, cap=cap, retention_ms=retention, create=True,
         victims=victims, reused=reused,
     )  # fmt: skip
 
 
-def latest(deadline, **changes):
-    """An extension up to a deadline of its own."""
+def extend_to(deadline, **changes):
+    """Return an extension with a latest deadline."""
     call = extend(**changes)
     return call._replace(argv=(*call.argv[:2], deadline, *call.argv[3:]))
 
 
-def many(number):
-    """So many fields of metadata."""
+def fields(number):
+    """Return the field-value pairs of metadata with `number` keys."""
     return [part for index in range(number) for part in (b"m:%d" % index, b"1")]
 
 
-def sweep(limit, *ended):
+def sweep(limit, *expired):
     index = (TARGET.index_keys.deadlines, TARGET.index_keys.users, TARGET.index_keys.sandboxes)
-    records = [key for target in ended for key in (target.record, target.operations)]
-    handles = [target.handle for target in ended]
+    records = [key for target in expired for key in (target.record, target.operations)]
+    handles = [target.handle for target in expired]
     return Call(operations.SWEEP, (*index, *records), (b"a", limit, *handles))
 
 
-FOUR = [make(target, ttl=SPAN + number) for number, target in enumerate(TARGETS)]
+FOUR = [create(target, ttl=TTL + number) for number, target in enumerate(TARGETS)]
 SCENARIOS = {
-    "an idle session that is touched at half of its timeout": lambda now: [
-        make(idle=701), 349, touch(), 1, touch(), 349, touch(), 1, touch(), touch(interval_ms=0),
+    "an idle session touched at half of its timeout": lambda now: [
+        create(idle=701), 349, touch(), 1, touch(), 349, touch(), 1, touch(), touch(interval_ms=0),
     ],
     "an extension of an idle session": lambda now: [
-        make(idle=700, retention=5), 300, touch(), extend(additional_ms=50), 100,
+        create(idle=700, retention=5), 300, touch(), extend(additional_ms=50), 100,
         extend(additional_ms=1, operation_id=b"x"), 600, touch(),
     ],
-    "an extension to the latest deadline there may be": lambda now: [
-        make(), latest(now + SPAN + 7, additional_ms=8), latest(now + SPAN + 7, additional_ms=7),
-        latest(now + SPAN + 7, additional_ms=1), latest(now + SPAN + 7, additional_ms=1, operation_id=b"x"),
+    "an extension up to the latest deadline": lambda now: [
+        create(), extend_to(now + TTL + 7, additional_ms=8), extend_to(now + TTL + 7, additional_ms=7),
+        extend_to(now + TTL + 7, additional_ms=1), extend_to(now + TTL + 7, additional_ms=1, operation_id=b"x"),
     ],
-    "versions go up by one": lambda now: [
-        make(), put(pairs=[b"m:a", b"1"], version=2), put(pairs=[b"m:a", b"1"], version=1), count_up(operation_id=b"1"),
-        count_up(operation_id=b"1"), count_up(), extend(additional_ms=1), operations.read(TARGET),
+    "versions increase by one": lambda now: [
+        create(), put(pairs=[b"m:a", b"1"], version=2), put(pairs=[b"m:a", b"1"], version=1),
+        increment(operation_id=b"1"),
+        increment(operation_id=b"1"), increment(), extend(additional_ms=1), operations.read(TARGET),
         operations.delete(TARGET, version=4), operations.delete(TARGET, version=5),
     ],
-    "a version that is nonsense": lambda now: [
-        make(), put(pairs=[b"v", b"x"]), put(pairs=[]), count_up(), extend(additional_ms=1),
+    "an invalid version": lambda now: [
+        create(), put(pairs=[b"v", b"x"]), put(pairs=[]), increment(), extend(additional_ms=1),
         operations.delete(TARGET, version=1), operations.delete(TARGET),
     ],
-    "a counter at its ends": lambda now: [
-        make(), put(pairs=[b"m:n", b"%d" % (LARGEST - 1)]), count_up(), count_up(), count_up(amount=0),
-        count_up(amount=0, ceiling=1), count_up(amount=-1, ceiling=1), count_up(ceiling=1), count_up(amount=-LARGEST),
-        put(pairs=[b"m:n", b"-%d" % LARGEST]), count_up(amount=-1), count_up(amount=0, operation_id=b"once"),
-        *[step for text in ODD_NUMBERS for step in (put(pairs=[b"m:n", text]), count_up())],
+    "a counter at the ends of its range": lambda now: [
+        create(), put(pairs=[b"m:n", b"%d" % (LARGEST - 1)]), increment(), increment(), increment(amount=0),
+        increment(amount=0, ceiling=1), increment(amount=-1, ceiling=1), increment(ceiling=1),
+        increment(amount=-LARGEST),
+        put(pairs=[b"m:n", b"-%d" % LARGEST]), increment(amount=-1), increment(amount=0, operation_id=b"once"),
+        *[step for text in ODD_NUMBERS for step in (put(pairs=[b"m:n", text]), increment())],
     ],
     "a deletion clears the indexes": lambda now: [
         *FOUR, operations.delete(TARGET, owner=b"bob"), operations.delete(TARGET, owner=b"alice"),
         operations.delete(TARGET),
     ],
-    "a pointer is cleared and nothing else": lambda now: [
-        make(), operations.delete(TARGET, pointer=OTHER.handle), operations.rotate(TARGET, OTHER, grace_ms=500),
+    "clearing a pointer": lambda now: [
+        create(), operations.delete(TARGET, pointer=OTHER.handle), operations.rotate(TARGET, OTHER, grace_ms=500),
         operations.delete(TARGET), operations.delete(TARGET, pointer=TARGET.handle),
         operations.delete(TARGET, pointer=OTHER.handle),
     ],
     "the shortest grace periods": lambda now: [
-        make(), operations.rotate(TARGET, OTHER, grace_ms=0), operations.read(TARGET), make(),
+        create(), operations.rotate(TARGET, OTHER, grace_ms=0), operations.read(TARGET), create(),
         operations.rotate(TARGET, TARGETS[2], grace_ms=1), operations.read(TARGET), 1, operations.read(TARGET),
     ],
-    "lists, counts and sweeps at the moment of an end": lambda now: [
-        *FOUR, SPAN - 1,
+    "lists, counts and sweeps at the time of expiration": lambda now: [
+        *FOUR, TTL - 1,
         *[step for _ in range(4) for step in (
-            operations.list_(TARGET.index_keys, user=None, limit=2), operations.list_(TARGET.index_keys, user=ALICE, limit=2),
+            operations.list_(TARGET.index_keys, user=None, limit=2),
+        operations.list_(TARGET.index_keys, user=ALICE, limit=2),
             operations.count(TARGET.index_keys, user=None), operations.count(TARGET.index_keys, user=ALICE), 1)],
         sweep(1), sweep(2, TARGET), sweep(9, *TARGETS[:3]), sweep(0, *TARGETS), sweep(9, *TARGETS),
     ],
-    "a full cap with ended sessions, another's, and its own": lambda now: [
-        make(TARGETS[0], ttl=5), make(TARGETS[1], owner=b"bob"), make(TARGETS[2]), 5,
-        make(OTHERS[0], cap=2), make(OTHERS[0], cap=1), make(OTHERS[0], cap=1, victims=TARGETS[:2]),
-        make(OTHERS[0], cap=1, victims=TARGETS), make(TARGETS[0], cap=1),
-        make(TARGETS[0], cap=1, victims=[*TARGETS, *OTHERS]),
+    "a full cap with expired sessions, another user's, and the user's own": lambda now: [
+        create(TARGETS[0], ttl=5), create(TARGETS[1], owner=b"bob"), create(TARGETS[2]), 5,
+        create(OTHERS[0], cap=2), create(OTHERS[0], cap=1), create(OTHERS[0], cap=1, victims=TARGETS[:2]),
+        create(OTHERS[0], cap=1, victims=TARGETS), create(TARGETS[0], cap=1),
+        create(TARGETS[0], cap=1, victims=[*TARGETS, *OTHERS]),
     ],
-    "an ended session that is made again at a full cap": lambda now: [
-        make(ttl=5, cap=1), 5, make(cap=1), make(cap=1, victims=[TARGET]),
+    "an expired session created again at a full cap": lambda now: [
+        create(ttl=5, cap=1), 5, create(cap=1), create(cap=1, victims=[TARGET]),
     ],
     "many more sessions than the cap": lambda now: [
-        *[make(target) for target in MANY], make(cap=2), make(cap=2, victims=MANY[:31]), make(cap=2, victims=MANY),
+        *[create(target) for target in MANY], create(cap=2), create(cap=2, victims=MANY[:31]),
+        create(cap=2, victims=MANY),
     ],
-    "many ended sessions": lambda now: [*[make(target, ttl=5) for target in MANY[:17]], 5, make(), make(OTHER)],
-    "sandboxes that are due, some at a time": lambda now: [
-        *FOUR, make(keys.session_keys("b", "sess-alice-1700000000-07" + "0" * 32)), SPAN,
+    "many expired sessions": lambda now: [*[create(target, ttl=5) for target in MANY[:17]], 5, create(), create(OTHER)],
+    "due sandboxes, in pages": lambda now: [
+        *FOUR, create(keys.session_keys("b", "sess-alice-1700000000-07" + "0" * 32)), TTL,
         *[Call(operations.DUE, (TARGET.index_keys.sandboxes,), (limit,)) for limit in (1, 2, 0)],
     ],
-    "operation ids at the moment they stop counting": lambda now: [
-        make(ttl=10**6), operations.carry(TARGET, [b"old", b"%d" % (now + 5), b"new", b"%d" % (now + 6)]), 5,
-        count_up(operation_id=b"old"), 1, count_up(operation_id=b"new"), count_up(operation_id=b"old"), 1,
-        count_up(operation_id=b"new"), extend(additional_ms=1), operations.EXTEND_WINDOW_MS, extend(additional_ms=1), 1,
-        put(pairs=[b"m:n", b"9"], operation_id=b"once"), operations.ONCE_WINDOW_MS, count_up(operation_id=b"old"), 1,
-        count_up(operation_id=b"old"), operations.read(TARGET, operation_ids=True),
+    "operation ids at their expiration": lambda now: [
+        create(ttl=10**6), operations.carry(TARGET, [b"old", b"%d" % (now + 5), b"new", b"%d" % (now + 6)]), 5,
+        increment(operation_id=b"old"), 1, increment(operation_id=b"new"), increment(operation_id=b"old"), 1,
+        increment(operation_id=b"new"), extend(additional_ms=1), operations.EXTEND_WINDOW_MS, extend(additional_ms=1),
+        1,
+        put(pairs=[b"m:n", b"9"], operation_id=b"once"), operations.ONCE_WINDOW_MS, increment(operation_id=b"old"), 1,
+        increment(operation_id=b"old"), operations.read(TARGET, operation_ids=True),
     ],
-    "operation ids move, go and are not inherited": lambda now: [
-        make(), *[count_up(operation_id=b"%d" % number) for number in range(40)], count_up(operation_id=b"7"),
+    "operation ids move with a rotation and are not inherited": lambda now: [
+        create(), *[increment(operation_id=b"%d" % number) for number in range(40)], increment(operation_id=b"7"),
         operations.rotate(TARGET, OTHER, grace_ms=500), operations.read(OTHER, operation_ids=True),
-        operations.delete(OTHER), make(), extend(additional_ms=1), SPAN + 1,
-        make(reused=True), extend(additional_ms=1), operations.delete(TARGET),
+        operations.delete(OTHER), create(), extend(additional_ms=1), TTL + 1,
+        create(reused=True), extend(additional_ms=1), operations.delete(TARGET),
     ],
     "sizes at the limit": lambda now: [
-        make(), put(pairs=[b"m:a", b"12345"], limit=7), put(pairs=[b"m:a", b"12345"], limit=8),
+        create(), put(pairs=[b"m:a", b"12345"], limit=7), put(pairs=[b"m:a", b"12345"], limit=8),
         put(pairs=[b"m:a", b"54321"], limit=8), put(pairs=[b"m:b", b""], limit=8), put(pairs=[], limit=0),
-        put(pairs=[b"m:b", b"1234"], removals=[b"m:a", b"m:a", b"m:c"], limit=7), put(pairs=many(1), limit=100),
-        put(pairs=many(3), replace=True, limit=12), put(pairs=many(4), replace=True, limit=12),
+        put(pairs=[b"m:b", b"1234"], removals=[b"m:a", b"m:a", b"m:c"], limit=7), put(pairs=fields(1), limit=100),
+        put(pairs=fields(3), replace=True, limit=12), put(pairs=fields(4), replace=True, limit=12),
         put(pairs=[b"m:3", b"1"], version=5, limit=15), put(pairs=[b"m:3", b"1"], version=5, limit=16),
     ],
     "counters at the limit": lambda now: [
-        make(), count_up(limit=3), count_up(limit=4), count_up(amount=8, limit=4), count_up(limit=4),
-        count_up(limit=5), count_up(amount=-10, limit=5), count_up(amount=-1, limit=5), count_up(amount=-9, limit=5),
-        count_up(amount=-90, limit=5), count_up(amount=110, limit=0), put(pairs=[b"z", b"x"]), count_up(limit=3),
-        count_up(amount=-900, limit=6), count_up(amount=-900, limit=7),
+        create(), increment(limit=3), increment(limit=4), increment(amount=8, limit=4), increment(limit=4),
+        increment(limit=5), increment(amount=-10, limit=5), increment(amount=-1, limit=5),
+        increment(amount=-9, limit=5),
+        increment(amount=-90, limit=5), increment(amount=110, limit=0), put(pairs=[b"z", b"x"]), increment(limit=3),
+        increment(amount=-900, limit=6), increment(amount=-900, limit=7),
     ],
-    "a bound that is missing or nonsense is counted again": lambda now: [
-        make(), put(pairs=[*many(5), b"z", b"?"]), put(pairs=[b"m:0", b"2"], limit=19),
+    "a missing or invalid size is computed again": lambda now: [
+        create(), put(pairs=[*fields(5), b"z", b"?"]), put(pairs=[b"m:0", b"2"], limit=19),
         put(pairs=[b"m:0", b"2"], limit=20), put(pairs=[b"m:0", b"33"], removals=[b"z"], limit=20),
         put(pairs=[b"m:0", b"33"], removals=[b"z"], limit=21), put(pairs=[b"m:1", b"2"], limit=21),
     ],
@@ -173,4 +179,4 @@ async def test_emulator_and_server_agree(worlds, scenario):
             continue
         ours, theirs = await emulator.backend.run(step), await server.backend.run(step)
         assert comparable(step.operation, ours) == comparable(step.operation, theirs), (number, step)
-        assert emulator.backend.snapshot() == on_server(client, server.clock.now_ms()), (number, step)
+        assert emulator.backend.snapshot() == keys_on_server(client, server.clock.now_ms()), (number, step)

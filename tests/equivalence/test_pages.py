@@ -1,4 +1,4 @@
-"""Pages of the indexes: emulator and server give the same pages, also while entries move, and no entry is left out that
+"""Pages of the indexes: emulator and server give the same pages, even while entries move, and they omit no entry that
 stays.
 """
 
@@ -17,30 +17,30 @@ from tests.fuzz.cases import FUZZ
 from tests.harness.worlds import EmulatorWorld, ServerWorld
 
 ALICE = ids.user_hash("alice")
-PLACES = [
+TARGETS = [
     keys.session_keys("a", f"sess-alice-{1_700_000_000 + number}-07{number * 7919 % 99991:032x}")
     for number in range(24)
 ]
-AT = PLACES[0].index_keys
-ENDS = st.sampled_from([1000, 1000, 1000, 1001, 2000, 3000])
-"""Milliseconds to live: many sessions end in the same one."""
-CHANGES = st.tuples(st.sampled_from(["delete", "extend", "wait"]), st.sampled_from(PLACES))
+INDEX = TARGETS[0].index_keys
+TTLS = st.sampled_from([1000, 1000, 1000, 1001, 2000, 3000])
+"""Times to live in ms: many sessions expire in the same millisecond."""
+CHANGES = st.tuples(st.sampled_from(["delete", "extend", "wait"]), st.sampled_from(TARGETS))
 
 
-def allocate(place, ttl):
+def allocate(target, ttl):
     return operations.allocate(
-        place, "a", ttl_ms=ttl, idle_ms=0, owner=b"alice", user=ALICE, cap=0, retention_ms=0, create=True
+        target, "a", ttl_ms=ttl, idle_ms=0, owner=b"alice", user=ALICE, cap=0, retention_ms=0, create=True
     )
 
 
-def change(name, place, number):
+def change(name, target, number):
     if name == "delete":
-        return operations.delete(place)
-    return operations.extend(place, additional_ms=500, operation_id=b"op%d" % number, retention_ms=0)
+        return operations.delete(target)
+    return operations.extend(target, additional_ms=500, operation_id=b"op%d" % number, retention_ms=0)
 
 
 class Pair:
-    """An emulator and a server that do the same."""
+    """An emulator and a server that run the same calls."""
 
     def __init__(self, any_server):
         clock = ManualClock(time.time_ns() // 1_000_000 + FAR_MS)
@@ -51,51 +51,51 @@ class Pair:
         assert ours == theirs, call
         return ours
 
-    async def walk(self, user, limit, changes):
-        """All pages, with one change after each. Returns handles, and those that were deleted or have ended."""
-        found, after, changes, gone = [], (), list(changes), set()
+    async def read_pages(self, user, limit, changes):
+        """Read all pages, with one change after each. Return the listed handles and the deleted ones."""
+        listed, after, changes, deleted = [], (), list(changes), set()
         while True:
-            reply = await self.run(operations.list_(AT, user=user, limit=limit, after=after))
-            counted = await self.run(operations.count(AT, user=ALICE, limit=limit, after=after if user else ()))
+            reply = await self.run(operations.list_(INDEX, user=user, limit=limit, after=after))
+            counted = await self.run(operations.count(INDEX, user=ALICE, limit=limit, after=after if user else ()))
             assert user is None or counted[1:] == [len(reply[1]), *reply[2:]]
-            found += reply[1]
+            listed += reply[1]
             after = operations.cursor(reply)
             if after is None:
-                return found, gone
+                return listed, deleted
             if changes:
-                name, place = changes.pop()
+                name, target = changes.pop()
                 if name == "wait":
                     await self.server.advance(ms=500)
                 else:
-                    await self.run(change(name, place, len(changes)))
-                    gone |= {place.handle} if name == "delete" else set()
+                    await self.run(change(name, target, len(changes)))
+                    deleted |= {target.handle} if name == "delete" else set()
 
 
-async def compare(any_server, ends, user, limit, changes):
+async def compare(any_server, ttls, user, limit, changes):
     pair = Pair(any_server)
     try:
-        for place, ttl in zip(PLACES, ends, strict=False):
-            await pair.run(allocate(place, ttl))
-        found, gone = await pair.walk(user, limit, changes)
-        left, _ = await pair.walk(user, 100, ())
-        assert set(left) - gone <= set(found)
+        for target, ttl in zip(TARGETS, ttls, strict=False):
+            await pair.run(allocate(target, ttl))
+        listed, deleted = await pair.read_pages(user, limit, changes)
+        left, _ = await pair.read_pages(user, 100, ())
+        assert set(left) - deleted <= set(listed)
         if not any(name == "extend" for name, _ in changes):
-            assert len(found) == len(set(found))
+            assert len(listed) == len(set(listed))
     finally:
         await pair.server.close()
 
 
-def test_pages_are_the_same_and_leave_nothing_out(any_server):
-    with asyncio.Runner() as executor:
+def test_pages_are_the_same_and_omit_nothing(any_server):
+    with asyncio.Runner() as runner:
 
         @FUZZ
         @given(
-            st.lists(ENDS, max_size=len(PLACES)),
+            st.lists(TTLS, max_size=len(TARGETS)),
             st.sampled_from([None, ALICE]),
             st.integers(1, 5),
             st.lists(CHANGES, max_size=6),
         )
-        def check(ends, user, limit, changes):
-            executor.execute(compare(any_server, ends, user, limit, changes))
+        def check(ttls, user, limit, changes):
+            runner.run(compare(any_server, ttls, user, limit, changes))
 
         check()

@@ -1,6 +1,6 @@
-"""The emulator equals the server: random operations run on both, and every reply and the whole keyspace are compared.
+"""Emulator and server are equal: random operations run on both, and the test compares every reply and all keys.
 
-`--steps N` makes it run about that many steps (some thousand by default), on each server given with `--server` too.
+`--steps N` sets the number of steps (3,000 by default). Each server given with `--server` is compared, too.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import operations
 from chuk_sessions.core.statuses import OK
-from tests.equivalence.strategies import Draw, spans
+from tests.equivalence.strategies import CallGenerator, durations
 from tests.harness.worlds import NOW_KEY, EmulatorWorld, ServerWorld
 
-STEPS_A_RUN = 50
+STEPS_PER_RUN = 50
 FAR_MS = 10**9
-"""The clock that tests move is that far ahead of the server's own, which so never lets a key go by itself."""
+"""The clock of the tests is this far ahead of the server's own clock, so the server never expires a key."""
 
 
-def on_server(client, now):
-    """Every key of a server with what it holds and when it goes (ms), but for those whose time has come."""
+def keys_on_server(client, now):
+    """Return the keys that have not expired at `now` (ms), each with its content and expiration time."""
     found = {}
     for key in client.scan_iter(count=1000):
         if client.type(key) == b"zset":
-            moment = expires_at(client, key)
-            if moment is None or moment > now:
+            expires_at_ms = expires_at(client, key)
+            if expires_at_ms is None or expires_at_ms > now:
                 scored = client.zrange(key, 0, -1, withscores=True)
-                found[key.decode()] = [(member, int(score)) for member, score in scored], moment
+                found[key.decode()] = [(member, int(score)) for member, score in scored], expires_at_ms
         elif client.type(key) == b"hash":
-            moment = expires_at(client, key)
-            if moment is None or moment > now:
-                found[key.decode()] = (client.hgetall(key), moment)
+            expires_at_ms = expires_at(client, key)
+            if expires_at_ms is None or expires_at_ms > now:
+                found[key.decode()] = (client.hgetall(key), expires_at_ms)
     return found
 
 
@@ -50,33 +50,34 @@ return latest
 
 
 def expires_at(client, key):
-    """The moment (ms) at which a key goes, or None.
+    """Return the time (ms) at which a key expires, or None.
 
-    PEXPIRETIME came with Redis 7. Before, the clock goes on between TIME and PTTL, and the sum can be a ms too low.
+    PEXPIRETIME needs Redis 7. On older servers, the clock may advance between TIME and PTTL, and the sum is then a ms
+    too low. The script therefore returns the highest of several sums.
     """
     latest = client.eval(EXPIRES_AT, 1, key)
     return None if latest < 0 else latest
 
 
 def comparable(operation, reply):
-    """Fields of a hash have no order."""
+    """Return a reply without the order of hash fields, which servers do not define."""
     if operation is operations.READ and reply[0] == OK:
         return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True)), *reply[2:]]
     return reply
 
 
 def records_of(snapshot):
-    """The records of sessions, without pointers."""
+    """Return the records of sessions, without pointers."""
     return [held for held, _ in snapshot.values() if isinstance(held, dict) and b"c" in held]
 
 
 def size_of(fields):
-    """The size of a session, counted."""
+    """Compute the size of a session."""
     return sum(len(name) + len(value) for name, value in fields.items() if len(name) > 1)
 
 
 def machine_on(server):
-    """The state machine class for one server."""
+    """Return the class of a state machine for one server."""
 
     class Machine(RuleBasedStateMachine):
         def __init__(self):
@@ -88,23 +89,23 @@ def machine_on(server):
 
         @rule(data=st.data(), name=st.sampled_from([*operations.ALL, "allocate", "allocate", "validate"]))
         def operate(self, data, name):
-            call = getattr(Draw(data, self.server.clock.now_ms()), name)()
-            ours, theirs = self.runner.run(self.both(call))
+            call = getattr(CallGenerator(data, self.server.clock.now_ms()), name)()
+            ours, theirs = self.runner.run(self.on_both(call))
             assert comparable(call.operation, ours) == comparable(call.operation, theirs), call
             assert ours[0] in call.operation.statuses, call
 
-        @rule(span=spans)
-        def wait(self, span):
-            self.runner.run(self.server.advance(ms=span))
+        @rule(duration=durations)
+        def wait(self, duration):
+            self.runner.run(self.server.advance(ms=duration))
 
         @invariant()
-        def same_keyspace(self):
+        def keyspaces_are_equal(self):
             ours = self.emulator.backend.snapshot()
-            theirs = on_server(self.client, self.server.clock.now_ms())
+            theirs = keys_on_server(self.client, self.server.clock.now_ms())
             assert ours == theirs
             assert all(size_of(fields) <= int(fields[b"z"]) for fields in records_of(ours))
 
-        async def both(self, call):
+        async def on_both(self, call):
             return await self.emulator.backend.run(call), await self.server.backend.run(call)
 
         def teardown(self):
@@ -115,21 +116,21 @@ def machine_on(server):
     return Machine
 
 
-def test_emulator_and_server_give_the_same_answers(any_server, pytestconfig):
+def test_emulator_and_server_give_the_same_replies(any_server, pytestconfig):
     steps = pytestconfig.getoption("--steps")
     run_state_machine_as_test(
         machine_on(any_server),
         settings=settings(
-            max_examples=max(1, steps // STEPS_A_RUN),
-            stateful_step_count=STEPS_A_RUN,
+            max_examples=max(1, steps // STEPS_PER_RUN),
+            stateful_step_count=STEPS_PER_RUN,
             deadline=None,
             print_blob=True,
             database=None,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.explicit, Phase.generate],  # shrinking steps on a real server takes longer than reading them
+            phases=[Phase.explicit, Phase.generate],  # shrinking on a real server takes longer than reading the steps
         ),
     )
 
 
-def test_the_clock_of_the_tests_is_a_key_apart():
+def test_the_key_of_the_tests_clock_is_not_one_of_the_engines():
     assert not NOW_KEY.startswith("chuk1:")

@@ -1,4 +1,4 @@
-"""How many cases: some by default, a hundred thousand of each in the long form, or CHUK_TEST_CASES."""
+"""Settings of the fuzz tests: 100 cases each, 100,000 in the long form, or the number in CHUK_TEST_CASES."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes as an id, a grid key or a duration: an answer or a ValueError, and nothing that two tenants share."""
+"""Any id, grid key, or duration gives a result or a ValueError, and two tenants never share a key."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from chuk_sessions.core import durations, grid, ids, keys
 from tests.fuzz.cases import FUZZ
 
 ANYTHING = st.one_of(st.text(), st.binary(), st.integers(), st.floats(), st.none(), st.booleans(), st.lists(st.text()))
-NEAR = st.text(st.sampled_from("ab01-._~:@^{}/*?[]\\ \x00\x7fé\ud800"), max_size=12)
+NEAR_NAMES = st.text(st.sampled_from("ab01-._~:@^{}/*?[]\\ \x00\x7fé\ud800"), max_size=12)
 NAMES = st.text(st.sampled_from("ab01-._~:@"), min_size=1, max_size=12).filter(ids.is_name)
-SHAPED = st.builds(
+NEAR_GENERATED = st.builds(
     "sess-{}{}-{}{}".format,
     st.sampled_from(["", "a-", "alice123-", "alice1234-", "-"]),
     st.one_of(st.integers(0, 10**13), st.sampled_from(["0000000001", "9999999999", "999999999999"])),
     st.sampled_from(["", "0", "00", "ff", "FF", "000"]),
     st.integers(0, 2**128 - 1).map("{:032x}".format),
 )
-SESSION_IDS = st.one_of(NAMES, SHAPED)
+SESSION_IDS = st.one_of(NAMES, NEAR_GENERATED)
 SEGMENTS = st.text(max_size=20)
 
 
 @FUZZ
-@given(st.one_of(ANYTHING, NEAR, SHAPED))
-def test_what_is_taken_as_a_name_is_safe_in_keys_and_paths(text):
+@given(st.one_of(ANYTHING, NEAR_NAMES, NEAR_GENERATED))
+def test_an_accepted_name_is_safe_in_keys_and_paths(text):
     if ids.is_name(text):
         assert ids.check_name(text, "it") == text
         assert re.fullmatch(r"[!-~]{1,200}", text)
@@ -39,7 +39,7 @@ def test_what_is_taken_as_a_name_is_safe_in_keys_and_paths(text):
 @example("sess-1700000000-00" + "0" * 32)
 @example("sess-01700000000-00" + "0" * 32)
 @example("sess-a-99999999999999-00" + "0" * 32)
-def test_a_handle_stands_for_one_id(session_id):
+def test_a_handle_belongs_to_one_id(session_id):
     bucket, handle = ids.locate(session_id)
     assert 0 <= bucket < ids.BUCKETS
     assert ids.id_of(handle, bucket) == session_id
@@ -47,18 +47,18 @@ def test_a_handle_stands_for_one_id(session_id):
 
 @FUZZ
 @given(NAMES, NAMES, SESSION_IDS, SESSION_IDS)
-def test_no_key_of_a_session_is_that_of_another_or_of_another_sandbox(sandbox, other_sandbox, session, other_session):
-    here, there = keys.session_keys(sandbox, session), keys.session_keys(other_sandbox, other_session)
-    assert (here.record == there.record) == ((sandbox, session) == (other_sandbox, other_session))
-    assert (here.index_keys.users == there.index_keys.users) == (
-        (sandbox, here.index_keys.bucket) == (other_sandbox, there.index_keys.bucket)
+def test_no_two_sessions_or_sandboxes_share_a_key(sandbox, other_sandbox, session, other_session):
+    first, second = keys.session_keys(sandbox, session), keys.session_keys(other_sandbox, other_session)
+    assert (first.record == second.record) == ((sandbox, session) == (other_sandbox, other_session))
+    assert (first.index_keys.users == second.index_keys.users) == (
+        (sandbox, first.index_keys.bucket) == (other_sandbox, second.index_keys.bucket)
     )
-    assert here.record not in there.index_keys
+    assert first.record not in second.index_keys
 
 
 @FUZZ
-@given(st.one_of(st.text(), NEAR, st.binary().map(lambda raw: raw.decode("latin-1"))), st.integers(-5, 300))
-def test_what_an_index_holds_is_an_id_or_a_value_error(handle, bucket):
+@given(st.one_of(st.text(), NEAR_NAMES, st.binary().map(lambda raw: raw.decode("latin-1"))), st.integers(-5, 300))
+def test_an_index_entry_gives_an_id_or_a_value_error(handle, bucket):
     try:
         session_id = ids.id_of(handle, bucket)
     except ValueError:
@@ -68,7 +68,7 @@ def test_what_an_index_holds_is_an_id_or_a_value_error(handle, bucket):
 
 @FUZZ
 @given(NAMES, SESSION_IDS, SEGMENTS, st.one_of(st.none(), SEGMENTS, st.lists(SEGMENTS).map("/".join)))
-def test_a_grid_key_says_what_it_was_made_of(sandbox, session, artifact, subpath):
+def test_a_grid_key_parses_to_its_parts(sandbox, session, artifact, subpath):
     try:
         key = grid.artifact_key(sandbox, session, artifact, subpath)
     except ValueError:
@@ -81,9 +81,11 @@ def test_a_grid_key_says_what_it_was_made_of(sandbox, session, artifact, subpath
 
 @FUZZ
 @given(
-    st.one_of(ANYTHING, st.lists(st.one_of(NEAR, SEGMENTS), max_size=7).map(lambda found: "/".join(["grid", *found])))
+    st.one_of(
+        ANYTHING, st.lists(st.one_of(NEAR_NAMES, SEGMENTS), max_size=7).map(lambda found: "/".join(["grid", *found]))
+    )
 )
-def test_a_grid_key_from_outside_is_none_or_what_would_be_made_again(key):
+def test_any_grid_key_parses_to_none_or_to_parts_that_generate_it(key):
     found = grid.parse(key)
     if found is not None:
         assert grid.artifact_key(*found.values()) == key
@@ -91,10 +93,10 @@ def test_a_grid_key_from_outside_is_none_or_what_would_be_made_again(key):
 
 @FUZZ
 @given(st.one_of(ANYTHING, st.floats(0, 1e9), st.integers(0, 10**9), st.integers(10**300, 10**400)))
-def test_a_duration_is_whole_ms_or_a_value_error(number):
-    for read, unit in ((durations.ms_from_hours, 3_600_000), (durations.ms_from_seconds, 1000)):
+def test_a_duration_gives_whole_ms_or_a_value_error(number):
+    for convert, unit in ((durations.ms_from_hours, 3_600_000), (durations.ms_from_seconds, 1000)):
         try:
-            ms = read(number, "it")
+            ms = convert(number, "it")
         except ValueError:
             continue
         assert 1 <= ms <= durations.MAX_MS

@@ -1,5 +1,5 @@
-"""Whatever somebody has written into a record or an index: emulator and server say the same of it, and errors are
-typed. What lies in another sandbox under the same id is not touched.
+"""Damaged records and indexes: emulator and server give the same results, errors are typed, and a session with the
+same id in another sandbox stays as it is.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.equivalence.test_state_machine import FAR_MS
 from tests.fuzz.cases import FUZZ
 from tests.harness.worlds import EmulatorWorld, ServerWorld
 
-MADE = "sess-alice-1700000000-07" + "0" * 32
-TARGET, OTHER = keys.session_keys("test", MADE), keys.session_keys("other", MADE)
+SESSION_ID = "sess-alice-1700000000-07" + "0" * 32
+TARGET, OTHER = keys.session_keys("test", SESSION_ID), keys.session_keys("other", SESSION_ID)
 NOW = time.time_ns() // 1_000_000 + FAR_MS
 NUMBERS = st.one_of(
     st.sampled_from([b"", b"nan", b"inf", b"-inf", b"0x7fffffffffff", b"1e15", b"+5", b" 5", b"5\n", b"1_0", b"-0"]),
@@ -36,37 +36,37 @@ VALUES = st.one_of(
 CHANGES = st.dictionaries(FIELDS, st.none() | VALUES, max_size=3)
 MEMBERS = st.lists(st.binary(min_size=1, max_size=6) | st.just(b"^nonsense"), max_size=2)
 CALLS = {
-    "validate": lambda manager: manager.validate_session(MADE),
-    "read": lambda manager: manager.get_session_info(MADE),
-    "update": lambda manager: manager.update_session_metadata(MADE, {"x": 1}, idempotency_key="k"),
-    "increment": lambda manager: manager.increment_session_counter(MADE, "n", ceiling=10**6, idempotency_key="k"),
-    "extend": lambda manager: manager.extend_session_ttl(MADE, 1),
-    "delete": lambda manager: manager.delete_session(MADE),
-    "allocate": lambda manager: manager.allocate_session(MADE, "alice", custom_metadata={"n": 1}),
-    "rotate": lambda manager: manager.rotate_session(MADE, grace_seconds=9),
-    "log in": lambda manager: manager.rotate_session(MADE, user_id="bob"),
+    "validate": lambda manager: manager.validate_session(SESSION_ID),
+    "read": lambda manager: manager.get_session_info(SESSION_ID),
+    "update": lambda manager: manager.update_session_metadata(SESSION_ID, {"x": 1}, idempotency_key="k"),
+    "increment": lambda manager: manager.increment_session_counter(SESSION_ID, "n", ceiling=10**6, idempotency_key="k"),
+    "extend": lambda manager: manager.extend_session_ttl(SESSION_ID, 1),
+    "delete": lambda manager: manager.delete_session(SESSION_ID),
+    "allocate": lambda manager: manager.allocate_session(SESSION_ID, "alice", custom_metadata={"n": 1}),
+    "rotate": lambda manager: manager.rotate_session(SESSION_ID, grace_seconds=9),
+    "log in": lambda manager: manager.rotate_session(SESSION_ID, user_id="bob"),
     "list": lambda manager: manager.list_sessions(),
     "list a user's": lambda manager: manager.list_user_sessions("alice"),
     "revoke": lambda manager: manager.revoke_user_sessions("alice"),
     "sweep": lambda manager: manager.cleanup_expired_sessions(all_sandboxes=True),
 }
-NEW_IDS = ("rotate", "log in")
+RETURN_NEW_IDS = ("rotate", "log in")
 
 
 @dataclass
 class Damage:
-    """What somebody has done to a stored session.
+    """Damage to a stored session.
 
     Attributes:
-        fields: what is in them now; None for one that is gone.
-        members: of the indexes.
+        fields: new values of fields of the record; None removes the field.
+        members: entries to add to each index.
 
     """
 
     fields: dict[bytes, bytes | None]
     members: list[bytes] = field(default_factory=list)
 
-    def on_emulator(self, world):
+    def apply_to_emulator(self, world):
         space = world.backend._space
         for name, value in self.fields.items():
             if value is None:
@@ -78,7 +78,7 @@ class Damage:
             space.zadd(TARGET.index_keys.deadlines, NOW + 10, member)
             space.zadd(TARGET.index_keys.sandboxes, 1, member)
 
-    def on_server(self, client):
+    def apply_to_server(self, client):
         for name, value in self.fields.items():
             if value is None:
                 client.hdel(TARGET.record, name)
@@ -91,7 +91,7 @@ class Damage:
 
 
 async def outcome(world, name):
-    """What a call gives, as far as it is the same everywhere."""
+    """Return what a call returns or raises, as far as backends must agree on it."""
     try:
         result = await CALLS[name](world.manager(idle_timeout_seconds=60))
     except SessionError as error:
@@ -100,7 +100,7 @@ async def outcome(world, name):
         if "beyond the year 9999" in str(error):
             return ValueError
         raise
-    if name in NEW_IDS and result is not None:
+    if name in RETURN_NEW_IDS and result is not None:
         assert await world.manager().validate_session(result)
         return "a new id"
     return result
@@ -113,21 +113,21 @@ async def compare(server, client, damage, names):
     await server.advance(ms=NOW - server.clock.now_ms())
     for world in worlds:
         for sandbox in ("test", "other"):
-            await world.manager(sandbox).allocate_session(MADE, "alice", custom_metadata={"n": 5})
+            await world.manager(sandbox).allocate_session(SESSION_ID, "alice", custom_metadata={"n": 5})
     untouched = client.dump(OTHER.record)
-    damage.on_emulator(worlds[0])
-    damage.on_server(client)
+    damage.apply_to_emulator(worlds[0])
+    damage.apply_to_server(client)
     for name in names:
         ours, theirs = [await outcome(world, name) for world in worlds]
         assert ours == theirs, (name, damage)
-        if name in NEW_IDS:
-            break  # what follows would tell the new ids, which differ
+        if name in RETURN_NEW_IDS:
+            break  # further calls would return the new ids, which differ
     assert client.dump(OTHER.record) == untouched
 
 
-def test_altered_records_are_seen_alike_and_harm_nobody_else(any_server):
+def test_backends_treat_damaged_records_alike_and_spare_other_sandboxes(any_server):
     server = ServerWorld(ManualClock(NOW), any_server)
-    with asyncio.Runner() as executor, any_server.client() as client:
+    with asyncio.Runner() as runner, any_server.client() as client:
 
         @FUZZ
         @given(CHANGES, MEMBERS, st.lists(st.sampled_from(sorted(CALLS)), min_size=1, max_size=2))
@@ -140,7 +140,7 @@ def test_altered_records_are_seen_alike_and_harm_nobody_else(any_server):
         @example({}, [b"\xff", b"^nonsense"], ["list", "list a user's"])
         @example({}, [b"\xff", b"*"], ["revoke", "sweep"])
         def check(changes, members, names):
-            executor.execute(compare(server, client, Damage(changes, members), names))
+            runner.run(compare(server, client, Damage(changes, members), names))
 
         check()
-        executor.execute(server.close())
+        runner.run(server.close())

@@ -1,8 +1,9 @@
-"""Is there an order of the calls, true to what was seen of time, in which a sequential store gives the same replies?
+"""A check of linearizability: is there a sequential order of the calls, consistent with real time, that explains all
+replies?
 
-The search of Wing and Gong, with Lowe's memory of what was tried: a configuration is the set of calls that have had
-their effect and the state that they led to. A call may come next when no call outside of the set was over before it
-began. A call whose outcome nobody knows may have its effect at any time after its beginning, or never.
+The search is Wing and Gong's, with Lowe's cache of visited configurations. A configuration is the set of calls that
+have taken effect, and the state that they led to. A call may be next unless a call outside the set ended before it
+began. A call with an unknown outcome may take effect at any time after it began, or never.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-MOST_CONFIGURATIONS = 200_000
+MAX_CONFIGURATIONS = 200_000
 UNKNOWN: Any = None
-"""The result of a call that was lost."""
+"""The result of a call whose reply was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,10 @@ class Event:
     """A call in a history.
 
     Attributes:
-        step: what was called.
-        began, ended: by a clock that all processes share; no end where no reply came.
-        result: what it answered, or UNKNOWN.
-        or_result: another answer that means the same.
+        step: the call or the wait.
+        began, ended: times on a clock that all processes share; `ended` is infinite without a reply.
+        result: the reply, or UNKNOWN.
+        or_result: another reply that the call may have had.
 
     """
 
@@ -36,7 +37,7 @@ class Event:
     or_result: Any = UNKNOWN
 
     def allows(self, result: Any) -> bool:
-        """Whether the call can have had this result."""
+        """Tell whether the call can have had this result."""
         return self.result is UNKNOWN or result in (self.result, self.or_result)
 
 
@@ -44,9 +45,9 @@ Perform = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def linearizable(history: Sequence[Event], start: Any, perform: Perform) -> bool:
-    """Whether the history is linearizable from the state `start`; states can be hashed."""
+    """Tell whether the history is linearizable from the state `start`. States must be hashable."""
     events = sorted(history, key=lambda event: event.began)
-    needed = sum(1 << place for place, event in enumerate(events) if event.result is not UNKNOWN)
+    needed = sum(1 << number for number, event in enumerate(events) if event.result is not UNKNOWN)
     seen = {(0, start)}
     stack = [(0, start)]
     while stack:
@@ -57,27 +58,27 @@ def linearizable(history: Sequence[Event], start: Any, perform: Perform) -> bool
             if following not in seen:
                 seen.add(following)
                 stack.append(following)
-        assert len(seen) < MOST_CONFIGURATIONS, "the history is too long to be checked"
+        assert len(seen) < MAX_CONFIGURATIONS, "the history is too long to check"
     return False
 
 
 def _following(events: Sequence[Event], done: int, state: Any, perform: Perform) -> Iterator[tuple[int, Any]]:
-    for place in _next(events, done):
-        event = events[place]
+    for number in _next(events, done):
+        event = events[number]
         after, result = perform(state, event.step)
-        # A lost call that changes nothing here may as well never have happened.
+        # A lost call that would change nothing is the same as one that never took effect.
         if event.allows(result) and not (event.result is UNKNOWN and after == state):
-            yield done | 1 << place, after
+            yield done | 1 << number, after
 
 
 def _next(events: Sequence[Event], done: int) -> list[int]:
-    """Calls that may have their effect next, the one to try first at the end: that which was over first."""
+    """Return the calls that may take effect next. The last one, which ended first, is tried first."""
     first_end = inf
     found = []
-    for place, event in enumerate(events):
+    for number, event in enumerate(events):
         if event.began > first_end:
             break
-        if not done >> place & 1:
-            found.append(place)
+        if not done >> number & 1:
+            found.append(number)
             first_end = min(first_end, event.ended)
-    return sorted(found, key=lambda place: events[place].ended, reverse=True)
+    return sorted(found, key=lambda number: events[number].ended, reverse=True)

@@ -1,4 +1,4 @@
-"""The sequential model: what the emulator's twins do, one call after another, on keyspaces that never change."""
+"""The sequential model: the emulator's twins, run one after another on immutable states."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Frozen = tuple[tuple[str, Any, int | None], ...]
 
 
 class State(NamedTuple):
-    """A moment of the store: the time, and every key with what it holds and when it goes."""
+    """The state of the store: the time, and every key with its content and expiration time."""
 
     now: int
     keys: Frozen = ()
 
 
 class Wait(NamedTuple):
-    """Time passes: a step of its own, taken by a process like any other."""
+    """A step that lets time pass. A process takes it like a call."""
 
     ms: int
 
@@ -31,7 +31,7 @@ Step = Call | Wait
 
 
 def perform(state: State, step: Step) -> tuple[State, Any]:
-    """The state after a step, and its result."""
+    """Return the state after a step, and its result."""
     if isinstance(step, Wait):
         now = state.now + step.ms
         return _frozen(_keyspace(State(now, state.keys))), now
@@ -41,7 +41,7 @@ def perform(state: State, step: Step) -> tuple[State, Any]:
 
 
 def comparable(step: Step, reply: Any) -> Any:
-    """A result as it is compared: fields of a hash have no order, and pickles have no views."""
+    """Return a result as a tuple for comparisons, without the order of hash fields."""
     if isinstance(step, Call) and step.operation.name == operations.READ.name and reply[0] == OK:
         return (OK, tuple(sorted(zip(reply[1][::2], reply[1][1::2], strict=True))), *map(tuple, reply[2:]))
     return reply if isinstance(step, Wait) else tuple(tuple(part) if isinstance(part, list) else part for part in reply)
@@ -49,17 +49,20 @@ def comparable(step: Step, reply: Any) -> Any:
 
 def _keyspace(state: State) -> Keyspace:
     space = Keyspace(ManualClock(state.now))
-    for key, held, moment in state.keys:
+    for key, held, expires_at in state.keys:
         if isinstance(held, frozenset):
-            assert moment is not None, "a session without an end"
-            space.load(key, dict(held), moment)
+            assert expires_at is not None, "a session without an expiration time"
+            space.load(key, dict(held), expires_at)
         else:
-            space.load_set(key, held, moment)
+            space.load_set(key, held, expires_at)
     space.tick()
     return space
 
 
 def _frozen(space: Keyspace) -> State:
     found = space.snapshot().items()
-    held = ((key, frozenset(of.items()) if isinstance(of, dict) else tuple(of), moment) for key, (of, moment) in found)
+    held = (
+        (key, frozenset(of.items()) if isinstance(of, dict) else tuple(of), expires_at)
+        for key, (of, expires_at) in found
+    )
     return State(space.now, tuple(sorted(held, key=lambda entry: entry[0])))

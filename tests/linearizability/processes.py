@@ -1,4 +1,4 @@
-"""Processes that take steps at the same time and write down when each began, when it ended, and what it answered."""
+"""Processes that take steps concurrently, and record when each call began, when it ended, and what it returned."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.linearizability.checker import UNKNOWN, Event
 from tests.linearizability.model import Step, Wait, comparable
 from tests.linearizability.strategies import PROCESSES, Plan
 
-GIVE_UP = 30.0
+TIMEOUT = 30.0
 
 
 class Recorder:
-    """Takes the steps of one process. `retries` is how often lost calls may be repeated."""
+    """A client that takes the steps of one process, and retries a call up to `retries` times."""
 
     def __init__(self, url: str, retries: int) -> None:
         self._backend = RedisBackend(url, loaded=scripts.load({"now": NOW_FROM_KEY}), retries=retries)
-        self._repeats = retries > 0
+        self._may_retry = retries > 0
 
     async def record(self, tasks: Sequence[Sequence[Step]]) -> list[Event]:
-        """The events of tasks that run side by side."""
+        """Run tasks concurrently, and return their events."""
         found = await asyncio.gather(*map(self._record_task, tasks))
         return [event for events in found for event in events]
 
@@ -55,39 +55,43 @@ class Recorder:
         return await self._backend.run(step._replace(operation=operations.ALL[step.operation.name]))
 
     def _seen(self, step: Step, began: int, ended: int, result: Any) -> list[Event]:
-        if not (self._repeats and isinstance(step, Call) and step.operation.may_repeat(step.argv)):
+        if not (self._may_retry and isinstance(step, Call) and step.operation.may_repeat(step.argv)):
             return [Event(step, began, ended, result)]
-        # A call that was sent twice may have had an effect before the one that was answered.
+        # If the call was retried, an attempt before the one with a reply may have taken effect, too.
         found_nothing = (GONE,) if step.operation.name == "delete" and result == (OK,) else UNKNOWN
         return [Event(step, began), Event(step, began, ended, result, found_nothing)]
 
 
 def was_not_applied(step: Step, error: ProviderError) -> bool:
-    """Whether the error promises that nothing was: what is repeated promises only that this does no harm."""
+    """Tell whether the error promises that the call did not take effect.
+
+    The error of a call that may be retried does not: an earlier attempt may have taken effect.
+    """
     may_repeat = isinstance(step, Call) and step.operation.may_repeat(step.argv)
     return isinstance(error, SessionUnavailableError) and not may_repeat
 
 
 def work(url: str, retries: int, barrier: Barrier, pipe: Connection) -> None:
-    """A process: takes the steps it is sent, at the same moment as the others, until it is sent None."""
+    """Run a process: take the steps that arrive, at the same time as the others, until None arrives."""
     with asyncio.Runner() as runner:
         recorder = Recorder(url, retries)
         while (tasks := pipe.recv()) is not None:
-            barrier.wait(GIVE_UP)
+            barrier.wait(TIMEOUT)
             pipe.send(runner.run(recorder.record(tasks)))
         runner.run(recorder.close())
 
 
 class Processes:
-    """A few processes that work on one server."""
+    """Processes that work on one server."""
 
     def __init__(self, url: str, retries: int) -> None:
         context = get_context("spawn")
         self._barrier = context.Barrier(PROCESSES)
         pipes = [context.Pipe() for _ in range(PROCESSES)]
-        self._pipes = [ours for ours, _ in pipes]
+        self._pipes = [own_end for own_end, _ in pipes]
         self._processes = [
-            context.Process(target=work, args=(url, retries, self._barrier, theirs), daemon=True) for _, theirs in pipes
+            context.Process(target=work, args=(url, retries, self._barrier, process_end), daemon=True)
+            for _, process_end in pipes
         ]
 
     def __enter__(self) -> Self:
@@ -99,18 +103,18 @@ class Processes:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
             if process.is_alive():
                 pipe.send(None)
-            process.join(GIVE_UP)
+            process.join(TIMEOUT)
 
     def begin(self, plan: Plan) -> None:
-        """Let every process begin its part."""
+        """Start the part of every process."""
         for pipe, tasks in zip(self._pipes, plan, strict=True):
             pipe.send(tasks)
 
     def are_busy(self) -> bool:
-        """Whether one is still at it."""
+        """Tell whether a process is still at work."""
         return not all(pipe.poll() for pipe in self._pipes)
 
     def history(self) -> list[Event]:
-        """What all of them saw."""
-        assert all(pipe.poll(GIVE_UP) for pipe in self._pipes)
+        """Return the events of all processes."""
+        assert all(pipe.poll(TIMEOUT) for pipe in self._pipes)
         return [event for pipe in self._pipes for event in pipe.recv()]

@@ -1,4 +1,4 @@
-"""What processes do to one session at the same time: few names and small numbers, so that calls meet."""
+"""Random steps for concurrent processes on one session: few names and small numbers, so that calls meet."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ OWNERS = (b"", b"alice", b"bob")
 PROCESSES, TASKS, CALLS = 3, 2, 4
 
 Plan = list[list[list[Step]]]
-"""For each process, for each of its tasks, the steps that it takes one after another."""
+"""For each process, for each of its tasks, the sequence of its steps."""
 
 
 def session_id(number: int) -> str:
-    """The id that the session begins under (0), and those that it is rotated to."""
+    """Return the first id of the session (0), or an id of a later rotation."""
     return f"sess-{1_700_000_000 + number}-{BUCKET:02x}{number:032x}"
 
 
-class Moves:
-    """Draws the steps of one history."""
+class StepGenerator:
+    """A generator of the steps of one history."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
         self._ids = 1
 
     def plan(self) -> Plan:
-        """What each task of each process does."""
+        """Draw the steps of each task of each process."""
         return [[[self.step() for _ in range(CALLS)] for _ in range(TASKS)] for _ in range(PROCESSES)]
 
     def step(self) -> Step:
@@ -40,14 +40,14 @@ class Moves:
     def allocate(self) -> Step:
         owner = self._random.choice(OWNERS)
         return operations.allocate(
-            self._place(),
+            self._target(),
             SANDBOX,
             ttl_ms=self._random.choice([2000, 10_000]),
             idle_ms=self._random.choice([0, 0, 1500]),
             owner=owner,
             user=ids.user_hash(owner.decode()) if owner else 0,
             cap=self._random.choice([0, 1]) if owner else 0,
-            victims=self._random.choice([(), (), (self._place(),)]),
+            victims=self._random.choice([(), (), (self._target(),)]),
             retention_ms=300_000,
             create=True,
             pairs=[b"m:n", b"%d" % self._random.randrange(3)],
@@ -55,10 +55,10 @@ class Moves:
         )
 
     def validate(self) -> Step:
-        return operations.validate(self._place(), interval_ms=0, retention_ms=300_000, index=True)
+        return operations.validate(self._target(), interval_ms=0, retention_ms=300_000, index=True)
 
     def read(self) -> Step:
-        return operations.read(self._place(), operation_ids=self._random.random() < 0.3)
+        return operations.read(self._target(), operation_ids=self._random.random() < 0.3)
 
     def merge(self) -> Step:
         pairs = [self._random.choice([b"m:n", b"m:x"]), b"%d" % self._random.randrange(100)]
@@ -67,42 +67,42 @@ class Moves:
         replace = self._random.random() < 0.2
         limit = self._random.choice([operations.MAX_SESSION_BYTES, 6])
         return operations.merge(
-            self._place(), pairs=pairs, version=version, replace=replace, operation_id=once, limit=limit
+            self._target(), pairs=pairs, version=version, replace=replace, operation_id=once, limit=limit
         )
 
     def increment(self) -> Step:
         ceiling = self._random.choice([None, 2, 3])
         once = self._random.choice([b"", b"", b"twice"])
-        return operations.increment(self._place(), field=b"m:n", amount=1, ceiling=ceiling, operation_id=once)
+        return operations.increment(self._target(), field=b"m:n", amount=1, ceiling=ceiling, operation_id=once)
 
     def extend(self) -> Step:
         once = self._random.choice([b"thrice", b"often"])
-        return operations.extend(self._place(), additional_ms=1000, operation_id=once, retention_ms=300_000)
+        return operations.extend(self._target(), additional_ms=1000, operation_id=once, retention_ms=300_000)
 
     def delete(self) -> Step:
         owner = self._random.choice([b"", b"", b"alice"])
         version = self._random.choice([None, None, 2])
-        successor, grace = self._random.choice([(b"", 0), (b"", 0), (self._place().handle, 800)])
-        return operations.delete(self._place(), owner=owner, version=version, successor=successor, grace_ms=grace)
+        successor, grace = self._random.choice([(b"", 0), (b"", 0), (self._target().handle, 800)])
+        return operations.delete(self._target(), owner=owner, version=version, successor=successor, grace_ms=grace)
 
     def rotate(self) -> Step:
         new = keys.session_keys(SANDBOX, session_id(self._ids))
         self._ids += 1
-        return operations.rotate(self._place(), new, grace_ms=self._random.choice([0, 800, 60_000]))
+        return operations.rotate(self._target(), new, grace_ms=self._random.choice([0, 800, 60_000]))
 
     def count(self) -> Step:
-        return operations.count(self._place().index_keys, user=self._random.choice([None, ids.user_hash("alice")]))
+        return operations.count(self._target().index_keys, user=self._random.choice([None, ids.user_hash("alice")]))
 
     def list(self) -> Step:
-        return operations.list_(self._place().index_keys, user=None, limit=10)
+        return operations.list_(self._target().index_keys, user=None, limit=10)
 
     def sweep(self) -> Step:
-        place = self._place()
-        return operations.sweep(place.index_keys, SANDBOX, [place.handle])
+        target = self._target()
+        return operations.sweep(target.index_keys, SANDBOX, [target.handle])
 
     def wait(self) -> Step:
         return Wait(self._random.choice([400, 900, 2100]))
 
-    def _place(self) -> keys.SessionKeys:
+    def _target(self) -> keys.SessionKeys:
         known = self._random.choice([0, 0, 0, self._random.randrange(self._ids)])
         return keys.session_keys(SANDBOX, session_id(known))

@@ -1,7 +1,7 @@
-"""`python tests/project/branches.py COVERAGE.json`: how much of the core the tests run, statements and branches each by itself.
+"""`python tests/project/branches.py COVERAGE.json`: the share of the core's statements and branches that tests run.
 
-Fails where it is less than LEAST per cent of the branches. coverage's own total and `fail_under` count both together,
-and so hide what is missing. The core is all of chuk_sessions but its providers, which are a few lines around it.
+It fails if the tests run less than MIN_PERCENT of the branches. The total and `fail_under` of coverage mix statements
+and branches, which hides missed branches. The core is chuk_sessions without its providers, which are a thin layer.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LEAST = 95.0
-_APART = "chuk_sessions/providers/"
+MIN_PERCENT = 95.0
+_PROVIDERS = "chuk_sessions/providers/"
 
 
 def main(report: str) -> int:
-    """Print both shares and the files with missed branches. Returns 1 for too few."""
+    """Print the missed branches and both shares. Return 1 if the share of branches is too low."""
     files: dict[str, Any] = json.loads(Path(report).read_text(encoding="utf-8"))["files"]
-    core = {name: found for name, found in files.items() if not Path(name).as_posix().startswith(_APART)}
+    core = {name: found for name, found in files.items() if not Path(name).as_posix().startswith(_PROVIDERS)}
     for name, found in core.items():
         for start, end in found["missing_branches"]:
             print(f"{name}: no test goes from line {start} to {f'line {end}' if end > 0 else 'the end'}")
     statements = _share(core, "covered_lines", "num_statements")
     branches = _share(core, "covered_branches", "num_branches")
-    print(f"The core: {statements:.2f} % of statements, {branches:.2f} % of branches ({LEAST:g} % are wanted).")
-    return int(branches < LEAST)
+    print(f"The core: {statements:.2f} % of statements, {branches:.2f} % of branches ({MIN_PERCENT:g} % are required).")
+    return int(branches < MIN_PERCENT)
 
 
 def _share(core: dict[str, Any], covered: str, all_: str) -> float:

@@ -1,4 +1,4 @@
-"""README and documentation: every Python block runs, links and paths resolve, and tables say what the code does."""
+"""README and documentation: every Python block runs, links and paths resolve, and tables agree with the code."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 import pytest
 
 import chuk_sessions
-from chuk_sessions import SessionManager, exceptions, settings
+from chuk_sessions import SessionManager, settings
 from chuk_sessions.backends.redis.settings import ConnectionSettings
 from chuk_sessions.core import keys, operations
+from tests.project.error_tree import defined_tree, drawn_tree
 
 ROOT = Path(__file__).parents[2]
 IN_ASYNC_FUNCTION = "# Inside an async function:\n"
 PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY"))]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
-MADE = {"dist/"}  # by make targets, so that a clean checkout lacks it
+PAGES += [ROOT / "tests/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BUILT = {"dist/"}  # make targets create it; a clean checkout lacks it
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -48,7 +49,7 @@ def text_of(name: str) -> str:
 
 @pytest.fixture(params=["memory", "redis"])
 def provider(request, monkeypatch):
-    """The environment that a reader would set."""
+    """Set the environment that a reader would set."""
     monkeypatch.setenv("SESSION_PROVIDER", request.param)
     monkeypatch.delenv("CHUK_SANDBOX_ID", raising=False)
     if request.param == "redis":
@@ -60,7 +61,7 @@ def compiled(block: Block) -> Any:
 
 
 def awaits(block: Block) -> bool:
-    """Whether the block awaits at its top level, as only the body of an async function may."""
+    """Tell whether the block awaits at its top level, which only the body of an async function may do."""
     return bool(compiled(block).co_flags & inspect.CO_COROUTINE)
 
 
@@ -104,13 +105,13 @@ def test_relative_links_resolve(page):
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as hosts of Markdown and the documentation site make them."""
+    """Return the anchors of a page's headings, as hosts of Markdown and the documentation site create them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 @every_page
-def test_make_targets_are_there(page):
+def test_make_targets_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.M))
     code = re.findall(r"`+[^`]+`+", page.read_text(encoding="utf-8"))
     named = {word for part in code for line in re.findall(r"\bmake ([a-z -]+)", part) for word in line.split()}
@@ -118,14 +119,14 @@ def test_make_targets_are_there(page):
 
 
 @every_page
-def test_paths_are_there(page):
-    """Paths are told from the root of the repository or from the package on."""
+def test_paths_exist(page):
+    """Paths are relative to the repository, the package, its Redis backend, or the page."""
     code = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
     paths = {part for part in code if re.fullmatch(r"[\w.-]+/[\w./-]*|[\w-]+\.(py|lua|toml|md)", part)}
     placeholder = re.compile(r"(^|[/_])[A-Z]+(/|$|\.(lua|py))")
     roots = (ROOT, ROOT / "chuk_sessions", ROOT / "chuk_sessions/backends/redis", page.parent)
-    told = [path for path in paths if not placeholder.search(path) and path not in MADE]
-    assert [path for path in told if not any((root / path).exists() for root in roots)] == []
+    named = [path for path in paths if not placeholder.search(path) and path not in BUILT]
+    assert [path for path in named if not any((root / path).exists() for root in roots)] == []
 
 
 def test_the_architecture_names_the_files_on_the_path_of_a_call():
@@ -135,7 +136,7 @@ def test_the_architecture_names_the_files_on_the_path_of_a_call():
     assert [path for path in paths if not list((ROOT / "chuk_sessions").rglob(path.rstrip("/")))] == []
 
 
-def test_the_recipe_for_an_operation_names_at_most_seven_files_for_one_that_is_there():
+def test_the_recipe_for_an_operation_names_at_most_seven_files_that_exist_for_another_one():
     recipe = text_of("docs/architecture.md").split("## Add an operation")[1]
     steps = re.findall(r"^\d\. `([^`]+)`", recipe, re.M)
     assert 4 <= len(steps) <= 7
@@ -143,7 +144,7 @@ def test_the_recipe_for_an_operation_names_at_most_seven_files_for_one_that_is_t
 
 
 def table(page: str, heading: str, number: int = 0) -> list[list[str]]:
-    """The rows of a table below a heading."""
+    """Return the rows of a table below a heading."""
     section = text_of(page).split(f"## {heading}\n")[1].split("\n## ")[0]
     found = re.findall(r"(?:^\|.*\n)+", section, re.M)[number]
     rows = [re.split(r"(?<!\\)\|", line.strip("|")) for line in found.splitlines()]
@@ -158,43 +159,44 @@ def test_the_operations_table_names_all_operations_and_real_methods():
     assert [name for name in methods if not hasattr(SessionManager, name)] == []
 
 
-def test_the_keys_table_is_what_the_code_makes():
-    place = keys.session_keys("SANDBOX", "HANDLE")
-    parts = [part for part in (*place, *place.index_keys) if isinstance(part, str)]
-    made = {part.replace(keys.tag(place.index_keys.bucket), "T") for part in parts if not part.endswith("/")}
-    assert {row[0].strip("`") for row in table("docs/operations.md", "Keys")} == made
+def test_the_keys_table_shows_the_keys_of_the_code():
+    target = keys.session_keys("SANDBOX", "HANDLE")
+    parts = [part for part in (*target, *target.index_keys) if isinstance(part, str)]
+    expected = {part.replace(keys.tag(target.index_keys.bucket), "T") for part in parts if not part.endswith("/")}
+    assert {row[0].strip("`") for row in table("docs/operations.md", "Keys")} == expected
 
 
 def test_the_configuration_table_has_every_variable():
-    told = set(re.findall(r"`([A-Z_]{6,})`", "".join(row[0] for row in table("README.md", "Configuration"))))
+    documented = set(re.findall(r"`([A-Z_]{6,})`", "".join(row[0] for row in table("README.md", "Configuration"))))
     of_connections = {f"SESSION_REDIS_{name.upper()}" for name in ConnectionSettings.__annotations__} - {
         "SESSION_REDIS_CREDENTIAL_PROVIDER"
     }
     read = set(re.findall(r'getenv\("([A-Z_]+)"', inspect.getsource(settings)))
-    assert told == read | of_connections
+    assert documented == read | of_connections
 
 
 def test_the_api_reference_has_every_public_name():
-    told = set(re.findall(r"^\.\. auto\w+:: chuk_sessions\.(\w+)$", text_of("docs/api.md"), re.M))
-    assert set(chuk_sessions.__all__) - {"__version__", "session"} == told
+    documented = set(re.findall(r"^\.\. auto\w+:: chuk_sessions\.(\w+)$", text_of("docs/api.md"), re.M))
+    assert set(chuk_sessions.__all__) - {"__version__", "session"} == documented
 
 
-def test_the_error_tree_is_drawn_as_it_is():
-    parents: list[str] = []
-    drawn = {}
+def test_the_error_tree_shows_the_classes():
     tree = text_of("docs/reliability.md").split("## Errors")[1].split("```")[1]
-    for indent, name in re.findall(r"^((?:[│ ]   )*(?:[├└]── )?)(\w*Error)\b", tree, re.M):
-        depth = len(indent) // 4
-        drawn[name] = parents[depth - 1] if depth else "Exception"
-        parents[depth:] = [name]
-    assert drawn == {name: getattr(exceptions, name).__bases__[0].__name__ for name in exceptions.__all__}
+    assert drawn_tree(tree) == defined_tree()
+
+
+def test_the_map_of_the_tests_names_every_folder():
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/*.py")}
+    assert {row[0].strip("`/") for row in table("tests/README.md", "The map")} == folders
 
 
 def test_the_readme_is_short_and_links_to_every_page_for_readers():
     readme = text_of("README.md")
     assert readme.count("\n") < 400
-    own = {"index.md", "api.md", "changelog.md", "contributing.md", "security.md"}
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} - own == set(re.findall(r"\(docs/(\w+\.md)\)", readme))
+    linked_by_the_site = {"index.md", "api.md", "changelog.md", "contributing.md", "security.md"}
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - linked_by_the_site == set(
+        re.findall(r"\(docs/(\w+\.md)\)", readme)
+    )
 
 
 def test_the_package_index_gets_a_readme_without_relative_links():

@@ -1,4 +1,4 @@
-"""The examples: each one runs, on the emulator and on a server, and passes the strictest type checks."""
+"""The examples: each one runs on the emulator and on a server, and passes strict type checks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EXAMPLES = {
 
 @pytest.fixture(params=["memory", "redis"])
 def environment(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment that a reader would set."""
+    """Return the environment that a reader would set."""
     if request.param == "memory":
         return clean_environment()
     server = request.getfixturevalue("server")
@@ -68,7 +68,7 @@ def test_every_example_is_tested():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_run_and_print_what_happens(name, environment):
+def test_examples_run_and_print_results(name, environment):
     command = [sys.executable, "-W", "error", f"examples/{name}.py"]
     done = run(command, {**environment, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
@@ -77,7 +77,7 @@ def test_examples_run_and_print_what_happens(name, environment):
 
 @pytest.fixture
 def restricted(server: Server) -> Iterator[dict[str, str]]:
-    """The environment of an application whose server user has the rights of the production checklist, and no others."""
+    """Return the environment of an application whose ACL user has exactly the rights of the production checklist."""
     page = (ROOT / "docs/production.md").read_text(encoding="utf-8")
     recipe = page.split("```text\nuser sessions ")[1].split("```")[0]
     admin = redis.Redis.from_url(server.url)

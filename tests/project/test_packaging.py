@@ -1,4 +1,4 @@
-"""Wheel and source distribution: both bring the scripts, and the wheel works where nothing else is."""
+"""Wheel and source distribution: both contain the scripts, and the wheel works without the checkout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEEDED = {f"{name}.lua" for name in ALL} | {"include/now.lua", "include/open.lua
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Both distributions; the wheel is built from the source distribution."""
+    """Build both distributions, the wheel from the source distribution, and return their folder."""
     source, out = tmp_path_factory.mktemp("source") / "checkout", tmp_path_factory.mktemp("dist")
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", ".peers"))
     subprocess.run(
@@ -28,7 +28,7 @@ def built(tmp_path_factory):
     return out
 
 
-def test_the_source_distribution_has_what_a_build_needs(built):
+def test_the_source_distribution_has_the_files_that_a_build_needs(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"lua/{name}" for name in NEEDED} <= names

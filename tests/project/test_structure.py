@@ -1,4 +1,4 @@
-"""What the layout promises: scripts, twins, operations and tests go together, and imports flow one way."""
+"""The layout: scripts, twins, operations and tests belong together, imports follow a table, and modules stay small."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from binascii import crc_hqx
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,16 @@ from chuk_sessions import exceptions
 from chuk_sessions.backends.memory.twins import TWINS
 from chuk_sessions.backends.redis import scripts
 from chuk_sessions.core import keys, operations, statuses
+from tests.project.error_tree import defined_tree, drawn_tree
 
 ROOT = Path(chuk_sessions.__file__).parent
 LUA = scripts.folder()
-CONTRACT = Path(__file__).parents[1] / "contract"
+TESTS = Path(__file__).parents[1]
+TOP = TESTS.parent
+
+
+def named(path: Path) -> str:
+    return path.relative_to(TOP).as_posix()
 
 
 def test_every_operation_has_script_twin_entry_and_contract_test():
@@ -27,7 +35,7 @@ def test_every_operation_has_script_twin_entry_and_contract_test():
     assert {path.stem for path in LUA.glob("*.lua")} == names
     assert set(TWINS) == names
     assert {path.stem for path in (ROOT / "backends/memory/twins").glob("*.py")} - {"__init__", "include"} == names
-    assert {path.stem.removeprefix("test_") for path in CONTRACT.glob("test_*.py")} == names
+    assert {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")} == names
 
 
 def test_every_include_is_used_and_says_what_it_does():
@@ -38,7 +46,7 @@ def test_every_include_is_used_and_says_what_it_does():
 
 
 class Header:
-    """What a script's header declares, beside what its code uses."""
+    """The KEYS and ARGV that a script's header declares, and those that its code uses."""
 
     def __init__(self, name: str) -> None:
         text = (LUA / f"{name}.lua").read_text()
@@ -59,12 +67,12 @@ def test_headers_declare_what_scripts_use(name, table):
     header = Header(name)
     declared = header.declared(table)
     assert [number for number, _, _ in declared] == list(range(1, len(declared) + 1))
-    single = {number for number, more, _ in declared if not more}
-    many = [number for number, more, _ in declared if more]
-    assert header.used(table) - set(many) == single
-    assert many in ([], [len(declared)])
-    for number in many:
-        # What is open at the end is walked from its first element on, or from the one before it with an offset.
+    fixed = {number for number, more, _ in declared if not more}
+    open_ended = [number for number, more, _ in declared if more]
+    assert header.used(table) - set(open_ended) == fixed
+    assert open_ended in ([], [len(declared)])
+    for number in open_ended:
+        # A loop over the open end begins at its first element, or adds an offset to the one before it.
         assert re.search(rf"\b{number}\b|\[{number - 1} \+", header.code), f"{table}[{number}..] is not used"
     entry = operations.ALL[name]
     assert [word for _, _, word in declared] == list(entry.keys if table == "KEYS" else entry.args)
@@ -73,9 +81,9 @@ def test_headers_declare_what_scripts_use(name, table):
 @pytest.mark.parametrize("name", operations.ALL)
 def test_replies_have_the_statuses_of_the_entry(name):
     header = Header(name)
-    told = set(re.findall(r"\b[A-Z_]{2,}\b", "".join(re.findall(r"^-- Reply: .*", header.header, re.M))))
-    has = {statuses.NAMES[status] for status in operations.ALL[name].statuses} - {"CORRUPT"}
-    assert told == has
+    declared = set(re.findall(r"\b[A-Z_]{2,}\b", "".join(re.findall(r"^-- Reply: .*", header.header, re.M))))
+    expected = {statuses.NAMES[status] for status in operations.ALL[name].statuses} - {"CORRUPT"}
+    assert declared == expected
 
 
 @pytest.mark.parametrize("name", operations.ALL)
@@ -85,47 +93,45 @@ def test_scripts_are_sent_with_numbers_for_statuses_and_without_comments(name):
     assert set(re.findall(r"\b[A-Z_]{2,}\b", re.sub(r"'[^']*'", "", sent))) <= {"KEYS", "ARGV"}
 
 
-@pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=named)
 def test_scripts_decode_nothing_and_build_no_key(path):
     code = "".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("--"))
     assert not re.search(r"cjson|cmsgpack|redis\.setresp|'(KEYS|SCAN|RANDOMKEY)'|#!", code)
     assert "chuk1" not in code
 
 
-def test_a_script_reads_the_clock_in_one_place_only():
+def test_only_one_include_reads_the_clock():
     assert [path.stem for path in LUA.rglob("*.lua") if "'TIME'" in path.read_text()] == ["now"]
 
 
-PUBLIC = {"models", "enums", "exceptions"}
+TYPES = {"models", "enums", "exceptions"}
 MAY_IMPORT = {
-    # One row for each folder or module: what else of the package it may import. docs/architecture.md explains them.
-    "models": {"core", "enums"},
+    # One row for each folder, and for a module whose rule is its own: what else of the package it may import. A
+    # module belongs to the longest row that fits. docs/architecture.md gives the reasons.
     "enums": set(),
     "exceptions": set(),
+    "models": {"enums"},
     "settings": set(),
-    "core": PUBLIC,
-    "backends.base": {"core", "models"},
-    "backends.locks": set(),
-    "backends.memory": PUBLIC | {"core", "backends.base"},
-    "backends.custom": PUBLIC | {"core", "backends.base", "backends.locks", "backends.memory"},
-    # Options carry the log that connections write to.
-    "backends.redis.options": {"backends.redis.net"},
-    "backends.redis.net": PUBLIC | {"core", "backends.redis.options"},
-    "backends.redis.topology": PUBLIC | {"core", "backends.redis.options", "backends.redis.net", "backends.redis"},
-    "backends.sharing": {"exceptions", "backends.base", "backends.custom"},
-    "backends.redis": PUBLIC
+    "core": TYPES,
+    "backends.base": TYPES | {"core"},
+    "backends": TYPES | {"core", "backends.base", "backends.memory"},  # custom providers run the emulator's twins
+    "backends.memory": TYPES | {"core", "backends.base"},
+    "backends.redis": TYPES
     | {"core", "backends.base", "backends.redis.options", "backends.redis.net", "backends.redis.topology"},
-    "providers": PUBLIC
+    "backends.redis.options": {"backends.redis.net"},  # options carry the log of connections
+    "backends.redis.net": TYPES | {"core", "backends.redis.options"},
+    "backends.redis.topology": TYPES | {"core", "backends.redis.options", "backends.redis.net", "backends.redis"},
+    "engine": TYPES | {"core", "backends.base"},
+    "providers": TYPES
     | {"core", "settings", "backends.base", "backends.memory", "backends.redis", "backends.redis.options"},
-    "engine": PUBLIC | {"core", "backends.base"},
     "provider_factory": {"core", "settings"},
     "api": {"provider_factory"},
-    "session_manager": PUBLIC | {"core", "engine", "settings", "backends.base", "backends.sharing", "provider_factory"},
+    "session_manager": TYPES | {"core", "engine", "settings", "backends.base", "backends", "provider_factory"},
 }
 
 
 def imported(path: Path) -> set[str]:
-    """Modules of the package that a module imports, dotted from the package on."""
+    """Return the modules and names that a module imports, dotted and without the name of the package."""
     here = ("chuk_sessions", *path.relative_to(ROOT).with_suffix("").parts)
     package = here if path.name == "__init__.py" else here[:-1]
     package = package[:-1] if path.name == "__init__.py" else package
@@ -141,24 +147,43 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def layer(module: str) -> str | None:
-    return max((name for name in MAY_IMPORT if f"{module}.".startswith(f"{name}.")), key=len, default=None)
+def row_of(module: str) -> str:
+    """Return the row of MAY_IMPORT that a module belongs to."""
+    rows = [name for name in MAY_IMPORT if f"{module}.".startswith(f"{name}.")]
+    assert rows, f"{module} belongs to no row"
+    return max(rows, key=len)
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"], ids=lambda p: p.stem
+    "path", [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"], ids=named
 )
-def test_imports_flow_one_way(path):
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    if module == "backends":
-        assert imported(path) == set()
-        return
-    own = layer(module)
-    assert own is not None, f"{module} belongs to no layer"
-    for name in imported(path):
-        target = layer(name)
-        assert target is not None, f"{module} imports {name}"
-        assert target == own or target in MAY_IMPORT[own], f"{module} imports {name}"
+def test_imports_follow_the_table(path):
+    own = row_of(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+    assert {row_of(name) for name in imported(path)} - {own} <= MAY_IMPORT[own]
+
+
+def test_every_row_of_the_table_names_a_folder_or_module():
+    found = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*")}
+    assert set(MAY_IMPORT) <= found
+    assert {name for names in MAY_IMPORT.values() for name in names} <= set(MAY_IMPORT)
+
+
+def test_no_two_test_modules_share_a_name():
+    counted = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert [name for name, times in counted.items() if times > 1] == []
+
+
+def test_tools_are_configured_with_paths_that_exist():
+    """A path that has gone stale selects nothing, and no other test would notice."""
+    tools = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]
+    mutants = tools["mutmut"]
+    once = re.search(r'^once="([^"]+)"', (TESTS / "every_python.sh").read_text(), re.M)
+    assert once is not None
+    paths = [
+        *mutants["source_paths"], *mutants["only_mutate"], *mutants["also_copy"],
+        *mutants["pytest_add_cli_args_test_selection"], *tools["mypy"]["files"], *once[1].split(),
+    ]  # fmt: skip
+    assert [path for path in paths if not list(TOP.glob(path))] == []
 
 
 def test_importing_needs_neither_redis_nor_a_framework():
@@ -168,33 +193,16 @@ def test_importing_needs_neither_redis_nor_a_framework():
     assert done.stdout.strip() == "[]"
 
 
-def test_public_names_are_there_and_sorted_by_nothing_but_the_alphabet():
-    assert all(hasattr(chuk_sessions, name) for name in chuk_sessions.__all__)
-    needed = {
-        "SessionManager", "get_session", "session", "factory_for_env", "SessionError", "ProviderError",
-        "SessionMetadata", "SessionStatus", "ProviderType", "__version__",
-    }  # fmt: skip
-    assert needed <= set(chuk_sessions.__all__)
-    assert set(exceptions.__all__) <= set(chuk_sessions.__all__)
+def test_the_docstring_of_the_errors_shows_their_tree():
+    assert drawn_tree(exceptions.__doc__ or "") == defined_tree()
 
 
-def test_the_error_tree_is_drawn_as_it_is():
-    parents: list[str] = []
-    drawn = {}
-    for indent, name in re.findall(r"^((?:[│ ]   )*(?:[├└]── )?)(\w*Error)\b", exceptions.__doc__ or "", re.M):
-        depth = len(indent) // 4
-        drawn[name] = parents[depth - 1] if depth else "Exception"
-        parents[depth:] = [name]
-    real = {name: getattr(exceptions, name).__bases__[0].__name__ for name in exceptions.__all__}
-    assert drawn == real
-
-
-def test_hash_tags_lie_evenly_over_the_slots():
+def test_hash_tags_spread_evenly_over_the_slots():
     slots = sorted(crc_hqx(keys.tag(bucket).encode(), 0) % 16384 for bucket in range(256))
     assert [slot // 64 for slot in slots] == list(range(256))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=named)
 def test_modules_and_functions_stay_small(path):
     text = path.read_text()
     assert text.count("\n") <= 400

@@ -1,4 +1,4 @@
-"""What a user's type checker makes of the library."""
+"""The types that a user's type checker infers from the library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SNIPPET = """
 from chuk_sessions import Health, SessionManager
 from chuk_sessions.providers import memory, redis
@@ -35,8 +35,10 @@ REVEALED = [
 def test_factories_are_typed(tmp_path: Path):
     pytest.importorskip("mypy")
     (tmp_path / "snippet.py").write_text(SNIPPET)
-    words = ["--strict", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "snippet.py")]
-    done = subprocess.run([sys.executable, "-m", "mypy", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    arguments = ["--strict", "--config-file", "", "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "snippet.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.partition("Revealed type is ")[2].strip('"') for line in done.stdout.splitlines() if "Reveal" in line]
     assert lines == REVEALED

@@ -1,4 +1,4 @@
-"""No session id, user id, metadata or password in a log or message.
+"""Logs and error messages contain no session id, user id, metadata, or password.
 
 OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle": no session id is logged as it is.
 """
@@ -20,16 +20,16 @@ from tests.harness.servers import free_port, running
 PASSWORD = "s3cr3t/pa55"
 QUOTED = "s3cr3t%2Fpa55"
 USER, VALUE = "alice-the-user", "a-value-of-metadata"
-MADE_UP = "sess-alice-1700000000-07" + "0123456789abcdef" * 2
+UNKNOWN_ID = "sess-alice-1700000000-07" + "0123456789abcdef" * 2
 
 CALLS = {
     "allocate_session": lambda m, sid: m.allocate_session(sid, user_id=USER, custom_metadata={"key": VALUE}),
     "allocate_session for another": lambda m, sid: m.allocate_session(sid, user_id="bob"),
     "allocate_session with too much": lambda m, sid: m.allocate_session(sid, custom_metadata={"key": VALUE * 10**5}),
-    "allocate_session with nonsense": lambda m, sid: m.allocate_session(sid, custom_metadata={"key": {VALUE}}),
-    "allocate_session with an odd id": lambda m, sid: m.allocate_session(f"{sid}/*"),
+    "allocate_session with a set": lambda m, sid: m.allocate_session(sid, custom_metadata={"key": {VALUE}}),
+    "allocate_session with an invalid id": lambda m, sid: m.allocate_session(f"{sid}/*"),
     "validate_session": lambda m, sid: m.validate_session(sid),
-    "validate_session with an odd id": lambda m, sid: m.validate_session(f"{sid}\n"),
+    "validate_session with an invalid id": lambda m, sid: m.validate_session(f"{sid}\n"),
     "get_session_info": lambda m, sid: m.get_session_info(sid),
     "get_session_metadata": lambda m, sid: m.get_session_metadata(sid),
     "update_session_metadata": lambda m, sid: m.update_session_metadata(sid, {"key": VALUE}),
@@ -67,15 +67,15 @@ async def gather(method, *args):
     return [found async for found in method(*args)]
 
 
-def test_every_method_is_tried():
-    tried = {name.partition(" ")[0] for name in CALLS}
+def test_every_method_is_called():
+    called = {name.partition(" ")[0] for name in CALLS}
     methods = {name for name, found in vars(SessionManager).items() if not name.startswith("_") and callable(found)}
-    assert tried == methods
+    assert called == methods
 
 
 @contextmanager
 def everything_logged(caplog):
-    """All loggers at DEBUG, warnings among them."""
+    """Capture all loggers at DEBUG level, and warnings."""
     with caplog.at_level(logging.DEBUG), warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(True)
@@ -86,7 +86,7 @@ def everything_logged(caplog):
 
 
 async def messages(manager, session_id):
-    """What every method raises, with the errors behind it."""
+    """Return the text of what every method raises, with the causes."""
     found = ""
     for call in CALLS.values():
         try:
@@ -97,30 +97,34 @@ async def messages(manager, session_id):
     return found
 
 
-def check_silence(text, *secrets):
-    told = [secret for secret in (*secrets, USER, VALUE) if secret in text]
-    assert not told, text
+def assert_reveals_nothing(text, *secrets):
+    revealed = [secret for secret in (*secrets, USER, VALUE) if secret in text]
+    assert not revealed, text
 
 
-async def test_nothing_is_told_of_sessions(world, caplog):
+async def test_errors_and_logs_reveal_nothing_of_sessions(world, caplog):
     manager = world.manager()
     session_id = await manager.allocate_session(user_id=USER, custom_metadata={"key": VALUE})
     with everything_logged(caplog):
         raised = await messages(manager, session_id)
     assert raised.count("Error") > 5
-    check_silence(raised + caplog.text, session_id, session_id[-32:])
+    assert_reveals_nothing(raised + caplog.text, session_id, session_id[-32:])
 
 
-@pytest.mark.parametrize("trouble", ["nobody listens", "wrong password", "no such database"])
-async def test_nothing_is_told_when_the_store_fails(trouble, caplog):
-    with running(bundled(), password=PASSWORD if trouble != "wrong password" else "another") as server:
-        port = free_port() if trouble == "nobody listens" else server.port
-        database = 99 if trouble == "no such database" else 0
+@pytest.mark.parametrize("problem", ["no server", "wrong password", "no such database"])
+async def test_errors_and_logs_reveal_nothing_if_the_store_fails(problem, caplog):
+    with running(bundled(), password=PASSWORD if problem != "wrong password" else "another") as server:
+        port = free_port() if problem == "no server" else server.port
+        database = 99 if problem == "no such database" else 0
         factory = redis.factory(f"redis://:{QUOTED}@127.0.0.1:{port}/{database}", call_timeout=0.05, retries=1)
         with everything_logged(caplog):
-            raised = await messages(SessionManager("test", factory), MADE_UP)
+            raised = await messages(SessionManager("test", factory), UNKNOWN_ID)
             await factory.backend.aclose()
     assert raised.count("Error") > 20
-    check_silence(
-        raised + caplog.text + repr(factory) + str(vars(factory.backend)), MADE_UP, MADE_UP[-32:], PASSWORD, QUOTED
+    assert_reveals_nothing(
+        raised + caplog.text + repr(factory) + str(vars(factory.backend)),
+        UNKNOWN_ID,
+        UNKNOWN_ID[-32:],
+        PASSWORD,
+        QUOTED,
     )

@@ -1,4 +1,4 @@
-"""Canceled calls: at whatever point, they leave the session that was there, or the one whose id was returned."""
+"""Canceled calls: at any point, they leave the session that existed before, or the one whose id they returned."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.harness.worlds import Meddled
 from tests.redis.tools import manager_on
 
 MOMENTS = ["before", "during", "after"]
-LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+on_each_loop = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
 class Interrupted:
     """A backend that calls `interrupt` before, during or after its call number `at`, counted from 0.
 
     Attributes:
-        calls: how many calls it has run.
+        calls: the number of calls so far.
 
     """
 
@@ -45,7 +45,7 @@ class Interrupted:
         return reply
 
     async def aclose(self):
-        """The other's owner closes it."""
+        """Do nothing: the owner of the wrapped backend closes it."""
 
     async def _maybe(self, number, moment):
         if (number, self._moment) == (self._at, moment):
@@ -58,7 +58,7 @@ def manager_over(backend, **options):
 
 
 async def canceled_at_every_point(world, moment, prepare, work, **options):
-    """Yields (what `prepare` returned, outcome of the canceled `work`), for each call of the work."""
+    """Yield the result of `prepare` and the outcome of the canceled `work`, for each call that the work consists of."""
     for at in count():
         prepared = await prepare(world.manager(**options))
         tasks = []
@@ -72,14 +72,14 @@ async def canceled_at_every_point(world, moment, prepare, work, **options):
             return
 
 
-async def guest_of(manager):
+async def create_guest(manager):
     for session_id in await manager.list_sessions():
         await manager.delete_session(session_id)
     return await manager.allocate_session(custom_metadata={"cart": [1]})
 
 
-async def alices_of(manager):
-    await guest_of(manager)
+async def create_sessions_of_alice(manager):
+    await create_guest(manager)
     return [await manager.allocate_session(user_id="alice") for _ in range(2)][-1]
 
 
@@ -92,9 +92,9 @@ async def rotate(manager, session_id):
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_a_canceled_login_leaves_the_guest_or_the_session_that_was_returned(world, moment):
+async def test_a_canceled_login_leaves_the_guest_or_the_returned_session(world, moment):
     outcomes = []
-    async for guest, outcome in canceled_at_every_point(world, moment, guest_of, log_in):
+    async for guest, outcome in canceled_at_every_point(world, moment, create_guest, log_in):
         left = [outcome] if isinstance(outcome, str) else [guest]
         assert await world.manager().list_sessions() == left, len(outcomes)
         outcomes.append(type(outcome))
@@ -104,17 +104,17 @@ async def test_a_canceled_login_leaves_the_guest_or_the_session_that_was_returne
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("work", [log_in, rotate])
-async def test_a_canceled_rotation_leaves_the_old_id_or_the_one_that_was_returned(world, moment, work):
-    async for old, outcome in canceled_at_every_point(world, moment, alices_of, work):
+async def test_a_canceled_rotation_leaves_the_old_id_or_the_returned_one(world, moment, work):
+    async for old, outcome in canceled_at_every_point(world, moment, create_sessions_of_alice, work):
         left = {one.session_id for one in await world.manager().list_user_sessions("alice")}
         assert len(left) == 2
         assert (outcome if isinstance(outcome, str) else old) in left
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_a_login_canceled_at_a_full_cap_leaves_the_guest_or_the_session_that_was_returned(world, moment):
+async def test_a_login_canceled_at_a_full_cap_leaves_the_guest_or_the_returned_session(world, moment):
     async def guest_and_alice(manager):
-        guest = await guest_of(manager)
+        guest = await create_guest(manager)
         await manager.allocate_session(user_id="alice")
         return guest
 
@@ -131,17 +131,17 @@ async def test_a_login_canceled_at_a_full_cap_leaves_the_guest_or_the_session_th
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_a_canceled_allocation_leaves_no_session_that_nobody_knows(world, moment):
+async def test_a_canceled_allocation_leaves_no_session_unknown_to_the_caller(world, moment):
     async def allocate(manager, _):
         return await manager.allocate_session(user_id="alice")
 
-    async for guest, outcome in canceled_at_every_point(world, moment, guest_of, allocate):
+    async for guest, outcome in canceled_at_every_point(world, moment, create_guest, allocate):
         assert set(await world.manager().list_sessions()) == {guest} | (
             {outcome} if isinstance(outcome, str) else set()
         )
 
 
-async def test_a_custom_provider_keeps_the_guest_or_the_session_that_was_returned(single):
+async def test_a_custom_provider_keeps_the_guest_or_the_returned_session(single):
     for at in range(5):
         manager = single.manager()
         guest = await manager.allocate_session()
@@ -153,13 +153,13 @@ async def test_a_custom_provider_keeps_the_guest_or_the_session_that_was_returne
         assert not isinstance(outcome, str) or await manager.validate_session(outcome)
 
 
-LAST = 2
-"""The number of the call that deletes the guest's session."""
+LAST_CALL = 2
+"""The number of the call of a login that deletes the guest's session."""
 
 
-async def test_a_cancellation_after_the_point_of_no_return_follows_at_the_next_await(world):
+async def test_a_cancellation_after_the_point_of_no_return_takes_effect_at_the_next_await(world):
     guest, seen = await world.manager().allocate_session(), []
-    backend = Interrupted(world.backend, LAST, "before", lambda: task.cancel("why"))
+    backend = Interrupted(world.backend, LAST_CALL, "before", lambda: task.cancel("why"))
 
     async def handle():
         seen.append(await log_in(manager_over(backend), guest))
@@ -172,23 +172,23 @@ async def test_a_cancellation_after_the_point_of_no_return_follows_at_the_next_a
     assert await world.manager().list_sessions() == seen
 
 
-async def test_a_timeout_after_the_point_of_no_return_is_withdrawn_with_its_scope(world):
+async def test_a_timeout_after_the_point_of_no_return_ends_with_its_scope(world):
     guest = await world.manager().allocate_session()
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(60) as scope:
-        backend = Interrupted(world.backend, LAST, "before", lambda: scope.reschedule(loop.time()))
+        backend = Interrupted(world.backend, LAST_CALL, "before", lambda: scope.reschedule(loop.time()))
         new = await log_in(manager_over(backend), guest)
     assert asyncio.current_task().cancelling() == 0
     assert await world.manager().list_sessions() == [new]
 
 
-async def test_a_timeout_before_the_point_of_no_return_is_a_timeout(world):
+async def test_a_timeout_before_the_point_of_no_return_raises_timeout_error(world):
     guest = await world.manager().allocate_session()
     loop = asyncio.get_running_loop()
 
     async def log_in_in_time():
         async with asyncio.timeout(60) as scope:
-            backend = Interrupted(world.backend, LAST - 1, "before", lambda: scope.reschedule(loop.time()))
+            backend = Interrupted(world.backend, LAST_CALL - 1, "before", lambda: scope.reschedule(loop.time()))
             await log_in(manager_over(backend), guest)
 
     with pytest.raises(TimeoutError):
@@ -196,11 +196,11 @@ async def test_a_timeout_before_the_point_of_no_return_is_a_timeout(world):
     assert await world.manager().list_sessions() == [guest]
 
 
-async def test_an_error_after_a_cancellation_is_raised_and_the_cancellation_follows():
-    section, begun, canceled = cancellation.CriticalSection(), asyncio.Event(), asyncio.Event()
+async def test_an_error_after_a_cancellation_is_raised_before_the_cancellation():
+    section, started, canceled = cancellation.CriticalSection(), asyncio.Event(), asyncio.Event()
 
     async def fail():
-        begun.set()
+        started.set()
         await canceled.wait()
         raise ValueError("work")
 
@@ -210,21 +210,21 @@ async def test_an_error_after_a_cancellation_is_raised_and_the_cancellation_foll
         await asyncio.Event().wait()
 
     task = asyncio.create_task(handle())
-    await begun.wait()
+    await started.wait()
     task.cancel()
     canceled.set()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_a_login_canceled_as_the_store_fails_leaves_one_listed_session_at_most_that_ends_at_its_deadline(world):
+async def test_a_login_canceled_as_the_store_fails_leaves_at_most_one_listed_session_that_expires(world):
     async def fail(call):
         if call.operation is operations.DELETE:
             raise SessionUnavailableError("no connection")
 
     manager = world.manager()
     guest = await manager.allocate_session(ttl_hours=2)
-    backend = Interrupted(Meddled(world.backend, fail), LAST - 1, "after", lambda: task.cancel("why"))
+    backend = Interrupted(Meddled(world.backend, fail), LAST_CALL - 1, "after", lambda: task.cancel("why"))
     task = asyncio.create_task(log_in(manager_over(backend), guest))
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -234,12 +234,12 @@ async def test_a_login_canceled_as_the_store_fails_leaves_one_listed_session_at_
     assert not await manager.validate_session(orphan.session_id)
 
 
-@LOOPS
+@on_each_loop
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("work", [log_in, rotate])
-def test_a_loop_that_shuts_down_leaves_the_guest_or_the_session_that_was_returned(server, work, moment, run, caplog):
+def test_a_loop_that_shuts_down_leaves_the_guest_or_the_returned_session(server, work, moment, run, caplog):
     backend = RedisBackend(server.url)
-    for at in range(LAST + 1):
+    for at in range(LAST_CALL + 1):
         tasks = []
 
         async def main(at=at, tasks=tasks):
@@ -252,12 +252,12 @@ def test_a_loop_that_shuts_down_leaves_the_guest_or_the_session_that_was_returne
         guest = run(main())
         [task] = tasks
         left = guest if task.cancelled() else task.result()
-        assert run(emptied(backend)) == [left]
+        assert run(delete_all(backend)) == [left]
     gc.collect()
     assert not caplog.records
 
 
-@LOOPS
+@on_each_loop
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_allocation_that_a_loops_shutdown_cancels_leaves_nothing(server, moment, run, caplog):
     backend = RedisBackend(server.url)
@@ -272,13 +272,13 @@ def test_an_allocation_that_a_loops_shutdown_cancels_leaves_nothing(server, mome
 
     run(main())
     left = [] if tasks[0].cancelled() else [tasks[0].result()]
-    assert run(emptied(backend)) == left
+    assert run(delete_all(backend)) == left
     gc.collect()
     assert not caplog.records
 
 
-async def emptied(backend):
-    """The sessions there were, which have been deleted."""
+async def delete_all(backend):
+    """Delete all sessions, and return their ids."""
     manager = manager_on(backend)
     found = await manager.list_sessions()
     for session_id in found:

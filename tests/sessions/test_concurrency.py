@@ -1,4 +1,4 @@
-"""Several processes, threads and event loops at work on the same sessions."""
+"""Several processes, threads and event loops that use the same sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ manager = SessionManager("test", redis.factory(url))
 
 
 def run_processes(code, server, session_id, number=4):
-    """What each of `number` processes prints that run `code` side by side."""
+    """Run `code` in `number` concurrent processes, and return the output of each."""
     script = PREFIX + textwrap.dedent(code)
     started = [
         subprocess.Popen(
@@ -60,7 +60,7 @@ async def test_no_update_of_four_processes_is_lost(manager, server):
     assert len((await manager.get_session_info(session_id))["custom_metadata"]) == 800
 
 
-async def test_of_2000_increments_of_four_processes_as_many_succeed_as_the_ceiling_allows(manager, server):
+async def test_as_many_of_2000_increments_of_four_processes_succeed_as_the_ceiling_allows(manager, server):
     session_id = await manager.allocate_session()
     code = """
     async def main():
@@ -73,23 +73,23 @@ async def test_of_2000_increments_of_four_processes_as_many_succeed_as_the_ceili
     assert (await manager.get_session_info(session_id))["custom_metadata"] == {"n": 1000}
 
 
-async def test_what_one_process_ends_is_over_in_every_other_with_the_next_call(manager, server):
+async def test_a_session_that_one_process_revokes_is_gone_for_the_next_call_of_another(manager, server):
     session_id = await manager.allocate_session(user_id="alice")
     code = """
     async def main():
         assert await manager.validate_session(session_id)
         print("validated", flush=True)
         sys.stdin.readline()
-        answers = [
+        results = [
             await manager.validate_session(session_id),
             await manager.update_session_metadata(session_id, {"a": 1}),
             await manager.extend_session_ttl(session_id, 1),
             await manager.validate_session(session_id),
         ]
-        print(answers)
+        print(results)
     asyncio.run(main())
     """
-    other = subprocess.Popen(  # noqa: ASYNC220  (started at once; what it prints is awaited by turns)
+    other = subprocess.Popen(  # noqa: ASYNC220  (the test reads its first line before it continues)
         [sys.executable, "-c", PREFIX + textwrap.dedent(code), server.url, session_id, "0"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -103,19 +103,19 @@ async def test_what_one_process_ends_is_over_in_every_other_with_the_next_call(m
 
 
 async def test_revoking_all_but_one_from_another_process(manager, server):
-    made = [await manager.allocate_session(user_id="alice") for _ in range(12)]
-    made += [await manager.allocate_session(f"own-{number}", user_id="alice") for number in range(8)]
+    session_ids = [await manager.allocate_session(user_id="alice") for _ in range(12)]
+    session_ids += [await manager.allocate_session(f"own-{number}", user_id="alice") for number in range(8)]
     code = """
     async def main():
         assert len(await manager.list_user_sessions("alice")) == 20
         print(await manager.revoke_user_sessions("alice", except_session_id=session_id))
     asyncio.run(main())
     """
-    assert await asyncio.to_thread(run_processes, code, server, made[15], 1) == ["19\n"]
-    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [made[15]]
+    assert await asyncio.to_thread(run_processes, code, server, session_ids[15], 1) == ["19\n"]
+    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [session_ids[15]]
 
 
-async def test_a_cap_holds_when_processes_allocate_side_by_side(server):
+async def test_a_cap_holds_when_processes_allocate_concurrently(server):
     code = """
     async def main():
         capped = SessionManager("test", redis.factory(url), max_sessions_per_user=5)
@@ -178,7 +178,7 @@ async def test_a_manager_opens_no_connection_until_it_is_used_and_closes_it(serv
         assert len(client.client_list()) == 1
 
 
-def test_managers_come_and_go_in_threads(server):
+def test_threads_can_open_and_close_managers(server):
     factory = redis.factory(server.url)
 
     async def use():
@@ -190,7 +190,7 @@ def test_managers_come_and_go_in_threads(server):
         list(pool.map(lambda _: asyncio.run(use()), range(8)))
 
 
-def test_an_emulator_that_is_let_go_is_gone():
+def test_an_emulator_without_references_is_collected():
     import weakref
 
     backends = [weakref.ref(memory.factory(ManualClock()).backend) for _ in range(10)]
@@ -198,7 +198,7 @@ def test_an_emulator_that_is_let_go_is_gone():
     assert [backend() for backend in backends] == [None] * 10
 
 
-async def test_a_closed_manager_says_so(server):
+async def test_a_closed_manager_raises_an_error(server):
     from chuk_sessions import ManagerClosedError
 
     async with SessionManager("test", redis.factory(server.url)) as manager:
@@ -207,7 +207,7 @@ async def test_a_closed_manager_says_so(server):
         await manager.validate_session(session_id)
 
 
-async def test_custom_providers_take_turns_across_loops_and_give_up_when_cancelled():
+async def test_locks_of_custom_providers_work_across_loops_and_release_canceled_waiters():
     from chuk_sessions.backends.locks import KeyLocks
 
     locks, inside, most = KeyLocks(), 0, 0

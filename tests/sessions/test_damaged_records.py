@@ -1,5 +1,5 @@
-"""Damaged records harm nobody but themselves: lists leave them out, they give way first under a cap, and they can be
-deleted and revoked.
+"""Damaged records affect no other session: lists leave them out, caps evict them first, and callers can delete and
+revoke them.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from chuk_sessions.providers import redis
 USER = "alice"
 UNREADABLE = {
     "creation is missing": ([], [b"c"]),
-    "creation is nonsense": ([b"c", b"soon"], []),
-    "deadline is nonsense": ([b"d", b"soon"], []),
+    "creation is invalid": ([b"c", b"soon"], []),
+    "deadline is invalid": ([b"d", b"soon"], []),
     "deadline is missing": ([], [b"d"]),
     "last access is missing": ([], [b"a"]),
     "last access is a float": ([b"a", b"1e12"], []),
-    "idle timeout is nonsense": ([b"i", b"x"], []),
-    "version is nonsense": ([b"v", b"1.5"], []),
+    "idle timeout is invalid": ([b"i", b"x"], []),
+    "version is invalid": ([b"v", b"1.5"], []),
     "version is missing": ([], [b"v"]),
-    "owner is no text": ([b"u", b"\xff\xfe"], []),
+    "owner is not text": ([b"u", b"\xff\xfe"], []),
     "looks like a pointer": ([b"r", b"nowhere"], [b"a"]),
-    "looks like a pointer to no text": ([b"r", b"\xff"], [b"a"]),
+    "looks like a pointer that is not text": ([b"r", b"\xff"], [b"a"]),
 }
 HALF_READABLE = {
     "owner is missing": ([], [b"u"]),
-    "metadata is no JSON": ([b"m:x", b"{"], []),
+    "metadata is not JSON": ([b"m:x", b"{"], []),
     "creation is outside of the calendar": ([b"c", b"9" * 17], []),
 }
-NOT_THERE = ("deadline is missing", "looks like a pointer", "looks like a pointer to no text")
+NOT_THERE = ("deadline is missing", "looks like a pointer", "looks like a pointer that is not text")
 
 
-def of(table):
+def for_each(table):
     return pytest.mark.parametrize("damage", table.values(), ids=table)
 
 
 async def damaged(world, damage, number=1):
-    """Sessions of the user whose records are damaged."""
-    made = [await world.manager().allocate_session(user_id=USER) for _ in range(number)]
-    for session_id in made:
+    """Create sessions of the user, and damage their records."""
+    session_ids = [await world.manager().allocate_session(user_id=USER) for _ in range(number)]
+    for session_id in session_ids:
         pairs, removals = damage
         await world.backend.run(operations.merge(keys.session_keys("test", session_id), pairs=pairs, removals=removals))
-    return made
+    return session_ids
 
 
-@of(UNREADABLE | HALF_READABLE)
+@for_each(UNREADABLE | HALF_READABLE)
 async def test_lists_leave_them_out_with_at_most_one_warning(world, damage, caplog):
     manager = world.manager()
     bad = await damaged(world, damage, 3)
@@ -56,14 +56,14 @@ async def test_lists_leave_them_out_with_at_most_one_warning(world, damage, capl
     assert not any(session_id in caplog.text for session_id in bad)
 
 
-async def test_the_warning_is_there(world, caplog):
-    await damaged(world, UNREADABLE["creation is nonsense"], 3)
+async def test_a_list_logs_one_warning(world, caplog):
+    await damaged(world, UNREADABLE["creation is invalid"], 3)
     assert await world.manager().list_user_sessions(USER) == []
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "cannot be read" in caplog.text
 
 
-@of(UNREADABLE | HALF_READABLE)
+@for_each(UNREADABLE | HALF_READABLE)
 async def test_they_are_revoked_with_the_others(world, damage):
     manager = world.manager()
     bad = await damaged(world, damage, 2)
@@ -75,8 +75,8 @@ async def test_they_are_revoked_with_the_others(world, damage):
     assert [await manager.validate_session(session_id) for session_id in (*bad, good)] == [False] * 3
 
 
-@of(UNREADABLE | HALF_READABLE)
-async def test_one_that_is_to_be_kept_keeps_no_other(world, damage):
+@for_each(UNREADABLE | HALF_READABLE)
+async def test_an_unreadable_excepted_session_spares_no_other(world, damage):
     manager = world.manager()
     [bad] = await damaged(world, damage)
     good = await manager.allocate_session(user_id=USER)
@@ -92,21 +92,21 @@ async def test_they_can_be_deleted(world, name):
     assert await world.manager().count_sessions(USER) == 0
 
 
-@of(UNREADABLE)
-async def test_they_give_way_first_under_a_full_cap(world, damage):
+@for_each(UNREADABLE)
+async def test_a_full_cap_evicts_them_first(world, damage):
     capped = world.manager(max_sessions_per_user=3)
     old = await capped.allocate_session(user_id=USER)
     await world.advance(seconds=1)
     [bad] = await damaged(world, damage)
     await world.advance(seconds=1)
-    made = [old, *[await capped.allocate_session(user_id=USER) for _ in range(2)]]
+    session_ids = [old, *[await capped.allocate_session(user_id=USER) for _ in range(2)]]
     assert await capped.count_sessions(USER) == 3
-    assert {model.session_id for model in await capped.list_user_sessions(USER)} == set(made)
+    assert {model.session_id for model in await capped.list_user_sessions(USER)} == set(session_ids)
     assert not await capped.validate_session(bad)
 
 
-async def test_a_session_without_owner_is_nobodys_to_revoke(world):
-    """Its id was the user's when the index was read, and is a guest's by the time of the deletion."""
+async def test_revoking_spares_a_session_without_an_owner(world):
+    """The id belongs to the user when the index is read, and to a guest when the deletion arrives."""
     manager = world.manager()
     await manager.allocate_session("own", user_id=USER)
 
@@ -119,50 +119,50 @@ async def test_a_session_without_owner_is_nobodys_to_revoke(world):
     assert await manager.validate_session("own")
 
 
-class TestAnotherKindOfValue:
-    """There is a string under the key of a session."""
+class TestWrongType:
+    """The key of a session holds a string."""
 
     @pytest.fixture
     async def manager(self, any_server):
         async with SessionManager("test", redis.factory(any_server.url), max_sessions_per_user=3) as manager:
             yield manager
 
-    async def strange(self, manager, any_server):
+    async def session_with_wrong_type(self, manager, any_server):
         session_id = await manager.allocate_session(user_id=USER)
         with any_server.client() as client:
             client.set(keys.session_keys("test", session_id).record, "not a hash")
         return session_id
 
     async def test_lists_leave_it_out(self, manager, any_server, caplog):
-        await self.strange(manager, any_server)
+        await self.session_with_wrong_type(manager, any_server)
         good = await manager.allocate_session(user_id=USER)
         assert [model.session_id for model in await manager.list_user_sessions(USER)] == [good]
         assert "cannot be read" in caplog.text
 
     async def test_it_is_revoked(self, manager, any_server):
-        await self.strange(manager, any_server)
+        await self.session_with_wrong_type(manager, any_server)
         await manager.allocate_session(user_id=USER)
         assert await manager.revoke_user_sessions(USER) == 2
         assert await manager.count_sessions() == 0
 
     async def test_it_is_deleted(self, manager, any_server):
-        assert await manager.delete_session(await self.strange(manager, any_server))
+        assert await manager.delete_session(await self.session_with_wrong_type(manager, any_server))
         assert await manager.count_sessions() == 0
 
-    async def test_it_gives_way_first_under_a_full_cap(self, manager, any_server):
+    async def test_a_full_cap_evicts_it_first(self, manager, any_server):
         good = [await manager.allocate_session(user_id=USER)]
-        await self.strange(manager, any_server)
+        await self.session_with_wrong_type(manager, any_server)
         good += [await manager.allocate_session(user_id=USER) for _ in range(2)]
         assert {model.session_id for model in await manager.list_user_sessions(USER)} == set(good)
 
-    async def test_an_entry_that_is_no_handle_gives_way_and_is_revoked(self, manager, any_server):
-        at = keys.session_keys("test", await manager.allocate_session(user_id=USER)).index_keys
+    async def test_an_index_entry_that_is_not_a_handle_is_evicted_and_revoked(self, manager, any_server):
+        index_keys = keys.session_keys("test", await manager.allocate_session(user_id=USER)).index_keys
         with any_server.client() as client:
-            user, deadline = client.zrange(at.users, 0, -1, withscores=True)[0][1], 9e14
+            user, deadline = client.zrange(index_keys.users, 0, -1, withscores=True)[0][1], 9e14
             for entry in (b"\xff", b"../x", b"{t}"):
-                client.zadd(at.users, {entry: user})
-                client.zadd(at.deadlines, {entry: deadline})
+                client.zadd(index_keys.users, {entry: user})
+                client.zadd(index_keys.deadlines, {entry: deadline})
             await manager.allocate_session(user_id=USER)
-            assert client.zcard(at.users) == 3
+            assert client.zcard(index_keys.users) == 3
             assert await manager.revoke_user_sessions(USER) == 2
-            assert client.zcard(at.users) == 0
+            assert client.zcard(index_keys.users) == 0

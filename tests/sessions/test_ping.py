@@ -1,4 +1,4 @@
-"""`SessionManager.ping()`: what a readiness probe asks."""
+"""`SessionManager.ping()`: the health of the store, for readiness probes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.redis.tools import backend_on, manager_on
 
 
 @pytest.fixture
-def own() -> Iterator[Server]:
+def own_server() -> Iterator[Server]:
     with running(bundled(), "--save", "900 1") as server:
         yield server
 
@@ -47,19 +47,19 @@ async def test_farms_answer(farms, kind):
     assert health.version
 
 
-async def test_a_server_says_what_it_is(any_server: Server):
+async def test_a_server_reports_name_version_and_role(any_server: Server):
     health = await health_of(any_server.url)
     assert f"{health.server} {health.version}" == version_of(any_server).lower()
     assert health.role == "primary"
 
 
-async def test_a_store_that_does_not_answer_is_an_error():
+async def test_an_unreachable_store_raises_an_error():
     async with backend_on(f"redis://127.0.0.1:{free_port()}", call_timeout=0.3) as backend:
         with pytest.raises(SessionUnavailableError):
             await manager_on(backend).ping()
 
 
-async def test_a_custom_provider_that_fails_is_an_error():
+async def test_a_custom_provider_that_fails_raises_an_error():
     @asynccontextmanager
     async def broken():
         raise OSError("no such disk")
@@ -69,43 +69,43 @@ async def test_a_custom_provider_that_fails_is_an_error():
         await SessionManager("app", broken).ping()
 
 
-async def test_a_closed_manager_does_not_answer():
+async def test_a_closed_manager_raises_an_error():
     manager = SessionManager("app")
     await manager.aclose()
     with pytest.raises(ManagerClosedError):
         await manager.ping()
 
 
-async def test_what_is_wrong_with_a_server_is_said(own: Server):
-    place = f"127.0.0.1:{own.port}"
-    with own.client() as client:
+async def test_problems_of_a_server_are_reported(own_server: Server):
+    address = f"127.0.0.1:{own_server.port}"
+    with own_server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("maxmemory", int(int(client.info("memory")["used_memory"]) * 1.05))
-        shutil.rmtree(str(own.folder))
+        shutil.rmtree(str(own_server.folder))
         client.bgsave()
         wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "a save that fails")
-    evicts, fails, full = (await health_of(f"redis://{place}")).problems
-    assert evicts == f"{place} evicts keys when memory is full (maxmemory-policy allkeys-lru)"
-    assert fails == f"{place} failed to save its data, and may refuse writes (MISCONF)"
-    assert re.fullmatch(rf"{place} uses \d+ % of its maxmemory", full)
+    evicts, fails, full = (await health_of(f"redis://{address}")).problems
+    assert evicts == f"{address} evicts keys when memory is full (maxmemory-policy allkeys-lru)"
+    assert fails == f"{address} failed to save its data, and may refuse writes (MISCONF)"
+    assert re.fullmatch(rf"{address} uses \d+ % of its maxmemory", full)
 
 
 @pytest.mark.parametrize("rules", [["+role"], ["+info"]])
-async def test_a_replica_is_a_problem(own: Server, rules: list[str]):
-    with own.client() as client:
+async def test_a_replica_is_a_problem(own_server: Server, rules: list[str]):
+    with own_server.client() as client:
         client.execute_command("ACL", "SETUSER", "few", "on", ">few", "+@connection", *rules)
         client.execute_command("REPLICAOF", "127.0.0.1", free_port())
-    node = Node(Address("127.0.0.1", own.port), Options(username="few", password="few"))
+    node = Node(Address("127.0.0.1", own_server.port), Options(username="few", password="few"))
     (report,) = await reports([node], asyncio.get_running_loop().time() + 5)
     await node.aclose()
     assert report.role == "replica"
-    assert report.problems == (f"127.0.0.1:{own.port} is a replica: it takes no writes",)
+    assert report.problems == (f"127.0.0.1:{own_server.port} is a replica: it takes no writes",)
 
 
-async def test_what_a_user_may_not_ask_is_unknown(own: Server):
-    with own.client() as client:
+async def test_values_that_acl_rules_hide_are_none(own_server: Server):
+    with own_server.client() as client:
         client.execute_command("ACL", "SETUSER", "few", "on", ">few", "+@connection")
-    health = await health_of(f"redis://few:few@127.0.0.1:{own.port}")
+    health = await health_of(f"redis://few:few@127.0.0.1:{own_server.port}")
     assert (health.server, health.version, health.role, health.problems) == (None, None, None, ())
 
 
@@ -115,16 +115,16 @@ async def test_a_node_of_a_cluster_that_is_down_is_a_problem():
             manager = manager_on(backend)
             assert (await manager.ping()).problems == ()
             farm.members[1].server.signal(19)
-            begun = time.monotonic()
-            health = await _ping_of_the_others(manager)
-            assert time.monotonic() - begun < 5
+            started = time.monotonic()
+            health = await _ping_another_node(manager)
+            assert time.monotonic() - started < 5
             (problem,) = health.problems
             assert problem.startswith(f"127.0.0.1:{farm.members[1].port} does not answer: ")
             farm.members[1].server.signal(18)
 
 
-async def _ping_of_the_others(manager: SessionManager) -> Health:
-    """The PING itself goes to any node: not to the one that hangs, sooner or later."""
+async def _ping_another_node(manager: SessionManager) -> Health:
+    """Ping until the PING goes to a node that does not hang. The backend sends it to any node."""
     while True:
         try:
             return await asyncio.wait_for(manager.ping(), 1.5)

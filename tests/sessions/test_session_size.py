@@ -1,4 +1,4 @@
-"""A session has a largest size, whatever it grows by."""
+"""A session has a maximum size, for every operation that lets it grow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ async def metadata_of(manager, session_id):
     return (await manager.get_session_info(session_id))["custom_metadata"]
 
 
-async def test_many_small_updates_do_not_grow_past_it(single):
+async def test_many_small_updates_do_not_exceed_it(single):
     manager = single.manager(max_session_bytes=1000)
     session_id = await manager.allocate_session()
     for number in range(9):
@@ -24,7 +24,7 @@ async def test_many_small_updates_do_not_grow_past_it(single):
     assert await manager.get_session_metadata(session_id) == before
 
 
-async def test_what_makes_room_counts(single):
+async def test_removals_and_replacements_free_room(single):
     manager = single.manager(max_session_bytes=100)
     session_id = await manager.allocate_session(custom_metadata={"a": "x" * 90})
     with pytest.raises(SessionTooLargeError):
@@ -36,14 +36,14 @@ async def test_what_makes_room_counts(single):
     assert await metadata_of(manager, session_id) == {"c": "z" * 90}
 
 
-async def test_a_value_that_changes_all_the_time_never_fills_a_session(single):
+async def test_a_value_that_changes_often_never_fills_a_session(single):
     manager = single.manager(max_session_bytes=100)
     session_id = await manager.allocate_session(custom_metadata={"page": ""})
     for number in range(200):
         assert await manager.update_session_metadata(session_id, {"page": "x" * (number % 90)})
 
 
-async def test_a_counter_is_refused_where_it_would_need_room(single):
+async def test_refuses_a_counter_that_needs_more_room(single):
     manager = single.manager(max_session_bytes=7)
     session_id = await manager.allocate_session(custom_metadata={"n": 9})
     with pytest.raises(SessionTooLargeError):
@@ -64,14 +64,14 @@ async def test_a_refused_change_leaves_its_idempotency_key_free(single):
     assert await metadata_of(manager, session_id) == {"a": "x" * 40, "b": 1}
 
 
-async def test_a_session_is_not_created_too_large(single):
+async def test_refuses_to_create_a_session_that_is_too_large(single):
     manager = single.manager(max_session_bytes=10)
     with pytest.raises(SessionTooLargeError, match="10"):
         await manager.allocate_session("s1", custom_metadata={"a": "x" * 10})
     assert not await manager.validate_session("s1")
 
 
-async def test_rotation_and_login_keep_the_bound(single):
+async def test_rotation_and_login_keep_the_limit(single):
     manager = single.manager(max_session_bytes=100)
     session_id = await manager.allocate_session(custom_metadata={"a": "x" * 90})
     for user_id in (None, "alice"):
@@ -81,14 +81,14 @@ async def test_rotation_and_login_keep_the_bound(single):
         assert await manager.update_session_metadata(session_id, {"a": "z" * 90})
 
 
-async def test_a_login_takes_a_session_over_that_another_manager_let_grow(single):
+async def test_a_login_accepts_a_session_that_another_manager_let_grow(single):
     session_id = await single.manager().allocate_session(custom_metadata={"a": "x" * 90})
     manager = single.manager(max_session_bytes=10)
     new = await manager.rotate_session(session_id, user_id="alice")
     assert await metadata_of(manager, new) == {"a": "x" * 90}
 
 
-async def test_by_default_it_is_four_megabytes(single):
+async def test_the_default_is_four_megabytes(single):
     manager = single.manager()
     session_id = await manager.allocate_session()
     for number in range(4):
@@ -99,12 +99,12 @@ async def test_by_default_it_is_four_megabytes(single):
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "1", True, None])
-def test_odd_limits_are_refused(single, limit):
+def test_refuses_invalid_limits(single, limit):
     with pytest.raises(ValueError, match="max_session_bytes"):
         single.manager(max_session_bytes=limit)
 
 
-async def test_the_bound_in_the_record_is_no_less_than_its_size(single):
+async def test_the_size_in_the_record_is_at_least_the_actual_size(single):
     manager = single.manager()
     session_id = await manager.allocate_session(user_id="alice", custom_metadata={"a": 1})
     for number in range(12):

@@ -1,4 +1,4 @@
-"""What the emulator does by itself: it sweeps, and its locks do not outlive a fork."""
+"""The emulator sweeps without a caller, yields to other tasks, and works after a fork."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from chuk_sessions.core import operations
 from chuk_sessions.providers import memory
 
 
-async def test_it_sweeps_all_that_has_ended_when_it_is_used_again():
+async def test_it_sweeps_all_expired_sessions_at_the_next_call():
     clock = ManualClock()
     factory = memory.factory(clock)
     manager = SessionManager("test", factory, default_ttl_hours=1, retention_seconds=0)
     for _ in range(operations.SWEEP_LIMIT + 1):
         await manager.allocate_session(user_id="alice")
     clock.advance(hours=2)
-    assert not await manager.validate_session("somebody-elses")
+    assert not await manager.validate_session("unknown")
     assert factory.backend.snapshot() == {}
 
 
@@ -36,26 +36,26 @@ async def poll_manager(factory):
         pass
 
 
-async def poll_present(factory):
+async def poll_for_a_change(factory):
     async with factory() as store:
         await store.setex("k", 60, "old")
         while await store.get("k") == "old":
             pass
 
 
-async def poll_absent(factory):
+async def poll_for_a_value(factory):
     async with factory() as store:
         while await store.get("absent") is None:
             pass
 
 
-async def poll_code(factory):
+async def poll_for_a_code(factory):
     async with factory() as store:
         while await store.getdel("absent") is None:
             pass
 
 
-async def poll_deletion(factory):
+async def poll_for_a_deletion(factory):
     async with factory() as store:
         while not await store.delete("absent"):
             pass
@@ -67,16 +67,16 @@ async def write(factory):
             await store.setex("k", 60, "v")
 
 
-POLLS = [poll_manager, poll_present, poll_absent, poll_code, poll_deletion]
+POLLS = [poll_manager, poll_for_a_change, poll_for_a_value, poll_for_a_code, poll_for_a_deletion]
 
 
 class StuckError(Exception):
-    """The loop did not come around."""
+    """The event loop did not run other tasks in time."""
 
 
 @contextmanager
-def no_longer_than(seconds):
-    """Interrupt a loop that never comes around."""
+def time_limit(seconds):
+    """Raise StuckError inside the block after some seconds, even if the event loop is stuck."""
 
     def interrupt(*_):
         raise StuckError
@@ -98,44 +98,44 @@ needs_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there
     ("clock", "poll"),
     [*((clock, poll) for clock in (SystemClock, ManualClock) for poll in POLLS), (SystemClock, write)],
 )
-async def test_a_task_that_polls_it_leaves_others_their_turns(clock, poll):
+async def test_a_task_that_polls_it_lets_other_tasks_run(clock, poll):
     factory = memory.factory(clock())
-    with no_longer_than(10), pytest.raises(TimeoutError):
+    with time_limit(10), pytest.raises(TimeoutError):
         await asyncio.wait_for(poll(factory), 0.05)
 
 
 @needs_timer
-async def test_tasks_that_poll_it_take_turns():
-    factory, turns = memory.factory(ManualClock()), Counter()
+async def test_several_tasks_that_poll_it_all_progress():
+    factory, polls = memory.factory(ManualClock()), Counter()
 
     async def poll(name):
         manager = SessionManager("test", factory)
-        while len(turns) < 4 or min(turns.values()) < 500:
+        while len(polls) < 4 or min(polls.values()) < 500:
             await manager.validate_session("s1")
-            turns[name] += 1
+            polls[name] += 1
 
-    with no_longer_than(30):
+    with time_limit(30):
         await asyncio.gather(*(poll(name) for name in range(4)))
-    assert set(turns) == {0, 1, 2, 3}
+    assert set(polls) == {0, 1, 2, 3}
 
 
-async def use(factory, seen):
+async def use(factory, results):
     async with factory() as store:
         await store.setex("k", 60, "v")
-        seen.append(await store.get("k"))
-    seen.append(await SessionManager("test", factory).validate_session("s1"))
+        results.append(await store.get("k"))
+    results.append(await SessionManager("test", factory).validate_session("s1"))
 
 
 FORK = """
 import os
 from chuk_sessions.providers import memory
 from tests.unit.test_emulator import asyncio, use
-factory, seen = memory.factory(), []
+factory, results = memory.factory(), []
 with factory.backend._lock, factory.backend.strings._lock:
     child = os.fork()
     if child == 0:
-        asyncio.run(use(factory, seen))
-        os._exit(7 if seen == ["v", False] else 1)
+        asyncio.run(use(factory, results))
+        os._exit(7 if results == ["v", False] else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 """
 
@@ -145,12 +145,12 @@ def test_a_forked_child_does_not_wait_for_locks_that_were_held():
     subprocess.run([sys.executable, "-W", "error", "-c", FORK], check=True, timeout=30)
 
 
-def test_what_a_forked_child_does_first_is_to_take_new_locks():
+def test_a_forked_child_replaces_the_locks_first():
     factory = memory.factory(ManualClock())
-    seen: list[object] = []
+    results: list[object] = []
     with factory.backend._lock, factory.backend.strings._lock:
         backend._after_fork()
-        thread = threading.Thread(target=lambda: asyncio.run(use(factory, seen)), daemon=True)
+        thread = threading.Thread(target=lambda: asyncio.run(use(factory, results)), daemon=True)
         thread.start()
         thread.join(5)
-    assert seen == ["v", False]
+    assert results == ["v", False]

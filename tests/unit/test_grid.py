@@ -1,4 +1,4 @@
-"""Grid paths: what goes in comes out, and what would climb or collide is refused."""
+"""Grid paths: a generated key parses to its parts, and parts that would climb or collide are refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ REFUSED = [
 ]
 
 
-def test_the_three_forms():
+def test_the_three_kinds_of_paths():
     assert MANAGER.get_session_prefix_pattern() == "grid/webapp/"
     assert MANAGER.get_canonical_prefix(SESSION) == f"grid/webapp/{SESSION}/"
     assert MANAGER.generate_artifact_key(SESSION, "document123") == f"grid/webapp/{SESSION}/document123"
@@ -55,7 +55,7 @@ def test_the_three_forms():
 @pytest.mark.parametrize("artifact_id", ARTIFACTS)
 @pytest.mark.parametrize("session_id", [SESSION, "own", "a:b@c", "~"])
 @pytest.mark.parametrize("subpath", [None, "a", "a/b/c.txt"])
-def test_what_is_generated_parses_to_what_went_in(artifact_id, session_id, subpath):
+def test_a_generated_key_parses_to_its_parts(artifact_id, session_id, subpath):
     key = MANAGER.generate_artifact_key(session_id, artifact_id, subpath)
     assert key.startswith(MANAGER.get_canonical_prefix(session_id))
     assert MANAGER.parse_grid_key(key) == {
@@ -66,7 +66,7 @@ def test_what_is_generated_parses_to_what_went_in(artifact_id, session_id, subpa
     }
 
 
-def test_no_two_paths_are_the_same():
+def test_different_parts_give_different_keys():
     keys = [MANAGER.generate_artifact_key(*pair) for pair in itertools.product([SESSION, "own"], ARTIFACTS)]
     assert len(set(keys)) == len(keys)
 
@@ -106,7 +106,7 @@ def test_sandboxes_that_climb_are_refused(sandbox_id):
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_grid_path_parses_to_none(key):
+def test_any_other_text_parses_to_none(key):
     assert MANAGER.parse_grid_key(key) is None
 
 

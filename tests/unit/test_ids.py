@@ -15,7 +15,7 @@ def test_ids_do_not_repeat():
 
 @pytest.mark.parametrize("user_id", [None, "alice", "12345678", "!!!"])
 @pytest.mark.parametrize("bucket", [0, 9, 255])
-def test_a_handle_stands_for_its_id(user_id, bucket):
+def test_a_handle_converts_back_to_its_id(user_id, bucket):
     session_id = ids.new_id(user_id, bucket)
     found, handle = ids.locate(session_id)
     assert found == bucket
@@ -39,7 +39,7 @@ def test_no_id_can_be_the_handle_of_another():
     assert not ids.is_name(handle)
 
 
-def test_known_answers_hold_for_stored_data():
+def test_stored_data_needs_these_exact_results():
     assert ids.locate("s1") == (ids.crc_hqx(b"s1", 0) % 256, "s1")
     assert ids.crc_hqx(b"123456789", 0) == 0x31C3
     assert ids.locate("sess-alice-1234567890-07" + "00" * 16) == (7, "^alice-AEmWAtIAAAAAAAAAAAAAAAAAAAAA")
@@ -47,13 +47,13 @@ def test_known_answers_hold_for_stored_data():
     assert ids.user_hash("alice") == 0x4DEAEC0CCE54D
 
 
-def test_users_spread_over_the_buckets():
+def test_users_spread_evenly_over_the_buckets():
     buckets = [ids.home_bucket("shop", f"user-{number}") for number in range(25_600)]
     assert all(50 < buckets.count(bucket) < 160 for bucket in range(256))
 
 
 @pytest.mark.parametrize("handle", ["^", "^x", "^" + "A" * 28, "^alice" + "z" * 28, "^-" + "z" * 28, "^a-" + "?" * 28])
-def test_what_is_no_handle_is_refused(handle):
+def test_refuses_text_that_is_not_a_handle(handle):
     with pytest.raises(ValueError, match=r"."):
         ids.id_of(handle, 7)
 
@@ -66,19 +66,19 @@ def test_hours_round_up_to_whole_ms(hours, ms):
 
 
 @pytest.mark.parametrize("seconds", [MAX_MS / 1000 + 1, 1e300])
-def test_more_than_a_hundred_years_is_a_mistake(seconds):
+def test_refuses_more_than_a_hundred_years(seconds):
     with pytest.raises(ValueError, match="hundred years"):
         ms_from_seconds(seconds, "ttl")
 
 
-def test_no_error_of_ours_is_outside_of_the_tree():
+def test_every_error_is_a_session_error():
     from chuk_sessions import exceptions
 
     assert all(issubclass(getattr(exceptions, name), SessionError) for name in exceptions.__all__)
 
 
 class Token(str):
-    """Compares in its own way, and so has no hash."""
+    """A string that defines equality, and therefore has no hash."""
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]
@@ -87,14 +87,14 @@ class Token(str):
         return str.__eq__(self, other)
 
 
-def test_an_id_in_a_class_of_its_own_is_its_text():
+def test_an_id_of_a_subclass_of_str_counts_as_its_text():
     session_id = ids.new_id("alice", 7)
     assert keys.find("a", Token(session_id)) == keys.find("a", session_id) != keys.find("b", session_id)
     assert keys.find("a", Token("../x")) is None
 
 
-@pytest.mark.parametrize("odd", ["", "../x", "x" * 201, 7, None])
-def test_what_can_be_no_id_has_no_place(odd):
-    assert keys.find("a", odd) is None
+@pytest.mark.parametrize("invalid", ["", "../x", "x" * 201, 7, None])
+def test_text_that_is_not_an_id_has_no_keys(invalid):
+    assert keys.find("a", invalid) is None
     with pytest.raises(ValueError, match="no session id"):
-        keys.session_keys("a", odd)
+        keys.session_keys("a", invalid)

@@ -1,4 +1,4 @@
-"""What the emulator's keyspace does by itself: order that is made when it is asked for, and keys that go in time."""
+"""The emulator's keyspace: sorted sets that sort on demand, and keys that expire on time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chuk_sessions.backends.memory.keyspace import Keyspace
 from chuk_sessions.backends.memory.sortedset import SortedSet
 
 
-class SortedByHand:
-    """Answers from a dict of scores by member."""
+class PlainSortedSet:
+    """A sorted set that answers from a dict of scores by member."""
 
     def __init__(self, scores):
         self.order = sorted((score, member) for member, score in scores.items())
@@ -30,7 +30,7 @@ class SortedByHand:
         return len(self.between(lowest, highest))
 
 
-QUESTIONS = [
+QUERIES = [
     lambda held, *_: held.items(),
     lambda held, *_: held.first(),
     lambda held, lowest, highest: held.between(lowest, highest, 3),
@@ -40,32 +40,32 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_sorted_set_answers_as_if_it_were_sorted_after_each_change(seed):
+def test_a_sorted_set_answers_as_if_sorted_after_each_change(seed):
     rng = random.Random(seed)
-    members, asked = rng.choice([3, 20, 400]), rng.choice([0.02, 0.3])
-    ours, plain = SortedSet(), {}
+    members, query_rate = rng.choice([3, 20, 400]), rng.choice([0.02, 0.3])
+    tested, plain = SortedSet(), {}
     for _ in range(1500):
         member, score = b"%d" % rng.randrange(members), rng.randrange(rng.choice([5, 1000]))
         if rng.random() < 0.6:
-            ours.add(member, score)
+            tested.add(member, score)
             plain[member] = score
         else:
-            ours.remove(member)
+            tested.remove(member)
             plain.pop(member, None)
-        assert (len(ours), ours.score(member)) == (len(plain), plain.get(member))
-        if rng.random() < asked:
-            question, highest = rng.choice(QUESTIONS), score + rng.randrange(-5, 300)
-            assert question(ours, score, highest) == question(SortedByHand(plain), score, highest)
+        assert (len(tested), tested.score(member)) == (len(plain), plain.get(member))
+        if rng.random() < query_rate:
+            query, highest = rng.choice(QUERIES), score + rng.randrange(-5, 300)
+            assert query(tested, score, highest) == query(PlainSortedSet(plain), score, highest)
 
 
-def test_a_key_goes_at_its_last_moment_whether_that_moved_near_or_away():
+def test_a_key_expires_at_its_latest_expiration_time_earlier_or_later_than_before():
     clock = ManualClock()
     space = Keyspace(clock)
-    for key in ("away", "near", "again", "stays"):
+    for key in ("later", "sooner", "again", "stays"):
         space.hset(key, {b"f": 1})
         space.pexpireat(key, space.now + 1000)
-    space.pexpireat("away", space.now + 3000)
-    space.pexpireat("near", space.now + 500)
+    space.pexpireat("later", space.now + 3000)
+    space.pexpireat("sooner", space.now + 500)
     space.delete("again")
     space.hset("again", {b"f": 2})
     space.pexpireat("again", space.now + 2000)
@@ -76,17 +76,17 @@ def test_a_key_goes_at_its_last_moment_whether_that_moved_near_or_away():
         space.tick()
         alive[space.now - 1_750_000_000_000] = sorted(space.snapshot())
     assert alive == {
-        499: ["again", "away", "near", "stays"],
-        500: ["again", "away", "stays"],
-        1000: ["again", "away", "stays"],
-        1999: ["again", "away", "stays"],
-        2000: ["away", "stays"],
-        2999: ["away", "stays"],
+        499: ["again", "later", "sooner", "stays"],
+        500: ["again", "later", "stays"],
+        1000: ["again", "later", "stays"],
+        1999: ["again", "later", "stays"],
+        2000: ["later", "stays"],
+        2999: ["later", "stays"],
         3000: ["stays"],
     }
 
 
-def test_numbers_are_given_out_as_text():
+def test_numbers_are_returned_as_text():
     space = Keyspace(ManualClock())
     space.hset("k", {b"n": -7, b"t": b"7"})
     space.pexpireat("k", space.now + 1)

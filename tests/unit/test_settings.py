@@ -1,4 +1,4 @@
-"""Configuration: what the environment and URLs say."""
+"""Configuration from the environment and from URLs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chuk_sessions.backends.redis.url import parse, without_secrets
 from chuk_sessions.providers import redis
 from tests.harness.servers import running, valkey_binary
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PASSWORD = "p@ss:w/rd"
 QUOTED = "p%40ss%3Aw%2Frd"
 
@@ -29,11 +29,11 @@ def clean_environment(monkeypatch):
 
 
 class TestSandbox:
-    def test_argument_goes_before_environment(self, monkeypatch):
+    def test_the_argument_takes_precedence_over_the_environment(self, monkeypatch):
         monkeypatch.setenv("CHUK_SANDBOX_ID", "from-env")
         assert SessionManager("given").sandbox_id == "given"
 
-    def test_its_own_variable_goes_before_the_hosts(self, monkeypatch):
+    def test_its_own_variable_takes_precedence_over_the_hosts(self, monkeypatch):
         monkeypatch.setenv("CHUK_HOST_SANDBOX_ID", "host")
         assert SessionManager().sandbox_id == "host"
         monkeypatch.setenv("CHUK_SANDBOX_ID", "own")
@@ -51,7 +51,7 @@ class TestSandbox:
 
 
 class TestNotices:
-    """One line in a process about a configuration that loses sessions."""
+    """A process logs one line about a configuration that loses sessions."""
 
     MANAGERS = """
 import logging
@@ -72,7 +72,7 @@ logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(message)s")
         )
         return [line for line in done.stderr.splitlines() if "asyncio" not in line and "selector" not in line]
 
-    def test_sessions_of_this_process_only(self):
+    def test_sessions_in_the_memory_of_this_process(self):
         (line,) = self.lines("SessionManager(); SessionManager()")
         assert line == "INFO SESSION_PROVIDER is not set: sessions live only in the memory of this process"
 
@@ -90,11 +90,11 @@ logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(message)s")
             ("SessionManager()", {"SESSION_PROVIDER": "redis", "CHUK_SANDBOX_ID": "app"}),
         ],
     )
-    def test_what_was_configured_is_not_mentioned(self, code, environment):
+    def test_an_explicit_configuration_logs_nothing(self, code, environment):
         assert self.lines(code, **environment) == []
 
 
-def test_attributes_and_stats_are_there(monkeypatch):
+def test_attributes_and_stats(monkeypatch):
     manager = SessionManager("app", default_ttl_hours=8)
     assert (manager.sandbox_id, manager.default_ttl_hours) == ("app", 8)
     assert callable(manager.session_factory)
@@ -110,7 +110,7 @@ class TestUrls:
         async with SessionManager("test", redis.factory(url)) as manager:
             return await manager.validate_session(await manager.allocate_session())
 
-    async def test_the_environment_is_read_when_the_factory_is_made(self, monkeypatch, server):
+    async def test_the_environment_is_read_when_the_factory_is_created(self, monkeypatch, server):
         monkeypatch.setenv("REDIS_URL", server.url)
         monkeypatch.setenv("SESSION_PROVIDER", "redis")
         async with SessionManager("test") as manager:
@@ -119,7 +119,7 @@ class TestUrls:
         async with SessionManager("test") as manager:
             assert not await manager.validate_session("s1")
 
-    async def test_databases_are_apart(self, server):
+    async def test_databases_are_separate(self, server):
         base = server.url.removesuffix("/0")
         for database in ("", "/0", "/5", "?db=6"):
             assert await self.use(base + database)
@@ -147,7 +147,7 @@ class TestUrls:
             "redis://localhost:port", "redis://localhost:99999", "redis://localhost:0", "redis://[::1", f"x://u:{QUOTED}@h",
         ],
     )  # fmt: skip
-    def test_what_cannot_be_read_is_refused_without_its_secrets(self, url):
+    def test_the_error_for_an_invalid_url_hides_its_secrets(self, url):
         with pytest.raises(ValueError, match=r"Redis URL") as caught:
             parse(url)
         assert QUOTED not in str(caught.value)
@@ -162,7 +162,7 @@ class TestUrls:
             ("redis://h:1/0", "redis://h:1/0"),
         ],
     )
-    def test_secrets_are_left_out(self, url, shown):
+    def test_secrets_are_hidden(self, url, shown):
         assert without_secrets(url) == shown
 
     def test_insecure_tls_warns_once(self, monkeypatch):

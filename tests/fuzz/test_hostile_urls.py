@@ -1,4 +1,4 @@
-"""Whatever is given as a URL is read or refused with a ValueError, and its password is never shown."""
+"""Any URL is parsed or refused with a ValueError, and its password never appears in a message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fuzz.cases import FUZZ
 SECRET = "pa5w0rd"
 SCHEMES = st.sampled_from(["redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+cluster://", "http://", ""])
 NOISE = st.text(st.sampled_from("a1:/?#[]%&=,;. é\x00\n"), max_size=5)
-PLACES = st.one_of(
+HOSTS = st.one_of(
     NOISE,
     st.sampled_from(
         ["h", "h:1", "h:1/0", "[::1]:7", "a,b", "a:1,b/main", "/path", "h?db=1", "h?protocol=3", "h:99999999"]
@@ -24,11 +24,11 @@ QUERIES = st.sampled_from(["", "?password=", "?sentinel_password=", "?x=", "?ssl
 
 
 @FUZZ
-@given(st.one_of(st.text(), st.builds("{}{}{}".format, SCHEMES, st.text(), PLACES)))
+@given(st.one_of(st.text(), st.builds("{}{}{}".format, SCHEMES, st.text(), HOSTS)))
 @example("redis://h:" + "9" * 5000)
 @example("redis://h/" + "9" * 5000)
 @example("redis://h?db=" + "9" * 5000)
-def test_a_url_is_read_or_a_value_error(url):
+def test_a_url_is_parsed_or_a_value_error(url):
     assert parsed_or_refusal(url).startswith(("Target(", "cannot read the Redis URL"))
 
 
@@ -40,28 +40,28 @@ def parsed_or_refusal(url):
 
 
 @FUZZ
-@given(SCHEMES, NOISE, NOISE, NOISE, PLACES)
+@given(SCHEMES, NOISE, NOISE, NOISE, HOSTS)
 @example("redis://", "me", "s/", "", "h")
 @example("redis://", "me", "1?", "", "h")
 @example("redis://", "me", "99999/", "", "h")
 @example("redis://", "me", "s?client_name=", "", "h")
-def test_a_password_in_the_login_is_not_shown(scheme, user, before, after, place):
-    refuse_to_show(f"{scheme}{user}:{before}{SECRET}{after}@{place}")
+def test_a_password_in_the_login_is_hidden(scheme, user, before, after, hosts):
+    assert_hides_the_secret(f"{scheme}{user}:{before}{SECRET}{after}@{hosts}")
 
 
 @FUZZ
-@given(SCHEMES, PLACES.filter(lambda place: "?" not in place), QUERIES.filter(bool), NOISE)
+@given(SCHEMES, HOSTS.filter(lambda hosts: "?" not in hosts), QUERIES.filter(bool), NOISE)
 @example("redis://", "h:1/0/1", "?password=", "@")
-def test_a_password_in_the_query_is_not_shown(scheme, place, query, noise):
-    refuse_to_show(f"{scheme}{place}{query}{noise.replace('&', '').replace(';', '')}{SECRET}")
+def test_a_password_in_the_query_is_hidden(scheme, hosts, query, noise):
+    assert_hides_the_secret(f"{scheme}{hosts}{query}{noise.replace('&', '').replace(';', '')}{SECRET}")
 
 
-def refuse_to_show(url):
+def assert_hides_the_secret(url):
     assert SECRET not in without_secrets(url)
     assert SECRET not in parsed_or_refusal(url)
 
 
 @pytest.mark.parametrize("url", ["redis://me:a/b@h", "redis://me:a?b@h", "redis://h?password=a@b", "unix:///a@b"])
-def test_what_could_be_part_of_a_password_is_refused_where_places_stand(url):
+def test_an_at_sign_that_may_belong_to_a_password_is_refused_after_the_host(url):
     with pytest.raises(ValueError, match="percent-encoded"):
         parse(url)

@@ -1,0 +1,89 @@
+"""Custom providers: setex, get, delete and close are enough for one session at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chuk_sessions import (
+    CorruptRecordError,
+    NotSupportedError,
+    ProviderError,
+    SessionManager,
+)
+from chuk_sessions.backends.memory import ManualClock
+from tests.harness.worlds import CustomWorld
+
+
+async def test_a_minimal_provider_works_with_a_manager():
+    values = {}
+
+    class Minimal:
+        async def setex(self, key, ttl, value):
+            values[key] = value.encode()
+
+        async def get(self, key):
+            return values.get(key)
+
+        async def delete(self, key):
+            values.pop(key, None)
+
+        async def close(self):
+            pass
+
+    @asynccontextmanager
+    async def factory():
+        yield Minimal()
+
+    manager = SessionManager("test", factory)
+    session_id = await manager.allocate_session(user_id="alice", custom_metadata={"a": "\ud800é"})
+    assert await manager.validate_session(session_id)
+    assert (await manager.get_session_info(session_id))["custom_metadata"] == {"a": "\ud800é"}
+    assert await manager.delete_session(session_id)
+    assert values == {}
+
+
+async def test_managers_of_one_process_lose_no_update():
+    world = CustomWorld(ManualClock())
+    managers = [world.manager() for _ in range(3)]
+    await managers[0].allocate_session("s1")
+    await asyncio.gather(*(manager.increment_session_counter("s1", "n") for manager in managers * 50))
+    assert (await managers[0].get_session_info("s1"))["custom_metadata"] == {"n": 150}
+
+
+async def test_an_outage_raises_a_typed_error():
+    @asynccontextmanager
+    async def factory():
+        raise OSError("no route to host")
+        yield
+
+    with pytest.raises(ProviderError):
+        await SessionManager("test", factory).validate_session("s1")
+
+
+async def test_an_invalid_record_raises_a_typed_error():
+    world = CustomWorld(ManualClock())
+    manager = world.manager()
+    await manager.allocate_session("s1")
+    for garbage in ("{", "[]", "7", "[1, {}, 3]", '["x", {}]', "[1, []]"):
+        world.values = dict.fromkeys(world.values, garbage)
+        with pytest.raises(CorruptRecordError):
+            await manager.validate_session("s1")
+
+
+async def test_operations_that_need_an_index_are_not_supported():
+    manager = CustomWorld(ManualClock()).manager()
+    for call in (
+        manager.list_sessions(),
+        manager.count_sessions(),
+        manager.list_user_sessions("alice"),
+        manager.revoke_user_sessions("alice"),
+        manager.cleanup_expired_sessions(all_sandboxes=True),
+    ):
+        with pytest.raises(NotSupportedError):
+            await call
+    capped = CustomWorld(ManualClock()).manager(max_sessions_per_user=1)
+    with pytest.raises(NotSupportedError):
+        await capped.allocate_session(user_id="alice")
