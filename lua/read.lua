@@ -7,4 +7,5 @@
 local reply = open(KEYS[1], now)
 if reply then return reply end
 if not KEYS[2] then return {OK, redis.call('HGETALL', KEYS[1])} end
-return {OK, redis.call('HGETALL', KEYS[1]), redis.call('ZRANGEBYSCORE', KEYS[2], string.format('(%.0f', now), '+inf', 'WITHSCORES')}
+local operations = redis.call('ZRANGEBYSCORE', KEYS[2], string.format('(%.0f', now), '+inf', 'WITHSCORES')
+return {OK, redis.call('HGETALL', KEYS[1]), operations}

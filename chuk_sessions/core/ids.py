@@ -125,7 +125,7 @@ def id_of(handle: str, bucket: int) -> str:
     """Return the id of a handle in `bucket`.
 
     Raises:
-        ValueError: it is not a handle in that bucket.
+        ValueError: it begins like the handle of a generated id, but is not one.
 
     """
     if not handle.startswith(_HANDLE_MARK):

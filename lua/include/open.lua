@@ -1,8 +1,8 @@
 --- @include "parse_int"
--- Open a record: return nil, when the session expires, its deadline, last access, idle timeout or nil, and the values of up
--- to three further fields. Without a live session, return one value instead: the reply that finishes the operation.
--- All times are ms. The session expires at its deadline, or earlier after its idle timeout. The path of success creates no
--- table, because every call takes it.
+-- Open a record. For a live session, return nil and then its expiry, deadline, last access, and idle timeout (or nil), all
+-- in ms, and the values of up to three further fields. Otherwise return only the reply that finishes the operation.
+-- The expiry is the deadline or, if that is earlier, the end of the idle timeout. Opening a live session creates no further
+-- table, because every call does it.
 local function open(key, now, ...)
   local field = redis.pcall('HMGET', key, 'd', 'a', 'i', ...)
   local deadline, accessed = field[1], field[2]

@@ -23,7 +23,8 @@ Fields = dict[bytes, Value]
 
 _EMPTY_HASH: Fields = {}
 _EMPTY_SET = SortedSet()
-_SPARE = 64
+_SLACK = 64
+"""Outdated queue entries, plus one per key that expires, up to which the queue is not rebuilt."""
 
 
 def pairs(flat: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
@@ -133,7 +134,7 @@ class Keyspace:
         if present is not None and present <= expiry:
             return
         heappush(self._queue, (expiry, key))
-        if len(self._queue) > 2 * len(self._expiries) + _SPARE:
+        if len(self._queue) > 2 * len(self._expiries) + _SLACK:
             self._queue = [(due, name) for name, due in self._expiries.items()]
             heapify(self._queue)
 

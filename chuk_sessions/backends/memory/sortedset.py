@@ -6,7 +6,8 @@ from bisect import bisect_left, bisect_right, insort
 from itertools import islice
 from math import inf
 
-_SPARE = 32
+_SLACK = 32
+"""Changes, plus one per this many members, up to which an update of the list takes less time than sorting it."""
 
 
 class SortedSet:
@@ -49,7 +50,7 @@ class SortedSet:
         score = self._scores.pop(member, None)
         if score is not None:
             self._removed.append((score, member))
-            if len(self._removed) > len(self._scores) + _SPARE:
+            if len(self._removed) > len(self._scores) + _SLACK:
                 self._ordered()
 
     def score(self, member: bytes) -> int | None:
@@ -100,7 +101,7 @@ class SortedSet:
     def _ordered(self) -> list[tuple[int, bytes]]:
         if not self._removed and len(self._order) == len(self._scores):
             return self._order
-        if len(self._removed) + len(self._scores) - len(self._order) > _SPARE + len(self._scores) // _SPARE:
+        if len(self._removed) + len(self._scores) - len(self._order) > _SLACK + len(self._scores) // _SLACK:
             self._order = sorted((score, member) for member, score in self._scores.items())
         else:
             self._update(self._order)

@@ -14,20 +14,20 @@ Victim = tuple[bytes, str, str]
 """A handle, and the keys of the record and of its operation ids."""
 
 _MAX_EVICTIONS = 32
-_LISTED_EXPIRED = 16
+_SWEEP_BATCH = 16
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session, or touch the one that exists."""
     key, deadlines, users, sandboxes = keys[:4]
-    handle, sandbox, ttl, deadline, idle, owner, user, cap, retention, create, victims = argv[:11]
+    handle, sandbox, ttl, new_deadline, new_idle, owner, user, cap, retention, create, victims = argv[:11]
 
     opened = open_(space, key, b"u")
     if isinstance(opened, tuple):
-        _, current_deadline, _, current_idle, current_owner, *_ = opened
+        _, deadline, _, idle, current_owner, *_ = opened
         if owner not in (b"", current_owner):
             return [OTHER_OWNER]
-        touch(space, key, deadlines, handle, current_deadline, current_idle, retention)
+        touch(space, key, deadlines, handle, deadline, idle, retention)
         return [EXISTS]
     if opened[0] != GONE or create == 0:
         return opened
@@ -36,11 +36,11 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if full is not None:
         return full
 
-    deadline = deadline or space.now + ttl
+    deadline = new_deadline or space.now + ttl
     if deadline <= space.now:
         return [GONE]
-    fields = _fields(space.now, deadline, owner, idle, argv[11 + victims :])
-    expiry = min(deadline, space.now + idle) if idle > 0 else deadline
+    fields = _fields(space.now, deadline, owner, new_idle, argv[11 + victims :])
+    expiry = min(deadline, space.now + new_idle) if new_idle > 0 else deadline
     _write_record(space, key, fields, keys[4 + 2 * victims :])
     space.pexpireat(key, expiry + retention)
     space.zadd(deadlines, expiry, handle)
@@ -50,8 +50,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         space.zrem(users, handle)
     space.zadd(sandboxes, expiry, sandbox, lower_only=True)
     remove_sessions(space, evicted, deadlines, users)
-    expired = space.zrangebyscore(deadlines, 0, space.now, _LISTED_EXPIRED)
-    return [CREATED, expired] if len(expired) == _LISTED_EXPIRED else [CREATED]
+    expired = space.zrangebyscore(deadlines, 0, space.now, _SWEEP_BATCH)
+    return [CREATED, expired] if len(expired) == _SWEEP_BATCH else [CREATED]
 
 
 def _make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> tuple[list[Victim], Reply | None]:

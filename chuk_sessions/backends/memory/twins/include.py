@@ -11,9 +11,9 @@ from ....core.statuses import CORRUPT, GONE, MOVED
 from ..keyspace import Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
-"""When the session expires, its deadline, last access, idle timeout or None (all in ms), and three further fields.
+"""Expiry, deadline, last access, and idle timeout (or None) of a live session, all in ms, and three further fields.
 
-The session expires at its deadline, or earlier after its idle timeout.
+The expiry is the deadline or, if that is earlier, the end of the idle timeout.
 """
 
 _SMALLEST, _LARGEST = -(10**14 - 1), 10**15 - 1

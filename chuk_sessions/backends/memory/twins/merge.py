@@ -14,7 +14,7 @@ from .include import applied, bound_of, measure, open_, parse_int, remember
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Change metadata: set fields, remove fields, or replace all fields."""
     key = keys[0]
-    expected, replace, operation, window, limit, removals = argv[:6]
+    expected_version, replace, operation, window, limit, removals = argv[:6]
     opened = open_(space, key, b"v", b"z")
     if isinstance(opened, list):
         return opened
@@ -24,7 +24,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [CORRUPT]
     if operation != b"" and applied(space, keys[1], operation):
         return [OK]
-    if expected not in (b"", version):
+    if expected_version not in (b"", version):
         return [CONFLICT, version]
 
     first = 6 + removals
