@@ -1,1 +1,1 @@
-"""How fast the library is, against what else, and how far from what the server itself can do. See `run.py`."""
+"""Benchmarks: the library's speed, compared with other clients and with what the server itself can do."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: see `run.py`."""
+"""The entry point of `python -m benchmarks`; `harness/run.py` lists the options."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Artifacts on grid paths: files that belong to a session, in a store of your own.
 
-The session engine builds and parses the paths. The artifact store, here a folder, keeps the bytes.
-Runs on the emulator. Set SESSION_PROVIDER=redis and SESSION_REDIS_URL to run it on a server.
+A grid path has the form `grid/SANDBOX/SESSION/ARTIFACT`. The session manager builds and parses it. Your store, here a
+folder, keeps the bytes.
+It runs on the in-process emulator. To run it on a server, set SESSION_PROVIDER=redis and SESSION_REDIS_URL.
 """
 
 from __future__ import annotations
@@ -26,19 +27,18 @@ class ArtifactStore:
         """Store an artifact of a live session and return its grid path."""
         if not await self._manager.validate_session(session_id):
             raise PermissionError("no such session")
-        key = self._manager.generate_artifact_key(session_id, name)
-        path = self._folder / key
-        await asyncio.to_thread(_write, path, content)
+        grid_path = self._manager.generate_artifact_key(session_id, name)
+        await asyncio.to_thread(_write, self._folder / grid_path, content)
         await self._manager.increment_session_counter(session_id, "artifacts")
-        return key
+        return grid_path
 
-    def of_session(self, session_id: str) -> list[str]:
+    def list_artifacts(self, session_id: str) -> list[str]:
         """Return the grid paths of a session's artifacts."""
         prefix = self._manager.get_canonical_prefix(session_id)
         return sorted(path.relative_to(self._folder).as_posix() for path in _files(self._folder / prefix))
 
     async def collect_garbage(self) -> int:
-        """Remove artifacts whose session has ended, and return how many."""
+        """Remove the artifacts of deleted and expired sessions, and return how many there were."""
         removed = 0
         for folder in sorted((self._folder / self._manager.get_session_prefix_pattern()).glob("*")):
             if not await self._manager.validate_session(folder.name):
@@ -56,16 +56,16 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-async def work(store: ArtifactStore, manager: SessionManager) -> None:
+async def demonstrate(store: ArtifactStore, manager: SessionManager) -> None:
     """Save, list, parse and collect artifacts."""
     session_id = await manager.allocate_session(user_id="alice")
-    key = await store.save(session_id, "report.txt", b"Quarterly figures")
+    grid_path = await store.save(session_id, "report.txt", b"Quarterly figures")
     await store.save(session_id, "chart.svg", b"<svg/>")
-    print("saved", len(store.of_session(session_id)), "artifacts under", manager.get_session_prefix_pattern())
+    print("saved", len(store.list_artifacts(session_id)), "artifacts under", manager.get_session_prefix_pattern())
 
-    parts = manager.parse_grid_key(key)
+    parts = manager.parse_grid_key(grid_path)
     if parts is None:
-        raise RuntimeError("a path that was just built must parse")
+        raise RuntimeError("the library must parse a path that it has just built")
     print("parsed:", parts["sandbox_id"], parts["artifact_id"], "same session:", parts["session_id"] == session_id)
     print("not a grid path:", manager.parse_grid_key("grid/other/../../etc/passwd"))
     try:
@@ -74,14 +74,14 @@ async def work(store: ArtifactStore, manager: SessionManager) -> None:
         print("a path that climbs is refused")
 
     await manager.delete_session(session_id)
-    print("collected", await store.collect_garbage(), "artifacts of ended sessions")
+    print("collected", await store.collect_garbage(), "artifacts of deleted sessions")
 
 
 async def main() -> None:
-    """Work in a temporary folder."""
+    """Keep the artifacts in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         async with SessionManager("studio") as manager:
-            await work(ArtifactStore(Path(folder), manager), manager)
+            await demonstrate(ArtifactStore(Path(folder), manager), manager)
 
 
 if __name__ == "__main__":

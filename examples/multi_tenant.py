@@ -1,6 +1,6 @@
-"""Multi-tenant use: one sandbox per tenant, limits per plan, and one sweeper for all.
+"""Multi-tenant use: one sandbox per tenant, limits per plan, and one sweep for all tenants.
 
-Runs on the emulator. Set SESSION_PROVIDER=redis and SESSION_REDIS_URL to run it on a server.
+It runs on the in-process emulator. To run it on a server, set SESSION_PROVIDER=redis and SESSION_REDIS_URL.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Tenants:
     def manager(self, tenant: str) -> SessionManager:
         """Return the tenant's manager."""
         if tenant not in self._managers:
-            cap = SESSIONS_PER_USER[self.plans[tenant]]
+            max_sessions = SESSIONS_PER_USER[self.plans[tenant]]
             self._managers[tenant] = SessionManager(
-                f"tenant-{tenant}", max_sessions_per_user=cap, when_full="refuse", default_ttl_hours=12
+                f"tenant-{tenant}", max_sessions_per_user=max_sessions, when_full="refuse", default_ttl_hours=12
             )
         return self._managers[tenant]
 
@@ -49,7 +49,7 @@ async def log_in(tenants: Tenants, tenant: str, user_id: str) -> str | None:
 
 
 async def main() -> None:
-    """Log the same user in at two tenants."""
+    """Log in the same user at two tenants, and show that the sandboxes are separate."""
     tenants = Tenants({"acme": "team", "globex": "enterprise"})
     acme, globex = tenants.manager("acme"), tenants.manager("globex")
     for manager in (acme, globex):
@@ -59,15 +59,15 @@ async def main() -> None:
     at_globex = [await log_in(tenants, "globex", "alice") for _ in range(3)]
     print("sessions at acme:", at_acme.count(None), "of 3 refused; at globex:", at_globex.count(None), "of 3 refused")
 
-    id_of_acme = at_acme[0] or ""
-    print("acme's id is valid at acme:", await acme.validate_session(id_of_acme))
-    print("acme's id is valid at globex:", await globex.validate_session(id_of_acme))
-    print("globex can delete it:", await globex.delete_session(id_of_acme))
+    acme_id = at_acme[0] or ""
+    print("acme's id is valid at acme:", await acme.validate_session(acme_id))
+    print("acme's id is valid at globex:", await globex.validate_session(acme_id))
+    print("globex can delete it:", await globex.delete_session(acme_id))
 
     print("revoked at acme:", await acme.revoke_user_sessions("alice"))
     print("left at globex:", await globex.count_sessions("alice"))
 
-    # One process somewhere runs this every few minutes, for all tenants.
+    # In production, one process runs this every few minutes for all tenants.
     swept = await acme.cleanup_expired_sessions(all_sandboxes=True)
     print("the sweep ran:", swept >= 0)
     await tenants.aclose()

@@ -1,6 +1,6 @@
-"""Quick start: both APIs, with every step printed.
+"""Quick start: the session API and the provider API, with every step printed.
 
-Runs on the emulator. Set SESSION_PROVIDER=redis and SESSION_REDIS_URL to run it on a server.
+It runs on the in-process emulator. To run it on a server, set SESSION_PROVIDER=redis and SESSION_REDIS_URL.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from chuk_sessions import SessionManager, factory_for_env
 
 
 async def single_values() -> None:
-    """Use the provider API: values under keys, with a time to live."""
+    """Use the provider API, which stores values under keys with a time to live in seconds."""
     factory = factory_for_env()
     async with factory() as session:
         await session.setex("user:123", 300, "alice")
@@ -23,7 +23,7 @@ async def single_values() -> None:
 
 
 async def sessions() -> None:
-    """Use SessionManager: a session from creation to deletion."""
+    """Use the session API, from the creation of a session to its deletion."""
     async with SessionManager(sandbox_id="my-app", default_ttl_hours=24) as manager:
         session_id = await manager.allocate_session(
             user_id="alice", custom_metadata={"role": "admin", "permissions": ["read", "write"]}
@@ -32,9 +32,9 @@ async def sessions() -> None:
         print("valid:", await manager.validate_session(session_id))
         await manager.update_session_metadata(session_id, {"theme": "dark"})
         for _ in range(3):
-            counted = await manager.increment_session_counter(session_id, "requests", ceiling=2)
-            verdict, value = ("allowed," if counted else "refused,"), counted.value if counted is not None else None
-            print("request", verdict, "count:", value)
+            counter = await manager.increment_session_counter(session_id, "requests", ceiling=2)
+            if counter is not None:  # The session exists.
+                print("request", "allowed," if counter else "refused,", "count:", counter.value)
         print("extended:", await manager.extend_session_ttl(session_id, 0.5))
         print("info:", await manager.get_session_info(session_id))
         print("artifact path:", manager.generate_artifact_key(session_id, "document123"))

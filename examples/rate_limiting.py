@@ -1,6 +1,6 @@
-"""Rate limiting: a fixed window per API client that holds under concurrent requests.
+"""Rate limiting: a fixed-window limit per API client that stays exact under concurrent requests.
 
-Runs on the emulator. Set SESSION_PROVIDER=redis and SESSION_REDIS_URL to run it on a server.
+It runs on the in-process emulator. To run it on a server, set SESSION_PROVIDER=redis and SESSION_REDIS_URL.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ class Gateway:
     """An API gateway with one session per client and window.
 
     Attributes:
-        manager: of the gateway's sandbox; every host has one of its own.
-        windows: the session of each client's current window. A real gateway keeps this id in the client's token.
+        manager: the manager of the gateway's sandbox. Each host has its own.
+        windows: the id of the session that is the client's current window. A real gateway keeps it in the client's
+            token.
 
     """
 
@@ -28,7 +29,7 @@ class Gateway:
     windows: dict[str, str] = field(default_factory=dict[str, str])
 
     async def open_window(self, client: str, tier: str) -> None:
-        """Begin a window: a session that expires when the window closes."""
+        """Open a window: a session that expires when the window closes."""
         self.windows[client] = await self.manager.allocate_session(
             user_id=client, ttl_hours=WINDOW_HOURS, custom_metadata={"tier": tier, "limit": LIMITS[tier]}
         )
@@ -37,7 +38,7 @@ class Gateway:
         """Return the HTTP status of a request.
 
         One atomic script reads the counter, compares it with the ceiling and adds one, so hosts cannot race. The
-        idempotency key makes a repeated request count once.
+        idempotency key makes a retried request count once.
         """
         window = self.windows[client]
         try:
@@ -45,14 +46,14 @@ class Gateway:
             if session is None:
                 return 401
             limit = int(session.custom_metadata["limit"])
-            counted = await self.manager.increment_session_counter(
+            counter = await self.manager.increment_session_counter(
                 window, "requests", ceiling=limit, idempotency_key=request_id
             )
         except ProviderError:
-            return 503  # The store failed. That is no reason to let everybody through, or to log anybody out.
-        if counted is None:
+            return 503  # If the store fails, neither let the request through nor log the client out.
+        if counter is None:
             return 401
-        return 200 if counted else 429
+        return 200 if counter else 429
 
 
 async def main() -> None:
@@ -69,7 +70,7 @@ async def main() -> None:
         again = await gateway.handle("client-7", "request-0")
         session = await manager.get_session_metadata(gateway.windows["client-7"])
         if session is None:
-            raise RuntimeError("the window closed at once")
+            raise RuntimeError("the window expired at once")
         print("the same request twice:", first, again, "counted:", session.custom_metadata["requests"])
 
 

@@ -1,8 +1,8 @@
-"""Servers on a core of their own, as if on another machine.
+"""CPU placement: servers on a core of their own, as if they ran on another machine.
 
-Left alone, the kernel puts a client and the server that it wakes on one core, where they take turns instead of working
-at the same time: what is measured then is how they are placed. A process that is started inside of `server` or `client`
-stays there with all its threads.
+Without this, the kernel tends to put a client and the server that it wakes on one core, where they alternate instead of
+running at the same time. The benchmark would then measure the placement. A process that starts inside
+`on_server_core` or `on_client_cores` keeps that placement, with all its threads.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from pathlib import Path
 
 from tests.harness.servers import Server, running
 
-THREADED = frozenset({"valkey-glide"})
+MULTITHREADED = frozenset({"valkey-glide"})
 """Clients with threads of their own, which may use every core."""
 
 
-def told() -> str:
-    """How processes are placed."""
+def describe_placement() -> str:
+    """Describe the placement of processes, for the report."""
     cores = _cores()
     if len(cores) < 2:
         return "left to the kernel"
-    return f"servers on core {cores[-1]}, clients on the others ({', '.join(sorted(THREADED))}: on all)"
+    return f"servers on core {cores[-1]}, clients on the others ({', '.join(sorted(MULTITHREADED))}: on all)"
 
 
 @contextmanager
-def server() -> Iterator[None]:
-    """The last core."""
-    with _on(_cores()[-1:]):
+def on_server_core() -> Iterator[None]:
+    """Start processes on the last core."""
+    with _pinned_to(_cores()[-1:]):
         yield
 
 
 @contextmanager
-def client(name: str) -> Iterator[None]:
-    """All other cores, or all where the client has threads."""
+def on_client_cores(name: str) -> Iterator[None]:
+    """Start processes on all cores but the last, or on all cores if the client of that name has threads."""
     cores = _cores()
-    with _on(cores if name in THREADED else cores[:-1]):
+    with _pinned_to(cores if name in MULTITHREADED else cores[:-1]):
         yield
 
 
 @contextmanager
-def serving(binary: str | Path, *words: str) -> Iterator[Server]:
-    """A server there."""
+def running_server(binary: str | Path, *arguments: str) -> Iterator[Server]:
+    """Run a server on its core."""
     with ExitStack() as stack:
-        with server():
-            started = stack.enter_context(running(binary, *words))
-        yield started
+        with on_server_core():
+            server = stack.enter_context(running(binary, *arguments))
+        yield server
 
 
 def _cores() -> list[int]:
@@ -55,8 +55,8 @@ def _cores() -> list[int]:
 
 
 @contextmanager
-def _on(cores: list[int]) -> Iterator[None]:
-    """Have this process there for a while; what it starts inherits that."""
+def _pinned_to(cores: list[int]) -> Iterator[None]:
+    """Pin this process to some cores. Its children inherit that. With fewer than two cores, do nothing."""
     before = _cores()
     if len(before) < 2:
         yield

@@ -1,4 +1,4 @@
-"""A peer's process, seen from here."""
+"""The parent's side of a peer's process: start it, send requests, read samples."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PROGRAMS = {
     "starsessions": "starsessions_store",
     "raw": "raw",
 }
-"""Peers by name with their modules; every other one is a chuk-sessions."""
+"""Modules in `benchmarks.peers` by the name of the peer. Every other peer is a version of chuk-sessions."""
 
 OURS = "ours"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one peer did in one round. Times are seconds; `cpu` is of the client's process."""
+    """One peer's measurement in one round. Times are in seconds; `cpu` is that of the client's process."""
 
     calls: int
     seconds: float
@@ -47,23 +47,23 @@ class Sample:
 
 
 class Worker:
-    """Starts `benchmarks.peers.X` and asks it. Closed by leaving it as a context manager."""
+    """A running `benchmarks.peers.X` that measures on request. As a context manager, it stops the process on exit."""
 
     def __init__(self, peer: str, *, tree: Path | None = None, **options: Any) -> None:
         module = f"benchmarks.peers.{PROGRAMS.get(peer, 'sessions')}"
-        ours = tree or (ROOT if peer == OURS else None)
+        tree = tree or (ROOT if peer == OURS else None)
         options = {"loop": "uvloop", "sessions": 1000, "sandbox": "bench", **options}
         self.peer = peer
-        with cores.client(peer):
+        with cores.on_client_cores(peer):
             self._process = subprocess.Popen(
-                [str(environments.python(peer)), "-m", module, json.dumps(options)],
+                [str(environments.interpreter(peer)), "-m", module, json.dumps(options)],
                 cwd=PEERS,
-                env=environments.variables(ours),
+                env=environments.environment_variables(tree),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-        self._about: dict[str, Any] | None = None
+        self._capabilities: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,36 +78,36 @@ class Worker:
             self._process.wait()
 
     @property
-    def about(self) -> dict[str, Any]:
-        """What it can do, once it is ready: `operations` and `version`."""
-        if self._about is None:
-            self._about = self._line()
-        return self._about
+    def capabilities(self) -> dict[str, Any]:
+        """The peer's first line: `operations`, `version`, and `imported_from`. Waits until the peer is ready."""
+        if self._capabilities is None:
+            self._capabilities = self._read_line()
+        return self._capabilities
 
-    def can(self, operation: str) -> bool:
-        """Whether it has that operation."""
-        return operation in self.about["operations"]
+    def supports(self, operation: str) -> bool:
+        """Return whether the peer has that operation."""
+        return operation in self.capabilities["operations"]
 
-    def ask(self, operation: str, callers: int, seconds: float) -> Sample:
-        """Measure."""
-        self.begin(operation, callers, seconds)
-        return self.end()
+    def measure(self, operation: str, callers: int, seconds: float) -> Sample:
+        """Measure an operation."""
+        self.start_measuring(operation, callers, seconds)
+        return self.sample()
 
-    def begin(self, operation: str, callers: int, seconds: float) -> None:
-        """Let it measure, and do not wait."""
-        assert self.about
+    def start_measuring(self, operation: str, callers: int, seconds: float) -> None:
+        """Send the request and return at once, so that several peers can measure at the same time."""
+        assert self.capabilities
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"operation": operation, "callers": callers, "seconds": seconds}) + "\n")
         self._process.stdin.flush()
 
-    def end(self) -> Sample:
-        """What it measured."""
-        return Sample(**self._line())
+    def sample(self) -> Sample:
+        """Wait for the measurement, and return it."""
+        return Sample(**self._read_line())
 
-    def _line(self) -> dict[str, Any]:
+    def _read_line(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the program of {self.peer} ended with {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            raise RuntimeError(f"the program of {self.peer} ended with exit status {self._process.wait()}")
+        message: dict[str, Any] = json.loads(line)
+        return message

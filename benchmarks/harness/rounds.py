@@ -1,5 +1,6 @@
-"""Interleaving: in each round everybody has a turn, beginning with another one each time, so that what else the machine
-does meanwhile meets all of them.
+"""Interleaved rounds: in each round every peer measures once, and a different peer goes first.
+
+Other load on the machine thus affects all peers alike.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from benchmarks.report.results import Row
 from .process import Sample
 
 
-class Asked(Protocol):
-    """A Worker, or what can be asked like one."""
+class Measurable(Protocol):
+    """A Worker, or anything else that measures on request."""
 
-    def can(self, operation: str) -> bool:
-        """Whether it has that operation."""
+    def supports(self, operation: str) -> bool:
+        """Return whether it has that operation."""
 
-    def ask(self, operation: str, callers: int, seconds: float) -> Sample:
-        """Measure."""
+    def measure(self, operation: str, callers: int, seconds: float) -> Sample:
+        """Measure an operation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How to measure.
+class RunSettings:
+    """The settings of a run.
 
     Attributes:
-        server: the server's binary.
-        rounds: turns that each has.
-        seconds: of each turn.
-        long: measure the large cases, too.
+        server: the path of the server's binary.
+        rounds: the number of samples per peer.
+        seconds: the length of each sample.
+        long: whether to measure the large cases, too.
 
     """
 
@@ -46,40 +47,42 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to measure: one row."""
+    """One row to measure. With 0 callers there is one, whose calls are timed in chunks (see `peers/worker.py`)."""
 
     section: str
-    work: str
+    operation: str
     callers: int
     loop: str = "uvloop"
 
     @property
     def case(self) -> str:
-        """As the row has it."""
+        """The case, as the row names it."""
         return case(self.callers, self.loop)
 
 
 def case(callers: int, loop: str = "uvloop") -> str:
-    """`100 callers, uvloop`."""
+    """Name a case, such as `100 callers, uvloop`."""
     return f"{callers or 1} caller{'s' if callers > 1 else ''}, {loop}"
 
 
-def take_turns(settings: Settings, task: Task, peers: Mapping[str, Asked], seconds: float | None = None) -> Row:
-    """Measure one row."""
-    able = [(name, peer) for name, peer in peers.items() if peer.can(task.work)]
-    row = Row(task.section, task.work, task.case, {name: [] for name, _ in able})
-    print(f"{task.section}: {task.work}, {task.case}", file=sys.stderr)
+def measure_rounds(
+    settings: RunSettings, task: Task, peers: Mapping[str, Measurable], seconds: float | None = None
+) -> Row:
+    """Measure one row, on the peers that support its operation."""
+    able = [(name, peer) for name, peer in peers.items() if peer.supports(task.operation)]
+    row = Row(task.section, task.operation, task.case, {name: [] for name, _ in able})
+    print(f"{task.section}: {task.operation}, {task.case}", file=sys.stderr)
     for number in range(settings.rounds):
-        for name, peer in _turned(able, number):
-            row.samples[name].append(peer.ask(task.work, task.callers, seconds or settings.seconds))
+        for name, peer in _rotated(able, number):
+            row.samples[name].append(peer.measure(task.operation, task.callers, seconds or settings.seconds))
     return row
 
 
-def _turned(able: Sequence[tuple[str, Asked]], number: int) -> list[tuple[str, Asked]]:
-    first = number % max(1, len(able))
-    return [*able[first:], *able[:first]]
+def _rotated(peers: Sequence[tuple[str, Measurable]], number: int) -> list[tuple[str, Measurable]]:
+    first = number % max(1, len(peers))
+    return [*peers[first:], *peers[:first]]
 
 
-def enter(stack: ExitStack, workers: Mapping[str, AbstractContextManager[Any]]) -> dict[str, Any]:
-    """Have them closed with the stack."""
+def enter_all(stack: ExitStack, workers: Mapping[str, AbstractContextManager[Any]]) -> dict[str, Any]:
+    """Enter all workers, so that the stack closes them."""
     return {name: stack.enter_context(worker) for name, worker in workers.items()}

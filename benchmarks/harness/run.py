@@ -1,9 +1,9 @@
-"""Measures, and writes `results/`.
+"""The benchmark run: measures the suites and writes `results/`.
 
     python -m benchmarks [--server PATH] [--long] [--rounds 3] [--seconds 0.3] [--only redis,tls...] [--into FOLDER]
 
-Peers are programs in environments of their own, made under `.peers/`. In each round everybody has a turn; what is told
-are medians, and ratios taken round by round. Server: the one that the tests use, or another by `--server`.
+Peers are programs in environments of their own, created under `.peers/`. In each round every peer measures once. The
+report shows medians, and ratios computed within a round. `--server` selects a server; the default is that of the tests.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from benchmarks.report.results import Results
 from benchmarks.suites import clients, conditions
 from tests.harness.servers import running, valkey_binary, version_of
 
-from .rounds import Settings
+from .rounds import RunSettings
 
-PARTS: dict[str, Callable[[Settings, Results], None]] = {
+SUITES: dict[str, Callable[[RunSettings, Results], None]] = {
     "redis": clients.measure,
     "tls": clients.measure_tls,
     "emulator": conditions.measure_emulator,
     "processes": conditions.measure_processes,
     "growth": conditions.measure_growth,
-    "spent": conditions.measure_spent,
-    "pieces": conditions.measure_pieces,
+    "server_cpu": conditions.measure_server_cpu,
+    "client_profile": conditions.measure_client_profile,
     "metadata": conditions.measure_metadata,
-    "whole": conditions.measure_whole,
+    "all_buckets": conditions.measure_all_buckets,
     "cluster": conditions.measure_cluster,
     "memory": conditions.measure_memory,
 }
-INTO = Path(__file__).resolve().parents[1] / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def main() -> None:
-    """From the command line."""
+    """Measure what the command line asks for, and write the report."""
     options = _options()
-    settings = Settings(options.server, options.rounds, options.seconds, options.long)
+    settings = RunSettings(options.server, options.rounds, options.seconds, options.long)
     results = Results(_facts(settings))
     for name in options.only:
-        PARTS[name](settings, results)
+        SUITES[name](settings, results)
     options.into.mkdir(parents=True, exist_ok=True)
     text = page.markdown(results, plots.draw(results, options.into))
     (options.into / "README.md").write_text(text, encoding="utf-8")
@@ -56,20 +56,20 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", type=Path, default=valkey_binary(), help="path of a server binary")
     parser.add_argument("--long", action="store_true", help="more rounds, and a million sessions")
-    parser.add_argument("--rounds", type=int, help="turns that each has")
-    parser.add_argument("--seconds", type=float, help="of each turn")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"parts to measure: {', '.join(PARTS)}")
-    parser.add_argument("--into", type=Path, default=INTO, help="folder for the results")
+    parser.add_argument("--rounds", type=int, help="samples per peer")
+    parser.add_argument("--seconds", type=float, help="length of each sample")
+    parser.add_argument("--only", default=",".join(SUITES), help=f"suites to measure: {', '.join(SUITES)}")
+    parser.add_argument("--into", type=Path, default=RESULTS, help="folder for the results")
     options = parser.parse_args()
     options.rounds = options.rounds or (7 if options.long else 3)
     options.seconds = options.seconds or (1.0 if options.long else 0.3)
     options.only = options.only.split(",")
-    if unknown := set(options.only) - set(PARTS):
-        parser.error(f"unknown: {', '.join(unknown)}")
+    if unknown := set(options.only) - set(SUITES):
+        parser.error(f"unknown suites: {', '.join(unknown)}")
     return options
 
 
-def _facts(settings: Settings) -> dict[str, str]:
+def _facts(settings: RunSettings) -> dict[str, str]:
     with running(settings.server) as server:
         version = version_of(server)
     return {
@@ -77,7 +77,7 @@ def _facts(settings: Settings) -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "server": version,
-        "placement": cores.told(),
+        "placement": cores.describe_placement(),
         "rounds": f"{settings.rounds} of {settings.seconds:g} s",
     }
 

@@ -1,4 +1,4 @@
-"""What other clients are given to do: this library's scripts, with the KEYS and ARGV that it would send itself."""
+"""The work of other clients: this library's scripts, with the KEYS and ARGV that the library itself would send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.scripted import FRESH
+from benchmarks.peers.scripted import PLACEHOLDER
 from benchmarks.peers.sessions import SHORT, TTL
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import scripts
@@ -19,45 +19,61 @@ SANDBOX = "scripted"
 SESSIONS = 1000
 USERS = 100
 RETENTION_MS = 300_000
-_USED_ONCE = ("allocate", "extend", "delete")
-
-
-async def _pool(url: str) -> list[str]:
-    async with SessionManager(SANDBOX, redis.factory(url)) as manager:
-        made = (
-            manager.allocate_session(user_id=f"user{n % USERS:06d}", custom_metadata=SHORT) for n in range(SESSIONS)
-        )
-        return await asyncio.gather(*made)
+_SINGLE_USE = ("allocate", "extend", "delete")
+"""Operations that can run once per session: each call needs a session of its own."""
 
 
 def write(url: str, path: Path) -> Path:
-    """Make a pool of sessions on that server, and write the work on it to a file."""
-    targets = [keys.session_keys(SANDBOX, session_id) for session_id in asyncio.run(_pool(url))]
-    fresh = [keys.session_keys_for_handle(SANDBOX, bucket, FRESH.encode()) for bucket in range(ids.BUCKETS)]
-    work = {
-        "validate": [operations.validate(p, interval_ms=0, retention_ms=RETENTION_MS, index=False) for p in targets],
-        "validate_interval": [
-            operations.validate(p, interval_ms=60_000, retention_ms=RETENTION_MS, index=False) for p in targets
-        ],
-        "read": [operations.read(p) for p in targets],
-        "merge": [operations.merge(p, pairs=codec.encode({"last_page": "/cart"}, 100)) for p in targets],
-        "increment": [
-            operations.increment(p, field=codec.field_of("hits"), amount=1, ceiling=None, operation_id=b"")
-            for p in targets
-        ],
-        "allocate": [allocation(p, SANDBOX, f"user{n % USERS:06d}") for n, p in enumerate(fresh)],
-        "extend": [
-            operations.extend(p, additional_ms=1000, operation_id=operations.operation_id(), retention_ms=RETENTION_MS)
-            for p in fresh
-        ],
-        "delete": [operations.delete(p) for p in fresh],
-    }
-    path.write_text(json.dumps({name: _entry(name, calls) for name, calls in work.items()}), encoding="utf-8")
+    """Create sessions on that server, and write the calls on them to a file. Returns the file's path."""
+    targets = [keys.session_keys(SANDBOX, session_id) for session_id in asyncio.run(_create_sessions(url))]
+    calls = {**_repeatable_calls(targets), **_single_use_calls()}
+    path.write_text(json.dumps({name: _entry(name, of_name) for name, of_name in calls.items()}), encoding="utf-8")
     return path
 
 
+async def _create_sessions(url: str) -> list[str]:
+    users = (f"user{number % USERS:06d}" for number in range(SESSIONS))
+    async with SessionManager(SANDBOX, redis.factory(url)) as manager:
+        created = (manager.allocate_session(user_id=user, custom_metadata=SHORT) for user in users)
+        return await asyncio.gather(*created)
+
+
+def _repeatable_calls(targets: list[keys.SessionKeys]) -> dict[str, list[Call]]:
+    pairs, hits = codec.encode({"last_page": "/cart"}, 100), codec.field_of("hits")
+    return {
+        "validate": [_validation(target, interval_ms=0) for target in targets],
+        "validate_interval": [_validation(target, interval_ms=60_000) for target in targets],
+        "read": [operations.read(target) for target in targets],
+        "merge": [operations.merge(target, pairs=pairs) for target in targets],
+        "increment": [
+            operations.increment(target, field=hits, amount=1, ceiling=None, operation_id=b"") for target in targets
+        ],
+    }
+
+
+def _single_use_calls() -> dict[str, list[Call]]:
+    """Return one call per bucket and operation, with a placeholder for the session's handle."""
+    handle = PLACEHOLDER.encode()
+    targets = [keys.session_keys_for_handle(SANDBOX, bucket, handle) for bucket in range(ids.BUCKETS)]
+    return {
+        "allocate": [allocation(target, SANDBOX, f"user{n % USERS:06d}") for n, target in enumerate(targets)],
+        "extend": [extension(target) for target in targets],
+        "delete": [operations.delete(target) for target in targets],
+    }
+
+
+def _validation(target: keys.SessionKeys, interval_ms: int) -> Call:
+    return operations.validate(target, interval_ms=interval_ms, retention_ms=RETENTION_MS, index=False)
+
+
+def extension(target: keys.SessionKeys) -> Call:
+    """Return the call that extends a session by one second."""
+    operation_id = operations.operation_id()
+    return operations.extend(target, additional_ms=1000, operation_id=operation_id, retention_ms=RETENTION_MS)
+
+
 def allocation(target: keys.SessionKeys, sandbox_id: str, user_id: str) -> Call:
-    """A session with short values."""
+    """Return the call that creates a session with short values."""
     return operations.allocate(
         target,
         sandbox_id,
@@ -76,7 +92,7 @@ def _entry(name: str, calls: list[Call]) -> dict[str, Any]:
     script = scripts.scripts()[calls[0].operation.name]
     return {
         "script": script.text.decode(),
-        "fresh": name in _USED_ONCE,
+        "single_use": name in _SINGLE_USE,
         "calls": [(list(call.keys), [_text(arg) for arg in call.argv]) for call in calls],
     }
 

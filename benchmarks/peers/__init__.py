@@ -1,1 +1,1 @@
-"""One small program for each client that is measured, run inside an environment of its own. See `worker.py`."""
+"""The peers' programs: one per client, each run in an environment of its own."""

@@ -1,4 +1,4 @@
-"""coredis: its connection pool, which pipelines calls of many tasks over few connections."""
+"""The peer coredis: its connection pool pipelines the calls of many tasks over few connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.peers.worker import main
 
 
 class Coredis(Scripted):
-    """With its defaults."""
+    """coredis with its default settings."""
 
     package = "coredis"
 
@@ -27,7 +27,7 @@ class Coredis(Scripted):
         self._shas = {name: await self._client.script_load(text) for name, text in self.scripts.items()}
 
     async def stop(self) -> None:
-        """Close."""
+        """Close the client."""
         await self._stack.aclose()
 
     def run(self, name: str, call: Call) -> Awaitable[Any]:
@@ -35,7 +35,7 @@ class Coredis(Scripted):
         awaitable: Awaitable[Any] = self._client.evalsha(self._shas[name], keys=call.keys, args=call.args)
         return awaitable
 
-    def setex_one(self, key: str) -> Awaitable[Any]:
+    def setex_value(self, key: str) -> Awaitable[Any]:
         """Store a value for an hour."""
         awaitable: Awaitable[Any] = self._client.setex(key, "value", 3600)
         return awaitable

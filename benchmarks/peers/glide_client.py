@@ -1,4 +1,4 @@
-"""valkey-glide: one connection, driven by its core in Rust."""
+"""The peer valkey-glide: one connection, driven by its core in Rust."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.peers.worker import main
 
 
 class Glide(Scripted):
-    """With room for as many calls under way as there are callers."""
+    """valkey-glide with an in-flight limit above the number of callers."""
 
     package = "valkey-glide"
 
     async def connect(self) -> None:
-        """Connect; scripts load themselves."""
+        """Connect. The client loads each script at its first use."""
         parts = urlsplit(self.options["url"])
         self._client = await GlideClient.create(
             GlideClientConfiguration(
@@ -29,7 +29,7 @@ class Glide(Scripted):
         self._hour = ExpirySet(ExpiryType.SEC, 3600)
 
     async def stop(self) -> None:
-        """Close."""
+        """Close the client."""
         await self._client.close()
 
     def run(self, name: str, call: Call) -> Awaitable[Any]:
@@ -37,7 +37,7 @@ class Glide(Scripted):
         awaitable: Awaitable[Any] = self._client.invoke_script(self._scripts[name], keys=call.keys, args=call.args)
         return awaitable
 
-    def setex_one(self, key: str) -> Awaitable[Any]:
+    def setex_value(self, key: str) -> Awaitable[Any]:
         """Store a value for an hour."""
         awaitable: Awaitable[Any] = self._client.set(key, "value", expiry=self._hour)
         return awaitable

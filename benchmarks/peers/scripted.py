@@ -1,4 +1,4 @@
-"""The scripts of this library, run through other clients: the same work on the server, another way there."""
+"""The base of peers that run this library's scripts: the server does the same work, only the client differs."""
 
 from __future__ import annotations
 
@@ -12,35 +12,41 @@ from typing import Any, NamedTuple
 
 from benchmarks.peers.worker import Calls, Peer
 
-FRESH = "FRESH"
-"""What stands for a text that is another one in each call; see `workload.py`."""
+PLACEHOLDER = "FRESH"
+"""A part of KEYS and ARGV in the workload file that each call replaces with a handle of its own."""
+
+CONSUMING = ("delete", "extend")
+"""Operations that run once on each session that `prepare` has created."""
 
 
 class Call(NamedTuple):
-    """KEYS and ARGV."""
+    """The KEYS and ARGV of a script."""
 
     keys: list[str]
     args: list[str]
 
 
 class Scripted(Peer):
-    """Subclasses connect, load the scripts, and run them. Those with a client of the usual kind call it `_client`."""
+    """A peer that runs scripts. Subclasses connect, load the scripts, and run them.
+
+    Subclasses whose client has the usual methods name it `_client`.
+    """
 
     _client: Any
 
     async def start(self) -> None:
-        """Connect, and read the workload."""
+        """Connect, read the workload, and store the single values."""
         workload = _read(Path(self.options["workload"]))
-        self.scripts: dict[str, str] = {name: work["script"] for name, work in workload.items()}
-        self._calls = {name: [Call(*call) for call in work["calls"]] for name, work in workload.items()}
-        self._fresh = {name: work["fresh"] for name, work in workload.items()}
-        self._tokens = (f"{os.getpid():011x}{number:011x}" for number in count())
-        self._stock: list[str] = []
+        self.scripts: dict[str, str] = {name: entry["script"] for name, entry in workload.items()}
+        self._calls = {name: [Call(*call) for call in entry["calls"]] for name, entry in workload.items()}
+        self._single_use: dict[str, bool] = {name: entry["single_use"] for name, entry in workload.items()}
+        self._handles = (f"{os.getpid():011x}{number:011x}" for number in count())
+        self._created: list[str] = []
         self._keys = [f"low:{number}" for number in range(1000)]
         self.operations = (*workload, "get", "setex", "remove")
         await self.connect()
         for key in self._keys:
-            await self.setex_one(key)
+            await self.setex_value(key)
 
     async def connect(self) -> None:
         """Connect, and load the scripts."""
@@ -50,52 +56,56 @@ class Scripted(Peer):
         """Run a script."""
         raise NotImplementedError
 
-    def setex_one(self, key: str) -> Awaitable[Any]:
+    def setex_value(self, key: str) -> Awaitable[Any]:
         """Store a value for an hour."""
         raise NotImplementedError
 
-    def get_one(self, key: str) -> Awaitable[Any]:
-        """Get it."""
+    def get_value(self, key: str) -> Awaitable[Any]:
+        """Get a value."""
         awaitable: Awaitable[Any] = self._client.get(key)
         return awaitable
 
-    def remove_one(self, key: str) -> Awaitable[Any]:
-        """Delete it."""
+    def remove_value(self, key: str) -> Awaitable[Any]:
+        """Delete a value."""
         awaitable: Awaitable[Any] = self._client.delete([key])
         return awaitable
 
     async def prepare(self, operation: str, callers: int, seconds: float) -> None:
-        """To delete or extend, each once: as many sessions as can be made in that time."""
-        self._stock = []
-        if operation in ("delete", "extend"):
-            end = time.perf_counter() + seconds
-            made = self._made(self._calls["allocate"], self._new_tokens())
-            for call in made:
-                await self.run("allocate", call)
-                if time.perf_counter() > end:
-                    return
+        """Create sessions for that many seconds, if the operation consumes them."""
+        self._created = []
+        if operation not in CONSUMING:
+            return
+        end = time.perf_counter() + seconds
+        for call in self._filled_in(self._calls["allocate"], self._new_handles()):
+            await self.run("allocate", call)
+            if time.perf_counter() > end:
+                return
 
     def calls(self, operation: str) -> Calls:
-        """Calls of that operation."""
+        """Yield calls of that operation, ready to await."""
         if operation not in self._calls:
-            return map(getattr(self, f"{operation}_one"), cycle(self._keys))
-        return (self.run(operation, call) for call in self.inputs(operation))
+            return map(getattr(self, f"{operation}_value"), cycle(self._keys))
+        return (self.run(operation, call) for call in self.script_calls(operation))
 
-    def inputs(self, operation: str) -> Iterator[Call]:
-        """KEYS and ARGV of one call after another."""
+    def script_calls(self, operation: str) -> Iterator[Call]:
+        """Yield the KEYS and ARGV of one call after another."""
         calls = self._calls[operation]
-        if not self._fresh[operation]:
+        if not self._single_use[operation]:
             return cycle(calls)
-        return self._made(calls, iter(self._stock) if operation in ("delete", "extend") else self._tokens)
+        return self._filled_in(calls, iter(self._created) if operation in CONSUMING else self._handles)
 
-    def _made(self, calls: list[Call], tokens: Iterator[str]) -> Iterator[Call]:
-        for (keys, args), token in zip(cycle(calls), tokens, strict=False):
-            yield Call([part.replace(FRESH, token) for part in keys], [part.replace(FRESH, token) for part in args])
+    def _filled_in(self, calls: list[Call], handles: Iterator[str]) -> Iterator[Call]:
+        for (keys, args), handle in zip(cycle(calls), handles, strict=False):
+            yield Call(
+                [part.replace(PLACEHOLDER, handle) for part in keys],
+                [part.replace(PLACEHOLDER, handle) for part in args],
+            )
 
-    def _new_tokens(self) -> Iterator[str]:
-        for token in self._tokens:
-            self._stock.append(token)
-            yield token
+    def _new_handles(self) -> Iterator[str]:
+        """Yield new handles, and remember them as those of created sessions."""
+        for handle in self._handles:
+            self._created.append(handle)
+            yield handle
 
 
 def _read(path: Path) -> dict[str, Any]:

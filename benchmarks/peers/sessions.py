@@ -1,4 +1,7 @@
-"""SessionManager of whichever chuk-sessions can be imported: this one, or a published one."""
+"""The peer chuk-sessions: SessionManager of the working tree, another commit, or a published version.
+
+It imports public names only, so that it runs on every version.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from itertools import count, cycle
+from pathlib import Path
 from typing import Any
 
+import chuk_sessions
 from benchmarks.peers.worker import Calls, Peer, main
 from chuk_sessions.providers import memory
 from chuk_sessions.session_manager import SessionManager
@@ -21,12 +26,16 @@ TTL = 3600
 
 
 class Sessions(Peer):
-    """`url` may be `memory`. The pool has `sessions` sessions of USERS users, with `metadata` more bytes each."""
+    """chuk-sessions of any version, on a server or, with `memory` as `url`, on the emulator.
+
+    It works on `sessions` sessions of USERS users, with `metadata` additional bytes each.
+    """
 
     package = "chuk-sessions"
+    imported_from = str(Path(chuk_sessions.__file__).resolve())
 
     async def start(self) -> None:
-        """Make the managers, a provider session, and the pool."""
+        """Create the managers, a provider session, and the sessions."""
         logging.disable(logging.ERROR)
         self._stack = AsyncExitStack()
         factory = self._factory()
@@ -34,12 +43,14 @@ class Sessions(Peer):
         self._session = await self._stack.enter_async_context(factory())
         self.operations = ("allocate", "validate", "read", "merge", "extend", "delete", "get", "setex", "remove")
         if hasattr(self._manager, "increment_session_counter"):
-            self._lazy = SessionManager(self.options["sandbox"], factory, 24, touch_interval_seconds=60)
+            self._manager_with_interval = SessionManager(
+                self.options["sandbox"], factory, 24, touch_interval_seconds=60
+            )
             self.operations += ("validate_interval", "increment", "count", "count_user", "list_user")
         self._metadata = {**SHORT, "blob": "x" * self.options["metadata"]} if self.options.get("metadata") else SHORT
-        self._numbers = count()
+        self._user_numbers = count()
         self._ids = await self._allocate(self.options["sessions"])
-        self._stock: list[str] = []
+        self._created: list[str] = []
         self._keys = [f"low:{number}" for number in range(1000)]
         for key in self._keys:
             await self._session.setex(key, TTL, "value")
@@ -47,7 +58,7 @@ class Sessions(Peer):
             self.operations += ("grid", "grid_parse")
 
     async def stop(self) -> None:
-        """Close."""
+        """Close the managers and the provider session."""
         await self._stack.aclose()
         if hasattr(self._manager, "aclose"):
             await self._manager.aclose()
@@ -62,93 +73,93 @@ class Sessions(Peer):
     async def _allocate(self, number: int) -> list[str]:
         ids: list[str] = []
         for first in range(0, number, BATCH):
-            ids += await asyncio.gather(*(self._new() for _ in range(min(BATCH, number - first))))
+            ids += await asyncio.gather(*(self._allocate_one() for _ in range(min(BATCH, number - first))))
         return ids
 
-    def _new(self) -> Any:
+    def _allocate_one(self) -> Any:
         return self._manager.allocate_session(
-            user_id=f"user{next(self._numbers) % USERS:06d}", custom_metadata=self._metadata
+            user_id=f"user{next(self._user_numbers) % USERS:06d}", custom_metadata=self._metadata
         )
 
     async def prepare(self, operation: str, callers: int, seconds: float) -> None:
-        """To delete or extend, each once: as many sessions as can be made in that time."""
-        self._stock = []
+        """Create sessions for that many seconds, if the operation consumes them."""
+        self._created = []
         if operation in ("delete", "extend"):
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
-                self._stock += await self._allocate(BATCH)
+                self._created += await self._allocate(BATCH)
 
     def allocate(self) -> Calls:
-        """New sessions."""
-        return (self._new() for _ in count())
+        """Create sessions."""
+        return (self._allocate_one() for _ in count())
 
     def validate(self) -> Calls:
-        """Each marks the access."""
+        """Validate sessions; every call stores the time of access."""
         return map(self._manager.validate_session, cycle(self._ids))
 
     def validate_interval(self) -> Calls:
-        """Few mark the access."""
-        return map(self._lazy.validate_session, cycle(self._ids))
+        """Validate sessions; a call stores the time of access at most once a minute."""
+        return map(self._manager_with_interval.validate_session, cycle(self._ids))
 
     def read(self) -> Calls:
-        """Whole sessions."""
+        """Read whole sessions."""
         return map(self._manager.get_session_info, cycle(self._ids))
 
     def merge(self) -> Calls:
-        """One short value."""
+        """Merge one short value into the metadata."""
         update, pages = self._manager.update_session_metadata, cycle([{"last_page": page} for page in PAGES])
         return map(update, cycle(self._ids), pages)
 
     def increment(self) -> Calls:
-        """One counter."""
+        """Increment one counter."""
         return (self._manager.increment_session_counter(session_id, "hits") for session_id in cycle(self._ids))
 
     def extend(self) -> Calls:
-        """Each of what `prepare` has made, once: operation ids do not pile up."""
-        return (self._manager.extend_session_ttl(session_id, 1) for session_id in self._stock)
+        """Extend the sessions that `prepare` has created, each once, so that operation ids do not accumulate."""
+        return (self._manager.extend_session_ttl(session_id, 1) for session_id in self._created)
 
     def delete(self) -> Calls:
-        """What `prepare` has made."""
-        return map(self._manager.delete_session, self._stock)
+        """Delete the sessions that `prepare` has created, each once."""
+        return map(self._manager.delete_session, self._created)
 
     def count(self) -> Calls:
-        """All of the sandbox."""
+        """Count the sessions of the sandbox."""
         return (self._manager.count_sessions() for _ in count())
 
     def count_user(self) -> Calls:
-        """One user's."""
+        """Count the sessions of a user."""
         return (self._manager.count_sessions(f"user{number % USERS:06d}") for number in count())
 
     def list_user(self) -> Calls:
-        """One user's, with their metadata."""
+        """List the sessions of a user, with their metadata."""
         return (self._manager.list_user_sessions(f"user{number % USERS:06d}") for number in count())
 
     def get(self) -> Calls:
-        """Single values."""
+        """Get single values."""
         return map(self._session.get, cycle(self._keys))
 
     def setex(self) -> Calls:
-        """Single values."""
-        set_ = self._session.setex
-        return (set_(key, TTL, "value") for key in cycle(self._keys))
+        """Store single values."""
+        setex = self._session.setex
+        return (setex(key, TTL, "value") for key in cycle(self._keys))
 
     def remove(self) -> Calls:
-        """Single values, most of them gone already."""
+        """Delete single values, most of which are already deleted."""
         return map(self._session.delete, cycle(self._keys))
 
     def grid(self) -> Calls:
-        """Paths; no I/O."""
-        make = self._manager.generate_artifact_key
-        return (_soon(make, session_id, "artifact-1") for session_id in cycle(self._ids))
+        """Build grid paths, without I/O."""
+        build = self._manager.generate_artifact_key
+        return (_as_awaitable(build, session_id, "artifact-1") for session_id in cycle(self._ids))
 
     def grid_parse(self) -> Calls:
-        """Paths, taken apart."""
+        """Parse grid paths, without I/O."""
         paths = [self._manager.generate_artifact_key(session_id, "artifact-1") for session_id in self._ids]
         parse = self._manager.parse_grid_key
-        return (_soon(parse, path) for path in cycle(paths))
+        return (_as_awaitable(parse, path) for path in cycle(paths))
 
 
-async def _soon(function: Any, *args: str) -> None:
+async def _as_awaitable(function: Any, *args: str) -> None:
     function(*args)
 
 

@@ -1,4 +1,4 @@
-"""starsessions: its Redis store, for what it can do. A session is a JSON text under one key."""
+"""The peer starsessions: its Redis store, which keeps a session as a JSON text under one key."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from benchmarks.peers.worker import Calls, Peer, main
 SHORT = {"role": "admin", "department": "engineering", "plan": "pro", "logins": 3}
 TTL = 86_400
 CONNECTIONS = 2000
-PATIENCE = 60
+TIMEOUT = 60
+"""Seconds to wait for a connection or a reply."""
 BATCH = 100
 
 
 class Starsessions(Peer):
-    """Its `write` is an allocate, its `remove` a delete; it has no atomic change of part of a session."""
+    """starsessions: `write` counts as allocate, `remove` as delete. It cannot change part of a session atomically."""
 
     package = "starsessions"
     operations = ("allocate", "read", "delete")
 
     async def start(self) -> None:
-        """Connect, and make the pool."""
+        """Connect, and create the sessions."""
         pool = redis.ConnectionPool.from_url(
-            self.options["url"], max_connections=CONNECTIONS, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE
+            self.options["url"], max_connections=CONNECTIONS, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT
         )
         self._client = redis.Redis(connection_pool=pool)
         self._store = RedisStore(connection=self._client)
@@ -37,21 +38,21 @@ class Starsessions(Peer):
         self._ids = [secrets.token_hex(16) for _ in range(self.options["sessions"])]
         for first in range(0, len(self._ids), BATCH):
             await asyncio.gather(*(self._write(session_id) for session_id in self._ids[first : first + BATCH]))
-        self._stock: list[str] = []
+        self._created: list[str] = []
 
     async def stop(self) -> None:
-        """Close."""
+        """Close the client and its pool."""
         await self._client.aclose()
         await self._client.connection_pool.disconnect()
 
     async def prepare(self, operation: str, callers: int, seconds: float) -> None:
-        """To delete: as many sessions as can be made in that time."""
-        self._stock = []
+        """Create sessions to delete for that many seconds."""
+        self._created = []
         end = time.perf_counter() + seconds
         while operation == "delete" and time.perf_counter() < end:
-            fresh = [secrets.token_hex(16) for _ in range(BATCH)]
-            await asyncio.gather(*(self._write(session_id) for session_id in fresh))
-            self._stock += fresh
+            session_ids = [secrets.token_hex(16) for _ in range(BATCH)]
+            await asyncio.gather(*(self._write(session_id) for session_id in session_ids))
+            self._created += session_ids
 
     async def _write(self, session_id: str) -> None:
         await self._store.write(session_id, self._data, TTL, TTL)
@@ -60,16 +61,16 @@ class Starsessions(Peer):
         json.loads(await self._store.read(session_id, TTL))
 
     def allocate(self) -> Calls:
-        """New sessions."""
+        """Create sessions."""
         return (self._write(secrets.token_hex(16)) for _ in count())
 
     def read(self) -> Calls:
-        """Whole sessions, decoded."""
+        """Read and decode sessions."""
         return map(self._read, cycle(self._ids))
 
     def delete(self) -> Calls:
-        """What `prepare` has made."""
-        return map(self._store.remove, self._stock)
+        """Delete the sessions that `prepare` has created, each once."""
+        return map(self._store.remove, self._created)
 
 
 if __name__ == "__main__":

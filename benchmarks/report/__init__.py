@@ -1,0 +1,1 @@
+"""The report: results and targets as tables and plots."""

@@ -1,4 +1,4 @@
-"""The results as Markdown."""
+"""The report in Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from benchmarks.harness.process import OURS
 
-from .results import Results, Row, short
+from .results import Results, Row, format_number
 from .targets import targets
 
 TITLES = {
@@ -18,23 +18,25 @@ TITLES = {
     "grid": "Grid paths",
     "processes": "Client processes, 100 callers each",
     "growth": "Live sessions",
-    "spent": "What the server spends",
-    "pieces": "What the client spends, piece by piece",
+    "server_cpu": "CPU of the server",
+    "client_profile": "CPU of the client, step by step",
     "metadata": "Metadata per session",
-    "whole": "What asks all buckets",
-    "cluster": "A cluster of three",
+    "all_buckets": "Operations that query all buckets",
+    "cluster": "A cluster of three nodes",
 }
-_WHOSE = {"spent": "server"}
+_CPU_OF = {"server_cpu": "server"}
+"""The process whose CPU a section shows, if it is not the client."""
 _MICRO = 1e6
-_LEAST = 1e-9
+_SHORTEST = 1e-9
+"""Seconds. Shorter times mean that a peer does not measure them."""
 
 
 def markdown(results: Results, plots: list[str]) -> str:
-    """The whole report."""
+    """Return the whole report."""
     parts = ["# Benchmarks", *_facts(results), "## Targets", *_targets(results)]
     parts += [f"![{name}]({name})" for name in plots]
     for section, title in TITLES.items():
-        if rows := results.of(section):
+        if rows := results.in_section(section):
             parts += [f"## {title}", *_table(rows)]
     if results.memory:
         parts += ["## Server memory per session, all indexes", *_memory(results)]
@@ -44,26 +46,28 @@ def markdown(results: Results, plots: list[str]) -> str:
 def _facts(results: Results) -> Iterator[str]:
     yield "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in results.facts.items())])
     yield (
-        "Figures are medians of rounds in which everybody has a turn; ratios are taken round by round, with the least "
-        "and the most in brackets. `raw` and `redis-benchmark` send the same scripts with 10 connections and 64 calls "
-        "under way on each, whatever the number of callers: what the server itself can do."
+        "Figures are medians of rounds, in each of which every peer measures once. Ratios are computed within a round, "
+        "with the minimum and the maximum in parentheses. `raw` and `redis-benchmark` send the same scripts over 10 "
+        "connections with 64 calls in flight on each, regardless of the number of callers. They show what the server "
+        "itself can do."
     )
 
 
 def _targets(results: Results) -> Iterator[str]:
-    lines = ["| work | against | required | measured | |", "|---|---|---|---|---|"]
+    lines = ["| operation | compared with | required | measured | |", "|---|---|---|---|---|"]
     for target in targets(results):
         sign = "≥" if target.at_least else "≤"
-        word = {True: "met", False: "**missed**", None: "not measured"}[target.met]
+        verdict = {True: "met", False: "**missed**", None: "not measured"}[target.met]
         measured = "" if target.measured is None else str(target.measured)
-        lines.append(f"| {target.work} | {target.against} | {sign} {target.required:g} | {measured} | {word} |")
+        cells = (target.operation, target.compared_with, f"{sign} {target.required:g}", measured, verdict)
+        lines.append(f"| {' | '.join(cells)} |")
     yield "\n".join(lines)
 
 
 def _table(rows: list[Row]) -> Iterator[str]:
+    process = _CPU_OF.get(rows[0].section, "client")
     lines = [
-        f"| work | who | calls/s | p50 µs | p99 µs | p99.9 µs | {_WHOSE.get(rows[0].section, 'client')} CPU µs/call "
-        "| calls/s to the first |",
+        f"| operation | peer | calls/s | p50 µs | p99 µs | p99.9 µs | {process} CPU µs/call | ratio of calls/s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -74,17 +78,17 @@ def _table(rows: list[Row]) -> Iterator[str]:
 
 
 def _line(row: Row, name: str, first: str) -> str:
-    cells = [short(row.value(name, "calls/s"))]
+    cells = [format_number(row.value(name, "calls/s"))]
     for metric in ("p50", "p99", "p99.9", "CPU/call"):
         value = row.value(name, metric)
-        cells.append(short(value * _MICRO) if value > _LEAST else "–")
+        cells.append(format_number(value * _MICRO) if value > _SHORTEST else "–")
     ratio = "1" if name == first else str(row.ratio(name, first))
-    return f"| {row.work}, {row.case} | {name} | {' | '.join(cells)} | {ratio} |"
+    return f"| {row.operation}, {row.case} | {name} | {' | '.join(cells)} | {ratio} |"
 
 
 def _memory(results: Results) -> Iterator[str]:
-    lines = ["| stored | here | published | ratio |", "|---|---|---|---|"]
-    for one in results.memory:
-        ratio = short(one.ours / one.published)
-        lines.append(f"| {one.case} | {one.ours:.0f} B | {one.published:.0f} B | {ratio} |")
+    lines = ["| metadata | here | published | ratio |", "|---|---|---|---|"]
+    for figures in results.memory:
+        ratio = format_number(figures.ours / figures.published)
+        lines.append(f"| {figures.case} | {figures.ours:.0f} B | {figures.published:.0f} B | {ratio} |")
     yield "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What was measured, and ratios of it."""
+"""Measurements of a run, and the ratios between them."""
 
 from __future__ import annotations
 
@@ -21,52 +21,53 @@ METRICS: dict[str, Metric] = {
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """The median of the rounds' ratios, and the least and the most of them."""
+    """The median, minimum, and maximum of the ratios of all rounds."""
 
-    middle: float
-    least: float
-    most: float
+    median: float
+    minimum: float
+    maximum: float
 
     @classmethod
     def of(cls, values: list[float]) -> Ratio:
-        """From the rounds."""
+        """Summarize the ratios of all rounds."""
         return cls(median(values), min(values), max(values))
 
     def __str__(self) -> str:
-        return f"{short(self.middle)} ({short(self.least)} to {short(self.most)})"
+        low, high = format_number(self.minimum), format_number(self.maximum)
+        return f"{format_number(self.median)} ({low} to {high})"
 
 
 @dataclass(slots=True)
 class Row:
-    """One piece of work, done by several in turn.
+    """One operation, measured on several peers in interleaved rounds.
 
     Attributes:
-        section: of the report.
-        work: the operation.
-        case: callers and event loop, or what else was the same for all.
-        samples: by who did it, or on what; one for each round.
+        section: the section of the report.
+        operation: the name of the operation, or of the step of a call.
+        case: the callers and the event loop, or other conditions that all peers share.
+        samples: one sample per round, by the name of the peer or of the condition.
 
     """
 
     section: str
-    work: str
+    operation: str
     case: str
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
     def value(self, name: str, metric: str) -> float:
-        """The median of the rounds."""
+        """Return the median of the rounds."""
         return median(METRICS[metric](sample) for sample in self.samples[name])
 
     def ratio(self, name: str, other: str, metric: str = "calls/s") -> Ratio:
-        """`name`'s value by `other`'s, round by round."""
+        """Return `name`'s value divided by `other`'s, computed within each round."""
         get = METRICS[metric]
         pairs = zip(self.samples[name], self.samples[other], strict=True)
-        return Ratio.of([get(one) / max(get(two), 1e-12) for one, two in pairs])
+        return Ratio.of([get(numerator) / max(get(denominator), 1e-12) for numerator, denominator in pairs])
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of the server's for one session."""
+    """Bytes of server memory per session, of this package and of the published one."""
 
     case: str
     ours: float
@@ -75,10 +76,10 @@ class Memory:
 
 @dataclass(slots=True)
 class Results:
-    """Everything that one run has measured.
+    """All measurements of one run.
 
     Attributes:
-        facts: machine, versions and date, by name.
+        facts: the machine, versions, and the date, by name.
 
     """
 
@@ -86,18 +87,18 @@ class Results:
     rows: list[Row] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
 
-    def row(self, section: str, work: str, case: str) -> Row | None:
-        """That row, if it was measured."""
-        wanted = (section, work, case)
-        return next((row for row in self.rows if (row.section, row.work, row.case) == wanted), None)
+    def row(self, section: str, operation: str, case: str) -> Row | None:
+        """Return that row, or None if it was not measured."""
+        wanted = (section, operation, case)
+        return next((row for row in self.rows if (row.section, row.operation, row.case) == wanted), None)
 
-    def of(self, section: str) -> list[Row]:
-        """The rows of a section."""
+    def in_section(self, section: str) -> list[Row]:
+        """Return the rows of a section."""
         return [row for row in self.rows if row.section == section]
 
 
-def short(number: float) -> str:
-    """Three digits or so."""
+def format_number(number: float) -> str:
+    """Format a number with about three significant digits."""
     if number >= 100:
         return f"{number:,.0f}"
     return f"{number:.3g}"

@@ -1,4 +1,4 @@
-"""What the library wants to reach, each as a ratio in one run, beside what was measured."""
+"""The library's performance targets: the required ratios, and the ratios of this run."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from benchmarks.harness.rounds import case
 
 from .results import Ratio, Results, Row
 
-REDIS_PY, GLIDE, THEIRS = "redis-py", "valkey-glide", f"chuk-sessions-{PUBLISHED}"
+REDIS_PY, GLIDE, PUBLISHED_PEER = "redis-py", "valkey-glide", f"chuk-sessions-{PUBLISHED}"
 LIMITS = ("redis-benchmark", "valkey-benchmark", "raw")
+"""Peers that keep the server busy, and so show its limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One line of the table.
+    """One line of the table of targets.
 
     Attributes:
-        work: what was done.
-        against: whom, and in what.
-        required: the ratio.
-        at_least: whether more is better.
-        measured: the ratio of this run; None where it was not measured.
+        operation: the operation and its case.
+        compared_with: the peer, and the metric unless it is calls per second.
+        required: the required ratio.
+        at_least: whether a higher ratio is better.
+        measured: the ratio of this run, or None if it was not measured.
 
     """
 
-    work: str
-    against: str
+    operation: str
+    compared_with: str
     required: float
     at_least: bool
     measured: Ratio | None
 
     @property
     def met(self) -> bool | None:
-        """Whether the median reaches it."""
+        """Whether the median meets the target, or None if it was not measured."""
         if self.measured is None:
             return None
-        return (self.measured.middle >= self.required) == self.at_least or self.measured.middle == self.required
+        return (self.measured.median >= self.required) == self.at_least or self.measured.median == self.required
 
 
 def targets(results: Results) -> Iterator[Target]:
-    """All of them, in the order of the report."""
+    """Yield all targets, in the order of the report."""
     yield from _validate(results)
     yield from _one_caller(results)
     yield from _emulator(results)
@@ -61,13 +62,13 @@ def _validate(results: Results) -> Iterator[Target]:
     title = "validate, 100 callers"
     yield Target(title, REDIS_PY, 8, True, _ratio(hundred, REDIS_PY))
     yield Target(title, GLIDE, 3, True, _ratio(hundred, GLIDE))
-    yield Target(title, f"published {PUBLISHED}", 100, True, _ratio(published, THEIRS))
-    yield Target(title, "the server's limit", 0.5, True, _of_limit(hundred))
-    yield Target("validate, 1000 callers", "the server's limit", 0.7, True, _of_limit(thousand))
+    yield Target(title, f"published {PUBLISHED}", 100, True, _ratio(published, PUBLISHED_PEER))
+    yield Target(title, "the server's limit", 0.5, True, _ratio_to_limit(hundred))
+    yield Target("validate, 1000 callers", "the server's limit", 0.7, True, _ratio_to_limit(thousand))
     yield Target(title, f"client CPU per call of {REDIS_PY}", 0.1, False, _ratio(hundred, REDIS_PY, "CPU/call"))
-    for work in ("read", "merge"):
-        row = results.row("redis", work, case(100))
-        yield Target(f"{work}, 100 callers", REDIS_PY, 6, True, _ratio(row, REDIS_PY))
+    for operation in ("read", "merge"):
+        row = results.row("redis", operation, case(100))
+        yield Target(f"{operation}, 100 callers", REDIS_PY, 6, True, _ratio(row, REDIS_PY))
     yield Target(title, f"p99 of {REDIS_PY}", 1, False, _ratio(hundred, REDIS_PY, "p99"))
 
 
@@ -78,19 +79,19 @@ def _one_caller(results: Results) -> Iterator[Target]:
 
 
 def _emulator(results: Results) -> Iterator[Target]:
-    for work in ("get", "setex"):
-        row = results.row("emulator", work, case(0))
-        yield Target(f"emulator: {work}", f"published {PUBLISHED}", 1.5, True, _ratio(row, THEIRS))
-    for work in ("allocate", "validate", "merge", "extend"):
-        row = results.row("emulator", work, case(0))
-        yield Target(f"emulator: {work}", f"published {PUBLISHED}", 5, True, _ratio(row, THEIRS))
+    for operation in ("get", "setex"):
+        row = results.row("emulator", operation, case(0))
+        yield Target(f"emulator: {operation}", f"published {PUBLISHED}", 1.5, True, _ratio(row, PUBLISHED_PEER))
+    for operation in ("allocate", "validate", "merge", "extend"):
+        row = results.row("emulator", operation, case(0))
+        yield Target(f"emulator: {operation}", f"published {PUBLISHED}", 5, True, _ratio(row, PUBLISHED_PEER))
 
 
 def _growth(results: Results) -> Iterator[Target]:
-    for row in results.of("growth"):
-        least, *_, most = row.samples
-        measured = _inverse(row.ratio(most, least))
-        yield Target(f"time per {row.work} among {most} sessions", f"among {least}", 1.3, False, measured)
+    for row in results.in_section("growth"):
+        fewest, *_, most = row.samples
+        measured = _inverse(row.ratio(most, fewest))
+        yield Target(f"time per {row.operation} among {most} sessions", f"among {fewest}", 1.3, False, measured)
 
 
 def _ratio(row: Row | None, other: str, metric: str = "calls/s") -> Ratio | None:
@@ -99,13 +100,13 @@ def _ratio(row: Row | None, other: str, metric: str = "calls/s") -> Ratio | None
     return row.ratio(OURS, other, metric)
 
 
-def _of_limit(row: Row | None) -> Ratio | None:
-    """Of the best that any client with deep pipelines has reached."""
+def _ratio_to_limit(row: Row | None) -> Ratio | None:
+    """Return the ratio to the fastest of LIMITS."""
     if row is None:
         return None
-    found = [row.ratio(OURS, name) for name in LIMITS if name in row.samples]
-    return min(found, key=lambda ratio: ratio.middle, default=None)
+    ratios = [row.ratio(OURS, name) for name in LIMITS if name in row.samples]
+    return min(ratios, key=lambda ratio: ratio.median, default=None)
 
 
 def _inverse(ratio: Ratio) -> Ratio:
-    return Ratio(1 / ratio.middle, 1 / ratio.most, 1 / ratio.least)
+    return Ratio(1 / ratio.median, 1 / ratio.maximum, 1 / ratio.minimum)

@@ -1,5 +1,6 @@
-"""What a call costs the client, piece by piece: hot loops in this process with no server. The sum of the pieces
-is less than what they cost in the midst of a call.
+"""The suite client_profile: the client's CPU per step of a call, in hot loops in this process without a server.
+
+The steps add up to less than they cost within a call, where caches are colder.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count, cycle, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
 
 from benchmarks.harness.process import Sample
-from benchmarks.harness.rounds import Settings
+from benchmarks.harness.rounds import RunSettings
 from benchmarks.harness.workload import allocation
 from benchmarks.peers.sessions import SHORT
 from chuk_sessions import Health, SessionManager
@@ -26,133 +27,161 @@ from chuk_sessions.core.operation import Call, Reply, RetryCalls
 from chuk_sessions.core.record import Record
 from chuk_sessions.providers.factory import Factory
 
-SANDBOX = "pieces"
+SANDBOX = "profile"
 CALLS = 5_000
 SESSIONS = 20_000
-"""More than are kept in any cache of ids."""
+"""More than any cache of ids holds."""
 
-Piece = Callable[[], object]
+Step = Callable[[], object]
+AsyncStep = Callable[[], Awaitable[object]]
 
 
-class Silent:
-    """A backend that answers at once, and does nothing."""
+class EmptyBackend:
+    """A backend that does nothing and replies at once."""
 
-    name = "silent"
+    name = "empty"
 
     def __init__(self, record: list[bytes]) -> None:
         self._replies: dict[str, Reply] = {"read": [1, record], "allocate": [2], "increment": [1, 1]}
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
-        """The reply of an operation that went well."""
+        """Return the reply of a successful operation."""
         return self._replies.get(call.operation.name, [1])
 
     async def ping(self) -> Health:
-        """Nothing is asked."""
+        """Report zero latency."""
         return Health(0.0, self.name)
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
 
-def measure(settings: Settings) -> dict[str, list[Sample]]:
-    """CPU of each piece, in as many rounds."""
-    found: dict[str, list[Sample]] = {}
+class Store(NamedTuple):
+    """A keyspace of the emulator with SESSIONS sessions, and their ids and keys."""
+
+    keyspace: Keyspace
+    ids: list[str]
+    targets: list[keys.SessionKeys]
+
+    @classmethod
+    def create(cls) -> Store:
+        """Create the sessions, of 100 users in all buckets."""
+        session_ids = [ids.new_id(f"user{n % 100:06d}", n % ids.BUCKETS) for n in range(SESSIONS)]
+        store = cls(Keyspace(SystemClock()), session_ids, [keys.session_keys(SANDBOX, name) for name in session_ids])
+        for target in store.targets:
+            store.run(_allocation(target))
+        return store
+
+    def run(self, call: Call) -> Reply:
+        """Run the twin of a script."""
+        return TWINS[call.operation.name](self.keyspace, call.keys, call.argv)
+
+    def read_record(self) -> list[bytes]:
+        """Return the first session's record, as in the reply of a read."""
+        record: list[bytes] = self.run(operations.read(self.targets[0]))[1]
+        return record
+
+
+def measure(settings: RunSettings) -> dict[str, list[Sample]]:
+    """Return the samples of each step, one per round."""
+    samples: dict[str, list[Sample]] = {}
     for _ in range(settings.rounds):
-        for name, piece in _pieces().items():
-            found.setdefault(name, []).append(_timed(piece))
-        for name, call in _calls().items():
-            found.setdefault(name, []).append(asyncio.run(_awaited(call)))
-    return found
+        store = Store.create()
+        for name, step in {**_id_and_codec_steps(store), **_wire_steps(store), **_twin_steps(store)}.items():
+            samples.setdefault(name, []).append(_timed(step))
+        for name, async_step in _whole_calls(store).items():
+            samples.setdefault(name, []).append(asyncio.run(_timed_async(async_step)))
+    return samples
 
 
-def _timed(piece: Piece) -> Sample:
-    cpu, begun = time.process_time(), time.perf_counter()
+def _timed(step: Step) -> Sample:
+    cpu, started = time.process_time(), time.perf_counter()
     for _ in range(CALLS):
-        piece()
-    return Sample(CALLS, time.perf_counter() - begun, time.process_time() - cpu, 0, 0, 0)
+        step()
+    return Sample(CALLS, time.perf_counter() - started, time.process_time() - cpu, 0, 0, 0)
 
 
-async def _awaited(call: Callable[[], Awaitable[object]]) -> Sample:
-    cpu, begun = time.process_time(), time.perf_counter()
+async def _timed_async(step: AsyncStep) -> Sample:
+    cpu, started = time.process_time(), time.perf_counter()
     for _ in range(CALLS):
-        await call()
-    return Sample(CALLS, time.perf_counter() - begun, time.process_time() - cpu, 0, 0, 0)
+        await step()
+    return Sample(CALLS, time.perf_counter() - started, time.process_time() - cpu, 0, 0, 0)
 
 
 def _allocation(target: keys.SessionKeys) -> Call:
     return allocation(target, SANDBOX, "user000001")
 
 
-def _stored() -> tuple[Keyspace, list[tuple[str, keys.SessionKeys]]]:
-    space, made = Keyspace(SystemClock()), []
-    for number in range(SESSIONS):
-        session_id = ids.new_id(f"user{number % 100:06d}", number % ids.BUCKETS)
-        target = keys.session_keys(SANDBOX, session_id)
-        TWINS["allocate"](space, *_allocation(target)[1:])
-        made.append((session_id, target))
-    return space, made
+def _id_and_codec_steps(store: Store) -> dict[str, Step]:
+    session_id, session_ids = store.ids[0], cycle(store.ids)
+    return {
+        "look up the keys of an id, cached": lambda: keys.find(SANDBOX, session_id),
+        "look up the keys of an id, not cached": lambda: keys.find(SANDBOX, next(session_ids)),
+        "generate an id": lambda: ids.new_id_and_handle("user000001", 7),
+        "generate an operation id": operations.operation_id,
+        "encode four values as JSON": lambda: codec.encode(SHORT, 1000),
+        "encode one value as JSON": lambda: codec.encode({"last_page": "/cart"}, 1000),
+    }
 
 
-def _pieces() -> dict[str, Piece]:
-    space, made = _stored()
-    names, targets = cycle([name for name, _ in made]), cycle([target for _, target in made])
-    (name, target), fresh = made[0], cycle(_fresh_targets())
-    record = TWINS["read"](space, *operations.read(target)[1:])[1]
+def _wire_steps(store: Store) -> dict[str, Step]:
+    session_id, target, record = store.ids[0], store.targets[0], store.read_record()
     packed = b"*2\r\n:1\r\n*%d\r\n" % len(record) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in record)
-    reader, sent = hiredis.Reader(), scripts()
+    reader, script_of = hiredis.Reader(), scripts()
     validation, allocation = operations.validate(target, 0, 0, False), _allocation(target)
-    number = count()
 
     def parse() -> Any:
         reader.feed(packed)
         return reader.gets()
 
-    def twin(call: Call) -> Reply:
-        return TWINS[call.operation.name](space, call.keys, call.argv)
-
-    def later_validation() -> Reply:
-        space.now += 1
-        return twin(validation)
-
-    def extension() -> Call:
-        return operations.extend(
-            next(targets), additional_ms=1000, operation_id=b"%011d" % next(number), retention_ms=300_000
-        )
-
-    pair = codec.encode({"last_page": "/cart"}, 100)
     return {
-        "an id found as a place, seen before": lambda: keys.find(SANDBOX, name),
-        "an id found as a place, new": lambda: keys.find(SANDBOX, next(names)),
-        "a fresh id": lambda: ids.new_id_and_handle("user000001", 7),
-        "an operation id": operations.operation_id,
-        "four values as JSON": lambda: codec.encode(SHORT, 1000),
-        "one value as JSON": lambda: codec.encode({"last_page": "/cart"}, 1000),
-        "a validation packed": lambda: sent["validate"].call(validation.keys, validation.argv),
-        "an allocation packed": lambda: sent["allocate"].call(allocation.keys, allocation.argv),
-        "the reply of a read parsed": parse,
-        "a record from a reply": lambda: Record.from_reply(record),
-        "a record from a reply, as a dict": lambda: Record.from_reply(record).to_dict(name, SANDBOX),
-        "twin of validate, a ms later each time": later_validation,
-        "twin of set": lambda: twin(operations.merge(next(targets), pairs=pair)),
-        "twin of extend": lambda: twin(extension()),
-        "twin of allocate": lambda: twin(_allocation(next(fresh))),
+        "pack a validation": lambda: script_of["validate"].call(validation.keys, validation.argv),
+        "pack an allocation": lambda: script_of["allocate"].call(allocation.keys, allocation.argv),
+        "parse the reply of a read": parse,
+        "decode a record": lambda: Record.from_reply(record),
+        "decode a record into a dict": lambda: Record.from_reply(record).to_dict(session_id, SANDBOX),
     }
 
 
-def _fresh_targets() -> list[keys.SessionKeys]:
-    made = (ids.new_id("user000001", number % ids.BUCKETS) for number in range(CALLS))
-    return [keys.session_keys(SANDBOX, session_id) for session_id in made]
+def _twin_steps(store: Store) -> dict[str, Step]:
+    targets, new_targets, number = cycle(store.targets), cycle(_new_targets()), count()
+    validation, pairs = operations.validate(store.targets[0], 0, 0, False), codec.encode({"last_page": "/cart"}, 100)
 
+    def validate_a_ms_later() -> Reply:
+        store.keyspace.now += 1
+        return store.run(validation)
 
-def _calls() -> dict[str, Callable[[], Awaitable[object]]]:
-    space, made = _stored()
-    backend = Silent(TWINS["read"](space, *operations.read(made[0][1])[1:])[1])
-    manager = SessionManager(SANDBOX, Factory(backend, lambda: None))  # type: ignore[type-var]
-    hot, cold = made[0][0], cycle(name for name, _ in islice(made, CALLS, None))
+    def extend() -> Reply:
+        operation_id = b"%011d" % next(number)
+        return store.run(
+            operations.extend(next(targets), additional_ms=1000, operation_id=operation_id, retention_ms=300_000)
+        )
+
     return {
-        "validate_session, no backend": lambda: manager.validate_session(hot),
-        "get_session_info, no backend": lambda: manager.get_session_info(hot),
-        "update_session_metadata, no backend": lambda: manager.update_session_metadata(hot, {"last_page": "/cart"}),
-        "extend_session_ttl, no backend, new ids": lambda: manager.extend_session_ttl(next(cold), 1),
-        "allocate_session, no backend": lambda: manager.allocate_session(user_id="user000001", custom_metadata=SHORT),
+        "twin of validate, 1 ms later each time": validate_a_ms_later,
+        "twin of set": lambda: store.run(operations.merge(next(targets), pairs=pairs)),
+        "twin of extend": extend,
+        "twin of allocate": lambda: store.run(_allocation(next(new_targets))),
+    }
+
+
+def _new_targets() -> list[keys.SessionKeys]:
+    session_ids = (ids.new_id("user000001", number % ids.BUCKETS) for number in range(CALLS))
+    return [keys.session_keys(SANDBOX, session_id) for session_id in session_ids]
+
+
+def _whole_calls(store: Store) -> dict[str, AsyncStep]:
+    factory = Factory(EmptyBackend(store.read_record()), lambda: None)  # type: ignore[type-var]
+    manager = SessionManager(SANDBOX, factory)
+    cached, not_cached = store.ids[0], cycle(islice(store.ids, CALLS, None))
+    return {
+        "validate_session, empty backend": lambda: manager.validate_session(cached),
+        "get_session_info, empty backend": lambda: manager.get_session_info(cached),
+        "update_session_metadata, empty backend": lambda: manager.update_session_metadata(
+            cached, {"last_page": "/cart"}
+        ),
+        "extend_session_ttl, empty backend, ids not cached": lambda: manager.extend_session_ttl(next(not_cached), 1),
+        "allocate_session, empty backend": lambda: manager.allocate_session(
+            user_id="user000001", custom_metadata=SHORT
+        ),
     }

@@ -1,5 +1,6 @@
-"""What the server spends on a call: CPU of its process, for each script and for the plain commands that scripts are
-made of, among few and among many sessions. No client is in these figures.
+"""The suite server_cpu: the CPU of the server's process per call, among few and among many sessions.
+
+It measures each script, and the plain commands that scripts consist of. These figures include no client.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from random import Random
 import hiredis
 
 from benchmarks.harness.process import Sample
-from benchmarks.harness.workload import USERS, allocation
+from benchmarks.harness.workload import USERS, allocation, extension
 from benchmarks.peers.sessions import TTL
 from chuk_sessions.backends.redis import scripts
 from chuk_sessions.backends.redis.net.resp import Command, pack
@@ -21,17 +22,17 @@ from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
 from tests.harness.servers import Server
 
-SANDBOX = "spent"
+SANDBOX = "server-cpu"
 DEPTH = 64
 CALLS = 100 * DEPTH
-"""In one turn."""
+"""The calls of one sample."""
 
-_EMPTY = b"return 1"
-_PLAIN = ("HMGET", "HSET", "ZADD", "TIME")
+_EMPTY_SCRIPT = b"return 1"
+_PLAIN_COMMANDS = ("HMGET", "HSET", "ZADD", "TIME")
 
 
-class Spender:
-    """A server with so many sessions. Asked like a Worker; the `cpu` of its samples is the server's."""
+class ServerCpu:
+    """A server with a number of sessions. It measures like a Worker, but the `cpu` of its samples is the server's."""
 
     def __init__(self, server: Server, sessions: int) -> None:
         self._client = server.client()
@@ -40,51 +41,53 @@ class Spender:
         self._scripts = scripts.scripts()
         for script in self._scripts.values():
             self._client.script_load(script.text)
-        self._empty = self._client.script_load(_EMPTY)
-        self._targets = self._new(sessions)
-        self._send([self._packed(allocation) for allocation in map(_allocate, self._targets)])
+        self._empty_script = self._client.script_load(_EMPTY_SCRIPT)
+        self._targets = self._created(sessions)
 
-    def can(self, operation: str) -> bool:
-        """All that is in WORK."""
-        return operation in WORK
+    def supports(self, operation: str) -> bool:
+        """Return whether OPERATIONS contains it."""
+        return operation in OPERATIONS
 
-    def ask(self, operation: str, callers: int, seconds: float) -> Sample:
-        """Send CALLS of them, DEPTH at a time."""
-        packed = list(self._work(operation))
-        before, begun = self._spent(), time.perf_counter()
+    def measure(self, operation: str, callers: int, seconds: float) -> Sample:
+        """Send CALLS calls, DEPTH at a time."""
+        packed = list(self._commands(operation))
+        cpu_before, started = self._cpu_seconds(), time.perf_counter()
         self._send(packed)
-        took = time.perf_counter() - begun
-        return Sample(len(packed), took, self._spent() - before, 0.0, 0.0, 0.0)
+        elapsed = time.perf_counter() - started
+        return Sample(len(packed), elapsed, self._cpu_seconds() - cpu_before, 0.0, 0.0, 0.0)
 
-    def _work(self, name: str) -> Iterator[bytes]:
-        if name == "allocate":
-            return map(self._packed, map(_allocate, self._new(CALLS)))
-        if name in ("extend", "delete"):
-            return map(self._packed, map(CALL_OF[name], self._used_up()))
+    def _commands(self, operation: str) -> Iterator[bytes]:
+        if operation == "allocate":
+            return map(self._packed, map(_allocation, self._new_targets(CALLS)))
+        if operation in ("extend", "delete"):
+            return map(self._packed, map(CALL_BUILDERS[operation], self._targets_to_consume()))
         targets = self._random.choices(self._targets, k=CALLS)
-        if name in CALL_OF:
-            return map(self._packed, map(CALL_OF[name], targets))
-        return (pack(self._words(name, target)) for target in targets)
+        if operation in CALL_BUILDERS:
+            return map(self._packed, map(CALL_BUILDERS[operation], targets))
+        return (pack(self._plain_command(operation, target)) for target in targets)
 
-    def _used_up(self) -> list[SessionKeys]:
-        """Sessions long made, where there are enough: those made last are still at hand in the processor's cache."""
+    def _targets_to_consume(self) -> list[SessionKeys]:
+        """Return old sessions if there are enough, because the processor's cache still holds recent ones."""
         if len(self._targets) > 8 * CALLS:
             return [self._targets.pop() for _ in range(CALLS)]
-        targets = self._new(CALLS)
-        self._send([self._packed(allocation) for allocation in map(_allocate, targets)])
+        return self._created(CALLS)
+
+    def _created(self, number: int) -> list[SessionKeys]:
+        targets = self._new_targets(number)
+        self._send([self._packed(call) for call in map(_allocation, targets)])
         return targets
 
-    def _words(self, name: str, target: SessionKeys) -> Command:
-        moment = round(time.time() * 1000)
+    def _plain_command(self, name: str, target: SessionKeys) -> Command:
+        now_ms = round(time.time() * 1000)
         return {
-            "empty script": ("EVALSHA", self._empty, 1, target.record),
+            "empty script": ("EVALSHA", self._empty_script, 1, target.record),
             "HMGET": ("HMGET", target.record, "d", "a", "i"),
-            "HSET": ("HSET", target.record, "a", moment),
-            "ZADD": ("ZADD", target.index_keys.deadlines, moment + self._random.randrange(TTL * 1000), target.handle),
+            "HSET": ("HSET", target.record, "a", now_ms),
+            "ZADD": ("ZADD", target.index_keys.deadlines, now_ms + self._random.randrange(TTL * 1000), target.handle),
             "TIME": ("TIME",),
         }[name]
 
-    def _new(self, number: int) -> list[SessionKeys]:
+    def _new_targets(self, number: int) -> list[SessionKeys]:
         users = (f"user{self._random.randrange(USERS):06d}" for _ in range(number))
         return [keys.session_keys(SANDBOX, ids.new_id(user, self._random.randrange(ids.BUCKETS))) for user in users]
 
@@ -104,25 +107,23 @@ class Spender:
         if isinstance(reply, hiredis.ReplyError):
             raise reply
 
-    def _spent(self) -> float:
+    def _cpu_seconds(self) -> float:
         cpu = self._client.info("cpu")
         return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
 
-def _allocate(target: SessionKeys) -> Call:
+def _allocation(target: SessionKeys) -> Call:
     return allocation(target, SANDBOX, f"user{int.from_bytes(target.handle[-2:]) % USERS:06d}")
 
 
-CALL_OF: dict[str, Callable[[SessionKeys], Call]] = {
+CALL_BUILDERS: dict[str, Callable[[SessionKeys], Call]] = {
     "validate": lambda target: operations.validate(target, 0, 300_000, False),
     "read": operations.read,
     "set": lambda target: operations.merge(target, pairs=codec.encode({"last_page": "/cart"}, 100)),
     "increment": lambda target: operations.increment(
         target, field=codec.field_of("hits"), amount=1, ceiling=None, operation_id=b""
     ),
-    "extend": lambda target: operations.extend(
-        target, additional_ms=1000, operation_id=operations.operation_id(), retention_ms=300_000
-    ),
+    "extend": extension,
     "delete": operations.delete,
 }
-WORK = ("allocate", *CALL_OF, "empty script", *_PLAIN)
+OPERATIONS = ("allocate", *CALL_BUILDERS, "empty script", *_PLAIN_COMMANDS)

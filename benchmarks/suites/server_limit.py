@@ -1,4 +1,4 @@
-"""The limit of the server, by its own benchmark program where that is installed."""
+"""The server's limit, as its own benchmark program measures it, if that program is installed."""
 
 from __future__ import annotations
 
@@ -17,58 +17,59 @@ from tests.harness.servers import Server
 PROGRAMS = ("valkey-benchmark", "redis-benchmark")
 CONNECTIONS = 10
 DEPTH = 64
-_FIRST = 20_000
+_FEWEST_CALLS = 20_000
 
 
 class ServerBenchmark:
-    """`redis-benchmark -c 10 -P 64` with one script on one session. Asked like a Worker."""
+    """`redis-benchmark -c 10 -P 64`, which runs one script on one session. It measures like a Worker."""
 
     def __init__(self, program: str, server: Server, workload: Path) -> None:
         self.peer = Path(program).name
         self._program = program
         self._server = server
         self._workload = json.loads(workload.read_text(encoding="utf-8"))
-        self._numbers: dict[str, int] = {}
+        self._calls: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held open."""
+        """Do nothing, because nothing stays open."""
 
     @property
-    def about(self) -> dict[str, Any]:
-        """See Worker."""
-        words = subprocess.run([self._program, "--version"], capture_output=True, text=True, check=False).stdout
-        return {"operations": [*self._workload], "version": words.split()[1] if len(words.split()) > 1 else ""}
+    def capabilities(self) -> dict[str, Any]:
+        """The operations and the program's version, as a Worker's."""
+        words = subprocess.run([self._program, "--version"], capture_output=True, text=True, check=False).stdout.split()
+        return {"operations": [*self._workload], "version": words[1] if len(words) > 1 else ""}
 
-    def can(self, operation: str) -> bool:
-        """Whether that script can be sent again and again."""
-        return operation in self._workload and not self._workload[operation]["fresh"]
+    def supports(self, operation: str) -> bool:
+        """Return whether the same call of that script can run many times."""
+        return operation in self._workload and not self._workload[operation]["single_use"]
 
-    def ask(self, operation: str, callers: int, seconds: float) -> Sample:
-        """Measure: for about that long, by what the run before did."""
-        number = self._numbers.get(operation, _FIRST)
-        rate = self._run(operation, number)
-        self._numbers[operation] = max(_FIRST, round(rate * seconds))
-        return Sample(number, number / rate, 0.0, 0.0, 0.0, 0.0)
+    def measure(self, operation: str, callers: int, seconds: float) -> Sample:
+        """Run the program for about that many seconds, judged by the rate of its last run."""
+        calls = self._calls.get(operation, _FEWEST_CALLS)
+        rate = self._run(operation, calls)
+        self._calls[operation] = max(_FEWEST_CALLS, round(rate * seconds))
+        return Sample(calls, calls / rate, 0.0, 0.0, 0.0, 0.0)
 
-    def _run(self, operation: str, number: int) -> float:
-        work = self._workload[operation]
-        keys, args = work["calls"][0]
+    def _run(self, operation: str, calls: int) -> float:
+        """Return the calls per second that the program reports."""
+        entry = self._workload[operation]
+        keys, args = entry["calls"][0]
         with self._server.client() as client:
-            sha = client.script_load(work["script"])
+            sha = client.script_load(entry["script"])
         port = str(urlsplit(self._server.url).port)
-        words = [self._program, "-h", "127.0.0.1", "-p", port, "-c", str(CONNECTIONS), "-P", str(DEPTH)]
-        words += ["-n", str(number), "--csv", "EVALSHA", str(sha), str(len(keys)), *keys, *args]
-        with cores.client(self.peer):
-            out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        rows = list(csv.DictReader(line for line in out.splitlines() if line.startswith('"')))
+        command = [self._program, "-h", "127.0.0.1", "-p", port, "-c", str(CONNECTIONS), "-P", str(DEPTH)]
+        command += ["-n", str(calls), "--csv", "EVALSHA", str(sha), str(len(keys)), *keys, *args]
+        with cores.on_client_cores(self.peer):
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        rows = list(csv.DictReader(line for line in output.splitlines() if line.startswith('"')))
         return float(rows[-1]["rps"])
 
 
-def found(server: Server, workload: Path) -> ServerBenchmark | None:
-    """The program, if there is one."""
+def find(server: Server, workload: Path) -> ServerBenchmark | None:
+    """Return the first program of PROGRAMS that is installed, or None."""
     for name in PROGRAMS:
         if program := shutil.which(name):
             return ServerBenchmark(program, server, workload)

@@ -29,7 +29,7 @@ EXAMPLES = {
     "artifacts_on_grid_paths": [
         "saved 2 artifacts under grid/studio/",
         "a path that climbs is refused",
-        "collected 2 artifacts of ended sessions",
+        "collected 2 artifacts of deleted sessions",
     ],
     "mcp_conversation": [
         "tool calls: 10 on two hosts",
