@@ -6,7 +6,7 @@ set -u
 once="tests/faults tests/linearizability
 tests/redis/test_contract_*.py tests/redis/test_cluster.py tests/redis/test_sentinel.py tests/redis/test_demotion.py
 tests/redis/test_address_remap.py tests/redis/test_lost_node.py tests/redis/test_topology_shutdown.py
-tests/redis/test_connection_outages.py tests/redis/test_store_outage.py tests/redis/test_containers.py
+tests/redis/test_*outage*.py tests/redis/test_containers.py
 tests/project/test_packaging.py tests/project/test_typing.py tests/project/test_prose.py
 tests/project/test_docs.py tests/project/test_examples.py"
 ignored=$(for path in $once; do printf -- '--ignore=%s ' "$path"; done)

@@ -13,7 +13,7 @@ import pytest
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import ids, keys, operations
 from chuk_sessions.core.operation import Call
-from tests.equivalence.test_state_machine import FAR_MS, comparable, keys_on_server
+from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
 from tests.harness.worlds import EmulatorWorld, ServerWorld
 
 ALICE = ids.user_hash("alice")
@@ -71,8 +71,8 @@ SCENARIOS = {
     ],
     "versions increase by one": lambda now: [
         create(), put(pairs=[b"m:a", b"1"], version=2), put(pairs=[b"m:a", b"1"], version=1),
-        increment(operation_id=b"1"),
-        increment(operation_id=b"1"), increment(), extend(additional_ms=1), operations.read(TARGET),
+        increment(operation_id=b"1"), increment(operation_id=b"1"), increment(), extend(additional_ms=1),
+        operations.read(TARGET),
         operations.delete(TARGET, version=4), operations.delete(TARGET, version=5),
     ],
     "an invalid version": lambda now: [
@@ -82,8 +82,8 @@ SCENARIOS = {
     "a counter at the ends of its range": lambda now: [
         create(), put(pairs=[b"m:n", b"%d" % (LARGEST - 1)]), increment(), increment(), increment(amount=0),
         increment(amount=0, ceiling=1), increment(amount=-1, ceiling=1), increment(ceiling=1),
-        increment(amount=-LARGEST),
-        put(pairs=[b"m:n", b"-%d" % LARGEST]), increment(amount=-1), increment(amount=0, operation_id=b"once"),
+        increment(amount=-LARGEST), put(pairs=[b"m:n", b"-%d" % LARGEST]), increment(amount=-1),
+        increment(amount=0, operation_id=b"once"),
         *[step for text in ODD_NUMBERS for step in (put(pairs=[b"m:n", text]), increment())],
     ],
     "a deletion clears the indexes": lambda now: [
@@ -103,7 +103,7 @@ SCENARIOS = {
         *FOUR, TTL - 1,
         *[step for _ in range(4) for step in (
             operations.list_(TARGET.index_keys, user=None, limit=2),
-        operations.list_(TARGET.index_keys, user=ALICE, limit=2),
+            operations.list_(TARGET.index_keys, user=ALICE, limit=2),
             operations.count(TARGET.index_keys, user=None), operations.count(TARGET.index_keys, user=ALICE), 1)],
         sweep(1), sweep(2, TARGET), sweep(9, *TARGETS[:3]), sweep(0, *TARGETS), sweep(9, *TARGETS),
     ],
@@ -117,8 +117,8 @@ SCENARIOS = {
         create(ttl=5, cap=1), 5, create(cap=1), create(cap=1, victims=[TARGET]),
     ],
     "many more sessions than the cap": lambda now: [
-        *[create(target) for target in MANY], create(cap=2), create(cap=2, victims=MANY[:31]),
-        create(cap=2, victims=MANY),
+        *[create(target) for target in MANY],
+        create(cap=2), create(cap=2, victims=MANY[:31]), create(cap=2, victims=MANY),
     ],
     "many expired sessions": lambda now: [*[create(target, ttl=5) for target in MANY[:17]], 5, create(), create(OTHER)],
     "due sandboxes, in pages": lambda now: [
@@ -128,10 +128,9 @@ SCENARIOS = {
     "operation ids at their expiration": lambda now: [
         create(ttl=10**6), operations.carry(TARGET, [b"old", b"%d" % (now + 5), b"new", b"%d" % (now + 6)]), 5,
         increment(operation_id=b"old"), 1, increment(operation_id=b"new"), increment(operation_id=b"old"), 1,
-        increment(operation_id=b"new"), extend(additional_ms=1), operations.EXTEND_WINDOW_MS, extend(additional_ms=1),
-        1,
-        put(pairs=[b"m:n", b"9"], operation_id=b"once"), operations.ONCE_WINDOW_MS, increment(operation_id=b"old"), 1,
-        increment(operation_id=b"old"), operations.read(TARGET, operation_ids=True),
+        increment(operation_id=b"new"), extend(additional_ms=1), operations.EXTEND_WINDOW_MS,
+        extend(additional_ms=1), 1, put(pairs=[b"m:n", b"9"], operation_id=b"once"), operations.ONCE_WINDOW_MS,
+        increment(operation_id=b"old"), 1, increment(operation_id=b"old"), operations.read(TARGET, operation_ids=True),
     ],
     "operation ids move with a rotation and are not inherited": lambda now: [
         create(), *[increment(operation_id=b"%d" % number) for number in range(40)], increment(operation_id=b"7"),
@@ -149,9 +148,8 @@ SCENARIOS = {
     "counters at the limit": lambda now: [
         create(), increment(limit=3), increment(limit=4), increment(amount=8, limit=4), increment(limit=4),
         increment(limit=5), increment(amount=-10, limit=5), increment(amount=-1, limit=5),
-        increment(amount=-9, limit=5),
-        increment(amount=-90, limit=5), increment(amount=110, limit=0), put(pairs=[b"z", b"x"]), increment(limit=3),
-        increment(amount=-900, limit=6), increment(amount=-900, limit=7),
+        increment(amount=-9, limit=5), increment(amount=-90, limit=5), increment(amount=110, limit=0),
+        put(pairs=[b"z", b"x"]), increment(limit=3), increment(amount=-900, limit=6), increment(amount=-900, limit=7),
     ],
     "a missing or invalid size is computed again": lambda now: [
         create(), put(pairs=[*fields(5), b"z", b"?"]), put(pairs=[b"m:0", b"2"], limit=19),

@@ -14,56 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import operations
-from chuk_sessions.core.statuses import OK
+from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
 from tests.equivalence.strategies import CallGenerator, durations
 from tests.harness.worlds import NOW_KEY, EmulatorWorld, ServerWorld
 
 STEPS_PER_RUN = 50
-FAR_MS = 10**9
-"""The clock of the tests is this far ahead of the server's own clock, so the server never expires a key."""
-
-
-def keys_on_server(client, now):
-    """Return the keys that have not expired at `now` (ms), each with its content and expiration time."""
-    found = {}
-    for key in client.scan_iter(count=1000):
-        if client.type(key) == b"zset":
-            expires_at_ms = expires_at(client, key)
-            if expires_at_ms is None or expires_at_ms > now:
-                scored = client.zrange(key, 0, -1, withscores=True)
-                found[key.decode()] = [(member, int(score)) for member, score in scored], expires_at_ms
-        elif client.type(key) == b"hash":
-            expires_at_ms = expires_at(client, key)
-            if expires_at_ms is None or expires_at_ms > now:
-                found[key.decode()] = (client.hgetall(key), expires_at_ms)
-    return found
-
-
-EXPIRES_AT = """
-local latest = -1
-for _ = 1, 5 do
-  local time, left = redis.call('TIME'), redis.call('PTTL', KEYS[1])
-  if left >= 0 then latest = math.max(latest, time[1] * 1000 + math.floor(time[2] / 1000) + left) end
-end
-return latest
-"""
-
-
-def expires_at(client, key):
-    """Return the time (ms) at which a key expires, or None.
-
-    PEXPIRETIME needs Redis 7. On older servers, the clock may advance between TIME and PTTL, and the sum is then a ms
-    too low. The script therefore returns the highest of several sums.
-    """
-    latest = client.eval(EXPIRES_AT, 1, key)
-    return None if latest < 0 else latest
-
-
-def comparable(operation, reply):
-    """Return a reply without the order of hash fields, which servers do not define."""
-    if operation is operations.READ and reply[0] == OK:
-        return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True)), *reply[2:]]
-    return reply
 
 
 def records_of(snapshot):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chuk_sessions import SessionError
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import keys
-from tests.equivalence.test_state_machine import FAR_MS
+from tests.equivalence.comparison import FAR_MS
 from tests.fuzz.cases import FUZZ
 from tests.harness.worlds import EmulatorWorld, ServerWorld
 

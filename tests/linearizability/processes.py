@@ -28,7 +28,7 @@ class Recorder:
 
     def __init__(self, url: str, retries: int) -> None:
         self._backend = RedisBackend(url, loaded=scripts.load({"now": NOW_FROM_KEY}), retries=retries)
-        self._may_retry = retries > 0
+        self._repeats = retries > 0
 
     async def record(self, tasks: Sequence[Sequence[Step]]) -> list[Event]:
         """Run tasks concurrently, and return their events."""
@@ -55,7 +55,7 @@ class Recorder:
         return await self._backend.run(step._replace(operation=operations.ALL[step.operation.name]))
 
     def _seen(self, step: Step, began: int, ended: int, result: Any) -> list[Event]:
-        if not (self._may_retry and isinstance(step, Call) and step.operation.may_repeat(step.argv)):
+        if not (self._repeats and isinstance(step, Call) and step.operation.may_repeat(step.argv)):
             return [Event(step, began, ended, result)]
         # If the call was retried, an attempt before the one with a reply may have taken effect, too.
         found_nothing = (GONE,) if step.operation.name == "delete" and result == (OK,) else UNKNOWN

@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from chuk_sessions.core import keys, operations
+from tests.equivalence.comparison import FAR_MS
 from tests.harness.worlds import NOW_KEY
 from tests.linearizability.checker import UNKNOWN, Event, linearizable
 from tests.linearizability.model import State, Wait, perform
@@ -21,8 +22,6 @@ from tests.redis.tools import how_many
 
 HISTORIES = how_many("HISTORIES", 30, 1000)
 CALLS_BETWEEN_KILLS = 4
-FAR_MS = 10**9
-"""The clock of the scripts is this far ahead of the server's own clock, so the server never expires a key."""
 
 
 @pytest.fixture(scope="module")

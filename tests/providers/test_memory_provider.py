@@ -33,7 +33,7 @@ async def test_values_that_nobody_reads_are_dropped_too():
         assert len(factory.backend.strings) <= 2001
 
 
-class RacingDict(dict):
+class RacingDict(dict[str, tuple[str, int]]):
     """A dict where another thread sets a newer value just ahead of a removal.
 
     `before_restore` runs ahead of each `setdefault`, which restores a value that was removed by mistake.

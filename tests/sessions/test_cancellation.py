@@ -37,17 +37,17 @@ class Interrupted:
 
     async def run(self, call, retry_calls=None):
         number, self.calls = self.calls, self.calls + 1
-        await self._maybe(number, "before")
+        await self._interrupt_at(number, "before")
         if (number, self._moment) == (self._at, "during"):
             asyncio.get_running_loop().call_soon(self._interrupt)
         reply = await self._backend.run(call, retry_calls)
-        await self._maybe(number, "after")
+        await self._interrupt_at(number, "after")
         return reply
 
     async def aclose(self):
         """Do nothing: the owner of the wrapped backend closes it."""
 
-    async def _maybe(self, number, moment):
+    async def _interrupt_at(self, number, moment):
         if (number, self._moment) == (self._at, moment):
             self._interrupt()
         await asyncio.sleep(0)

@@ -93,8 +93,8 @@ def test_an_id_of_a_subclass_of_str_counts_as_its_text():
     assert keys.find("a", Token("../x")) is None
 
 
-@pytest.mark.parametrize("invalid", ["", "../x", "x" * 201, 7, None])
-def test_text_that_is_not_an_id_has_no_keys(invalid):
-    assert keys.find("a", invalid) is None
+@pytest.mark.parametrize("odd", ["", "../x", "x" * 201, 7, None])
+def test_text_that_is_not_an_id_has_no_keys(odd):
+    assert keys.find("a", odd) is None
     with pytest.raises(ValueError, match="no session id"):
-        keys.session_keys("a", invalid)
+        keys.session_keys("a", odd)

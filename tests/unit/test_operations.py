@@ -29,7 +29,7 @@ def test_refuses_invalid_idempotency_keys(key):
         operations.operation_id(key)
 
 
-def test_an_undeclared_status_raises_a_provider_error():
+def test_a_status_that_an_operation_does_not_have_is_a_provider_error():
     with pytest.raises(exceptions.ProviderError, match=r"^read gave status 5, which it does not have$"):
         operations.check(operations.READ, [statuses.FULL])
 

@@ -1,0 +1,56 @@
+"""The clock of comparisons between emulator and server, and the forms in which replies and keys are compared."""
+
+from __future__ import annotations
+
+from chuk_sessions.core import operations
+from chuk_sessions.core.statuses import OK
+
+FAR_MS = 10**9
+"""The clock of the tests is this far ahead of the server's own clock, so the server never expires a key."""
+
+
+def keys_on_server(client, now):
+    """Return the keys that have not expired at `now` (ms), each with its content and expiration time."""
+    found = {}
+    for key in client.scan_iter(count=1000):
+        content, expiration = content_of(client, key), expires_at(client, key)
+        if content is not None and (expiration is None or expiration > now):
+            found[key.decode()] = content, expiration
+    return found
+
+
+def content_of(client, key):
+    """Return a hash as a dict, a sorted set as a list of members with scores, and None for other types."""
+    match client.type(key):
+        case b"hash":
+            return client.hgetall(key)
+        case b"zset":
+            return [(member, int(score)) for member, score in client.zrange(key, 0, -1, withscores=True)]
+    return None
+
+
+EXPIRES_AT = """
+local latest = -1
+for _ = 1, 5 do
+  local time, left = redis.call('TIME'), redis.call('PTTL', KEYS[1])
+  if left >= 0 then latest = math.max(latest, time[1] * 1000 + math.floor(time[2] / 1000) + left) end
+end
+return latest
+"""
+
+
+def expires_at(client, key):
+    """Return the time (ms) at which a key expires, or None.
+
+    PEXPIRETIME needs Redis 7. On older servers, the clock may advance between TIME and PTTL, and the sum is then a ms
+    too low. The script therefore returns the highest of several sums.
+    """
+    latest = client.eval(EXPIRES_AT, 1, key)
+    return None if latest < 0 else latest
+
+
+def comparable(operation, reply):
+    """Return a reply without the order of hash fields, which servers do not define."""
+    if operation is operations.READ and reply[0] == OK:
+        return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True)), *reply[2:]]
+    return reply
