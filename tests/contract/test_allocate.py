@@ -159,7 +159,7 @@ async def test_gives_up_when_the_room_that_it_makes_is_taken_again_and_again(wor
         if call.operation is operations.ALLOCATE:
             await world.manager().allocate_session(user_id="alice")
 
-    with pytest.raises(SessionLimitError, match="keep taking"):
+    with pytest.raises(SessionLimitError, match="keep filling"):
         await world.meddled(take, max_sessions_per_user=1).allocate_session(user_id="alice")
     assert await world.manager().count_sessions("alice") > 1
 

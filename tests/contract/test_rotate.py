@@ -299,8 +299,8 @@ async def test_a_session_that_ends_while_it_is_copied_for_its_new_owner_is_gone(
 def test_a_delete_at_a_version_is_not_repeated():
     target = keys.session_keys("test", "s1")
     plain, at_version = operations.delete(target), operations.delete(target, version=1)
-    assert plain.operation.may_repeat(plain.argv)
-    assert not at_version.operation.may_repeat(at_version.argv)
+    assert plain.operation.may_retry(plain.argv)
+    assert not at_version.operation.may_retry(at_version.argv)
 
 
 async def test_a_session_of_a_callers_id_counts_for_the_cap_once_it_is_rotated(world):

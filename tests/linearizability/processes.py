@@ -55,7 +55,7 @@ class Recorder:
         return await self._backend.run(step._replace(operation=operations.ALL[step.operation.name]))
 
     def _seen(self, step: Step, began: int, ended: int, result: Any) -> list[Event]:
-        if not (self._repeats and isinstance(step, Call) and step.operation.may_repeat(step.argv)):
+        if not (self._repeats and isinstance(step, Call) and step.operation.may_retry(step.argv)):
             return [Event(step, began, ended, result)]
         # A call that was sent twice may have had an effect before the one that was answered.
         found_nothing = (GONE,) if step.operation.name == "delete" and result == (OK,) else UNKNOWN
@@ -64,7 +64,7 @@ class Recorder:
 
 def was_not_applied(step: Step, error: ProviderError) -> bool:
     """Whether the error promises that nothing was: what is repeated promises only that this does no harm."""
-    may_repeat = isinstance(step, Call) and step.operation.may_repeat(step.argv)
+    may_repeat = isinstance(step, Call) and step.operation.may_retry(step.argv)
     return isinstance(error, SessionUnavailableError) and not may_repeat
 
 

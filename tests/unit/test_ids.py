@@ -96,5 +96,5 @@ def test_an_id_in_a_class_of_its_own_is_its_text():
 @pytest.mark.parametrize("odd", ["", "../x", "x" * 201, 7, None])
 def test_what_can_be_no_id_has_no_place(odd):
     assert keys.find("a", odd) is None
-    with pytest.raises(ValueError, match="no session id"):
+    with pytest.raises(ValueError, match="not a session id"):
         keys.session_keys("a", odd)

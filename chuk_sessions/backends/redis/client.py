@@ -161,7 +161,7 @@ class Client:
 
     def _request(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Request:
         # A repeat that finds its work done writes nothing, so that there is nothing for WAIT to wait for.
-        repeatable = call.operation.may_repeat(call.argv) and not durable
+        repeatable = call.operation.may_retry(call.argv) and not durable
         what, read_only = call.operation.name, call.operation.read_only
         return Request(self.command(call), what, repeatable, call.keys[0], read_only, call, durable, retry_calls)
 
@@ -184,7 +184,7 @@ class Client:
 def _meant(operation: Operation, reply: Any) -> Any:
     """What the reply of a repeated call means."""
     status = reply[0] if isinstance(reply, list) else reply
-    return operation.after_repeat.get(status, reply)
+    return operation.status_after_retry.get(status, reply)
 
 
 class _RetryLoop:
