@@ -154,8 +154,10 @@ class SessionManager:
             ids.check_name(session_id, "session_id")
         owner = b"" if user_id is None else validation.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
-        pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
-        validation.check_size(pairs, self._policy.session_bytes)
+        pairs: list[bytes] = []
+        if custom_metadata is not None:
+            pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
+            validation.check_size(pairs, self._policy.session_bytes)
         if session_id is None:
             return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
         target = keys.session_keys(self._sandbox_id, session_id)
