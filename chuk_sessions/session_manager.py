@@ -238,7 +238,7 @@ class SessionManager:
         """Add to a metadata value that is a whole number, unless the result is above the ceiling; a missing one is 0.
 
         The result is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
-        ceiling=100)` is a rate limiter. It is None when there is no such session. With an `idempotency_key` that was
+        ceiling=100)` is a rate limiter. Returns None when there is no such session. With an `idempotency_key` that was
         used in the last ten minutes nothing is added, and the result has the current value.
 
         Raises:

@@ -24,11 +24,11 @@ class Operation:
         statuses: those that its reply may begin with.
         read_only: it writes nothing.
         retryable: it may be sent again after its reply was lost. Without this a lost reply is an OutcomeUnknownError.
-        not_retryable_arg: name of the ARGV element that makes a call not retryable unless it is empty.
+        not_retryable_arg: name of the ARGV element whose value, unless empty, prevents a retry of the call.
         operation_id_arg: name of the ARGV element for an operation id; a call that has one is retryable, because the
             script applies it only once.
         needs_index: it reads an index of sessions, which custom providers do not have.
-        needs_index_arg: name of the ARGV element that makes a call read an index unless it is 0.
+        needs_index_arg: name of the ARGV element whose value, unless 0, has the call read an index.
         large_reply: its reply can be as large as a session.
         durable: where the store was told to wait for replicas, it does so before it acknowledges this operation.
         status_after_retry: statuses of a retried call that mean another one. For example, a delete that finds no

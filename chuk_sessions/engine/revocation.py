@@ -177,7 +177,7 @@ class _BucketRevocation:
         return bool(calls)
 
     async def _run(self, calls: Sequence[Call]) -> list[Reply]:
-        """Run all deletions, then raise the first error. A NotReplicatedError is none: the session is deleted."""
+        """Run all deletions, then raise the first error. After a NotReplicatedError the session is deleted, too."""
         replies: list[Reply] = []
         failure: errors.SessionError | None = None
         outcomes = await self._executor.settle_all(
