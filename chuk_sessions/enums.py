@@ -1,4 +1,4 @@
-"""Closed sets of words."""
+"""Enumerations: session statuses, providers, and the policy of a full cap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class SessionStatus(StrEnum):
-    """Where a session stands. What the store returns is always active: an ended session is not returned at all."""
+    """The status of a session. The store returns only active sessions: all others do not exist for callers."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -15,17 +15,19 @@ class SessionStatus(StrEnum):
 
 
 class ProviderType(StrEnum):
-    """The providers that come with the library."""
+    """The providers that the library includes."""
 
     MEMORY = "memory"
     REDIS = "redis"
 
 
 class WhenFull(StrEnum):
-    """What happens when a user who has as many sessions as allowed asks for one more."""
+    """The policy for a new session of a user who already has as many as allowed."""
 
     EVICT = "evict"
+    """Delete the user's oldest sessions to make room."""
     REFUSE = "refuse"
+    """Raise SessionLimitError."""
 
 
 __all__ = ["ProviderType", "SessionStatus", "WhenFull"]

@@ -1,28 +1,28 @@
-"""Every error the library raises of its own.
+"""Errors that the library raises.
 
 SessionError
-├── ProviderError                  the store, not the session, is the trouble
-│   ├── SessionUnavailableError    not reachable, not ready, or refuses us; nothing was applied, or a repeat is harmless
-│   │   └── SessionTimeoutError    no answer in time; nothing was applied, or applying it twice is harmless
-│   ├── OutcomeUnknownError        the answer was lost: the change may or may not have been applied
-│   │   └── NotReplicatedError     applied, but on fewer replicas than asked for: a failover may undo it
-│   ├── RevocationIncompleteError  parts of the store did not answer: sessions of the user may be left there
+├── ProviderError                  the store failed, not the session
+│   ├── SessionUnavailableError    unreachable, not ready, or refuses the login; not applied, or safe to repeat
+│   │   └── SessionTimeoutError    no reply in time; not applied, or safe to repeat
+│   ├── OutcomeUnknownError        the reply was lost: the change may have been applied
+│   │   └── NotReplicatedError     applied, but too few replicas acknowledged it: a failover may undo it
+│   ├── RevocationIncompleteError  parts of the store did not reply: the user may have sessions left there
 │   ├── StoreFullError             the server is at its memory limit; nothing was applied
-│   ├── CorruptRecordError         what is stored is not a session record of this library
+│   ├── CorruptRecordError         the stored value is not a session record of this library
 │   └── NotSupportedError          this kind of provider cannot do that
-├── SessionConflictError           the session is not as the caller takes it to be; nothing was applied
+├── SessionConflictError           the session is not what the caller assumes; nothing was applied
 │   ├── SessionOwnerError          it belongs to another user
-│   ├── VersionConflictError       it was changed in between (`version` is the present one)
-│   ├── SessionRotatedError        its id has been replaced already
+│   ├── VersionConflictError       it has changed; `version` is the current one
+│   ├── SessionRotatedError        its id has already been replaced
 │   ├── SessionLimitError          the user has as many sessions as allowed
-│   ├── SessionTooLargeError       the change would make it larger than the configured bound
+│   ├── SessionTooLargeError       with the change, it would be larger than the limit
 │   └── NotACounterError           the value to increment is not a whole number within ±(2^53 − 1)
-├── InvalidMetadataError           also a ValueError: JSON cannot carry it exactly
-│   └── MetadataTooLargeError      it is larger than the configured bound
+├── InvalidMetadataError           also a ValueError: JSON cannot represent it exactly
+│   └── MetadataTooLargeError      it is larger than the limit
 └── ManagerClosedError             the manager was closed
 
-An outage is never answered with False or None: those mean that the session is not there. Malformed arguments are a
-plain ValueError. No message holds a password or a whole session id.
+The library never reports an outage as False or None, which mean that the session does not exist. An invalid argument
+raises a plain ValueError. No error message contains a password or a whole session id.
 """
 
 from __future__ import annotations
@@ -31,30 +31,39 @@ from typing import Any
 
 
 class SessionError(Exception):
-    """Base of all errors of this library."""
+    """Base class of all errors of this library."""
 
 
 class ProviderError(SessionError):
-    """The store is the trouble."""
+    """An error of the store, not of the session."""
 
 
 class SessionUnavailableError(ProviderError):
-    """The store cannot be reached or is not ready. Nothing was applied, or applying it twice is harmless."""
+    """The store is unreachable, not ready, or refuses the login.
+
+    The call was not applied, or repeating it is harmless.
+    """
 
 
 class SessionTimeoutError(SessionUnavailableError):
-    """The store did not answer in time. Nothing was applied, or repeating is harmless."""
+    """The store did not reply in time.
+
+    The call was not applied, or repeating it is harmless.
+    """
 
 
 class OutcomeUnknownError(ProviderError):
-    """The answer was lost on the way: the change may or may not have been applied. Read before you repeat it."""
+    """The reply was lost: the change may or may not have been applied.
+
+    Read the session before you repeat the change.
+    """
 
 
 class NotReplicatedError(OutcomeUnknownError):
-    """The primary has applied the change, but fewer replicas than asked for have it: a failover may undo it.
+    """The primary has applied the change, but too few replicas have acknowledged it: a failover may undo it.
 
     Attributes:
-        reply: the primary's reply to the change, for this library's own use.
+        reply: the primary's reply to the change, for internal use.
 
     """
 
@@ -64,12 +73,13 @@ class NotReplicatedError(OutcomeUnknownError):
 
 
 class RevocationIncompleteError(ProviderError):
-    """Parts of the store did not answer while a user's sessions were revoked: sessions may be left there. All others
-    were deleted; revoking again is safe.
+    """Parts of the store did not reply while a user's sessions were revoked, so sessions may be left there.
+
+    All other sessions of the user were deleted. It is safe to revoke again.
 
     Attributes:
-        revoked: how many sessions were deleted.
-        buckets: numbers of the buckets, of 256, that did not answer.
+        revoked: number of sessions that were deleted.
+        buckets: numbers (0 to 255) of the buckets that did not reply.
 
     """
 
@@ -83,19 +93,19 @@ class RevocationIncompleteError(ProviderError):
 
 
 class StoreFullError(ProviderError):
-    """The server is at its memory limit and refused to grow. Nothing was applied."""
+    """The server is at its memory limit and refused to store more. Nothing was applied."""
 
 
 class CorruptRecordError(ProviderError):
-    """What is stored under the session's key is not a record of this library."""
+    """The value stored under the session's key is not a record of this library."""
 
 
 class NotSupportedError(ProviderError):
-    """This provider cannot do that: it knows single keys only."""
+    """This kind of store cannot do that. A custom provider, for example, has no index."""
 
 
 class SessionConflictError(SessionError):
-    """The session is not as the caller takes it to be. Nothing was applied."""
+    """The session is not what the caller assumes. Nothing was applied."""
 
 
 class SessionOwnerError(SessionConflictError):
@@ -103,10 +113,10 @@ class SessionOwnerError(SessionConflictError):
 
 
 class VersionConflictError(SessionConflictError):
-    """The session was changed since the expected version.
+    """The session has changed since the expected version.
 
     Attributes:
-        version: the present version.
+        version: the current version.
 
     """
 
@@ -119,7 +129,10 @@ class VersionConflictError(SessionConflictError):
 
 
 class SessionRotatedError(SessionConflictError):
-    """The id has been replaced by a new one, which whoever holds the old one must not learn."""
+    """The id has already been replaced.
+
+    The error does not contain the new id, because the holder of the old one must not learn it.
+    """
 
 
 class SessionLimitError(SessionConflictError):
@@ -127,7 +140,7 @@ class SessionLimitError(SessionConflictError):
 
 
 class SessionTooLargeError(SessionConflictError):
-    """The change would make the session larger than the manager's `max_session_bytes`."""
+    """The session would be larger than the manager's `max_session_bytes`."""
 
 
 class NotACounterError(SessionConflictError):
@@ -135,7 +148,7 @@ class NotACounterError(SessionConflictError):
 
 
 class InvalidMetadataError(SessionError, ValueError):
-    """The metadata cannot be carried by JSON exactly."""
+    """JSON cannot represent the metadata exactly."""
 
 
 class MetadataTooLargeError(InvalidMetadataError):
@@ -143,7 +156,7 @@ class MetadataTooLargeError(InvalidMetadataError):
 
 
 class ManagerClosedError(SessionError):
-    """The manager was closed and does not work any more."""
+    """The manager was closed and can no longer be used."""
 
 
 __all__ = [

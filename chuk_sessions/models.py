@@ -1,4 +1,4 @@
-"""What the library hands out."""
+"""Objects that the library returns to its callers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ _FRACTIONS = [f".{ms:03d}Z" for ms in range(1000)]
 
 
 def iso_from_ms(ms: int) -> str:
-    """The ISO 8601 text in UTC, ending in Z, of a time in ms since 1970. Raises OverflowError past the year 9999."""
+    """Return a time in ms since 1970 as ISO 8601 text in UTC, with a final `Z`.
+
+    Raises:
+        OverflowError: it is after the year 9999.
+
+    """
     return _iso_second(ms // 1000) + _FRACTIONS[ms % 1000]
 
 
-# Sessions are made, used and end in the same few thousand seconds.
+# The times of all current sessions are within a few thousand different seconds.
 @lru_cache(maxsize=4096)
 def _iso_second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()
@@ -30,10 +35,11 @@ def _utc_now() -> datetime:
 
 @dataclass
 class SessionMetadata:
-    """A session as it was when it was read. Changing this object changes nothing in the store.
+    """A session at the time when it was read. Changes of this object do not change the store.
 
-    Times are ISO 8601 texts in UTC ending in `Z`. `version` counts the changes of metadata and deadline, and is what
-    `update_session_metadata(expected_version=...)` compares; it is not part of `to_dict()`.
+    Times are ISO 8601 texts in UTC with a final `Z`. `expires_at` is the absolute deadline. `version` counts the
+    changes of metadata and deadline. `update_session_metadata(expected_version=...)` compares it, and `to_dict()`
+    leaves it out.
     """
 
     session_id: str
@@ -53,15 +59,15 @@ class SessionMetadata:
             self.last_accessed = self.created_at
 
     def is_expired(self) -> bool:
-        """Whether the deadline has passed by this host's clock. The store decides by its own."""
+        """Return whether the deadline has passed by this host's clock. The store decides by its own clock."""
         return self.expires_at is not None and _utc_now() >= _from_iso(self.expires_at)
 
     def touch(self) -> None:
-        """Set `last_accessed` of this object, not of the store, to now."""
+        """Set `last_accessed` of this object to now. The store does not change."""
         self.last_accessed = _iso(_utc_now())
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict that JSON can carry, with the fields above but `version`."""
+        """Return all fields except `version` as a dict that JSON can represent."""
         return {
             "session_id": self.session_id,
             "sandbox_id": self.sandbox_id,
@@ -75,7 +81,12 @@ class SessionMetadata:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The inverse of `to_dict()`. Unknown keys are passed over. Raises TypeError when a needed key is missing."""
+        """Create an object from the result of `to_dict()`. Unknown keys are ignored.
+
+        Raises:
+            TypeError: a required key is missing.
+
+        """
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
 
@@ -90,11 +101,11 @@ def _from_iso(text: str) -> datetime:
 
 
 class Increment(NamedTuple):
-    """The answer to an increment: truthy when it was applied.
+    """The result of an increment. It is true if the increment was applied.
 
     Attributes:
-        applied: False when the ceiling kept it out.
-        value: the counter's value now.
+        applied: False if the ceiling prevented it.
+        value: the current value of the counter.
 
     """
 
@@ -107,14 +118,14 @@ class Increment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The store as `SessionManager.ping()` found it.
+    """The state of the store, as `SessionManager.ping()` returns it.
 
     Attributes:
-        latency_ms: how long the store took to answer, in ms; the first time, opening the connection included.
+        latency_ms: time until the store replied, ms. The first time, this includes opening the connection.
         server: its name, such as `redis` or `valkey`; `memory` for the emulator, `custom` for a custom provider.
-        version: of the server; None if it does not say.
-        role: `primary` or `replica`; None if it does not say. Of several nodes, `replica` if all are replicas.
-        problems: what an operator should see to, one text each. The store answers in spite of them.
+        version: of the server; None if it is unknown.
+        role: `primary` or `replica`; None if it is unknown. Of several nodes, `replica` if all are replicas.
+        problems: conditions that an operator should correct, one text each. The store replies in spite of them.
 
     """
 

@@ -1,6 +1,6 @@
--- Names the sandboxes that have an ended session to sweep in this bucket, a page at a time; writes nothing.
--- KEYS[1] sandboxes: sandbox -> its earliest end in ms
--- ARGV[1] limit: of names
+-- List a page of the sandboxes that have an expired session to sweep in this bucket; write nothing.
+-- KEYS[1] sandboxes: sandbox -> when its first session in this bucket expires, ms
+-- ARGV[1] limit: most names
 -- ARGV[2] score: of the entry to continue after; left out, like the next, for the first page
 -- ARGV[3] after: name in that entry
 -- Reply: OK {sandbox...}, followed by score and name of the last entry if there may be more

@@ -1,10 +1,10 @@
--- Moves a session's deadline further away, once for each operation id.
+-- Extend a session's deadline, once per operation id.
 -- KEYS[1] session: the record
--- KEYS[2] deadlines: handle -> end in ms
+-- KEYS[2] deadlines: handle -> when the session expires, ms
 -- KEYS[3] operations: operation id -> ms until which it counts
 -- ARGV[1] handle: of the session
 -- ARGV[2] additional: ms
--- ARGV[3] latest: the latest deadline there may be, ms
+-- ARGV[3] latest: the latest deadline allowed, ms
 -- ARGV[4] operation: id under which this is applied once
 -- ARGV[5] window: ms for which that id is remembered
 -- ARGV[6] retention: ms that a record outlives its session
@@ -13,19 +13,19 @@
 --- @include "open"
 --- @include "applied"
 --- @include "remember"
---- @include "expire_last"
+--- @include "expire_with_last"
 local key, operation = KEYS[1], ARGV[4]
-local ends, before, accessed, idle, version = open(key, now, 'v')
-if not ends then return before end
-version = plain(version)
+local reply, _, old_deadline, accessed, idle, version = open(key, now, 'v')
+if reply then return reply end
+version = parse_int(version)
 if not version then return CORRUPT end
 if applied(KEYS[3], operation, now) then return OK end
-local deadline = before + ARGV[2]
-if deadline > tonumber(ARGV[3]) then return {TOO_FAR, before} end
-ends = idle and math.min(deadline, accessed + idle) or deadline
+local deadline = old_deadline + ARGV[2]
+if deadline > tonumber(ARGV[3]) then return {TOO_FAR, old_deadline} end
+local expiry = idle and math.min(deadline, accessed + idle) or deadline
 redis.call('HSET', key, 'd', deadline, 'v', version + 1)
-redis.call('PEXPIREAT', key, ends + ARGV[6])
-redis.call('ZADD', KEYS[2], ends, ARGV[1])
+redis.call('PEXPIREAT', key, expiry + ARGV[6])
+redis.call('ZADD', KEYS[2], expiry, ARGV[1])
 remember(KEYS[3], operation, now, ARGV[5])
-expire_last(KEYS[3])
+expire_with_last(KEYS[3])
 return OK

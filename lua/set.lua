@@ -1,4 +1,4 @@
--- Sets fields of metadata; the others stay. What nearly every change is; `merge` has the rest.
+-- Set metadata fields; the others stay. Nearly every change needs only this; `merge` can do the rest.
 -- KEYS[1] session: the record
 -- ARGV[1] limit: most bytes that the session may have
 -- ARGV[2] field: to set
@@ -8,11 +8,11 @@
 --- @include "now"
 --- @include "open"
 local key = KEYS[1]
-local ends, answer, _, _, version, bound = open(key, now, 'v', 'z')
-if not ends then return answer end
--- Two numbers of the usual kind are looked through as one text, as in `open`.
+local reply, _, _, _, _, version, bound = open(key, now, 'v', 'z')
+if reply then return reply end
+-- Check two numbers of the usual length with one search, as in `open`.
 if not (version and bound and #version <= 15 and #bound <= 15 and string.find(version .. bound, '^%d+$')) then
-  version, bound = plain(version), plain(bound) or math.huge
+  version, bound = parse_int(version), parse_int(bound) or math.huge
   if not version then return CORRUPT end
 end
 local size = bound + #ARGV[2] + #ARGV[3]

@@ -1,24 +1,24 @@
--- Removes ended sessions of a sandbox in this bucket, names those to remove next, and notes when the next one ends.
--- KEYS[1] deadlines: handle -> end in ms
+-- Remove expired sessions of a sandbox in this bucket, list those to remove next, and note when the first one expires.
+-- KEYS[1] deadlines: handle -> when the session expires, ms
 -- KEYS[2] users: handle -> hash of its user
--- KEYS[3] sandboxes: sandbox -> its earliest end in ms
--- KEYS[4..] ended: record and operation ids of each session that the call before has named
+-- KEYS[3] sandboxes: sandbox -> when its first session in this bucket expires, ms
+-- KEYS[4..] ended: record and operation ids of each session that the previous call listed
 -- ARGV[1] sandbox: its name
--- ARGV[2] limit: of sessions to name
--- ARGV[3..] rest: handles of the ended
--- Reply: OK number {handle...} (how many were removed, and which to name in the next call)
+-- ARGV[2] limit: most sessions to list
+-- ARGV[3..] rest: handles of the sessions that the previous call listed
+-- Reply: OK number {handle...} (the number removed, and those to pass to the next call)
 --- @include "now"
---- @include "remove"
--- Index entries and record go together: were the record left to its own end, it would be alive and in no index again
--- when the clock steps back.
-local ended = {}
+--- @include "remove_sessions"
+-- Index entries and record are removed together. If the record were left until its TTL is over, and the clock stepped back,
+-- it would be alive again without an index entry.
+local expired = {}
 for index = 1, #ARGV - 2 do
-  local ends = redis.call('ZSCORE', KEYS[1], ARGV[2 + index])
-  if ends and tonumber(ends) <= now then 
-    ended[#ended + 1] = {ARGV[2 + index], KEYS[2 + 2 * index], KEYS[3 + 2 * index]}
+  local expiry = redis.call('ZSCORE', KEYS[1], ARGV[2 + index])
+  if expiry and tonumber(expiry) <= now then
+    expired[#expired + 1] = {ARGV[2 + index], KEYS[2 + 2 * index], KEYS[3 + 2 * index]}
   end
 end
-remove(ended, KEYS[1], KEYS[2])
+remove_sessions(expired, KEYS[1], KEYS[2])
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local noted = redis.call('ZSCORE', KEYS[3], ARGV[1])
 if not first[2] then
@@ -27,4 +27,4 @@ elseif noted ~= first[2] then
   -- At full memory the old note stays: it is early, never late.
   redis.pcall('ZADD', KEYS[3], first[2], ARGV[1])
 end
-return {OK, #ended, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])}
+return {OK, #expired, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])}

@@ -33,7 +33,7 @@ async def _pool(url: str) -> list[str]:
 def write(url: str, path: Path) -> Path:
     """Make a pool of sessions on that server, and write the work on it to a file."""
     targets = [keys.session_keys(SANDBOX, session_id) for session_id in asyncio.run(_pool(url))]
-    fresh = [keys.session_keys_for_handle(SANDBOX, bucket, FRESH) for bucket in range(ids.BUCKETS)]
+    fresh = [keys.session_keys_for_handle(SANDBOX, bucket, FRESH.encode()) for bucket in range(ids.BUCKETS)]
     work = {
         "validate": [operations.validate(p, interval_ms=0, retention_ms=RETENTION_MS, index=False) for p in targets],
         "validate_interval": [

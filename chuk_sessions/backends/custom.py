@@ -1,16 +1,16 @@
-"""Providers of other people's making: anything with setex, get and delete, run through the emulator's twins.
+"""Custom providers: any store with setex, get, and delete, on which the emulator's twins run the operations.
 
-Such a provider has no compare-and-set. Each operation loads the records it declares into an empty keyspace, runs the
-twin, and stores what changed; a lock per record makes that atomic within this process. Across processes the last write
-wins. A record and its operation ids are one value, so that the store holds both or neither. There are no indexes, so
-what needs one is a NotSupportedError. TTLs are rounded up to whole seconds.
+Such a provider has no compare-and-set. Each operation loads the records that it declares into an empty keyspace, runs
+the twin, and stores the records that changed. A lock per record makes this atomic within the process. Across processes,
+the last write wins. A record and its operation ids are one value, so the store has both or neither. There are no
+indexes, so operations that need one raise NotSupportedError. TTLs are rounded up to whole seconds.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -25,37 +25,37 @@ from .memory.clock import Clock, SystemClock
 from .memory.keyspace import Hash, Keyspace
 from .memory.twins import TWINS
 
-_NO_INDEX = "a custom provider keeps no index: sessions cannot be listed, counted, capped or revoked by user"
+_NO_INDEX = "a custom provider has no index: sessions cannot be listed, counted, capped, or revoked by user"
 _RECORDS = ("session", "old", "new")
 _PING_KEY = "chuk1:ping"
 
 _LOCKS = KeyLocks()
-"""For all custom backends of the process: any two may work on the same store."""
+"""Shared by all custom backends of the process, because any two may use the same store."""
 
 
 class Stored(NamedTuple):
-    """A record, when it goes (ms), and until when its operation ids count (ms)."""
+    """A record, its expiry in ms, and its operation ids with the ms until which each counts."""
 
     record: Hash
-    moment: int
+    expiry: int
     operation_ids: dict[bytes, int]
 
 
 class SimpleStore(Protocol):
-    """What a custom provider's session must have."""
+    """The methods that a session of a custom provider must have."""
 
     async def setex(self, key: str, ttl: int, value: str) -> Any:
         """Store a text for `ttl` seconds."""
 
     async def get(self, key: str) -> Any:
-        """The text (or bytes), or None."""
+        """Return the text (or bytes), or None."""
 
     async def delete(self, key: str) -> Any:
-        """Remove it."""
+        """Remove the text."""
 
 
 class CustomBackend:
-    """Runs twins over a factory of SimpleStore sessions."""
+    """A backend that runs twins on the sessions of a factory, which are SimpleStore objects."""
 
     name = "custom"
 
@@ -64,8 +64,13 @@ class CustomBackend:
         self._clock = clock or SystemClock()
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
-        """Load, run the twin, store what changed; nothing is repeated. Raises NotSupportedError for what needs an
-        index, and SessionUnavailableError for whatever the provider raises.
+        """Load the records, run the twin, and store the records that changed. Nothing is retried.
+
+        Raises:
+            NotSupportedError: the operation needs an index.
+            SessionUnavailableError: the provider raised an exception.
+            CorruptRecordError: the provider returned a value that is not a session record.
+
         """
         operation, keys, argv = call
         if operation is operations.SWEEP:
@@ -77,28 +82,36 @@ class CustomBackend:
             for key in records:
                 await stack.enter_async_context(_LOCKS.hold(key))
             store = await stack.enter_async_context(self._open())
-            before = {key: await _load(store, key) for key in records}
-            space = Keyspace(self._clock)
-            for key, stored in before.items():
-                if stored is not None:
-                    _put(space, key, stored)
-            space.tick()
-            reply = TWINS[operation.name](space, keys, argv)
-            for key in records:
-                after = _taken(space, key)
-                if after != before[key]:
-                    await _save(store, key, after, space.now)
-            return reply
+            return await self._run_twin(store, records, call)
+
+    async def _run_twin(self, store: SimpleStore, records: Sequence[str], call: Call) -> Reply:
+        before = {key: await _load(store, key) for key in records}
+        space = Keyspace(self._clock)
+        for key, stored in before.items():
+            if stored is not None:
+                _restore(space, key, stored)
+        space.tick()
+        reply = TWINS[call.operation.name](space, call.keys, call.argv)
+        for key in records:
+            after = _snapshot(space, key)
+            if after != before[key]:
+                await _save(store, key, after, space.now)
+        return reply
 
     async def ping(self) -> Health:
-        """Read a key that nothing is stored under. Raises SessionUnavailableError for whatever the provider raises."""
-        begun = time.perf_counter()
+        """Read a key that does not exist.
+
+        Raises:
+            SessionUnavailableError: the provider raised an exception.
+
+        """
+        started = time.perf_counter()
         async with self._open() as store:
             await store.get(_PING_KEY)
-        return Health(1000 * (time.perf_counter() - begun), self.name)
+        return Health(1000 * (time.perf_counter() - started), self.name)
 
     async def aclose(self) -> None:
-        """The provider closes its sessions itself."""
+        """Do nothing: the provider closes its sessions itself."""
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[SimpleStore]:
@@ -111,14 +124,14 @@ class CustomBackend:
             raise errors.SessionUnavailableError(f"the custom provider failed: {type(error).__name__}") from error
 
 
-def _put(space: Keyspace, key: str, stored: Stored) -> None:
-    space.load(key, stored.record, stored.moment)
+def _restore(space: Keyspace, key: str, stored: Stored) -> None:
+    space.load(key, stored.record, stored.expiry)
     if stored.operation_ids:
         ids = stored.operation_ids
         space.load_set(names.operations_of(key), ids.items(), max(ids.values()))
 
 
-def _taken(space: Keyspace, key: str) -> Stored | None:
+def _snapshot(space: Keyspace, key: str) -> Stored | None:
     found = space.peek(key)
     return None if found is None else Stored(*found, space.peek_set(names.operations_of(key)))
 
@@ -128,24 +141,26 @@ async def _load(store: SimpleStore, key: str) -> Stored | None:
     if not value:
         return None
     try:
-        moment, fields, *more = json.loads(value)
+        expiry, fields, *more = json.loads(value)
         record = {name.encode("latin-1"): text.encode("latin-1") for name, text in fields.items()}
         ids = {name.encode("latin-1"): int(until) for name, until in more[0].items()} if more else {}
-        return Stored(record, int(moment), ids)
+        return Stored(record, int(expiry), ids)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise errors.CorruptRecordError("what the custom provider holds is not a session record") from error
+        raise errors.CorruptRecordError("the custom provider returned a value that is not a session record") from error
 
 
 async def _save(store: SimpleStore, key: str, stored: Stored | None, now: int) -> None:
-    """Bytes travel as Latin-1 text in ASCII JSON, which any provider carries unharmed."""
+    """Store a record, or delete it if it is gone.
+
+    The value is ASCII JSON with bytes as Latin-1 text, which any provider returns unchanged.
+    """
     if stored is None:
         await store.delete(key)
         return
-    moment = stored.moment
     value: list[Any] = [
-        moment,
+        stored.expiry,
         {name.decode("latin-1"): text.decode("latin-1") for name, text in stored.record.items()},
     ]
     if stored.operation_ids:
         value.append({name.decode("latin-1"): until for name, until in stored.operation_ids.items()})
-    await store.setex(key, max(1, -((now - moment) // 1000)), json.dumps(value, separators=(",", ":")))
+    await store.setex(key, max(1, -((now - stored.expiry) // 1000)), json.dumps(value, separators=(",", ":")))

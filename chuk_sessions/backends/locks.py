@@ -15,10 +15,12 @@ _Waiting = dict[str, deque[Future[None]]]
 
 
 class KeyLocks:
-    """One lock a key, first come first served. asyncio's own locks belong to one loop, and threading's would block one.
+    """One lock per key, first come, first served.
 
-    A key is in `_waiting` while its lock is held; the queue holds those that wait for it. A forked child begins with an
-    empty dict: the tasks and threads that held locks stay in the parent.
+    asyncio's own locks belong to one event loop, and waiting for a lock of threading would block the loop.
+
+    A key is in `_waiting` while its lock is held. Its queue contains the waiting tasks. A forked child starts with an
+    empty dict, because the tasks and threads that hold locks remain in the parent.
     """
 
     def __init__(self) -> None:
@@ -27,7 +29,7 @@ class KeyLocks:
         _ALL.add(self)
 
     def abandon_after_fork(self) -> None:
-        """In a forked child: hold no lock."""
+        """Forget all locks in a forked child."""
         self._mutex = Lock()
         self._waiting = {}
 
@@ -41,7 +43,7 @@ class KeyLocks:
             self._release(key, waiting)
 
     async def _acquire(self, key: str) -> _Waiting:
-        """Return the dict that the lock is in, which is another one after a fork."""
+        """Wait for the lock of a key. Return the dict that holds the lock, because a fork replaces the dict."""
         turn: Future[None] = Future()
         with self._mutex:
             waiting = self._waiting
@@ -53,7 +55,7 @@ class KeyLocks:
         try:
             await asyncio.wrap_future(turn)
         except BaseException:
-            # Given up while waiting. The turn may have come in the same moment: then it goes to the next one.
+            # The task was canceled while it waited. If it was given the lock at the same moment, pass the lock on.
             if not turn.cancelled() and not turn.cancel():
                 self._release(key, waiting)
             raise

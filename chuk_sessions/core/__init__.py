@@ -1,1 +1,1 @@
-"""Pure parts of the library: no I/O, no knowledge of backends."""
+"""Pure parts of the library, which do no I/O and know no backend."""

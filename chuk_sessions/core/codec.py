@@ -1,8 +1,9 @@
-"""Metadata to stored bytes and back, exactly, or not at all.
+"""Encoding of metadata: to stored bytes and back, exactly, or not at all.
 
-A value is JSON text in UTF-8. Lone surrogates, which UTF-8 does not know, are stored as the three bytes that Python's
-`surrogatepass` writes. Whole numbers may have up to 4,300 digits, Python's own limit. Refused, because JSON would
-change them: NaN and the infinities, bytes, tuples, sets, keys that are not strings, and nesting deeper than 200.
+A value is stored as JSON text in UTF-8. UTF-8 cannot represent lone surrogates; they are stored as the three bytes that
+Python's `surrogatepass` writes. Whole numbers may have up to 4,300 digits, Python's own limit. JSON would change some
+values, so they are refused: NaN and the infinities, bytes, tuples, sets, keys that are not strings, and nesting deeper
+than 200.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ from ..exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLa
 
 MAX_DEPTH = 200
 PREFIX = b"m:"
-_PREFIXED = len(PREFIX)
+_PREFIX_LENGTH = len(PREFIX)
 _LARGE = 2**63
 MAX_CACHED = 64
 
 _CONSTANTS = {None: b"null", True: b"true", False: b"false"}
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_quoted = json.encoder.encode_basestring
+_quote = json.encoder.encode_basestring
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def field_of(key: object) -> bytes:
-    """The hash field of a metadata key. Raises InvalidMetadataError when the key is not a string."""
+    """Return the record field of a metadata key.
+
+    Raises:
+        InvalidMetadataError: the key is not a string.
+
+    """
     if type(key) is str and len(key) <= MAX_CACHED:
         return _short_field(key)
     if not isinstance(key, str):
@@ -35,45 +41,49 @@ def field_of(key: object) -> bytes:
     return PREFIX + key.encode("utf-8", "surrogatepass")
 
 
-# One object for each name also keeps the emulator's records small.
+# Sharing one object per name also keeps the emulator's records small.
 @lru_cache(maxsize=1024)
 def _short_field(key: str) -> bytes:
     return PREFIX + key.encode("utf-8", "surrogatepass")
 
 
 def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
-    """Metadata as field, value, field, value...
+    """Return metadata as field, value, field, value...
 
-    Raises InvalidMetadataError for what JSON cannot carry exactly, MetadataTooLargeError when fields and values
-    together have more than `limit` bytes.
+    Raises:
+        InvalidMetadataError: JSON cannot represent the metadata exactly.
+        MetadataTooLargeError: keys and values together have more than `limit` bytes.
+
     """
     if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise InvalidMetadataError(f"metadata must be a dict, not {type(metadata).__name__}")
     pairs: list[bytes] = []
     left = limit
     for key, value in metadata.items():
-        # Nearly all keys are short: the call that asks is spared.
+        # Nearly all keys are short. Looking them up here saves a call.
         field = _short_field(key) if type(key) is str and len(key) <= MAX_CACHED else field_of(key)
         text = _encode_value(value, left)
         pairs += (field, text)
-        left -= len(field) - _PREFIXED + len(text)
+        left -= len(field) - _PREFIX_LENGTH + len(text)
         if left < 0:
             raise _too_large(limit)
     return pairs
 
 
 def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """The inverse, from (field, value) pairs of a record; other fields than metadata's are passed over.
+    """Return the metadata in (field, value) pairs of a record, whose other fields are ignored.
 
-    Raises CorruptRecordError when a value is not what `encode` writes.
+    Raises:
+        CorruptRecordError: `encode` would not write such a value.
+
     """
     metadata = {}
     try:
         for field, value in fields:
-            if field[:_PREFIXED] == PREFIX:
-                # What `encode` writes begins and ends with the value: there is no white space to look for.
+            if field[:_PREFIX_LENGTH] == PREFIX:
                 text = value.decode("utf-8", "surrogatepass")
                 key = _short_key(field) if len(field) <= MAX_CACHED else _long_key(field)
+                # `encode` writes no white space around a value, so the scanner need not skip any.
                 metadata[key], end = _scan(text, 0)
                 if end != len(text):
                     raise ValueError("more than one value")
@@ -82,72 +92,75 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     return metadata
 
 
-# All sessions of an application have the same few keys. Long ones are not worth their place.
+# All sessions of an application have the same few keys. Long keys would take too much memory.
 @lru_cache(maxsize=1024)
 def _short_key(field: bytes) -> str:
     return _long_key(field)
 
 
 def _long_key(field: bytes) -> str:
-    return field[_PREFIXED:].decode("utf-8", "surrogatepass")
+    return field[_PREFIX_LENGTH:].decode("utf-8", "surrogatepass")
 
 
 def _encode_value(value: Any, budget: int) -> bytes:
     kind = type(value)
     if kind is str:
-        return _quoted(value).encode("utf-8", "surrogatepass")
+        return _quote(value).encode("utf-8", "surrogatepass")
     if kind is bool or value is None:
         return _CONSTANTS[value]
     if kind is int and -_LARGE < value < _LARGE:
         return b"%d" % value
     if isinstance(value, (dict, list)):
-        _check(value, budget)
+        _check_container(value, budget)
     else:
-        _refused(value)
+        _check_scalar(value)
     try:
         return _encode_json(value).encode("utf-8", "surrogatepass")
     except ValueError as error:
         raise InvalidMetadataError(f"a metadata value cannot be stored exactly: {error}") from error
 
 
-def _check(root: dict[Any, Any] | list[Any], budget: int) -> None:
-    """Walks a container before JSON does: what it would change silently is refused, and so is what has more parts than
-    bytes are allowed, which a structure that refers to itself many times over can have.
+def _check_container(root: dict[Any, Any] | list[Any], budget: int) -> None:
+    """Check a dict or list, level by level, before JSON encodes it.
+
+    Raise an error for values that JSON would change without notice, and for more values than there are bytes allowed. A
+    small structure can have that many if it refers to its own parts many times.
     """
     level: list[Any] = [root]
-    parts = 0
+    count = 0
     for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for value in level:
-            children = _children(value)
-            parts += len(children)
-            if parts > budget + 1:
+        next_level: list[Any] = []
+        for container in level:
+            children = _children(container)
+            count += len(children)
+            if count > budget + 1:
                 raise _too_large(budget)
-            below += [child for child in children if isinstance(child, (dict, list)) or _refused(child)]
-        if not below:
+            for child in children:
+                if isinstance(child, (dict, list)):
+                    next_level.append(child)
+                else:
+                    _check_scalar(child)
+        if not next_level:
             return
-        level = below
+        level = next_level
     raise InvalidMetadataError(f"metadata is nested deeper than {MAX_DEPTH}")
 
 
-def _children(value: dict[Any, Any] | list[Any]) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    for key in value:
+def _children(container: dict[Any, Any] | list[Any]) -> list[Any]:
+    if isinstance(container, list):
+        return container
+    for key in container:
         if not isinstance(key, str):
             raise InvalidMetadataError(f"metadata keys must be strings, not {type(key).__name__}")
-    return list(value.values())
+    return list(container.values())
 
 
-def _refused(value: Any) -> bool:
+def _check_scalar(value: Any) -> None:
+    """Raise InvalidMetadataError for a value of a type that JSON does not have."""
     if value is None or isinstance(value, (str, int, float)):
-        return False
-    raise InvalidMetadataError(_refusal(value))
-
-
-def _refusal(value: Any) -> str:
+        return
     hint = "; use a list" if isinstance(value, (tuple, set, frozenset)) else ""
-    return f"metadata cannot hold {type(value).__name__}: JSON would not give it back as it is{hint}"
+    raise InvalidMetadataError(f"metadata cannot hold {type(value).__name__}: JSON would change its type{hint}")
 
 
 def _too_large(limit: int) -> MetadataTooLargeError:

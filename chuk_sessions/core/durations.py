@@ -1,28 +1,38 @@
-"""Durations as people give them (hours, seconds; fractions too) to whole milliseconds."""
+"""Durations: hours or seconds, as callers give them, in whole milliseconds."""
 
 from __future__ import annotations
 
 import math
 
 MAX_MS = 100 * 366 * 24 * 3_600_000
-"""About a hundred years: longer durations are taken for mistakes."""
+"""About a hundred years, in ms. Longer durations are refused as mistakes."""
 
 
-def ms_from_hours(hours: object, what: str) -> int:
-    """At least 1 ms. Raises ValueError unless `hours` is a finite positive number of at most a hundred years."""
-    return _ms(hours, 3_600_000, what)
+def ms_from_hours(hours: object, name: str) -> int:
+    """Return hours in ms, at least 1. Fractions are allowed, and `name` stands for the argument in error messages.
+
+    Raises:
+        ValueError: `hours` is not a finite positive number of at most a hundred years.
+
+    """
+    return _ms(hours, 3_600_000, name)
 
 
-def ms_from_seconds(seconds: object, what: str) -> int:
-    """The same for seconds."""
-    return _ms(seconds, 1000, what)
+def ms_from_seconds(seconds: object, name: str) -> int:
+    """Return seconds in ms, at least 1. Fractions are allowed, and `name` stands for the argument in error messages.
+
+    Raises:
+        ValueError: `seconds` is not a finite positive number of at most a hundred years.
+
+    """
+    return _ms(seconds, 1000, name)
 
 
-def _ms(number: object, unit: int, what: str) -> int:
+def _ms(number: object, unit: int, name: str) -> int:
     if type(number) is int and 0 < number <= MAX_MS // unit:
         return number * unit
     if isinstance(number, bool) or not isinstance(number, (int, float)):
-        raise ValueError(f"{what} must be a number, not {type(number).__name__}")
+        raise ValueError(f"{name} must be a number, not {type(number).__name__}")
     if not 0 < number <= MAX_MS / unit:
-        raise ValueError(f"{what} must be positive, finite and at most a hundred years, not {number!r}")
+        raise ValueError(f"{name} must be positive, finite, and at most a hundred years, not {number!r}")
     return max(1, math.ceil(round(number * unit, 6)))

@@ -1,7 +1,7 @@
-"""Grid paths: `grid/{sandbox}/{session}/{artifact}`, and below an artifact any subpath.
+"""Grid paths: `grid/{sandbox}/{session}/{artifact}`, optionally followed by a subpath.
 
-`parse(artifact_key(...))` gives back what went in. What could climb out of its place (`..`), or be read as two
-different paths (a `/` in a name), is refused.
+`parse(artifact_key(...))` returns the arguments. Refused are names that could leave their directory (`..`) and names
+that make a path ambiguous (`/` in a name).
 """
 
 from __future__ import annotations
@@ -17,33 +17,47 @@ _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 
 
 def sandbox_prefix(sandbox_id: str) -> str:
-    """`grid/SANDBOX/`, under which all paths of a sandbox lie. Raises ValueError for what is no sandbox id."""
+    """Return `grid/SANDBOX/`, the prefix of all paths of a sandbox.
+
+    Raises:
+        ValueError: `sandbox_id` is not a valid id.
+
+    """
     return f"{ROOT}/{ids.check_name(sandbox_id, 'sandbox_id')}/"
 
 
 def session_prefix(sandbox_id: str, session_id: str) -> str:
-    """`grid/SANDBOX/SESSION/`. Raises ValueError for what is no session id."""
+    """Return `grid/SANDBOX/SESSION/`, the prefix of all paths of a session.
+
+    Raises:
+        ValueError: `sandbox_id` or `session_id` is not a valid id.
+
+    """
     return f"{sandbox_prefix(sandbox_id)}{ids.check_name(session_id, 'session_id')}/"
 
 
 def artifact_key(sandbox_id: str, session_id: str, artifact_id: str, subpath: str | None = None) -> str:
-    """`grid/SANDBOX/SESSION/ARTIFACT`, and `/SUBPATH` behind it where there is one. Raises ValueError for names that
-    are empty, `.` or `..`, over 512 characters, or hold a slash, backslash, control character or lone surrogate; the
-    parts of a subpath likewise.
+    """Return `grid/SANDBOX/SESSION/ARTIFACT`, followed by `/SUBPATH` if there is one.
+
+    Raises:
+        ValueError: an id is not valid; or the artifact id or a part of the subpath is empty, `.` or `..`, longer than
+            512 characters, or contains a slash, backslash, control character, or lone surrogate.
+
     """
     segments = [artifact_id] if subpath is None else [artifact_id, *_split(subpath)]
     for segment in segments:
         if not _is_segment(segment):
             raise ValueError(
                 f"an artifact id or part of a subpath must be 1 to {MAX_SEGMENT_LENGTH} characters without slashes, "
-                "backslashes or control characters, and not '.' or '..'"
+                "backslashes, or control characters, and not '.' or '..'"
             )
     return session_prefix(sandbox_id, session_id) + "/".join(segments)
 
 
 def parse(key: object) -> dict[str, str | None] | None:
-    """sandbox_id, session_id, artifact_id and subpath (None where there is none) of a path, or None for what
-    `artifact_key` would not make.
+    """Return the parts of a path, or None for a path that `artifact_key` would not create.
+
+    The keys are sandbox_id, session_id, artifact_id, and subpath (None for a path without a subpath).
     """
     if not isinstance(key, str):
         return None

@@ -106,9 +106,14 @@ def session_keys(sandbox_id: str, session_id: str) -> SessionKeys:
     return found
 
 
-def session_keys_for_handle(sandbox_id: str, bucket: int, handle: str) -> SessionKeys:
-    """Return the keys of the session with that handle."""
+def session_keys_for_new(sandbox_id: str, bucket: int, handle: str) -> SessionKeys:
+    """Return the keys of a session to create, from the handle of its new id."""
     return _session_keys(index(sandbox_id, bucket), handle.encode(), handle)
+
+
+def session_keys_for_handle(sandbox_id: str, bucket: int, handle: bytes) -> SessionKeys:
+    """Return the keys of the session with that handle. Raises UnicodeDecodeError for bytes that are not UTF-8."""
+    return _session_keys(index(sandbox_id, bucket), handle, handle.decode())
 
 
 def session_keys_for_entry(index_keys: IndexKeys, entry: bytes) -> SessionKeys:
@@ -133,7 +138,7 @@ def session_keys_for_pointer(sandbox_id: str, bucket: int, pointer: bytes) -> Se
     """
     # No handle contains a slash.
     other_bucket, _, handle = pointer.rpartition(b"/")
-    return session_keys_for_handle(sandbox_id, int(other_bucket, 16) if other_bucket else bucket, handle.decode())
+    return session_keys_for_handle(sandbox_id, int(other_bucket, 16) if other_bucket else bucket, handle)
 
 
 def _session_keys(index_keys: IndexKeys, handle: bytes, text: str) -> SessionKeys:

@@ -1,4 +1,4 @@
-"""Log lines about the configuration: each appears at most once in a process."""
+"""Log lines about the configuration. Each appears at most once per process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import logging
 
 logger = logging.getLogger(__package__)
 
-_given: set[str] = set()
-"""Names of the notices that the process has logged."""
+_logged: set[str] = set()
+"""Names of the notices that this process has logged."""
 
 
 def memory_only() -> None:
-    """Log that sessions live in this process, because nothing was configured."""
+    """Log that sessions are kept in the memory of this process, because no provider is configured."""
     if _is_first("memory"):
         logger.info("SESSION_PROVIDER is not set: sessions live only in the memory of this process")
 
@@ -21,14 +21,14 @@ def random_sandbox(sandbox_id: str) -> None:
     if _is_first("sandbox"):
         logger.warning(
             "no sandbox_id was given and CHUK_SANDBOX_ID is not set: sessions go to the random sandbox %s, where other "
-            "processes and the next start of this one do not find them",
+            "processes, and this one after a restart, cannot find them",
             sandbox_id,
         )
 
 
 def _is_first(name: str) -> bool:
-    first = name not in _given
-    _given.add(name)
+    first = name not in _logged
+    _logged.add(name)
     return first
 
 

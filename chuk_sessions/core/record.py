@@ -1,4 +1,4 @@
-"""A stored session as the engine sees it."""
+"""A stored session, parsed from the reply of a read."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..models import SessionMetadata, iso_from_ms
 from . import codec
 
 _ACTIVE = SessionStatus.ACTIVE.value
-_OF_ORIGIN = frozenset({b"c", b"u", b"v"})
+_ORIGIN_FIELDS = frozenset({b"c", b"u", b"v"})
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return the fields of a record from field, value, field, value..."""
+    """Return the fields of a record, given as field, value, field, value..."""
     parts = iter(flat)
     return dict(zip(parts, parts, strict=True))
 
 
 def is_owner(text: bytes) -> bool:
-    """Return whether an owner field can be read as a user id."""
+    """Return whether the value of an owner field can be decoded to a user id."""
     try:
         text.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -32,13 +32,14 @@ def is_owner(text: bytes) -> bool:
 
 @dataclass(slots=True)
 class Record:
-    """The fields of a record; times in ms.
+    """The fields of a record.
 
     Attributes:
-        created, deadline, accessed, idle: times; idle is 0 where there is no idle timeout.
-        version: counts the changes.
+        created, deadline, accessed: times in ms since 1970.
+        idle: the idle timeout in ms; 0 means none.
+        version: a counter of the changes of metadata and deadline.
         user_id: the owner, or None.
-        fields: every field as stored.
+        fields: all fields as stored.
 
     """
 
@@ -52,8 +53,11 @@ class Record:
 
     @classmethod
     def from_reply(cls, flat: Sequence[bytes]) -> Self:
-        """From field, value, field, value... Raises CorruptRecordError when a field that every record has is missing
-        or no number.
+        """Parse a record, given as field, value, field, value...
+
+        Raises:
+            CorruptRecordError: a required field is missing, or a field has an invalid value.
+
         """
         fields = fields_of(flat)
         try:
@@ -68,31 +72,40 @@ class Record:
                 fields,
             )
         except (KeyError, ValueError) as error:
-            raise CorruptRecordError("a stored session lacks a field or holds nonsense in it") from error
+            raise CorruptRecordError(
+                "a stored session lacks a required field, or a field has an invalid value"
+            ) from error
 
     @property
-    def kept(self) -> list[bytes]:
-        """The fields that a copy for another owner keeps, as field, value...: metadata."""
+    def metadata_pairs(self) -> list[bytes]:
+        """The metadata fields, as field, value, field, value... A copy for another owner gets only these."""
         return [part for pair in self.fields.items() if pair[0].startswith(codec.PREFIX) for part in pair]
 
     @property
-    def rest(self) -> list[bytes]:
-        """The fields that a copy for the same owner keeps, as field, value...: metadata, creation, owner and version.
-        The copy gets its own end and its own bound of the size.
+    def copied_pairs(self) -> list[bytes]:
+        """The fields that a copy for the same owner gets, as field, value, field, value...
+
+        These are metadata, creation time, owner, and version. Times of expiry and the bound of the size are computed
+        for the copy.
         """
-        origin = [part for pair in self.fields.items() if pair[0] in _OF_ORIGIN for part in pair]
-        return origin + self.kept
+        origin = [part for pair in self.fields.items() if pair[0] in _ORIGIN_FIELDS for part in pair]
+        return origin + self.metadata_pairs
 
     def metadata(self) -> dict[str, Any]:
-        """The metadata, decoded."""
+        """Return the metadata, decoded. Raises CorruptRecordError if that is impossible."""
         return codec.decode(self.fields.items())
 
     def to_model(self, session_id: str, sandbox_id: str) -> SessionMetadata:
-        """What callers get. `session_id` is the id that they asked for."""
+        """Return the session as callers get it, under the id that the caller used."""
         return SessionMetadata(**self.to_dict(session_id, sandbox_id), version=self.version)
 
     def to_dict(self, session_id: str, sandbox_id: str) -> dict[str, Any]:
-        """The same as `SessionMetadata.to_dict()`, which would copy what nobody else has."""
+        """Return what `SessionMetadata.to_dict()` would return, without its copy of the metadata.
+
+        Raises:
+            CorruptRecordError: the metadata cannot be decoded, or a time is after the year 9999.
+
+        """
         try:
             return {
                 "session_id": session_id,
@@ -105,4 +118,4 @@ class Record:
                 "custom_metadata": self.metadata(),
             }
         except OverflowError as error:
-            raise CorruptRecordError("a stored session has a time outside of the calendar") from error
+            raise CorruptRecordError("a stored session has a time after the year 9999") from error

@@ -1,5 +1,7 @@
-"""What the first element of a reply means. A status with nothing behind it travels as a number, for which the server
-spends much less than for a table with a number in it. Scripts have the names, which are replaced when they are loaded.
+"""Statuses: the first element of a reply.
+
+A status that nothing follows is sent as a bare number, because a table that holds the number costs the server much
+more. Scripts use the names. The loader replaces them by the numbers.
 """
 
 from __future__ import annotations
@@ -11,35 +13,36 @@ from .. import exceptions as errors
 from .operation import Operation, Reply
 
 GONE: Final = 0
-"""No live session there: never made, ended, deleted or revoked."""
+"""There is no live session: it was never created, or it has expired, or it was deleted or revoked."""
 OK: Final = 1
-"""Done, or alive."""
+"""The operation is done, or the session is alive."""
 CREATED: Final = 2
-"""A session was made."""
+"""A session was created."""
 EXISTS: Final = 3
-"""The session was there already and has been touched."""
+"""The session existed and was touched."""
 MOVED: Final = 4
-"""The id was rotated; the session lies under the handle that follows."""
+"""The id was rotated; the handle of the session follows."""
 FULL: Final = 5
 """The user has as many sessions as allowed; their handles follow."""
 OTHER_OWNER: Final = 6
-"""The session belongs to somebody else."""
+"""The session belongs to another user."""
 CONFLICT: Final = 7
-"""The record has another version than expected; its version follows."""
+"""The record does not have the expected version; its version follows."""
 NOT_A_COUNTER: Final = 8
-"""The value is not a whole number within 2^53, or would not be one afterwards."""
+"""The value is not a whole number within ±(2^53 - 1), or would leave that range."""
 CEILING: Final = 9
-"""The addition would pass the ceiling and was left out; the value follows."""
+"""The sum would exceed the ceiling, so nothing was added; the value follows."""
 NEEDS_INDEX: Final = 10
-"""The end of an idle session must move: the call is to be made again with the index declared."""
+"""The expiry of an idle session must move; the caller has to retry with the index among the keys."""
 TOO_FAR: Final = 11
-"""The deadline would lie further away than deadlines may."""
+"""The deadline would be later than the latest one allowed; the present deadline (ms) follows."""
 CORRUPT: Final = 12
-"""The record lacks a field that every record has, or holds nonsense in it."""
+"""The record lacks a required field, or a field has an invalid value."""
 TOO_LARGE: Final = 13
-"""The session would have more bytes than its manager allows; that number follows."""
+"""The session would exceed its size limit; the size that it would have (bytes) follows."""
 
 NAMES: Final = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}
+"""Names of statuses by number."""
 
 _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
     OTHER_OWNER: lambda _: errors.SessionOwnerError("the session belongs to another user"),
@@ -53,7 +56,9 @@ _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
         f"the session would have {reply[1]} bytes of metadata, more than the manager's max_session_bytes"
     ),
     TOO_FAR: lambda _: ValueError("the deadline would be after the year 9999"),
-    CORRUPT: lambda _: errors.CorruptRecordError("a stored session lacks a field or holds nonsense in it"),
+    CORRUPT: lambda _: errors.CorruptRecordError(
+        "a stored session lacks a required field, or a field has an invalid value"
+    ),
 }
 
 

@@ -54,7 +54,7 @@ class Executor:
         if bucket is None:
             bucket = ids.random_bucket() if user_id is None else ids.home_bucket(self.sandbox_id, user_id)
         session_id, handle = ids.new_id_and_handle(user_id, bucket)
-        return session_id, keys.session_keys_for_handle(self.sandbox_id, bucket, handle)
+        return session_id, keys.session_keys_for_new(self.sandbox_id, bucket, handle)
 
     async def execute(self, call: Call) -> Reply:
         """Run one call. Raises the error that its status stands for."""

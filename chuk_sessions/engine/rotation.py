@@ -87,9 +87,9 @@ class Rotator:
     def _copy(self, target: SessionKeys, record: Record, login: _Login | None) -> NewSession | None:
         """Return the copy to create, or None if the session can stay in its bucket."""
         if login is not None and login.user_id != record.user_id:
-            user_id, owner, pairs = login.user_id, login.owner, record.kept
+            user_id, owner, pairs = login.user_id, login.owner, record.metadata_pairs
         elif record.user_id is not None and self._escapes_cap(target, record.user_id):
-            user_id, owner, pairs = record.user_id, record.fields[b"u"], record.rest
+            user_id, owner, pairs = record.user_id, record.fields[b"u"], record.copied_pairs
         else:
             return None
         return NewSession(self._executor, user_id, owner, pairs, deadline_ms=record.deadline, idle_ms=record.idle)

@@ -1,31 +1,32 @@
---- @include "plain"
--- Opens a record: when it ends, its deadline, last access and idle timeout or nil, then three further fields asked for;
--- or nil and the reply that ends the operation. All times are ms. The end is the moment at which the session dies
--- unless something else happens first. No table is made on the way that leads on: every call comes here.
+--- @include "parse_int"
+-- Open a record: return nil, when the session expires, its deadline, last access, idle timeout or nil, and the values of up
+-- to three further fields. Without a live session, return one value instead: the reply that finishes the operation.
+-- All times are ms. The session expires at its deadline, or earlier after its idle timeout. The path of success creates no
+-- table, because every call takes it.
 local function open(key, now, ...)
   local field = redis.pcall('HMGET', key, 'd', 'a', 'i', ...)
   local deadline, accessed = field[1], field[2]
   if not deadline then
-    if not field.err then return nil, GONE end
-    -- The key holds something else than a hash. Any other refusal is returned as it is.
-    return nil, string.find(field.err, 'WRONGTYPE', 1, true) and CORRUPT or field
+    if not field.err then return GONE end
+    -- The key holds something else than a hash. Any other refusal is returned unchanged.
+    return string.find(field.err, 'WRONGTYPE', 1, true) and CORRUPT or field
   end
-  -- Two numbers of the usual kind are looked through as one text.
+  -- Check two numbers of the usual length with one search, which is faster.
   if accessed and #deadline <= 15 and #accessed <= 15 and string.find(deadline .. accessed, '^%d+$') then
     deadline, accessed = tonumber(deadline), tonumber(accessed)
   else
-    deadline, accessed = plain(deadline), plain(accessed)
+    deadline, accessed = parse_int(deadline), parse_int(accessed)
   end
-  if not deadline then return nil, CORRUPT end
-  if deadline <= now then return nil, GONE end
+  if not deadline then return CORRUPT end
+  if deadline <= now then return GONE end
   if not accessed then
     local pointer = redis.call('HGET', key, 'r')
-    return nil, pointer and {MOVED, pointer} or CORRUPT
+    return pointer and {MOVED, pointer} or CORRUPT
   end
-  if not field[3] then return deadline, deadline, accessed, nil, field[4], field[5], field[6] end
-  local idle = plain(field[3])
-  if not idle then return nil, CORRUPT end
-  local ends = math.min(deadline, accessed + idle)
-  if ends <= now then return nil, GONE end
-  return ends, deadline, accessed, idle, field[4], field[5], field[6]
+  if not field[3] then return nil, deadline, deadline, accessed, nil, field[4], field[5], field[6] end
+  local idle = parse_int(field[3])
+  if not idle then return CORRUPT end
+  local expiry = math.min(deadline, accessed + idle)
+  if expiry <= now then return GONE end
+  return nil, expiry, deadline, accessed, idle, field[4], field[5], field[6]
 end

@@ -1,14 +1,14 @@
--- Whether a text comes before another in a sorted set's order, byte by byte. Lua's own `<` follows the server's locale.
+-- Compare two texts byte by byte, as a sorted set orders its members. Lua's own `<` follows the server's locale.
 local function precedes(text, other)
   for index = 1, math.min(#text, #other) do
-    local ours, theirs = string.byte(text, index), string.byte(other, index)
-    if ours ~= theirs then return ours < theirs end
+    local left, right = string.byte(text, index), string.byte(other, index)
+    if left ~= right then return left < right end
   end
   return #text < #other
 end
 
--- Returns members of a sorted set with scores from `lowest` to `highest`, at most `limit`, in the order of score and member.
--- With `score` and `after` it continues after that entry, which may have moved or gone since. Takes O(log² n + limit).
+-- Return members of a sorted set with scores from `lowest` to `highest`, at most `limit`, in the order of score and member.
+-- With `score` and `after`, continue after that entry, even if it has moved or is gone. Takes O(log² n + limit).
 local function page(key, lowest, highest, limit, score, after)
   if not score then return redis.call('ZRANGEBYSCORE', key, lowest, highest, 'LIMIT', 0, limit) end
   local first, last = redis.call('ZCOUNT', key, '-inf', '(' .. score), redis.call('ZCOUNT', key, '-inf', score)

@@ -1,5 +1,5 @@
--- Records an operation id, and removes those that no longer count. Comes after the write of the change: full memory then
--- refuses both or neither. Leaves the expiry of the key to the caller.
+-- Store an operation id, and remove those that no longer count. Call it after the write of the change, so that full memory
+-- refuses both or neither. The caller sets the expiry of the key.
 local function remember(operations, operation, now, window)
   redis.call('ZADD', operations, now + window, operation)
   redis.call('ZREMRANGEBYSCORE', operations, '-inf', now)

@@ -1,4 +1,4 @@
--- Takes a session out of both indexes.
+-- Remove a session from both indexes.
 local function unindex(deadlines, users, handle)
   redis.call('ZREM', deadlines, handle)
   redis.call('ZREM', users, handle)

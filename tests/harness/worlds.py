@@ -91,7 +91,7 @@ class EmulatorWorld(World):
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
-        self._backend = MemoryBackend(clock, sweep_every_ms=None)
+        self._backend = MemoryBackend(clock, sweep_interval_ms=None)
 
     @property
     def backend(self) -> MemoryBackend:

@@ -1,4 +1,4 @@
-"""The emulator: the same operations on a keyspace in this process, for tests and development."""
+"""The emulator: a backend that runs the operations on a keyspace in this process, for tests and development."""
 
 from .backend import MemoryBackend, shared
 from .clock import Clock, ManualClock, SystemClock

@@ -1,4 +1,4 @@
-"""The emulator as a backend: a keyspace behind a lock, kept bounded by a sweep of its own."""
+"""The emulator as a backend: a keyspace with a lock, which sweeps its own indexes so that it stays bounded."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from .strings import Strings
 from .turns import Turns
 from .twins import TWINS
 
-SWEEP_EVERY_MS = 60_000
+SWEEP_INTERVAL_MS = 60_000
 
 
 class MemoryBackend:
-    """Runs the twins on a keyspace of this process. Safe for threads and event loops; operations are atomic.
+    """A backend that runs the twins on a keyspace of this process.
 
-    Records go when their time comes, read or not. Index entries of ended sessions go with a sweep that an operation
-    starts when `sweep_every_ms` have passed since the last one (None: never), so that what nobody asks for any more
-    takes no memory.
+    It is safe for threads and event loops, and its operations are atomic. Records are removed when they expire, read or
+    not. Index entries of expired sessions are removed by a sweep, so that abandoned sessions take no memory. An
+    operation starts a sweep when `sweep_interval_ms` have passed since the last one (None: never).
     """
 
     name = "memory"
 
-    def __init__(self, clock: Clock | None = None, sweep_every_ms: int | None = SWEEP_EVERY_MS) -> None:
+    def __init__(self, clock: Clock | None = None, sweep_interval_ms: int | None = SWEEP_INTERVAL_MS) -> None:
         self.clock = clock or SystemClock()
         self.strings = Strings(self.clock)
         self._space = Keyspace(self.clock)
         self._turns = Turns(self.clock)
         self._due = self._turns.due
         self._lock = Lock()
-        self._sweep_every_ms = math.inf if sweep_every_ms is None else sweep_every_ms
-        self._next_sweep = self._space.now + self._sweep_every_ms
+        self._sweep_interval_ms = math.inf if sweep_interval_ms is None else sweep_interval_ms
+        self._next_sweep = self._space.now + self._sweep_interval_ms
         _BACKENDS.add(self)
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
-        """Run a twin, after other tasks had a turn where they have waited for one. No reply gets lost here."""
+        """Run a twin. From time to time, give way to other tasks first. `retry_calls` is unused: no reply gets lost."""
         space = self._space
         with self._lock:
             space.tick()
             if space.now < self._due:
                 return TWINS[call.operation.name](space, call.keys, call.argv)
-            gives_way = self._look_around()
+            gives_way = self._run_due_tasks()
         if gives_way:
             await asyncio.sleep(0)
         with self._lock:
@@ -60,19 +60,19 @@ class MemoryBackend:
             return TWINS[call.operation.name](space, call.keys, call.argv)
 
     async def ping(self) -> Health:
-        """Return a healthy state: the emulator is always there."""
+        """Return a healthy state: the emulator is always available."""
         return Health(0.0, self.name, None, "primary")
 
     async def aclose(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: the emulator holds nothing open."""
 
     def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, int]], int | None]]:
-        """Every key with what it holds and when it goes (ms)."""
+        """Return the value and the expiry (ms) of every key."""
         with self._lock:
             self._space.tick()
             return self._space.snapshot()
 
-    def _look_around(self) -> bool:
+    def _run_due_tasks(self) -> bool:
         """Sweep if it is time. Return whether the caller should give way to other tasks."""
         now = self._space.now
         if now >= self._next_sweep:
@@ -82,21 +82,21 @@ class MemoryBackend:
         return gives_way
 
     def _sweep_all(self) -> None:
-        self._next_sweep = self._space.now + self._sweep_every_ms
+        self._next_sweep = self._space.now + self._sweep_interval_ms
         for bucket in range(BUCKETS):
-            for sandbox in self._twin(operations.due(names.sandboxes(bucket)))[1]:
+            for sandbox in self._run_twin(operations.due(names.sandboxes(bucket)))[1]:
                 self._sweep(names.index(sandbox.decode(), bucket), sandbox.decode())
 
     def _sweep(self, index: names.IndexKeys, sandbox_id: str) -> None:
-        ended: Sequence[bytes] = ()
-        while ended := self._twin(operations.sweep(index, sandbox_id, ended))[2]:
+        expired: Sequence[bytes] = ()
+        while expired := self._run_twin(operations.sweep(index, sandbox_id, expired))[2]:
             pass
 
-    def _twin(self, call: Call) -> Reply:
+    def _run_twin(self, call: Call) -> Reply:
         return TWINS[call.operation.name](self._space, call.keys, call.argv)
 
     def reset_lock(self) -> None:
-        """In a forked child: nobody is left to release it if another thread held it."""
+        """Replace the lock in a forked child, where no thread is left to release it."""
         self._lock = Lock()
         self.strings.reset_lock()
 
@@ -115,5 +115,5 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def shared() -> MemoryBackend:
-    """The one emulator that all managers and factories of this process share."""
+    """Return the emulator that all managers and factories of this process share."""
     return MemoryBackend()

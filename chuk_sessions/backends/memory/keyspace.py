@@ -1,8 +1,8 @@
-"""The emulator's keyspace: hashes and sorted sets under keys, and the moments at which keys go.
+"""The emulator's keyspace: hashes and sorted sets under keys that expire.
 
-The methods are named after the Redis commands that the scripts call, so that a twin reads like its script. They do what
-those do for keys of the kind that the scripts have: some count on a key that is there. Nothing here locks: the backend
-does.
+The methods are named after the Redis commands that the scripts call, so that a twin reads like its script. They
+emulate those commands only as far as the scripts need: some require that the key exists. The keyspace takes no lock;
+the backend does.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from .sortedset import SortedSet
 Hash = dict[bytes, bytes]
 
 Value = bytes | int
-"""What a field holds. A number that was set as one becomes text when it is given out: most are counted with before."""
+"""The value of a field. An integer stays one, because most are used for arithmetic, and becomes text in replies."""
 
 Fields = dict[bytes, Value]
 
-_NO_HASH: Fields = {}
-_NO_SET = SortedSet()
-_FEW = 64
+_EMPTY_HASH: Fields = {}
+_EMPTY_SET = SortedSet()
+_SPARE = 64
 
 
 def pairs(flat: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
-    """(field, value) from field, value, field, value..."""
+    """Return (field, value) pairs from field, value, field, value..."""
     parts = iter(flat)
     return zip(parts, parts, strict=True)
 
 
 def text(value: Value) -> bytes:
-    """A value as Redis gives it out."""
+    """Return a value as Redis replies with it."""
     return b"%d" % value if isinstance(value, int) else value
 
 
 class Keyspace:
-    """Keys of one emulated server.
+    """The keys of one emulated server.
 
     Attributes:
-        now: the time in ms at which the running operation began; `tick` sets it.
+        now: when the running operation started, ms; `tick` sets it.
 
     """
 
@@ -49,54 +49,52 @@ class Keyspace:
         self._now_ms = clock.now_ms
         self._hashes: dict[str, Fields] = {}
         self._sets: dict[str, SortedSet] = {}
-        self._expires: dict[str, int] = {}
+        self._expiries: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
         self.now = clock.now_ms()
 
     def tick(self) -> None:
-        """Begin an operation: read the clock once and drop every key whose time has come, whether or not anybody asks
-        for it.
-        """
+        """Start an operation: read the clock once, and remove all expired keys, read or not."""
         self.now = self._now_ms()
         if self._queue and self._queue[0][0] <= self.now:
-            self._drop()
+            self._remove_expired()
 
-    def _drop(self) -> None:
+    def _remove_expired(self) -> None:
         while self._queue and self._queue[0][0] <= self.now:
             _, key = heappop(self._queue)
-            moment = self._expires.get(key)
-            if moment is None:
+            expiry = self._expiries.get(key)
+            if expiry is None:
                 continue
-            if moment <= self.now:
+            if expiry <= self.now:
                 self.delete(key)
             else:
-                heappush(self._queue, (moment, key))
+                heappush(self._queue, (expiry, key))
 
     def hash(self, key: str) -> Mapping[bytes, Value]:
-        """A hash to look into; empty for a key that is not there."""
-        return self._hashes.get(key, _NO_HASH)
+        """Return a hash to read; an empty one if the key does not exist."""
+        return self._hashes.get(key, _EMPTY_HASH)
 
     def hset_one(self, key: str, field: bytes, value: Value) -> None:
-        """Set one field of a hash that is there."""
+        """Set one field of a hash that exists."""
         self._hashes[key][field] = value
 
     def hgetall(self, key: str) -> list[bytes]:
-        """field, value, field, value..."""
-        parts = chain.from_iterable(self._hashes.get(key, _NO_HASH).items())
+        """Return a hash as field, value, field, value..."""
+        parts = chain.from_iterable(self._hashes.get(key, _EMPTY_HASH).items())
         return [part if isinstance(part, bytes) else b"%d" % part for part in parts]
 
     def hkeys(self, key: str) -> list[bytes]:
-        """The fields."""
-        return list(self._hashes.get(key, _NO_HASH))
+        """Return the names of the fields."""
+        return list(self._hashes.get(key, _EMPTY_HASH))
 
     def hset(self, key: str, fields: Fields) -> None:
-        """Set fields. The dict is the keyspace's from now on."""
+        """Set fields. The keyspace takes over the dict: the caller must not change it afterwards."""
         record = self._hashes.setdefault(key, fields)
         if record is not fields:
             record.update(fields)
 
     def hdel(self, key: str, fields: Sequence[bytes]) -> None:
-        """Remove fields of a hash that keeps others: no record is without its times."""
+        """Remove fields, but never the last one of a hash: every record keeps its times."""
         if not fields:
             return
         record = self._hashes[key]
@@ -104,39 +102,39 @@ class Keyspace:
             record.pop(field, None)
 
     def hstrlen(self, key: str, field: bytes) -> int:
-        """How long a value is; 0 without one."""
-        value = self._hashes.get(key, _NO_HASH).get(field)
+        """Return the length of a value in bytes; 0 without one."""
+        value = self._hashes.get(key, _EMPTY_HASH).get(field)
         return 0 if value is None else len(text(value))
 
     def copy(self, source: str, target: str) -> None:
-        """Copy a hash with its time to go."""
+        """Copy a hash and its expiry."""
         self._hashes[target] = dict(self._hashes[source])
-        self.pexpireat(target, self._expires[source])
+        self.pexpireat(target, self._expiries[source])
 
     def delete(self, key: str) -> None:
         """Remove a key."""
         self._hashes.pop(key, None)
         self._sets.pop(key, None)
-        self._expires.pop(key, None)
+        self._expiries.pop(key, None)
 
     def rename(self, source: str, target: str) -> None:
-        """Move a sorted set that has a time to go to a key that is not there."""
+        """Rename a sorted set that has an expiry to a key that does not exist."""
         self._sets[target] = self._sets.pop(source)
-        self.pexpireat(target, self._expires.pop(source))
+        self.pexpireat(target, self._expiries.pop(source))
 
-    def pexpireat(self, key: str, moment: int) -> None:
-        """Let a key that is there go at `moment` (ms). In the past: at once."""
-        if moment <= self.now:
+    def pexpireat(self, key: str, expiry: int) -> None:
+        """Expire an existing key at `expiry` (ms), or now if that is in the past."""
+        if expiry <= self.now:
             self.delete(key)
             return
-        present = self._expires.get(key)
-        self._expires[key] = moment
-        # One entry is enough that comes up no later than the key goes: most moments only move further away.
-        if present is not None and present <= moment:
+        present = self._expiries.get(key)
+        self._expiries[key] = expiry
+        # One queue entry that is due no later than the expiry is enough. Most expiries only move into the future.
+        if present is not None and present <= expiry:
             return
-        heappush(self._queue, (moment, key))
-        if len(self._queue) > 2 * len(self._expires) + _FEW:
-            self._queue = [(due, name) for name, due in self._expires.items()]
+        heappush(self._queue, (expiry, key))
+        if len(self._queue) > 2 * len(self._expiries) + _SPARE:
+            self._queue = [(due, name) for name, due in self._expiries.items()]
             heapify(self._queue)
 
     def zadd(self, key: str, score: int, member: bytes, *, lower_only: bool = False) -> None:
@@ -151,7 +149,7 @@ class Keyspace:
         members.add(member, score)
 
     def zrem(self, key: str, member: bytes) -> None:
-        """Remove a member; a set without any goes."""
+        """Remove a member, and the key with its last member."""
         members = self._sets.get(key)
         if members is not None:
             members.remove(member)
@@ -159,8 +157,8 @@ class Keyspace:
                 self.delete(key)
 
     def zscore(self, key: str, member: bytes) -> int | None:
-        """A member's score."""
-        return self._sets.get(key, _NO_SET).score(member)
+        """Return a member's score, or None."""
+        return self._sets.get(key, _EMPTY_SET).score(member)
 
     def zrangebyscore(
         self,
@@ -170,67 +168,68 @@ class Keyspace:
         limit: int | None = None,
         after: tuple[int, bytes] | None = None,
     ) -> list[bytes]:
-        """Members from `lowest` to `highest`, both included; None is +inf. With `after`, those after that score and
-        member, which the scripts look for with ZRANGE and ZCOUNT.
+        """Return members with scores from `lowest` to `highest`, both inclusive; None is +inf.
+
+        `after`: only members after this score and member. The scripts find that place with ZRANGE and ZCOUNT.
         """
-        return self._sets.get(key, _NO_SET).between(lowest, highest, limit, after)
+        return self._sets.get(key, _EMPTY_SET).between(lowest, highest, limit, after)
 
     def zrangewithscores(self, key: str, lowest: int) -> list[bytes]:
-        """Members from `lowest` on: member, score, member, score..."""
-        scored = self._sets.get(key, _NO_SET).items()
+        """Return members with scores from `lowest` on, as member, score, member, score..."""
+        scored = self._sets.get(key, _EMPTY_SET).items()
         return [part for member, score in scored if score >= lowest for part in (member, b"%d" % score)]
 
     def zremrangebyscore(self, key: str, highest: int) -> None:
-        """Remove the members up to `highest`, included."""
+        """Remove the members with scores up to `highest`, inclusive."""
         for member in self.zrangebyscore(key, 0, highest):
             self.zrem(key, member)
 
     def zcard(self, key: str) -> int:
-        """How many members a set has."""
-        return len(self._sets.get(key, _NO_SET))
+        """Return the number of members."""
+        return len(self._sets.get(key, _EMPTY_SET))
 
     def zcount(self, key: str, lowest: int, highest: int | None) -> int:
-        """How many those are."""
-        return self._sets.get(key, _NO_SET).count(lowest, highest)
+        """Return the number of members with scores from `lowest` to `highest`; None is +inf."""
+        return self._sets.get(key, _EMPTY_SET).count(lowest, highest)
 
     def zfirst(self, key: str) -> tuple[bytes, int] | None:
-        """The member with the lowest score, with that."""
-        return self._sets.get(key, _NO_SET).first()
+        """Return the member with the lowest score, and the score, or None."""
+        return self._sets.get(key, _EMPTY_SET).first()
 
     def zlast(self, key: str) -> tuple[bytes, int] | None:
-        """The member with the highest score, with that."""
-        return self._sets.get(key, _NO_SET).last()
+        """Return the member with the highest score, and the score, or None."""
+        return self._sets.get(key, _EMPTY_SET).last()
 
     def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, int]], int | None]]:
-        """Every key with what it holds and when it goes (ms): what a test compares with a server's."""
-        hashes = {key: (_texts(record), self._expires.get(key)) for key, record in self._hashes.items()}
+        """Return the value and the expiry (ms) of every key, for tests that compare them with a server's."""
+        hashes = {key: (_texts(record), self._expiries.get(key)) for key, record in self._hashes.items()}
         return {
             **hashes,
-            **{key: (members.items(), self._expires.get(key)) for key, members in self._sets.items()},
+            **{key: (members.items(), self._expiries.get(key)) for key, members in self._sets.items()},
         }
 
-    def load(self, key: str, record: Hash, moment: int) -> None:
-        """Put a hash in the place of what the key holds; `moment` (ms) is when it goes."""
+    def load(self, key: str, record: Hash, expiry: int) -> None:
+        """Replace the value of a key by a hash that expires at `expiry` (ms)."""
         self.delete(key)
         self._hashes[key] = dict(record)
-        self.pexpireat(key, moment)
+        self.pexpireat(key, expiry)
 
-    def load_set(self, key: str, members: Iterable[tuple[bytes, int]], moment: int | None) -> None:
-        """The same with a sorted set."""
+    def load_set(self, key: str, members: Iterable[tuple[bytes, int]], expiry: int | None) -> None:
+        """Replace the value of a key by a sorted set that expires at `expiry` (ms), or never."""
         self.delete(key)
         for member, score in members:
             self.zadd(key, score, member)
-        if moment is not None:
-            self.pexpireat(key, moment)
+        if expiry is not None:
+            self.pexpireat(key, expiry)
 
     def peek_set(self, key: str) -> dict[bytes, int]:
-        """A sorted set's scores by member."""
-        return dict(self._sets.get(key, _NO_SET).items())
+        """Return a sorted set's scores by member."""
+        return dict(self._sets.get(key, _EMPTY_SET).items())
 
     def peek(self, key: str) -> tuple[Hash, int] | None:
-        """A hash and when it goes (ms), or None."""
+        """Return a hash and its expiry (ms), or None."""
         record = self._hashes.get(key)
-        return None if record is None else (_texts(record), self._expires[key])
+        return None if record is None else (_texts(record), self._expiries[key])
 
 
 def _texts(record: Fields) -> Hash:

@@ -6,28 +6,31 @@ from bisect import bisect_left, bisect_right, insort
 from itertools import islice
 from math import inf
 
-_FEW = 32
+_SPARE = 32
 
 
 class SortedSet:
-    """Scores by member, beside one list in order. A question that needs the order brings that list up to date first:
-    most changes come with no such question between them.
+    """A dict of scores by member, and a list in order.
+
+    A change updates only the dict, because most changes are followed by further changes. A query that needs the order
+    brings the list up to date first.
     """
 
-    __slots__ = ("_gone", "_least", "_order", "_scores")
+    __slots__ = ("_lowest", "_order", "_removed", "_scores")
 
     def __init__(self) -> None:
-        # A member that is added or moved goes to the end: what the list does not have yet comes after what it has.
+        # A member that is added or moved goes to the end of the dict. So the members missing in `_order` are the last.
         self._scores: dict[bytes, int] = {}
         self._order: list[tuple[int, bytes]] = []
-        self._gone: list[tuple[int, bytes]] = []
-        self._least: float = inf
+        self._removed: list[tuple[int, bytes]] = []
+        # No score is lower. It is exact only after the list was brought up to date.
+        self._lowest: float = inf
 
     def __len__(self) -> int:
         return len(self._scores)
 
     def items(self) -> list[tuple[bytes, int]]:
-        """(member, score) in order."""
+        """Return (member, score) pairs in order."""
         return [(member, score) for score, member in self._ordered()]
 
     def add(self, member: bytes, score: int) -> None:
@@ -38,28 +41,29 @@ class SortedSet:
         if present is not None:
             self.remove(member)
         self._scores[member] = score
-        if score < self._least:  # noqa: PLR1730  (`min` takes as long as all the rest)
-            self._least = score
+        if score < self._lowest:  # noqa: PLR1730  (`min` would double the time of this method)
+            self._lowest = score
 
     def remove(self, member: bytes) -> None:
-        """Remove a member, if it is there."""
+        """Remove a member, if it exists."""
         score = self._scores.pop(member, None)
         if score is not None:
-            self._gone.append((score, member))
-            if len(self._gone) > len(self._scores) + _FEW:
+            self._removed.append((score, member))
+            if len(self._removed) > len(self._scores) + _SPARE:
                 self._ordered()
 
     def score(self, member: bytes) -> int | None:
-        """The score of a member, or None."""
+        """Return the score of a member, or None."""
         return self._scores.get(member)
 
     def between(
         self, lowest: int, highest: int | None, limit: int | None = None, after: tuple[int, bytes] | None = None
     ) -> list[bytes]:
-        """Members with lowest <= score <= highest (None: no upper end), at most `limit`, and only those after the score
-        and member `after`, where it is given.
+        """Return at most `limit` members with lowest <= score <= highest (None: no upper bound).
+
+        `after`: only members after this score and member.
         """
-        if highest is not None and self._least > highest:
+        if highest is not None and self._lowest > highest:
             return []
         first, last = self._span(lowest, highest)
         if after is not None:
@@ -69,19 +73,19 @@ class SortedSet:
         return [member for _, member in self._order[first:last]]
 
     def count(self, lowest: int, highest: int | None) -> int:
-        """How many members have lowest <= score <= highest."""
+        """Return the number of members with lowest <= score <= highest (None: no upper bound)."""
         first, last = self._span(lowest, highest)
         return last - first
 
     def first(self) -> tuple[bytes, int] | None:
-        """The member with the lowest score, with its score, or None."""
+        """Return the member with the lowest score, and the score, or None."""
         if not self._scores:
             return None
         score, member = self._ordered()[0]
         return member, score
 
     def last(self) -> tuple[bytes, int] | None:
-        """The member with the highest score, with its score, or None."""
+        """Return the member with the highest score, and the score, or None."""
         if not self._scores:
             return None
         score, member = self._ordered()[-1]
@@ -94,22 +98,22 @@ class SortedSet:
         return first, max(first, last)
 
     def _ordered(self) -> list[tuple[int, bytes]]:
-        if not self._gone and len(self._order) == len(self._scores):
+        if not self._removed and len(self._order) == len(self._scores):
             return self._order
-        if len(self._gone) + len(self._scores) - len(self._order) > _FEW + len(self._scores) // _FEW:
+        if len(self._removed) + len(self._scores) - len(self._order) > _SPARE + len(self._scores) // _SPARE:
             self._order = sorted((score, member) for member, score in self._scores.items())
         else:
-            self._mend(self._order)
-        self._gone.clear()
-        self._least = self._order[0][0] if self._order else inf
+            self._update(self._order)
+        self._removed.clear()
+        self._lowest = self._order[0][0] if self._order else inf
         return self._order
 
-    def _mend(self, order: list[tuple[int, bytes]]) -> None:
-        for entry in self._gone:
-            place = bisect_left(order, entry)
-            # What was added and removed since is not there.
-            if order[place : place + 1] == [entry]:
-                del order[place]
+    def _update(self, order: list[tuple[int, bytes]]) -> None:
+        for entry in self._removed:
+            position = bisect_left(order, entry)
+            # A member that was added and removed since the last update is not in the list.
+            if order[position : position + 1] == [entry]:
+                del order[position]
         missing = len(self._scores) - len(order)
         for member, score in islice(reversed(self._scores.items()), missing):
             insort(order, (score, member))

@@ -1,4 +1,4 @@
-"""The emulator's single values: what the provider API keeps."""
+"""The emulator's single values, which the provider API stores."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from threading import Lock
 from .clock import Clock
 from .turns import Turns
 
-_SECOND = 1000
-_SHARE = 100
+_MIN_INTERVAL_MS = 1000
+_COST_FACTOR = 100
 
 
 class Strings:
-    """Values under keys with the moment (ms) at which each goes. Safe for threads: a single operation on a dict is
-    atomic, so that setting a value, and reading one that is there, takes no lock.
+    """Values under keys, each with its expiry (ms).
 
-    An ended value is not given out whether or not it has been dropped. Who sets one drops what has ended, read or not:
-    once a second, or more seldom where that would take more than a hundredth of the time. Dropping may meet a value
-    that has just been set: for a moment it is not there, so that whoever misses a value, or takes one out, waits for
-    the lock.
+    It is safe for threads. A single operation on a dict is atomic, so setting a value and reading one that exists take
+    no lock.
+
+    An expired value is never returned, dropped or not. The caller that sets a value also drops the expired ones: once a
+    second, or less often if that would take more than a hundredth of the time. `drop` may meet a value that has just
+    been set, and remove it for a moment. Callers that miss a value or remove one therefore wait for the lock.
 
     Attributes:
         now_ms: the clock.
-        values: where who sets a value puts it, with its moment; a method for that would take a tenth of the time.
-        next_drop: the moment from which on `drop` drops something.
-        turns: when callers give way; who sets a value then calls `drop`, too.
+        values: value and expiry by key. Callers write to it directly: a method would take a tenth of their time.
+        next_drop: when `drop` next drops values, ms.
+        turns: when callers give way. A caller that sets a value then calls `drop`, too.
 
     """
 
     def __init__(self, clock: Clock) -> None:
         self.now_ms = clock.now_ms
         self.values: dict[str, tuple[str, int]] = {}
-        self.next_drop = clock.now_ms() + _SECOND
+        self.next_drop = clock.now_ms() + _MIN_INTERVAL_MS
         self.turns = Turns(clock)
         self._lock = Lock()
 
@@ -39,40 +40,43 @@ class Strings:
         return len(self.values)
 
     def get(self, key: str) -> str | None:
-        """The value, or None."""
+        """Return the value, or None."""
         entry = self.values.get(key)
         if entry is None:
             return self.recheck(key)
         return entry[0] if entry[1] > self.now_ms() else None
 
     def recheck(self, key: str) -> str | None:
-        """The value, or None, for a key that was missed: it may be there again."""
+        """Return the value, or None, of a key that was missed: `drop` may have put it back since."""
         with self._lock:
             entry = self.values.get(key)
         return None if entry is None or entry[1] <= self.now_ms() else entry[0]
 
     def pop(self, key: str) -> str | None:
-        """The value, which is gone then, or None."""
+        """Remove and return the value, or return None."""
         with self._lock:
             entry = self.values.pop(key, None)
         return None if entry is None or entry[1] <= self.now_ms() else entry[0]
 
     def reset_lock(self) -> None:
-        """In a forked child."""
+        """Replace the lock in a forked child."""
         self._lock = Lock()
 
     def drop(self, now: int) -> None:
-        """Drop what has ended at `now` (ms)."""
-        values = self.values
+        """Drop the values that have expired at `now` (ms), if it is time."""
         with self._lock:
             if now < self.next_drop:
                 return
-            self.next_drop = now + _SECOND
-            # Of a copy: while a list of pairs was made of what others set values in, the garbage collector could let
-            # them run. To copy a dict is one step.
-            for key in [key for key, (_, moment) in values.copy().items() if moment <= now]:
-                entry = values.pop(key, None)
-                if entry is not None and entry[1] > now:
-                    # Set since the list was made. What is set from here on stays in its place.
-                    values.setdefault(key, entry)
-            self.next_drop = now + max(_SECOND, _SHARE * (self.now_ms() - now))
+            self.next_drop = now + _MIN_INTERVAL_MS
+            self._drop_expired(now)
+            self.next_drop = now + max(_MIN_INTERVAL_MS, _COST_FACTOR * (self.now_ms() - now))
+
+    def _drop_expired(self, now: int) -> None:
+        values = self.values
+        # Iterate over a copy, because copying a dict is one atomic step. Building the list from `values` itself could
+        # run the garbage collector, and with it other threads, which set values.
+        for key in [key for key, (_, expiry) in values.copy().items() if expiry <= now]:
+            entry = values.pop(key, None)
+            if entry is not None and entry[1] > now:
+                # It was set after the copy was made. Put it back, unless a still newer value is there.
+                values.setdefault(key, entry)

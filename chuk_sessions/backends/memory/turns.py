@@ -1,4 +1,4 @@
-"""Turns for other tasks: the emulator waits for no I/O, so that a task that polls it would keep the loop to itself."""
+"""Turns for other tasks: the emulator waits for no I/O, so without them a task that polls it would block the loop."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ from random import randrange
 
 from .clock import Clock, SystemClock
 
-_MS = 5
+_INTERVAL_MS = 5
 _CALLS = 1000
 
 
 class Turns:
-    """When callers give way: after some milliseconds, or after some calls with a clock that may stand still. The number
-    of calls is random, so that it is not the same caller each time.
+    """The rule that says when a caller gives way to other tasks.
+
+    That is every few milliseconds or, with a clock that may not move, after a number of calls. The number is random, so
+    that it is not always the same caller.
 
     Attributes:
-        due: the moment (ms) from which on callers ask `is_time`; 0 with a clock that may stand still.
+        due: when callers have to ask `is_time`, ms; 0 (always) with a clock that may not move.
 
     """
 
-    __slots__ = ("_left", "_moves", "due")
+    __slots__ = ("_calls_left", "_clock_moves", "due")
 
     def __init__(self, clock: Clock) -> None:
-        self._moves = isinstance(clock, SystemClock)
-        # Counting is not exact between threads.
-        self._left = _CALLS
-        self.due = clock.now_ms() + _MS if self._moves else 0
+        self._clock_moves = isinstance(clock, SystemClock)
+        # Threads count without a lock, so the count is not exact.
+        self._calls_left = _CALLS
+        self.due = clock.now_ms() + _INTERVAL_MS if self._clock_moves else 0
 
     def is_time(self, now: int) -> bool:
-        """Return whether the caller should give way now, and set the next moment if so."""
-        if self._moves:
-            self.due = now + _MS
+        """Return whether the caller should give way now, and if so, start the next interval."""
+        if self._clock_moves:
+            self.due = now + _INTERVAL_MS
             return True
-        self._left -= 1
-        if self._left > 0:
+        self._calls_left -= 1
+        if self._calls_left > 0:
             return False
-        self._left = randrange(_CALLS // 2, 2 * _CALLS)
+        self._calls_left = randrange(_CALLS // 2, 2 * _CALLS)
         return True
 
     async def give_way(self, now: int) -> None:
-        """Let the event loop run what else is ready, if it is time."""
+        """Let the event loop run other tasks that are ready, if it is time."""
         if self.is_time(now):
             await asyncio.sleep(0)

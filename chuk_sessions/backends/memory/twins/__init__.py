@@ -1,4 +1,4 @@
-"""One twin for each script, in the same steps; `include` has those that the scripts share."""
+"""One twin per script, with the same steps. `include` has the steps that several scripts share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from ....core.operations import ALL
 from ..keyspace import Keyspace
 
 Twin = Callable[[Keyspace, Sequence[str], Sequence[Any]], Reply]
-"""Takes KEYS and ARGV as `operations` builds them: there each element of ARGV has its type, bytes or int."""
+"""A function of KEYS and ARGV as `core.operations` builds them: each ARGV element is bytes or int."""
 
 TWINS: dict[str, Twin] = {name: cast(Twin, import_module(f"{__name__}.{name}").run) for name in ALL}

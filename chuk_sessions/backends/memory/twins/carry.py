@@ -8,16 +8,16 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace
-from .include import expire_last, open_
+from .include import expire_with_last, open_
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Carry operation ids over to the copy of a session that a login creates."""
+    """Copy operation ids to the new session that a login creates."""
     key, operations = keys
     opened = open_(space, key)
     if isinstance(opened, list):
         return opened
     for valid_until, operation in zip(argv[::2], argv[1::2], strict=True):
         space.zadd(operations, int(valid_until), operation)
-    expire_last(space, operations)
+    expire_with_last(space, operations)
     return [OK]

@@ -8,14 +8,14 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace
-from .include import living, page
+from .include import filter_live, page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Count live sessions of a sandbox, or of a user in it, in this bucket."""
+    """Count live sessions of a sandbox, or a page of those of a user in it, in this bucket; write nothing."""
     deadlines, users = keys
     user = argv[0]
     if user == b"":
         return [OK, space.zcount(deadlines, space.now + 1, None)]
-    found, last = page(space, users, user, user, argv[1], argv[2:])
-    return [OK, len(living(space, deadlines, found)), *last]
+    handles, last = page(space, users, user, user, argv[1], argv[2:])
+    return [OK, len(filter_live(space, deadlines, handles)), *last]

@@ -12,6 +12,6 @@ from .include import page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Name the sandboxes that have an ended session to sweep in this bucket."""
+    """List a page of the sandboxes that have an expired session to sweep in this bucket; write nothing."""
     names, last = page(space, keys[0], 0, space.now, argv[0], argv[1:])
     return [OK, names, *last]

@@ -8,29 +8,29 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_FAR
 from ..keyspace import Keyspace
-from .include import applied, expire_last, open_, plain, remember
+from .include import applied, expire_with_last, open_, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Move a session's deadline further away, once for each operation id."""
+    """Extend a session's deadline, once per operation id."""
     key, deadlines, operations = keys
     handle, additional, latest, operation, window, retention = argv
     opened = open_(space, key, b"v")
     if isinstance(opened, list):
         return opened
-    _, before, accessed, idle, version_text, *_ = opened
-    version = plain(version_text)
+    _, old_deadline, accessed, idle, version_field, *_ = opened
+    version = parse_int(version_field)
     if version is None:
         return [CORRUPT]
     if applied(space, operations, operation):
         return [OK]
-    deadline = before + additional
+    deadline = old_deadline + additional
     if deadline > latest:
-        return [TOO_FAR, before]
-    ends = deadline if idle is None else min(deadline, accessed + idle)
+        return [TOO_FAR, old_deadline]
+    expiry = deadline if idle is None else min(deadline, accessed + idle)
     space.hset(key, {b"d": deadline, b"v": version + 1})
-    space.pexpireat(key, ends + retention)
-    space.zadd(deadlines, ends, handle)
+    space.pexpireat(key, expiry + retention)
+    space.zadd(deadlines, expiry, handle)
     remember(space, operations, operation, window)
-    expire_last(space, operations)
+    expire_with_last(space, operations)
     return [OK]

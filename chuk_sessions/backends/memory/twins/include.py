@@ -1,4 +1,4 @@
-"""The twins of `lua/include/`."""
+"""Twins of the shared steps in `lua/include/`."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from ....core.statuses import CORRUPT, GONE, MOVED
 from ..keyspace import Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
-"""When the session ends, its deadline, last access and idle timeout or None, all in ms, then three further fields asked
-for. The end is the moment at which it dies unless something else happens first.
+"""When the session expires, its deadline, last access, idle timeout or None (all in ms), and three further fields.
+
+The session expires at its deadline, or earlier after its idle timeout.
 """
 
-_LEAST, _MOST = -(10**14 - 1), 10**15 - 1
+_SMALLEST, _LARGEST = -(10**14 - 1), 10**15 - 1
 _DIGITS = pattern(rb"-?[0-9]+").fullmatch
 
 
-def plain(value: Value | None) -> int | None:
-    """A whole number in plain digits, at most 15 characters, or None."""
+def parse_int(value: Value | None) -> int | None:
+    """Parse a whole number in plain digits, at most 15 characters; None for anything else."""
     if isinstance(value, int):
-        return value if _LEAST <= value <= _MOST else None
+        return value if _SMALLEST <= value <= _LARGEST else None
     if value is None or len(value) > 15:
         return None
     return int(value) if value.isdigit() or _DIGITS(value) else None
 
 
 def open_(space: Keyspace, key: str, first: bytes = b"", second: bytes = b"", third: bytes = b"") -> Opened | Reply:
-    """What `Opened` says of a record, or the reply that ends the operation, which is a list."""
+    """Open a record: return `Opened` if its session is alive, else the reply that finishes the operation, a list."""
     field = space.hash(key).get
     deadline_text, idle_text = field(b"d"), field(b"i")
     if deadline_text is None:
         return [GONE]
-    deadline, accessed = plain(deadline_text), plain(field(b"a"))
+    deadline, accessed = parse_int(deadline_text), parse_int(field(b"a"))
     if deadline is None:
         return [CORRUPT]
     if deadline <= space.now:
@@ -44,25 +45,25 @@ def open_(space: Keyspace, key: str, first: bytes = b"", second: bytes = b"", th
         return [CORRUPT] if pointer is None else [MOVED, pointer]
     if idle_text is None:
         return deadline, deadline, accessed, None, field(first), field(second), field(third)
-    idle = plain(idle_text)
+    idle = parse_int(idle_text)
     if idle is None:
         return [CORRUPT]
-    ends = min(deadline, accessed + idle)
-    if ends <= space.now:
+    expiry = min(deadline, accessed + idle)
+    if expiry <= space.now:
         return [GONE]
-    return ends, deadline, accessed, idle, field(first), field(second), field(third)
+    return expiry, deadline, accessed, idle, field(first), field(second), field(third)
 
 
 def touch(
     space: Keyspace, key: str, deadlines: str, handle: bytes, deadline: int, idle: int | None, retention: int
 ) -> None:
-    """Mark an access now; an idle session's end moves with it."""
+    """Record an access now, and move the expiry of an idle session in its record and in the index."""
     space.hset_one(key, b"a", space.now)
     if idle is None:
         return
-    ends = min(deadline, space.now + idle)
-    space.zadd(deadlines, ends, handle)
-    space.pexpireat(key, ends + retention)
+    expiry = min(deadline, space.now + idle)
+    space.zadd(deadlines, expiry, handle)
+    space.pexpireat(key, expiry + retention)
 
 
 def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
@@ -72,48 +73,51 @@ def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
 
 
 def remember(space: Keyspace, operations: str, operation: bytes, window: int) -> None:
-    """Record an operation id, and remove those that no longer count. Leaves the expiry of the key to the caller."""
+    """Store an operation id, and remove those that no longer count. The caller sets the expiry of the key."""
     space.zadd(operations, space.now + window, operation)
     space.zremrangebyscore(operations, space.now)
 
 
-def expire_last(space: Keyspace, operations: str) -> None:
-    """Let the key of operation ids expire together with the id that counts longest."""
+def expire_with_last(space: Keyspace, operations: str) -> None:
+    """Expire the key of a session's operation ids together with the id that counts longest."""
     last = space.zlast(operations)
     if last is not None:
         space.pexpireat(operations, last[1])
 
 
-def bound_of(text: Value | None) -> float:
-    """Return the stored upper bound of a session's size; infinity where it cannot be read, so that it is counted."""
-    bound = plain(text)
+def bound_of(field: Value | None) -> float:
+    """Return the stored upper bound of a session's size; infinity if it cannot be read, so that `measure` counts."""
+    bound = parse_int(field)
     return inf if bound is None else bound
 
 
 def measure(
     space: Keyspace, key: str, bound: float, limit: int, changes: Sequence[bytes], removals: Sequence[bytes] = ()
 ) -> float:
-    """Return an upper bound of a session's size once `changes` (field, value pairs) are written and the fields in
-    `removals` are gone: from the old bound where that suffices, otherwise counted.
+    """Return an upper bound of a session's size, once `changes` (field, value pairs) are written and the fields in
+    `removals` are gone.
+
+    Derive it from the old bound if that stays within the limit; otherwise count. The size is the names and values, in
+    bytes, of all fields whose names are longer than one character.
     """
-    grown = 0
+    growth = 0
     for field, value in pairs(changes):
-        before = space.hstrlen(key, field)
-        grown += len(value) - before + (0 if before else len(field))
-    grown -= sum(len(field) + length for field in removals if (length := space.hstrlen(key, field)))
-    if bound + grown <= limit:
-        return bound + grown
+        old_length = space.hstrlen(key, field)
+        growth += len(value) - old_length + (0 if old_length else len(field))
+    growth -= sum(len(field) + length for field in removals if (length := space.hstrlen(key, field)))
+    if bound + growth <= limit:
+        return bound + growth
     fields = space.hash(key).items()
-    return grown + sum(len(field) + len(text(value)) for field, value in fields if len(field) > 1)
+    return growth + sum(len(field) + len(text(value)) for field, value in fields if len(field) > 1)
 
 
 def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
-    """Take a session out of both indexes."""
+    """Remove a session from both indexes."""
     space.zrem(deadlines, handle)
     space.zrem(users, handle)
 
 
-def remove(space: Keyspace, sessions: Iterable[tuple[bytes, str, str]], deadlines: str, users: str) -> None:
+def remove_sessions(space: Keyspace, sessions: Iterable[tuple[bytes, str, str]], deadlines: str, users: str) -> None:
     """Remove sessions, each given as its handle and the keys of its record and of its operation ids."""
     for handle, record, operations in sessions:
         space.delete(record)
@@ -124,14 +128,18 @@ def remove(space: Keyspace, sessions: Iterable[tuple[bytes, str, str]], deadline
 def page(
     space: Keyspace, key: str, lowest: int, highest: int | None, limit: int, after: Sequence[bytes]
 ) -> tuple[list[bytes], list[bytes]]:
-    """At most `limit` members with scores from `lowest` to `highest`, after the entry whose score and member are in
-    `after`, unless it is empty; and score and member of the last one, if there may be more.
+    """Return at most `limit` members with scores from `lowest` to `highest`, in order, and score and member of the last
+    one if there may be more.
+
+    `after` is the score and member of the entry to continue after, or empty for the first page.
     """
-    place = (int(after[0]), after[1]) if after else None
-    found = space.zrangebyscore(key, lowest, highest, limit, place)
-    return found, [text(space.zscore(key, found[-1]) or 0), found[-1]] if found and len(found) == limit else []
+    entry = (int(after[0]), after[1]) if after else None
+    members = space.zrangebyscore(key, lowest, highest, limit, entry)
+    if not members or len(members) < limit:
+        return members, []
+    return members, [text(space.zscore(key, members[-1]) or 0), members[-1]]
 
 
-def living(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:
-    """Those of the handles whose sessions are alive according to the index."""
+def filter_live(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:
+    """Return the handles whose sessions are alive according to the index."""
     return [handle for handle in handles if (space.zscore(deadlines, handle) or 0) > space.now]

@@ -9,7 +9,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CEILING, CORRUPT, NOT_A_COUNTER, OK, TOO_LARGE
 from ..keyspace import Keyspace, text
-from .include import applied, bound_of, measure, open_, plain, remember
+from .include import applied, bound_of, measure, open_, parse_int, remember
 
 _LARGEST = 9007199254740991
 _POWERS = tuple(10**digits for digits in range(18))
@@ -23,8 +23,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     opened = open_(space, key, b"v", field)
     if isinstance(opened, list):
         return opened
-    *_, version_text, stored, _ = opened
-    version = plain(version_text)
+    *_, version_field, stored, _ = opened
+    version = parse_int(version_field)
     if version is None:
         return [CORRUPT]
     digits = b"0" if stored is None else text(stored)

@@ -8,15 +8,15 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace
-from .include import living, page
+from .include import filter_live, page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """List live sessions of a sandbox, or of a user in it, in this bucket."""
+    """List a page of the live sessions of a sandbox, or of a user in it, in this bucket; write nothing."""
     deadlines, users = keys
     user, limit, *after = argv
     if user == b"":
-        found, last = page(space, deadlines, space.now + 1, None, limit, after)
-        return [OK, found, *last]
-    found, last = page(space, users, user, user, limit, after)
-    return [OK, living(space, deadlines, found), *last]
+        handles, last = page(space, deadlines, space.now + 1, None, limit, after)
+        return [OK, handles, *last]
+    handles, last = page(space, users, user, user, limit, after)
+    return [OK, filter_live(space, deadlines, handles), *last]

@@ -12,7 +12,7 @@ from .include import open_
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Read a whole session."""
+    """Read a whole session; write nothing."""
     opened = open_(space, keys[0])
     if isinstance(opened, list):
         return opened

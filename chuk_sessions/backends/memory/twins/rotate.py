@@ -12,17 +12,20 @@ from .include import open_, unindex
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Give a session a new id in the same bucket; the old one points to it for a grace period."""
+    """Rotate a session to a new id in the same bucket; the old id points to it for a grace period and is then
+    invalid.
+    """
     old, new, deadlines, users, old_operations, new_operations = keys
     old_handle, new_handle, grace = argv
-    if isinstance(open_(space, new), tuple):
+    rotated = isinstance(open_(space, new), tuple)
+    if rotated:
         return [OK]
     opened = open_(space, old)
     if isinstance(opened, list):
         return opened
-    ends, deadline, *_ = opened
+    expiry, deadline, *_ = opened
     space.copy(old, new)
-    space.zadd(deadlines, ends, new_handle)
+    space.zadd(deadlines, expiry, new_handle)
     user = space.zscore(users, old_handle)
     if user is not None:
         space.zadd(users, user, new_handle)
@@ -31,7 +34,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.delete(old)
     unindex(space, deadlines, users, old_handle)
     if grace > 0:
-        honoured = min(deadline, space.now + grace)
-        space.hset(old, {b"r": new_handle, b"d": honoured})
-        space.pexpireat(old, honoured)
+        pointer_expiry = min(deadline, space.now + grace)
+        space.hset(old, {b"r": new_handle, b"d": pointer_expiry})
+        space.pexpireat(old, pointer_expiry)
     return [OK]

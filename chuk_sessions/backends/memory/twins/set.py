@@ -8,18 +8,18 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_LARGE
 from ..keyspace import Fields, Keyspace, pairs
-from .include import bound_of, measure, open_, plain
+from .include import bound_of, measure, open_, parse_int
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Set fields of metadata; the others stay."""
+    """Set metadata fields; the others stay. Nearly every change needs only this; `merge` can do the rest."""
     key = keys[0]
     limit, *changes = argv
     opened = open_(space, key, b"v", b"z")
     if isinstance(opened, list):
         return opened
-    *_, version_text, bound_text, _ = opened
-    version, bound = plain(version_text), bound_of(bound_text)
+    *_, version_field, bound_field, _ = opened
+    version, bound = parse_int(version_field), bound_of(bound_field)
     if version is None:
         return [CORRUPT]
     size = bound + sum(map(len, changes))

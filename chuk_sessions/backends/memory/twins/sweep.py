@@ -8,19 +8,25 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace
-from .include import remove
+from .include import remove_sessions
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Remove ended sessions of a sandbox in this bucket, and name those to remove next."""
+    """Remove expired sessions of a sandbox in this bucket, list those to remove next, and note when the first one
+    expires.
+    """
     deadlines, users, sandboxes = keys[:3]
     sandbox, limit = argv[:2]
-    named = zip(argv[2:], keys[3::2], keys[4::2], strict=True)
-    ended = [one for one in named if (ends := space.zscore(deadlines, one[0])) is not None and ends <= space.now]
-    remove(space, ended, deadlines, users)
+    listed = zip(argv[2:], keys[3::2], keys[4::2], strict=True)
+    expired = [
+        session
+        for session in listed
+        if (expiry := space.zscore(deadlines, session[0])) is not None and expiry <= space.now
+    ]
+    remove_sessions(space, expired, deadlines, users)
     first = space.zfirst(deadlines)
     if first is not None:
         space.zadd(sandboxes, first[1], sandbox)
     else:
         space.zrem(sandboxes, sandbox)
-    return [OK, len(ended), space.zrangebyscore(deadlines, 0, space.now, limit)]
+    return [OK, len(expired), space.zrangebyscore(deadlines, 0, space.now, limit)]

@@ -12,7 +12,7 @@ from .include import open_, touch
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Answer whether a session is alive, and mark the access."""
+    """Check whether a session is alive, and record the access."""
     key, interval = keys[0], argv[0] if argv else 0
     opened = open_(space, key)
     if isinstance(opened, list):

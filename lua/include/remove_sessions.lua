@@ -1,6 +1,6 @@
 --- @include "unindex"
--- Removes sessions, each given as its handle and the keys of its record and of its operation ids.
-local function remove(sessions, deadlines, users)
+-- Remove sessions, each given as its handle and the keys of its record and of its operation ids.
+local function remove_sessions(sessions, deadlines, users)
   for _, session in ipairs(sessions) do
     redis.call('DEL', session[2], session[3])
     unindex(deadlines, users, session[1])
