@@ -1,6 +1,6 @@
 """A Redis-native session engine: every change of a session is one atomic script on the server.
 
-An emulator gives the same answers without a server.
+An emulator gives the same results without a server.
 """
 
 from __future__ import annotations

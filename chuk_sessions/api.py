@@ -1,4 +1,4 @@
-"""The shortest way to the provider API."""
+"""A shortcut to the provider API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from .provider_factory import factory_for_env
 
 
 def get_session() -> AbstractAsyncContextManager[Any]:
-    """A session of the environment's provider: `async with get_session() as session`."""
+    """Return a context manager that yields a session of the environment's provider.
+
+    Use it with `async with get_session() as session`. Raises as `factory_for_env` does.
+    """
     return factory_for_env()()
 
 

@@ -1,4 +1,4 @@
-"""Picks the provider that the environment names."""
+"""Selection of the provider that the environment names."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from . import settings
 from .core import notices
 
 _ALIASES = {"mem": "memory", "inmemory": "memory", "redis_store": "redis"}
-_NO_PROVIDERS = {"factory", "values"}
-"""Modules of the folder that providers share."""
+_NOT_PROVIDERS = {"factory", "values"}
+"""Modules of the folder `providers` that are not providers."""
 
 
 def factory_for_env() -> Callable[[], AbstractAsyncContextManager[Any]]:
     """Return the factory of the provider that SESSION_PROVIDER names, by default `memory`.
 
-    Use it with `async with factory() as session`. The name is that of a module in `chuk_sessions.providers`, whose
-    `factory()` is looked up now. Raises ModuleNotFoundError for a name without a module, AttributeError for a module
-    without `factory`.
+    Use it with `async with factory() as session`. SESSION_PROVIDER is the name of a module in
+    `chuk_sessions.providers`, whose `factory()` is called. Raises ModuleNotFoundError if there is no such module,
+    AttributeError if it has no `factory`, and ValueError for a malformed setting in the environment.
     """
     env = settings.from_env()
     module = _module(_ALIASES.get(env.provider, env.provider))
@@ -40,15 +40,15 @@ def _module(name: str) -> ModuleType:
     try:
         return import_module(path)
     except ModuleNotFoundError as missing:
-        # A provider that is there and lacks a module of its own says so itself.
+        # If an existing provider fails to import another module, its own error is more useful.
         if missing.name is None or not f"{path}.".startswith(f"{missing.name}."):
             raise
-        raise ModuleNotFoundError(_unknown(name), name=path) from None
+        raise ModuleNotFoundError(_unknown_provider(name), name=path) from None
 
 
-def _unknown(name: str) -> str:
+def _unknown_provider(name: str) -> str:
     providers = import_module(f"{__package__}.providers")
-    modules = {found.name for found in iter_modules(providers.__path__)} - _NO_PROVIDERS
+    modules = {module.name for module in iter_modules(providers.__path__)} - _NOT_PROVIDERS
     close = get_close_matches(name, [*sorted(modules), *_ALIASES], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"SESSION_PROVIDER names no provider: {name!r}. Available are {', '.join(sorted(modules))}.{hint}"

@@ -1,9 +1,10 @@
-"""SessionManager: what people call."""
+"""SessionManager: the public interface to sessions."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from typing import Any, Self, cast
 from weakref import finalize
 
@@ -14,8 +15,9 @@ from .core.durations import ms_from_hours, ms_from_seconds
 from .engine.executor import Executor
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
+from .engine.rotation import Rotator
 from .engine.session_index import SessionIndex
-from .engine.sessions import Engine
+from .engine.sessions import Sessions
 from .engine.sweeping import Sweeper
 from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
@@ -26,14 +28,14 @@ MAX_METADATA_BYTES = 1_048_576
 
 
 class SessionManager:
-    """Sessions of one sandbox: their lifecycle, and grid paths for what belongs to them.
+    """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
-    and processes may work on the same sessions. Making a manager opens no connection and needs no running event loop.
+    and processes may work on the same sessions. Creating a manager opens no connection and needs no running event loop.
 
-    A session id that comes from outside and is malformed is simply not a session. Malformed arguments from the
-    developer are a ValueError. When the store fails, every method raises an error under ProviderError: False and None
-    mean that the session is not there.
+    Methods treat a malformed session id like the id of no session, because ids come from clients. Other malformed
+    arguments raise ValueError. Store failures raise a subclass of ProviderError, so False and None always mean that
+    there is no such session.
     """
 
     def __init__(
@@ -50,28 +52,27 @@ class SessionManager:
         max_metadata_bytes: int = MAX_METADATA_BYTES,
         max_session_bytes: int = operations.MAX_SESSION_BYTES,
     ) -> None:
-        r"""Set up a manager; nothing is sent.
+        r"""Create a manager; nothing is sent.
 
         Args:
             sandbox_id: name of the tenant or application, 1 to 128 visible ASCII characters without any of
-                `{}/^*?[]\`. Without it: CHUK_SANDBOX_ID, then CHUK_HOST_SANDBOX_ID, then `sandbox-` and 8 hex digits.
-            session_factory: of a provider; the environment's by default. A custom one has setex, get and delete.
-            default_ttl_hours: hours until a session ends, where `allocate_session` is not told; fractions are fine.
-            idle_timeout_seconds: end sessions of this manager that are not validated for so long, too.
-            touch_interval_seconds: a validation within it of the last access writes nothing; shorter than the idle
-                timeout. At most half of a session's idle timeout is used.
-            max_sessions_per_user: most sessions that a user may have. Exact for ids made by the engine; ids chosen by
-                the caller are not counted against each other, until they are rotated. Where a user has many more, as
-                after the cap was lowered, each new session makes up to 32 of them give way.
-            when_full: `"evict"`, the oldest session gives way, or `"refuse"`, a SessionLimitError.
-            retention_seconds: how long the store keeps a record after its session has ended, unless a sweep removes it.
-            max_metadata_bytes: most bytes of metadata, as JSON with its keys, that one call may send.
-            max_session_bytes: most bytes of metadata, likewise, that a session may have; what would exceed it is a
-                SessionTooLargeError.
+                `{}/^*?[]\`. By default CHUK_SANDBOX_ID, then CHUK_HOST_SANDBOX_ID, then `sandbox-` and 8 hex digits.
+            session_factory: from a provider, by default the environment's. A custom one needs setex, get and delete.
+            default_ttl_hours: hours until a session expires, unless `allocate_session` gets its own; may be a fraction.
+            idle_timeout_seconds: sessions of this manager also expire when they are not validated for this long.
+            touch_interval_seconds: a validation this soon after the last access writes nothing. Must be shorter than
+                the idle timeout; at most half of a session's idle timeout is used.
+            max_sessions_per_user: most sessions that a user may have. It is exact for generated ids. Ids chosen by the
+                caller do not count together until they are rotated. Where a user has many more sessions, for example
+                after the cap was lowered, each new session evicts up to 32 of them.
+            when_full: `"evict"` deletes the user's oldest session, `"refuse"` raises SessionLimitError.
+            retention_seconds: how long the store keeps the record of an ended session, unless a sweep removes it.
+            max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
+            max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
 
         Raises:
             ValueError: an argument is malformed.
-            ModuleNotFoundError: SESSION_PROVIDER names no provider.
+            ModuleNotFoundError: SESSION_PROVIDER is not the name of a provider.
 
         """
         env = settings.from_env()
@@ -84,22 +85,21 @@ class SessionManager:
         self._default_ttl_hours = default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
-        policy = session_policy(
-            idle_timeout_seconds,
-            touch_interval_seconds,
-            max_sessions_per_user,
-            when_full,
-            retention_seconds,
-            max_session_bytes,
+        self._policy = policy = session_policy(
+            idle_timeout_seconds=idle_timeout_seconds,
+            touch_interval_seconds=touch_interval_seconds,
+            max_sessions_per_user=max_sessions_per_user,
+            when_full=when_full,
+            retention_seconds=retention_seconds,
+            max_session_bytes=max_session_bytes,
         )
-        self._max_session_bytes = max_session_bytes
         self._backend = backend_of(self.session_factory)
         if not (sandbox_id or env.sandbox_id) and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
         executor = Executor(self._backend, self._sandbox_id)
-        self._find = executor.find
-        self._engine, self._session_index = Engine(executor, policy), SessionIndex(executor)
-        self._revoker, self._sweeper = Revoker(executor), Sweeper(executor)
+        self._find, self._submit = partial(keys.find, self._sandbox_id), executor.submit
+        self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
+        self._session_index, self._revoker, self._sweeper = SessionIndex(executor), Revoker(executor), Sweeper(executor)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -110,10 +110,11 @@ class SessionManager:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close this manager; calling it again is fine. Connections that no other open manager shares are closed, on
-        this event loop; those of another loop close when that loop shuts down.
+        """Close this manager; calling it again is harmless. This closes the running event loop's connections, unless
+        another open manager shares them. Connections of another loop close when that loop shuts down.
         """
-        self._engine = self._session_index = self._revoker = self._sweeper = cast(Any, CLOSED)
+        self._submit = self._sessions = self._rotator = cast(Any, CLOSED)
+        self._session_index = self._revoker = self._sweeper = cast(Any, CLOSED)
         if self._release() == 0:
             await self._backend.aclose()
 
@@ -124,10 +125,8 @@ class SessionManager:
 
     @property
     def default_ttl_hours(self) -> float:
-        """Hours until a session ends, where `allocate_session` is not told."""
+        """Hours until a session expires, unless `allocate_session` gets its own."""
         return self._default_ttl_hours
-
-    # Lifecycle
 
     async def allocate_session(
         self,
@@ -136,53 +135,58 @@ class SessionManager:
         ttl_hours: float | None = None,
         custom_metadata: dict[str, Any] | None = None,
     ) -> str:
-        """Make a session and return its id.
+        """Create a session and return its id.
 
-        With a `session_id` that is alive, that session is touched and stays as it is otherwise; with one that is not, a
-        session of that id is made. Never pass an id that a client sent: check it with `validate_session`, and let
-        this method choose ids.
+        If there is a live session with the given `session_id`, it is touched and otherwise stays as it is. Without one,
+        a session with that id is created. Never pass an id that a client sent: check it with `validate_session`, and
+        let this method choose ids.
 
-        If the call is canceled and the id is not yours, the session that it may have made is deleted in the background.
+        If the call is canceled and chose the id, the session that it may have created is deleted in the background.
 
         Raises:
             ValueError: an argument is malformed; InvalidMetadataError and MetadataTooLargeError are of this kind.
-            SessionOwnerError: the session exists and is not `user_id`'s; see `rotate_session` for logins.
+            SessionOwnerError: the session exists and belongs to another user; see `rotate_session` for logins.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
-            SessionTooLargeError: the metadata is larger than a session may be.
+            SessionTooLargeError: the metadata is larger than `max_session_bytes`.
 
         """
         if session_id is not None:
             ids.check_name(session_id, "session_id")
         owner = b"" if user_id is None else validation.owner(user_id)
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
-        pairs = [] if custom_metadata is None else codec.encode(custom_metadata, self._max_metadata_bytes)
-        validation.check_size(pairs, self._max_session_bytes)
+        pairs: list[bytes] = []
+        if custom_metadata is not None:
+            pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
+            validation.check_size(pairs, self._policy.session_bytes)
         if session_id is None:
-            return await self._engine.allocate(owner, user_id, ttl_ms, pairs)
-        await self._engine.allocate_at(keys.session_keys(self._sandbox_id, session_id), owner, user_id, ttl_ms, pairs)
+            return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
+        target = keys.session_keys(self._sandbox_id, session_id)
+        await self._sessions.allocate_at(target, user_id, owner, pairs, ttl_ms=ttl_ms)
         return session_id
 
     async def validate_session(self, session_id: str) -> bool:
-        """Whether the session is alive; marks the access (`last_accessed`), which moves an idle timeout but never the
-        deadline. At the server's memory limit the mark is left out.
+        """Return whether the session is alive, and touch it: `last_accessed` and the idle timeout start again, the
+        deadline does not move. At the server's memory limit the session is not touched.
         """
-        place = self._find(session_id)
-        if place is None:
+        target = self._find(session_id)
+        if target is None:
             return False
-        engine = self._engine
-        reply = await engine.ask_alive(place)
-        return reply[0] == statuses.OK or await engine.is_alive(place, reply)
+        policy = self._policy
+        call = operations.validate(target, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
+        # The most frequent call: nothing is between this method and the backend where the reply is OK.
+        reply = await self._submit(call)
+        return reply[0] == statuses.OK or await self._sessions.is_alive(target, call, reply)
 
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
-        """The session as a dict that JSON can carry (`SessionMetadata.to_dict`), or None. Marks no access."""
-        place = self._find(session_id)
-        record = None if place is None else await self._engine.read(place)
+        """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
+        target = self._find(session_id)
+        record = None if target is None else await self._sessions.read(target)
         return record.to_dict(session_id, self._sandbox_id) if record else None
 
     async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
-        """The session, or None. Marks no access."""
-        place = self._find(session_id)
-        record = None if place is None else await self._engine.read(place)
+        """Return the session, or None. Does not touch it."""
+        target = self._find(session_id)
+        record = None if target is None else await self._sessions.read(target)
         return record.to_model(session_id, self.sandbox_id) if record else None
 
     async def update_session_metadata(
@@ -195,31 +199,31 @@ class SessionManager:
         expected_version: int | None = None,
         idempotency_key: str | None = None,
     ) -> bool:
-        """Change metadata in one atomic step. False when there is no such session.
+        """Change metadata in one atomic step. Returns False when there is no such session.
 
         Args:
             session_id: of the session.
             custom_metadata: top-level keys to set.
-            merge: keep the other keys; False puts `custom_metadata` in the place of all.
-            remove: keys to remove; those that are not there are passed over.
-            expected_version: change only what has this `SessionMetadata.version`.
-            idempotency_key: apply once for this key and session, within ten minutes.
+            merge: keep the other keys; False replaces all metadata by `custom_metadata`.
+            remove: keys to remove; missing ones are ignored.
+            expected_version: the required `SessionMetadata.version`, for optimistic concurrency control.
+            idempotency_key: apply only the first of the calls for this session with this key within ten minutes.
 
         Raises:
             ValueError: an argument is malformed, InvalidMetadataError and MetadataTooLargeError included.
-            VersionConflictError: the version is another one; nothing was changed.
-            SessionTooLargeError: the session would get larger than allowed; nothing was changed.
-            OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
+            VersionConflictError: the session has another version; nothing was changed.
+            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was changed.
+            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
         pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
         removals = validation.removals(remove)
         if expected_version is not None:
             validation.check_whole(expected_version, "expected_version")
-        once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
-        place = self._find(session_id)
-        return place is not None and await self._engine.merge(
-            place, pairs, removals, replace=not merge, version=expected_version, operation_id=once
+        operation_id = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
+        target = self._find(session_id)
+        return target is not None and await self._sessions.merge(
+            target, pairs, removals, replace=not merge, version=expected_version, operation_id=operation_id
         )
 
     async def increment_session_counter(
@@ -231,96 +235,94 @@ class SessionManager:
         ceiling: int | None = None,
         idempotency_key: str | None = None,
     ) -> Increment | None:
-        """Add to a metadata value that is a whole number (a missing one is 0), unless that would pass the ceiling.
+        """Add to a metadata value that is a whole number, unless the result is above the ceiling; a missing one is 0.
 
-        The answer is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
-        ceiling=100)` is a rate limiter. None when there is no such session. With an `idempotency_key` that was used in
-        the last ten minutes nothing is added, and the value is the present one.
+        The result is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
+        ceiling=100)` is a rate limiter. Returns None when there is no such session. With an `idempotency_key` that was
+        used in the last ten minutes nothing is added, and the result has the current value.
 
         Raises:
             NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
-            SessionTooLargeError: the session would get larger than allowed; nothing was added.
+            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was added.
             ValueError: an argument is malformed.
-            OutcomeUnknownError: the reply was lost, and no idempotency key allowed a repeat.
+            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
         field = codec.field_of(key)
         validation.check_whole(amount, "amount")
         if ceiling is not None:
             validation.check_whole(ceiling, "ceiling")
-        once = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="increment")
-        place = self._find(session_id)
-        if place is None:
+        operation_id = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="increment")
+        target = self._find(session_id)
+        if target is None:
             return None
-        answer = await self._engine.increment(place, field, amount, ceiling, once)
-        return None if answer is None else Increment(*answer)
+        return await self._sessions.increment(target, field, amount=amount, ceiling=ceiling, operation_id=operation_id)
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
-        """Move the deadline further away by hours (fractions are fine), exactly once even when replies get lost. False
-        when there is no such session. Raises ValueError for hours that are not positive and finite.
+        """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
+        Returns False when there is no such session. Raises ValueError for hours that are not positive and finite, and
+        for a deadline after the year 9999.
         """
         additional_ms = ms_from_hours(additional_hours, "additional_hours")
-        place = self._find(session_id)
-        return place is not None and await self._engine.extend(place, additional_ms, operations.operation_id())
+        target = self._find(session_id)
+        return target is not None and await self._sessions.extend(target, additional_ms, operations.operation_id())
 
     async def delete_session(self, session_id: str) -> bool:
-        """End a session everywhere, at once. True when there was one. A call that arrives late, as after a lost reply,
-        spares a new session of the same id.
+        """Delete a session, with immediate effect everywhere. Returns whether there was one. A retry that
+        arrives late does not delete a new session with that id.
         """
-        place = self._find(session_id)
-        return place is not None and await self._engine.delete(place)
+        target = self._find(session_id)
+        return target is not None and await self._sessions.delete(target)
 
     async def rotate_session(
         self, session_id: str, *, user_id: str | None = None, grace_seconds: float = 0
     ) -> str | None:
-        """Give a session a new id and return it; data and deadline stay. None when there is no such session.
+        """Give a session a new id and return it; data and deadline stay. Returns None when there is no such session.
 
-        Without `user_id` the old id stays good for `grace_seconds`, for requests that are under way; whoever holds it
-        does not learn the new one. With `user_id`, at login, the session becomes that user's and the old id ends at
-        once.
+        Without `user_id` the old id remains valid for `grace_seconds`, for concurrent requests; its holders do not
+        learn the new one. With `user_id`, at login, the session then belongs to that user, and the old id is invalid
+        immediately, which prevents session fixation.
 
-        A canceled call leaves either the session under `session_id` or the one whose id it has returned, and no other,
-        as long as the store can be reached. Otherwise at most one session stays that nobody knows: it is listed and
-        ends at its deadline. The call therefore undoes or completes what it has begun, which takes at most as long as
-        its calls to the store may take. Where it is too late to undo, it returns the id, and the cancellation follows
-        at the caller's next await, unless it came from a timeout whose block has been left by then.
+        After a canceled call there is either the session under `session_id` or the one under the returned id, not both,
+        as long as the store can be reached. Otherwise at most one session remains whose id no caller knows: it is
+        listed and expires at its deadline. The call therefore undoes or completes work that it has begun, which takes
+        as long as its calls to the store may take. If it is too late to undo, it returns the id, and the cancellation
+        follows at the caller's next await, unless it came from a timeout whose block has been left by then.
 
         Raises:
-            ValueError: an argument is malformed, or a grace period was asked for at login.
+            ValueError: an argument is malformed, or a login has a grace period.
             SessionRotatedError: `session_id` has been replaced already and is in its grace period.
-            SessionLimitError: as for `allocate_session`.
+            SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
 
         """
         grace_ms = 0 if grace_seconds == 0 else ms_from_seconds(grace_seconds, "grace_seconds")
-        place = self._find(session_id)
+        target = self._find(session_id)
         if user_id is None:
-            return None if place is None else await self._engine.rotate(place, grace_ms)
+            return None if target is None else await self._rotator.rotate(target, grace_ms)
         owner = validation.owner(user_id)
         if grace_ms:
-            raise ValueError("at login the old id ends at once: grace_seconds must be 0")
-        return None if place is None else await self._engine.log_in(place, user_id, owner)
+            raise ValueError("a login invalidates the old id immediately: grace_seconds must be 0")
+        return None if target is None else await self._rotator.log_in(target, user_id, owner)
 
-    # Many sessions. Each asks 256 places at once, and is made for human speed.
+    # Many sessions. Each method queries all 256 buckets: call them for administration, not for every request.
 
     async def list_sessions(self, limit: int = 10_000) -> list[str]:
-        """Ids of live sessions of this sandbox, at most `limit`, in no particular order. Raises NotSupportedError on a
-        custom provider, like all that follows.
+        """Return the ids of at most `limit` live sessions of this sandbox, in no particular order. Raises
+        NotSupportedError on a custom provider, as do all methods below that list, count or revoke.
         """
         return await self._session_index.session_ids(validation.positive(limit, "limit"))
 
     def iter_sessions(self) -> AsyncGenerator[str, None]:
         """Iterate over the ids of all live sessions of this sandbox, in no particular order, with bounded memory.
 
-        A session that is alive during the whole iteration is yielded at least once, and exactly once unless its end
-        moves meanwhile (an access to an idle session, or an extension). A session that is created, rotated or ends
-        meanwhile may be yielded or not.
+        A session that is alive during the whole iteration is yielded at least once, and exactly once unless its
+        expiry moves meanwhile (a touch that restarts the idle timeout, or an extension). A session that is created,
+        rotated or deleted, or expires meanwhile may be yielded or not.
         """
         return self._session_index.iter_ids()
 
     async def list_user_sessions(self, user_id: str) -> list[SessionMetadata]:
-        """The live sessions of a user in this sandbox, oldest first. Records that cannot be read are left out, with a
-        warning in the log.
-        """
+        """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out."""
         validation.owner(user_id)
         return await self._session_index.sessions_of(user_id)
 
@@ -330,43 +332,43 @@ class SessionManager:
         return self._session_index.iter_sessions_of(user_id)
 
     async def count_sessions(self, user_id: str | None = None) -> int:
-        """How many live sessions this sandbox, or a user in it, has."""
+        """Return how many live sessions this sandbox, or a user in it, has."""
         if user_id is not None:
             validation.owner(user_id)
         return await self._session_index.count(user_id)
 
     async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
-        """End all sessions of a user in this sandbox, but one where that is named. Returns how many ended.
+        """Revoke all sessions of a user in this sandbox, except `except_session_id`. Returns how many were revoked.
 
-        The kept session may be rotated meanwhile, with a grace period; while a cap moves it to the user's home bucket
-        it may end, too. An `except_session_id` that is no live session of the user keeps nothing: all end. Records that
-        cannot be read are revoked, too.
+        The kept session may be rotated meanwhile, with a grace period. While a cap moves it to the user's home bucket,
+        it may be revoked, too. If `except_session_id` is not a live session of the user, all are revoked. Unreadable
+        records are revoked, too.
 
         Raises:
-            RevocationIncompleteError: parts of the store did not answer; all other sessions have ended.
-            SessionConflictError: new sessions keep coming faster than they can be ended.
+            RevocationIncompleteError: parts of the store did not answer; the sessions in all others were revoked.
+            SessionConflictError: new sessions of the user are created faster than they can be revoked.
 
         """
         return await self._revoker.revoke(user_id, validation.owner(user_id), self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
         """Remove ended sessions, of this sandbox or of all, and return how many there were. The store expires their
-        records anyway; run this every few minutes somewhere so that nothing stays in the indexes.
+        records anyway; call this every few minutes in one process to remove their index entries, too.
         """
         return await (self._sweeper.sweep_everything() if all_sandboxes else self._sweeper.sweep())
 
     async def ping(self) -> Health:
-        """Ask the store whether it answers, for a readiness probe: its latency, server, role and known problems.
+        """Check the store for a readiness probe: its latency, server, role and known problems.
 
-        Raises an error under ProviderError when the store does not answer, within the time of a call. Problems are no
-        errors: sessions can be used in spite of them. A user without `+info` and `+role` learns less.
+        Raises a subclass of ProviderError when the store does not answer within the time of a call. Problems raise no
+        error, because sessions can be used in spite of them. A Redis user without `+info` and `+role` gets less detail.
         """
         if not self._release.alive:
             raise ManagerClosedError("this SessionManager was closed")
         return await self._backend.ping()
 
     def get_cache_stats(self) -> dict[str, Any]:
-        """cached_sessions is always 0: no process keeps a copy, so that what is revoked is gone everywhere."""
+        """Return facts about this manager. `cached_sessions` is always 0: no process keeps copies of sessions."""
         return {
             "cached_sessions": 0,
             "sandbox_id": self.sandbox_id,
@@ -377,21 +379,21 @@ class SessionManager:
     # Grid paths
 
     def get_canonical_prefix(self, session_id: str) -> str:
-        """`grid/SANDBOX/SESSION/`. Raises ValueError for what is no session id."""
+        """Return `grid/SANDBOX/SESSION/`. Raises ValueError for a malformed session id."""
         return grid.session_prefix(self.sandbox_id, session_id)
 
     def generate_artifact_key(self, session_id: str, artifact_id: str, subpath: str | None = None) -> str:
-        """`grid/SANDBOX/SESSION/ARTIFACT`, and `/SUBPATH` behind it where given. Raises ValueError for parts that could
-        climb or collide; see `grid.artifact_key`.
+        """Return `grid/SANDBOX/SESSION/ARTIFACT`, followed by `/SUBPATH` if there is one. Raises ValueError for parts
+        that could leave the session's directory or be ambiguous; see `grid.artifact_key`.
         """
         return grid.artifact_key(self.sandbox_id, session_id, artifact_id, subpath)
 
     def parse_grid_key(self, key: str) -> dict[str, str | None] | None:
-        """sandbox_id, session_id, artifact_id and subpath of a path of any sandbox, or None for anything else."""
+        """Return sandbox_id, session_id, artifact_id and subpath of a path of any sandbox; None for any other text."""
         return grid.parse(key)
 
     def get_session_prefix_pattern(self) -> str:
-        """`grid/SANDBOX/`, under which all paths of this sandbox lie."""
+        """Return `grid/SANDBOX/`, the prefix of all paths of this sandbox."""
         return grid.sandbox_prefix(self.sandbox_id)
 
 

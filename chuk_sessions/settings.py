@@ -1,6 +1,6 @@
-"""The environment, read once into a frozen object when a factory or manager is made, never at import.
+"""Settings from the environment. They are read when a factory or manager is created, never at import.
 
-Connections to Redis have further settings of their own: see `backends.redis.settings`.
+`backends.redis.settings` has further settings, for connections to Redis.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ DEFAULT_TTL_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says.
+    """Settings from the environment.
 
     Attributes:
-        provider: SESSION_PROVIDER, lower case; `memory` by default.
-        provider_given: SESSION_PROVIDER is set.
-        redis_url: SESSION_REDIS_URL, else REDIS_URL, else the local server. It may hold a password, so it is not shown.
-        tls_insecure: REDIS_TLS_INSECURE is `1`: certificates are not checked.
-        default_ttl: SESSION_DEFAULT_TTL in seconds, for the provider API's `set`; 3600 by default.
+        provider: SESSION_PROVIDER in lower case; `memory` by default.
+        provider_given: whether SESSION_PROVIDER is set.
+        redis_url: SESSION_REDIS_URL, else REDIS_URL, else the local server. The repr omits it, because it may contain a
+            password.
+        tls_insecure: whether REDIS_TLS_INSECURE is `1`, so that certificates are not checked.
+        default_ttl: SESSION_DEFAULT_TTL in seconds, for `set` in the provider API; 3600 by default.
         sandbox_id: CHUK_SANDBOX_ID, else CHUK_HOST_SANDBOX_ID, else None.
 
     """
@@ -35,7 +36,7 @@ class Settings:
 
 
 def from_env() -> Settings:
-    """Read the environment now. Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number."""
+    """Read the environment. Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number."""
     return Settings(
         provider=(os.getenv("SESSION_PROVIDER") or "memory").lower(),
         provider_given=bool(os.getenv("SESSION_PROVIDER")),

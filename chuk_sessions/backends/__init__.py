@@ -1,1 +1,1 @@
-"""What runs operations: the emulator, Redis, or a provider of somebody else's making."""
+"""Backends that run operations: the emulator, Redis, and custom providers."""

@@ -1,4 +1,4 @@
-"""The seam between what an operation means and what carries it out."""
+"""The interfaces between the engine and providers on one side, and stores on the other."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from ..models import Health
 
 
 class Store(Protocol):
-    """The provider API of one open session: single values under keys that are taken as given.
+    """The provider API of one open session: single values, stored under the given keys without a prefix.
 
-    `ttl` is in seconds, a positive number of at most a hundred years (ValueError). Values are text, or bytes that are
-    UTF-8 (ValueError); `get` and `getdel` give text.
+    A `ttl` is a positive number of seconds, at most a hundred years. A value is text, or bytes that are UTF-8; `get`
+    and `getdel` return text. Other arguments raise ValueError, and store failures a subclass of ProviderError.
     """
 
     async def set(self, key: str, value: str | bytes) -> None:
-        """Store with the default TTL."""
+        """Store a value with the default TTL."""
 
     async def setex(self, key: str, ttl: float, value: str | bytes) -> None:
-        """Store for `ttl` seconds."""
+        """Store a value for `ttl` seconds."""
 
     async def get(self, key: str) -> str | None:
-        """The value, or None."""
+        """Return the value, or None."""
 
     async def getdel(self, key: str) -> str | None:
-        """The value, which is gone then: of many callers one has it."""
+        """Delete the value and return it, or None. Of concurrent callers only one gets it."""
 
     async def delete(self, key: str) -> bool:
-        """Whether there was something to delete."""
+        """Delete a value. Returns whether there was one."""
 
     async def close(self) -> None:
-        """Nothing is held open for one session; here for symmetry."""
+        """Do nothing: a session holds no resources of its own."""
 
 
 class Backend(Protocol):
-    """Runs operations. Safe to share between tasks, threads and event loops."""
+    """A store that runs operations. Safe to share between tasks, threads and event loops."""
 
     name: str
 
     def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
-        """Run one operation in one atomic step. Raises errors under ProviderError, never for a status.
+        """Run one operation in one atomic step. Raises a subclass of ProviderError for failures, never for a status.
 
-        After a lost reply a repeat is what `retry_calls` returns, if that is given, and the reply is the last one
-        given. Otherwise it is the same call.
+        After a lost reply, the retry sends the calls that `retry_calls` returns, if it is given, and the reply of the
+        last one is returned. Otherwise it sends the same call again.
         """
 
     async def ping(self) -> Health:
-        """Ask the store whether it answers, and how it is. Raises errors under ProviderError when it does not."""
+        """Check the store. Raises a subclass of ProviderError when it does not answer."""
 
     async def aclose(self) -> None:
-        """Close what this event loop holds open. A later `run` opens it again."""
+        """Close the resources of the running event loop. A later `run` opens them again."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from .. import exceptions as errors
 from ..core import keys as names
 from ..core import operations
-from ..core.operation import Arg, Call, Operation, Reply, RetryCalls
+from ..core.operation import Call, Reply, RetryCalls
 from ..core.statuses import OK
 from ..models import Health
 from .locks import KeyLocks
@@ -25,9 +25,9 @@ from .memory.clock import Clock, SystemClock
 from .memory.keyspace import Hash, Keyspace
 from .memory.twins import TWINS
 
+_NO_INDEX = "a custom provider has no index: sessions cannot be listed, counted, capped, or revoked by user"
 _RECORDS = ("session", "old", "new")
 _PING_KEY = "chuk1:ping"
-_NEEDS_INDEX = (operations.LIST, operations.COUNT, operations.DUE)
 
 _LOCKS = KeyLocks()
 """Shared by all custom backends of the process, because any two may use the same store."""
@@ -75,7 +75,8 @@ class CustomBackend:
         operation, keys, argv = call
         if operation is operations.SWEEP:
             return [OK, 0, []]
-        _check_supported(operation, argv)
+        if operation.reads_index(argv):
+            raise errors.NotSupportedError(_NO_INDEX)
         records = sorted(key for key, name in zip(keys, operation.keys, strict=False) if name in _RECORDS)
         async with AsyncExitStack() as stack:
             for key in records:
@@ -121,14 +122,6 @@ class CustomBackend:
             raise
         except Exception as error:
             raise errors.SessionUnavailableError(f"the custom provider failed: {type(error).__name__}") from error
-
-
-def _check_supported(operation: Operation, argv: Sequence[Arg]) -> None:
-    capped = operation is operations.ALLOCATE and argv[operation.args.index("cap")] != 0
-    if capped or operation in _NEEDS_INDEX:
-        raise errors.NotSupportedError(
-            "a custom provider has no index: sessions cannot be listed, counted, capped, or revoked by user"
-        )
 
 
 def _restore(space: Keyspace, key: str, stored: Stored) -> None:

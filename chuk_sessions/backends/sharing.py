@@ -1,4 +1,4 @@
-"""The backend of a manager: shared by all managers of a factory, and closed with the last of them."""
+"""Sharing of a backend by all managers of a factory; it is closed with the last of them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,34 @@ _managers: Counter[Backend] = Counter()
 """How many open managers each backend has."""
 _managers_lock = RLock()
 
+_CLOSED = "this SessionManager was closed"
+
 
 class Closed:
-    """In the place of what a manager works with, once it is closed."""
+    """The stand-in for the parts of a manager after it was closed. Every use raises ManagerClosedError."""
 
     def __getattr__(self, name: str) -> Any:
-        raise ManagerClosedError("this SessionManager was closed")
+        raise ManagerClosedError(_CLOSED)
+
+    def __call__(self, *_: object) -> Any:
+        """Raise ManagerClosedError."""
+        raise ManagerClosedError(_CLOSED)
 
 
 CLOSED = Closed()
 
 
 def backend_of(factory: SessionFactory) -> Backend:
-    """Return the backend of a provider's factory, or one that works on a custom factory."""
+    """Return the backend of a provider's factory, or a new one that uses a custom factory."""
     backend: Backend | None = getattr(factory, "backend", None)
     return CustomBackend(factory) if backend is None else backend
 
 
 def count_managers(backend: Backend, step: int) -> int:
-    """Count one open manager more, or less, for a backend. Returns how many there are now."""
+    """Add `step` (1 or -1) to the number of open managers of a backend, and return the number."""
     with _managers_lock:
         _managers[backend] += step
-        left = _managers[backend]
-        if not left:
+        number = _managers[backend]
+        if not number:
             del _managers[backend]
-        return left
+        return number

@@ -1,15 +1,15 @@
-"""Names of keys. All keys of a session, its indexes included, carry the hash tag of its bucket and so share a slot.
+"""Names of keys. All keys of a session, its indexes included, have the hash tag of its bucket and so share a slot.
 
 | key | type | holds |
 |---|---|---|
 | `chuk1:{T}/SANDBOX/s/HANDLE` | hash | the session |
-| `chuk1:{T}/SANDBOX/o/HANDLE` | sorted set | operation id → ms until which it counts, of that session |
-| `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → end in ms |
-| `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of its user |
-| `chuk1:{T}/sandboxes` | sorted set | sandbox → its earliest end in ms |
+| `chuk1:{T}/SANDBOX/o/HANDLE` | sorted set | operation id → ms until which the session remembers it |
+| `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session ends |
+| `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
+| `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session ends |
 
-`T` is one of 256 texts, one a bucket, whose slots lie evenly over the 16,384 of a cluster. Texts, handles and the
-formulas in `ids` are frozen into stored data: another layout needs another version than `chuk1`.
+`T` is one of 256 texts, one for each bucket. Their slots are spread evenly over the 16,384 slots of a cluster. Stored
+data depends on these texts, on handles and on the formulas in `ids`: another layout needs another prefix than `chuk1`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from . import ids
 
-# Tag b is the two-character text whose slot lies next to the middle of the slots 64 b to 64 b + 63.
+# Tag b is the two-character text whose slot is next to the middle of the slots 64 b to 64 b + 63.
 _TAGS = (
     "4Lbl4HLD9tAxX7z1BJPb6hNd07CXOv7zOI7EaaCg6WE8BuCoMi5e9KAG4wRyK68Y"
     "3AKMYaeezq2SzuXs1aImECyGxQ0sxUZSfhDnVB0L1ZgzkTIRdHFNTb2l3zeZitKr"
@@ -33,7 +33,7 @@ _TAGS = (
 
 
 class IndexKeys(NamedTuple):
-    """The index keys of a sandbox in one bucket, and what its records' keys begin with."""
+    """The index keys of a sandbox in one bucket, and the prefix of its records' keys."""
 
     bucket: int
     deadlines: str
@@ -43,7 +43,7 @@ class IndexKeys(NamedTuple):
 
 
 class SessionKeys(NamedTuple):
-    """Where a session lies: its handle, its record's key, and the index that it is in."""
+    """The handle of a session, the key of its record, and the index that it is in."""
 
     handle: bytes
     record: str
@@ -51,40 +51,40 @@ class SessionKeys(NamedTuple):
 
     @property
     def operations(self) -> str:
-        """The key of the operation ids that were applied to the session."""
+        """The key of the ids of operations that were applied to the session."""
         return operations_of(self.record)
 
 
 def operations_of(record: str) -> str:
-    """Return the key of a session's operation ids, from that of its record."""
+    """Return the key of a session's operation ids from the key of its record."""
     head, _, handle = record.rpartition("/s/")
     return f"{head}/o/{handle}"
 
 
 def tag(bucket: int) -> str:
-    """The hash tag's text of a bucket (0 to 255)."""
+    """Return the text of the hash tag of a bucket (0 to 255)."""
     return _TAGS[2 * bucket : 2 * bucket + 2]
 
 
 @lru_cache(maxsize=4096)
 def index(sandbox_id: str, bucket: int) -> IndexKeys:
-    """The index keys of a sandbox in one bucket."""
-    of_all = f"chuk1:{{{tag(bucket)}}}/"
-    own = f"{of_all}{sandbox_id}/"
-    return IndexKeys(bucket, f"{own}deadlines", f"{own}users", f"{of_all}sandboxes", f"{own}s/")
+    """Return the index keys of a sandbox in one bucket."""
+    shared = f"chuk1:{{{tag(bucket)}}}/"
+    own = f"{shared}{sandbox_id}/"
+    return IndexKeys(bucket, f"{own}deadlines", f"{own}users", f"{shared}sandboxes", f"{own}s/")
 
 
 def sandboxes(bucket: int) -> str:
-    """The key that names the sandboxes of a bucket."""
+    """Return the key of the sandboxes that have sessions in a bucket."""
     return f"chuk1:{{{tag(bucket)}}}/sandboxes"
 
 
 def find(sandbox_id: str, session_id: object) -> SessionKeys | None:
-    """Where the session of that id lies; None for what can be no id, see `ids.is_name`."""
+    """Return the keys of the session with that id, or None for a value that is not an id, see `ids.is_name`."""
     if type(session_id) is not str:
         if not isinstance(session_id, str):
             return None
-        # Whatever else a subclass does about length, hash and equality: only plain text gets into the cache.
+        # A subclass may redefine length, hash and equality. Only plain text gets into the cache.
         session_id = str.__str__(session_id)
     return _find(sandbox_id, session_id) if len(session_id) <= ids.MAX_ID_LENGTH else None
 
@@ -99,36 +99,48 @@ def _find(sandbox_id: str, session_id: str) -> SessionKeys | None:
 
 
 def session_keys(sandbox_id: str, session_id: str) -> SessionKeys:
-    """The same for an id that must be one. Raises ValueError where it is none."""
+    """Return the keys of the session with that id. Raises ValueError for text that is not a valid id."""
     found = find(sandbox_id, session_id)
     if found is None:
-        raise ValueError("this can be no session id")
+        raise ValueError("this is not a session id")
     return found
 
 
+def session_keys_for_new(sandbox_id: str, bucket: int, handle: str) -> SessionKeys:
+    """Return the keys of a session to create, from the handle of its new id."""
+    return _session_keys(index(sandbox_id, bucket), handle.encode(), handle)
+
+
 def session_keys_for_handle(sandbox_id: str, bucket: int, handle: bytes) -> SessionKeys:
-    """The same from a handle, as indexes and replies hold it."""
+    """Return the keys of the session with that handle. Raises UnicodeDecodeError for bytes that are not UTF-8."""
     return _session_keys(index(sandbox_id, bucket), handle, handle.decode())
 
 
 def session_keys_for_entry(index_keys: IndexKeys, entry: bytes) -> SessionKeys:
-    """Return the place of an index entry. An entry that is no handle is given the key of no record."""
+    """Return the keys for an index entry. An entry that is not a handle gets a key that no record has."""
     return _session_keys(index_keys, entry, entry.decode("ascii", "replace"))
 
 
 def pointer_to(target: SessionKeys, bucket: int) -> bytes:
-    """Return what a rotated id in `bucket` points to: the target's handle, after its bucket in hex if that differs."""
-    return (
-        target.handle if target.index_keys.bucket == bucket else b"%02x/%s" % (target.index_keys.bucket, target.handle)
-    )
+    """Return the pointer to store for a rotated id in `bucket`.
+
+    It is the target's handle, preceded by the target's bucket in hex and a slash if that is another bucket.
+    """
+    if target.index_keys.bucket == bucket:
+        return target.handle
+    return b"%02x/%s" % (target.index_keys.bucket, target.handle)
 
 
 def session_keys_for_pointer(sandbox_id: str, bucket: int, pointer: bytes) -> SessionKeys:
-    """Return where the session is that a rotated id in `bucket` points to. No handle contains a slash."""
-    foreign, _, handle = pointer.rpartition(b"/")
-    return session_keys_for_handle(sandbox_id, int(foreign, 16) if foreign else bucket, handle)
+    """Return the keys of the session that a rotated id in `bucket` points to.
+
+    Raises ValueError for bytes that are not a pointer.
+    """
+    # No handle contains a slash.
+    other_bucket, _, handle = pointer.rpartition(b"/")
+    return session_keys_for_handle(sandbox_id, int(other_bucket, 16) if other_bucket else bucket, handle)
 
 
 def _session_keys(index_keys: IndexKeys, handle: bytes, text: str) -> SessionKeys:
-    # What a named tuple does to make one, in a third of the time: with many sessions every call comes here.
+    # A third of the time of the named tuple's constructor. With many sessions every call comes here.
     return tuple.__new__(SessionKeys, (handle, index_keys.records + text, index_keys))

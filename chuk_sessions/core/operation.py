@@ -1,4 +1,4 @@
-"""Operations, and calls of them: what the engine builds and a backend runs."""
+"""Operations and calls of them: the engine builds calls, and a backend runs them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Arg = bytes | int
-"""An ARGV element: bytes as they are, whole numbers as decimal text."""
-
+"""An ARGV element: bytes are sent unchanged, whole numbers as decimal text."""
 
 Reply = list[Any]
-"""A status (see `statuses`), and what belongs to it: int, bytes, or a list of bytes."""
+"""A status (see `statuses`) and its data: int, bytes, or a list of bytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One script and its twin: what it is called, what it takes, and what a caller may do with it.
+    """A script and its twin: their name, keys, arguments and statuses, and the traits that backends act on.
 
     Attributes:
         name: of `lua/NAME.lua` and `backends/memory/twins/NAME.py`.
-        keys: names of the KEYS in order, as the script's header has them.
-        args: names of the ARGV in order, likewise.
+        keys: names of the KEYS, in the order of the script's header.
+        args: names of the ARGV elements, in the order of the script's header.
         statuses: those that its reply may begin with.
         read_only: it writes nothing.
-        repeatable: it may be sent again when its reply was lost. Otherwise that is an OutcomeUnknownError.
-        unless_arg: name of the ARGV element that, when it is not empty, takes that back.
-        once_arg: name of the ARGV element that holds an operation id; when that is not empty, a repeat is harmless.
+        retryable: it may be sent again after its reply was lost. Without this a lost reply is an OutcomeUnknownError.
+        not_retryable_arg: name of the ARGV element whose value, unless empty, prevents a retry of the call.
+        operation_id_arg: name of the ARGV element for an operation id; a call that has one is retryable, because the
+            script applies it only once.
+        needs_index: it reads an index of sessions, which custom providers do not have.
+        needs_index_arg: name of the ARGV element whose value, unless 0, has the call read an index.
         large_reply: its reply can be as large as a session.
-        durable: a store that can wait for its replicas does so before it acknowledges this, where that is asked for.
-        after_repeat: what a status of a repeated call means, where it is not what it says: a delete that finds nothing
-            the second time has most likely found something the first time.
+        durable: where the store was told to wait for replicas, it does so before it acknowledges this operation.
+        status_after_retry: statuses of a retried call that mean another one. For example, a delete that finds no
+            session the second time has most likely deleted it the first time.
 
     """
 
@@ -39,18 +41,27 @@ class Operation:
     args: tuple[str, ...]
     statuses: frozenset[int]
     read_only: bool = False
-    repeatable: bool = False
-    unless_arg: str | None = None
-    once_arg: str | None = None
+    retryable: bool = False
+    not_retryable_arg: str | None = None
+    operation_id_arg: str | None = None
+    needs_index: bool = False
+    needs_index_arg: str | None = None
     large_reply: bool = False
     durable: bool = False
-    after_repeat: dict[int, int] = field(default_factory=dict)
+    status_after_retry: dict[int, int] = field(default_factory=dict)
 
-    def may_repeat(self, argv: Sequence[Arg]) -> bool:
-        """Whether a call with these arguments may be sent again when its reply was lost."""
-        if self.unless_arg is not None and argv[self.args.index(self.unless_arg)] != b"":
+    def may_retry(self, argv: Sequence[Arg]) -> bool:
+        """Return whether a call with these arguments may be sent again after its reply was lost."""
+        if self.not_retryable_arg is not None and self._arg(self.not_retryable_arg, argv) != b"":
             return False
-        return self.repeatable or (self.once_arg is not None and argv[self.args.index(self.once_arg)] != b"")
+        return self.retryable or (self.operation_id_arg is not None and self._arg(self.operation_id_arg, argv) != b"")
+
+    def reads_index(self, argv: Sequence[Arg]) -> bool:
+        """Return whether a call with these arguments reads an index of sessions."""
+        return self.needs_index or (self.needs_index_arg is not None and self._arg(self.needs_index_arg, argv) != 0)
+
+    def _arg(self, name: str, argv: Sequence[Arg]) -> Arg:
+        return argv[self.args.index(name)]
 
 
 class Call(NamedTuple):
@@ -62,6 +73,6 @@ class Call(NamedTuple):
 
 
 RetryCalls = Callable[[], Sequence[Call]]
-"""Gives what is sent in the place of a call whose reply was lost, all in one slot: what undoes the lost attempt, should
-it have been applied, and last the call anew. Undoing may fail, and nobody hears of it.
+"""Returns the calls to send instead of a call whose reply was lost. All are in one slot. The last is the call to retry;
+those before it undo the lost attempt, in case it was applied. A failure to undo is ignored.
 """

@@ -1,7 +1,6 @@
-"""The operations: one entry for each script, a function that builds its call, and the one table of statuses to errors.
+"""The operations: an entry for each script, and a function that builds its calls.
 
-Nothing here does I/O. A new operation is an entry here, `lua/X.lua`, `backends/memory/twins/X.py` and
-`tests/contract/test_X.py`, all of the same name.
+Nothing here does I/O. docs/architecture.md has the recipe for a new operation.
 """
 
 from __future__ import annotations
@@ -9,132 +8,148 @@ from __future__ import annotations
 import hashlib
 import secrets
 from binascii import b2a_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from .. import exceptions as errors
 from . import statuses as s
 from .keys import IndexKeys, SessionKeys, session_keys_for_entry
 from .operation import Arg, Call, Operation, Reply
 
 ONCE_WINDOW_MS: Final = 600_000
-"""How long a session remembers a caller's idempotency keys."""
+"""How long a session remembers the idempotency keys that callers pass."""
 
 MAX_SESSION_BYTES: Final = 4_194_304
-"""Default limit of a session's size: names and values of its metadata."""
+"""Default limit of a session's metadata, names and values together."""
 
 EXTEND_WINDOW_MS: Final = 120_000
-"""How long it remembers the ids of extensions: longer than a call is repeated."""
+"""How long a session remembers the ids of extensions: longer than a call is retried."""
 
 LATEST_MS: Final = 253_402_300_799_999
-"""The latest deadline there may be, in ms: the last of the year 9999, where ISO 8601 dates of four digits end."""
+"""The latest deadline allowed, in ms: the last of the year 9999, where ISO 8601 dates with four digits end."""
 
 SWEEP_LIMIT: Final = 500
-"""Ended sessions that one sweep call names for the next."""
+"""Most ended sessions that the reply of a sweep lists for the next sweep to remove."""
 
 MOST_LEAVING: Final = 32
-"""Sessions of a user that give way in one call, where there are many more than the cap. The script has it, too."""
+"""Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
+"""
 
 PAGE_LIMIT: Final = 500
 """Most entries of an index that one call reads, so that no call holds up the server."""
 
 Cursor = tuple[bytes, ...]
-"""Where a page of an index ended: score and member of its last entry, as the reply has them; empty before the first."""
+"""The end of a page of an index: score and member of its last entry, as in the reply. Empty before the first page."""
 
 START: Final[Cursor] = ()
-"""Before the first entry."""
+"""The cursor before the first entry."""
 
-_FEW: Final = 1000
-"""Fields and values that fit on Lua's stack with room to spare."""
+_MAX_SET_ARGS: Final = 1000
+"""Most fields and values that SET takes: they fit on Lua's stack with room to spare."""
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-_HERE: Final = frozenset({s.GONE, s.MOVED, s.CORRUPT})
+
+_OK: Final = frozenset({s.OK})
+_SESSION: Final = frozenset({s.GONE, s.MOVED, s.CORRUPT})
+"""Statuses that every operation on one session may reply with."""
 
 
-def _operation(name: str, keys: str, args: str, *statuses: int, **traits: object) -> Operation:
-    return Operation(name, tuple(keys.split()), tuple(args.split()), frozenset(statuses), **traits)  # type: ignore[arg-type]
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
-ALLOCATE = _operation(
+ALLOCATE = Operation(
     "allocate",
-    "session deadlines users sandboxes victims",
-    "handle sandbox ttl deadline idle owner user cap retention create victims rest",
-    *_HERE, s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER,
-    repeatable=True,
+    _names("session deadlines users sandboxes victims"),
+    _names("handle sandbox ttl deadline idle owner user cap retention create victims rest"),
+    _SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER},
+    retryable=True,
+    needs_index_arg="cap",
     durable=True,
-)  # fmt: skip
-VALIDATE = _operation(
-    "validate", "session deadlines", "interval handle retention", *_HERE, s.OK, s.NEEDS_INDEX, repeatable=True
 )
-READ = _operation("read", "session operations", "", *_HERE, s.OK, read_only=True, repeatable=True, large_reply=True)
-SET = _operation("set", "session", "limit field value rest", *_HERE, s.OK, s.TOO_LARGE)
-MERGE = _operation(
+VALIDATE = Operation(
+    "validate",
+    _names("session deadlines"),
+    _names("interval handle retention"),
+    _SESSION | {s.OK, s.NEEDS_INDEX},
+    retryable=True,
+)
+READ = Operation(
+    "read", _names("session operations"), (), _SESSION | {s.OK}, read_only=True, retryable=True, large_reply=True
+)
+SET = Operation("set", _names("session"), _names("limit field value rest"), _SESSION | {s.OK, s.TOO_LARGE})
+MERGE = Operation(
     "merge",
-    "session operations",
-    "version replace operation window limit removals rest",
-    *_HERE, s.OK, s.CONFLICT, s.TOO_LARGE,
-    once_arg="operation",
-)  # fmt: skip
-INCREMENT = _operation(
+    _names("session operations"),
+    _names("version replace operation window limit removals rest"),
+    _SESSION | {s.OK, s.CONFLICT, s.TOO_LARGE},
+    operation_id_arg="operation",
+)
+INCREMENT = Operation(
     "increment",
-    "session operations",
-    "field amount ceiling limit operation window",
-    *_HERE, s.OK, s.CEILING, s.NOT_A_COUNTER, s.TOO_LARGE,
-    once_arg="operation",
-)  # fmt: skip
-EXTEND = _operation(
+    _names("session operations"),
+    _names("field amount ceiling limit operation window"),
+    _SESSION | {s.OK, s.CEILING, s.NOT_A_COUNTER, s.TOO_LARGE},
+    operation_id_arg="operation",
+)
+EXTEND = Operation(
     "extend",
-    "session deadlines operations",
-    "handle additional latest operation window retention",
-    *_HERE, s.OK, s.TOO_FAR,
-    once_arg="operation",
-)  # fmt: skip
-DELETE = _operation(
+    _names("session deadlines operations"),
+    _names("handle additional latest operation window retention"),
+    _SESSION | {s.OK, s.TOO_FAR},
+    operation_id_arg="operation",
+)
+DELETE = Operation(
     "delete",
-    "session deadlines users operations",
-    "handle owner version pointer created successor grace",
-    *_HERE, s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT,
-    repeatable=True,
-    unless_arg="version",
+    _names("session deadlines users operations"),
+    _names("handle owner version pointer created successor grace"),
+    _SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT},
+    retryable=True,
+    not_retryable_arg="version",
     durable=True,
-    after_repeat={s.GONE: s.OK},
-)  # fmt: skip
-ROTATE = _operation(
+    status_after_retry={s.GONE: s.OK},
+)
+ROTATE = Operation(
     "rotate",
-    "old new deadlines users old_operations new_operations",
-    "old new grace",
-    *_HERE, s.OK,
-    repeatable=True,
+    _names("old new deadlines users old_operations new_operations"),
+    _names("old new grace"),
+    _SESSION | {s.OK},
+    retryable=True,
     durable=True,
-)  # fmt: skip
-CARRY = _operation("carry", "session operations", "rest", *_HERE, s.OK, repeatable=True)
-LIST = _operation("list", "deadlines users", "user limit score after", s.OK, read_only=True, repeatable=True)
-COUNT = _operation("count", "deadlines users", "user limit score after", s.OK, read_only=True, repeatable=True)
-SWEEP = _operation("sweep", "deadlines users sandboxes ended", "sandbox limit rest", s.OK, repeatable=True)
-DUE = _operation("due", "sandboxes", "limit score after", s.OK, read_only=True, repeatable=True)
+)
+CARRY = Operation("carry", _names("session operations"), _names("rest"), _SESSION | {s.OK}, retryable=True)
+LIST = Operation(
+    "list",
+    _names("deadlines users"),
+    _names("user limit score after"),
+    _OK,
+    read_only=True,
+    retryable=True,
+    needs_index=True,
+)
+COUNT = Operation(
+    "count",
+    _names("deadlines users"),
+    _names("user limit score after"),
+    _OK,
+    read_only=True,
+    retryable=True,
+    needs_index=True,
+)
+SWEEP = Operation("sweep", _names("deadlines users sandboxes ended"), _names("sandbox limit rest"), _OK, retryable=True)
+DUE = Operation(
+    "due", _names("sandboxes"), _names("limit score after"), _OK, read_only=True, retryable=True, needs_index=True
+)
 
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE,
-        VALIDATE,
-        READ,
-        SET,
-        MERGE,
-        INCREMENT,
-        EXTEND,
-        DELETE,
-        ROTATE,
-        CARRY,
-        LIST,
-        COUNT,
-        SWEEP,
-        DUE,
+        ALLOCATE, VALIDATE, READ, SET, MERGE, INCREMENT, EXTEND, DELETE, ROTATE, CARRY, LIST, COUNT, SWEEP, DUE,
     )
-}
+}  # fmt: skip
+"""Every operation under its name."""
 
 
-# A named tuple's own way of making one takes three times as long; this is for what is called all the time.
+# The constructor of a named tuple takes three times as long. Builders of frequent calls use this instead.
 _call = tuple.__new__
 
 
@@ -154,25 +169,28 @@ def allocate(
     pairs: Sequence[bytes] = (),
     reused: bool = False,
 ) -> Call:
-    """Make the session, or touch the one that is there. `pairs` are metadata as it is stored; `victims` give way.
-    `reused`: the id may have been in use before, so that operation ids of a dead session are cleared.
+    """Create the session, or touch the existing one.
+
+    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. With
+    `reused` the id may have belonged to an earlier session, so operation ids of that session are cleared.
     """
-    keys: tuple[str, ...] = (target.record, *_index(target.index_keys))
-    leaving: tuple[bytes, ...] = ()
+    index = target.index_keys
+    keys: tuple[str, ...] = (target.record, index.deadlines, index.users, index.sandboxes)
+    evicted: tuple[bytes, ...] = ()
     if victims:
-        keys += _records(victims)
-        leaving = tuple([victim.handle for victim in victims])
+        keys += _session_keys(victims)
+        evicted = tuple([victim.handle for victim in victims])
     if reused:
         keys += (target.operations,)
     argv: tuple[Arg, ...] = (
         target.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
-        len(victims), *leaving, b"z", sum(map(len, pairs)), *pairs,
+        len(victims), *evicted, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
 
 
 def retarget(call: Call, target: SessionKeys) -> Call:
-    """Return the same call on another session."""
+    """Return the call with its keys and handle replaced by those of another session."""
     names, argv = call.operation.args, list(call.argv)
     if "handle" in names[: len(argv)]:
         argv[names.index("handle")] = target.handle
@@ -182,14 +200,14 @@ def retarget(call: Call, target: SessionKeys) -> Call:
 
 
 def validate(target: SessionKeys, interval_ms: int, retention_ms: int, index: bool) -> Call:
-    """Is it alive? `index` declares the index, which the reply NEEDS_INDEX asks for."""
+    """Ask whether the session is alive, and touch it. `index` declares the index, as the reply NEEDS_INDEX demands."""
     if not index:
         return _call(Call, (VALIDATE, (target.record,), (interval_ms,) if interval_ms else ()))
     return Call(VALIDATE, (target.record, target.index_keys.deadlines), (interval_ms, target.handle, retention_ms))
 
 
 def read(target: SessionKeys, *, operation_ids: bool = False) -> Call:
-    """The whole record, and the operation ids that count where they are asked for."""
+    """Read the whole record and, on request, the operation ids that the session still remembers."""
     if operation_ids:
         return Call(READ, (target.record, target.operations), ())
     return _call(Call, (READ, (target.record,), ()))
@@ -205,12 +223,12 @@ def merge(
     operation_id: bytes = b"",
     limit: int = MAX_SESSION_BYTES,
 ) -> Call:
-    """Set `pairs`, remove `removals`; `replace` leaves nothing else."""
-    if not (removals or replace or operation_id) and version is None and 0 < len(pairs) <= _FEW:
+    """Set the fields in `pairs` and remove those in `removals`. `replace` removes all other metadata, too."""
+    if not (removals or replace or operation_id) and version is None and 0 < len(pairs) <= _MAX_SET_ARGS:
         return _call(Call, (SET, (target.record,), (limit, *pairs)))
     expected: Arg = b"" if version is None else version
     argv = (expected, int(replace), operation_id, ONCE_WINDOW_MS, limit, len(removals), *removals, *pairs)
-    return Call(MERGE, _once(target, operation_id), argv)
+    return Call(MERGE, _changed_keys(target, operation_id), argv)
 
 
 def increment(
@@ -222,19 +240,19 @@ def increment(
     operation_id: bytes,
     limit: int = MAX_SESSION_BYTES,
 ) -> Call:
-    """Add to a counter."""
+    """Add to a counter, unless its value would then be above `ceiling`."""
     highest: Arg = b"" if ceiling is None else ceiling
     argv = (field, amount, highest, limit, operation_id, ONCE_WINDOW_MS)
-    return Call(INCREMENT, _once(target, operation_id), argv)
+    return Call(INCREMENT, _changed_keys(target, operation_id), argv)
 
 
-def _once(target: SessionKeys, operation_id: bytes) -> tuple[str, ...]:
-    """The keys of a change: with the operation ids only where there is one, so that others have a single key."""
+def _changed_keys(target: SessionKeys, operation_id: bytes) -> tuple[str, ...]:
+    """Return the keys of a change. Without an operation id to remember, the record is the only one."""
     return (target.record, target.operations) if operation_id else (target.record,)
 
 
 def extend(target: SessionKeys, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:
-    """Move the deadline further away."""
+    """Move the deadline into the future by `additional_ms`."""
     argv = (target.handle, additional_ms, LATEST_MS, operation_id, EXTEND_WINDOW_MS, retention_ms)
     return Call(EXTEND, (target.record, target.index_keys.deadlines, target.operations), argv)
 
@@ -249,8 +267,10 @@ def delete(
     successor: bytes = b"",
     grace_ms: int = 0,
 ) -> Call:
-    """End a session: anybody's or the owner's, at any or at one version, whenever created or at one time (ms).
-    `pointer`: nothing but an old id's pointer to that. `successor`: leave such a pointer for the grace period.
+    """Delete a session if it matches every condition given: its owner, its version, its time of creation (ms).
+
+    `pointer` deletes only the old id's pointer with this value, not a session. `successor` leaves a pointer of this
+    value under the deleted id for the grace period.
     """
     expected: Arg = b"" if version is None else version
     keys = (target.record, target.index_keys.deadlines, target.index_keys.users, target.operations)
@@ -258,55 +278,58 @@ def delete(
 
 
 def rotate(old: SessionKeys, new: SessionKeys, *, grace_ms: int) -> Call:
-    """A new id in the same bucket."""
+    """Give the session a new id in the same bucket. The old id points to it for the grace period."""
     keys = (old.record, new.record, old.index_keys.deadlines, old.index_keys.users, old.operations, new.operations)
     return Call(ROTATE, keys, (old.handle, new.handle, grace_ms))
 
 
 def carry(target: SessionKeys, operation_ids: Sequence[bytes]) -> Call:
-    """Carry operation ids over to the copy of a session, from the reply of a read: id, until, id, until..."""
+    """Copy operation ids to the copy of a session. They come from the reply of a read: id, until, id, until..."""
     argv = [part for pair in zip(operation_ids[1::2], operation_ids[::2], strict=True) for part in pair]
     return Call(CARRY, (target.record, target.operations), argv)
 
 
 def list_(index: IndexKeys, *, user: int | None, limit: int, after: Cursor = START) -> Call:
-    """Read a page of handles of live sessions in one bucket."""
+    """Read a page of the handles of live sessions in one bucket, of all users or of the one with this hash."""
     return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit, *after))
 
 
 def count(index: IndexKeys, *, user: int | None, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
-    """Count the live sessions of one bucket, or a page of those of a user."""
+    """Count the live sessions of one bucket, or one page of those of the user with this hash."""
     argv: tuple[Arg, ...] = (b"",) if user is None else (user, limit, *after)
     return Call(COUNT, (index.deadlines, index.users), argv)
 
 
 def cursor(reply: Reply) -> Cursor | None:
-    """Return where the page of this reply ended, or None when it was the last."""
+    """Return the cursor after the page in this reply, or None when it was the last page."""
     return tuple(reply[2:]) or None
 
 
 def sweep(index: IndexKeys, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
-    """Remove ended sessions of one bucket, and ask for up to SWEEP_LIMIT more. `ended`: handles from a reply."""
+    """Remove ended sessions of one bucket, and list up to SWEEP_LIMIT more.
+
+    `ended` are handles from the reply of an earlier sweep.
+    """
     targets = [session_keys_for_entry(index, handle) for handle in ended]
-    return Call(SWEEP, (*_index(index), *_records(targets)), (sandbox_id.encode(), SWEEP_LIMIT, *ended))
+    keys = (index.deadlines, index.users, index.sandboxes, *_session_keys(targets))
+    return Call(SWEEP, keys, (sandbox_id.encode(), SWEEP_LIMIT, *ended))
 
 
 def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
-    """Read a page of the sandboxes that have something to sweep in one bucket."""
+    """Read a page of the sandboxes that have ended sessions in one bucket."""
     return Call(DUE, (sandboxes,), (limit, *after))
 
 
-def _records(targets: Sequence[SessionKeys]) -> tuple[str, ...]:
-    """Return the keys of whole sessions that may be deleted: of each, its record and its operation ids."""
+def _session_keys(targets: Sequence[SessionKeys]) -> tuple[str, ...]:
+    """Return all keys of sessions that may be deleted: the record and the operation ids of each."""
     return tuple([key for target in targets for key in (target.record, target.operations)])
 
 
-def _index(index: IndexKeys) -> tuple[str, str, str]:
-    return index.deadlines, index.users, index.sandboxes
-
-
 def operation_id(given: str | None = None, *, kind: str = "") -> bytes:
-    """11 characters that name one application of an operation: fresh ones, or those of a caller's idempotency key."""
+    """Return 11 characters that name one application of an operation: random, or derived from an idempotency key.
+
+    Raises ValueError for a key that is not text or is empty.
+    """
     if given is None:
         return _operation_id(secrets.token_bytes(8))
     if not isinstance(given, str) or not given:
@@ -317,31 +340,3 @@ def operation_id(given: str | None = None, *, kind: str = "") -> bytes:
 
 def _operation_id(bits: bytes) -> bytes:
     return b2a_base64(bits, newline=False).translate(_URL_SAFE)[:11]
-
-
-_ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
-    s.OTHER_OWNER: lambda _: errors.SessionOwnerError("the session belongs to another user"),
-    s.CONFLICT: lambda reply: errors.VersionConflictError(
-        f"the session was changed: its version is {reply[1]} now", reply[1]
-    ),
-    s.NOT_A_COUNTER: lambda _: errors.NotACounterError(
-        "the value is not a whole number within ±(2^53 - 1), or would leave that range"
-    ),
-    s.TOO_LARGE: lambda reply: errors.SessionTooLargeError(
-        f"the session would have {reply[1]} bytes of metadata, more than the manager's max_session_bytes"
-    ),
-    s.TOO_FAR: lambda _: ValueError("the deadline would lie beyond the year 9999"),
-    s.CORRUPT: lambda _: errors.CorruptRecordError("a stored session lacks a field or holds nonsense in it"),
-}
-
-
-def check(operation: Operation, reply: Reply) -> int:
-    """The status of a reply. Raises the error that stands for it, where one does; statuses that the operation does not
-    have are a ProviderError.
-    """
-    status: int = reply[0]
-    if status in _ERRORS:
-        raise _ERRORS[status](reply)
-    if status not in operation.statuses:
-        raise errors.ProviderError(f"{operation.name} gave status {status!r}, which it does not have")
-    return status

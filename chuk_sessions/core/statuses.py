@@ -6,7 +6,11 @@ more. Scripts use the names. The loader replaces them by the numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+from .. import exceptions as errors
+from .operation import Operation, Reply
 
 GONE: Final = 0
 """There is no live session: it was never created, or it has expired, or it was deleted or revoked."""
@@ -39,3 +43,33 @@ TOO_LARGE: Final = 13
 
 NAMES: Final = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}
 """Names of statuses by number."""
+
+_ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
+    OTHER_OWNER: lambda _: errors.SessionOwnerError("the session belongs to another user"),
+    CONFLICT: lambda reply: errors.VersionConflictError(
+        f"the session was changed: its version is {reply[1]} now", reply[1]
+    ),
+    NOT_A_COUNTER: lambda _: errors.NotACounterError(
+        "the value is not a whole number within ±(2^53 - 1), or would leave that range"
+    ),
+    TOO_LARGE: lambda reply: errors.SessionTooLargeError(
+        f"the session would have {reply[1]} bytes of metadata, more than the manager's max_session_bytes"
+    ),
+    TOO_FAR: lambda _: ValueError("the deadline would be after the year 9999"),
+    CORRUPT: lambda _: errors.CorruptRecordError(
+        "a stored session lacks a required field, or a field has an invalid value"
+    ),
+}
+
+
+def check(operation: Operation, reply: Reply) -> int:
+    """Return the status of a reply, or raise the error that it stands for.
+
+    Raises ProviderError for a status that the operation does not declare.
+    """
+    status: int = reply[0]
+    if status in _ERRORS:
+        raise _ERRORS[status](reply)
+    if status not in operation.statuses:
+        raise errors.ProviderError(f"{operation.name} replied with the undeclared status {status!r}")
+    return status

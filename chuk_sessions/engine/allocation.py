@@ -1,6 +1,6 @@
-"""The creation of sessions: attempts under fresh ids, and room under a full cap.
+"""The creation of sessions: attempts under fresh ids, and eviction of sessions at a cap.
 
-All times are ms.
+All times are in ms.
 """
 
 from __future__ import annotations
@@ -15,131 +15,151 @@ from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
 from ..core.operation import Call, Reply
 from ..core.record import Record, fields_of, is_owner
 from ..enums import WhenFull
-from .executor import MOST_ROUNDS, Executor
+from .executor import MAX_ATTEMPTS, Executor
 from .policy import SessionPolicy
 
 
-class Attempt:
-    """The latest attempt to make a session.
+class NewSession:
+    """A session to create, and the attempts at it.
 
-    A lost one may still be on its way. So the next has another id: should the lost one arrive when the session has been
-    ended, what it makes has an id that nobody was given.
+    After a lost reply the call may still be on the network, and may arrive when the session has been deleted. So the
+    next attempt has another id: a late session then has an id that no caller was given.
 
     Attributes:
-        session_id: chosen here; empty where the caller has chosen a place, which a repeat keeps.
-        place: of the session.
-        call: which makes it.
+        user_id: its user, or None.
+        owner: the user id as stored; empty without a user.
+        pairs: fields and values as stored: metadata and, for a moved session, other fields to keep.
+        ttl_ms: until its deadline, unless `deadline_ms` is given.
+        deadline_ms: absolute deadline; 0 means that `ttl_ms` counts.
+        idle_ms: idle timeout; 0 means none.
+        session_id: of the latest attempt; empty where the caller has chosen the id, which all attempts then have.
+        target: keys of the session.
+        call: the latest attempt.
 
     """
 
-    __slots__ = ("_executor", "_lost", "_user_id", "call", "session_id", "target")
+    __slots__ = (
+        "_executor", "_undo_lost", "call", "deadline_ms", "idle_ms", "owner", "pairs", "session_id", "target",
+        "ttl_ms", "user_id",
+    )  # fmt: skip
 
     call: Call
 
-    def __init__(self, executor: Executor, user_id: str | None, target: SessionKeys | None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        user_id: str | None,
+        owner: bytes,
+        pairs: Sequence[bytes],
+        *,
+        ttl_ms: int = 1,
+        deadline_ms: int = 0,
+        idle_ms: int,
+        target: SessionKeys | None = None,
+    ) -> None:
         self._executor = executor
-        self._user_id = user_id
-        self._lost: tuple[Call, ...] = ()
+        self._undo_lost: tuple[Call, ...] = ()
+        self.user_id = user_id
+        self.owner = owner
+        self.pairs = pairs
+        self.ttl_ms = ttl_ms
+        self.deadline_ms = deadline_ms
+        self.idle_ms = idle_ms
         self.session_id = ""
         if target is None:
             self.session_id, target = executor.new_target(user_id)
         self.target = target
 
-    def next_attempt(self) -> Sequence[Call]:
-        """The next attempt. What the lost ones may have made ends first, since it would count against a cap."""
-        self._lost = (*self._lost, operations.delete(self.target))
-        self.session_id, self.target = self._executor.new_target(self._user_id, self.target.index_keys.bucket)
+    def retry(self) -> Sequence[Call]:
+        """Return the calls of the next attempt. They delete the lost sessions first, which would count for a cap."""
+        self._undo_lost = self.undo()
+        self.session_id, self.target = self._executor.new_target(self.user_id, self.target.index_keys.bucket)
         self.call = operations.retarget(self.call, self.target)
-        return (*self._lost, self.call)
+        return (*self._undo_lost, self.call)
 
-    def undo(self) -> Sequence[Call]:
-        """Delete whatever any of the attempts has made."""
-        return (*self._lost, operations.delete(self.target))
+    def undo(self) -> tuple[Call, ...]:
+        """Return the calls that delete the sessions of all attempts."""
+        return (*self._undo_lost, operations.delete(self.target))
 
 
-class Allocation:
+class Allocator:
     """Creates sessions of one sandbox."""
 
     def __init__(self, executor: Executor, policy: SessionPolicy) -> None:
         self._executor = executor
         self._policy = policy
 
-    async def undo(self, attempt: Attempt) -> None:
-        """Delete what an attempt may have made, as far as the store can be reached."""
+    async def undo(self, new: NewSession) -> None:
+        """Delete the sessions that attempts may have created, as far as the store can be reached."""
         with suppress(errors.SessionError):
-            await self._executor.execute_all(attempt.undo())
+            await self._executor.execute_all(new.undo())
 
-    async def make(
-        self,
-        attempt: Attempt,
-        owner: bytes,
-        user_id: str | None,
-        ttl_ms: int,
-        deadline_ms: int,
-        pairs: Sequence[bytes],
-        idle_ms: int | None = None,
-    ) -> Reply:
-        """Allocate, making room under a full cap where the policy says so. Where no place was given, the attempt takes
-        another one after each lost reply.
+    async def allocate(self, new: NewSession) -> Reply:
+        """Create the session. At a full cap, evict sessions or raise SessionLimitError, as the policy says.
+
+        Unless the caller has chosen the id, the attempt after a lost reply has another id.
         """
-        policy = self._policy
+        user_id, policy = new.user_id, self._policy
         victims: list[SessionKeys] = []
-        for _ in range(MOST_ROUNDS):
-            attempt.call = operations.allocate(
-                attempt.target,
+        for _ in range(MAX_ATTEMPTS):
+            new.call = operations.allocate(
+                new.target,
                 self._executor.sandbox_id,
-                ttl_ms=ttl_ms,
-                deadline_ms=deadline_ms,
-                idle_ms=policy.idle_ms if idle_ms is None else idle_ms,
-                owner=owner,
+                ttl_ms=new.ttl_ms,
+                deadline_ms=new.deadline_ms,
+                idle_ms=new.idle_ms,
+                owner=new.owner,
                 user=0 if user_id is None else ids.user_hash(user_id),
                 cap=0 if user_id is None else policy.cap,
                 retention_ms=policy.retention_ms,
                 create=True,
                 victims=victims,
-                pairs=pairs,
-                reused=not attempt.session_id,
+                pairs=new.pairs,
+                reused=not new.session_id,
             )
-            reply = await self._executor.submit(attempt.call, attempt.next_attempt if attempt.session_id else None)
-            if operations.check(attempt.call.operation, reply) != s.FULL:
+            reply = await self._executor.submit(new.call, new.retry if new.session_id else None)
+            if s.check(new.call.operation, reply) != s.FULL:
                 if reply[0] == s.CREATED and len(reply) > 1:
-                    await self._sweep(attempt.target, reply[1])
+                    await self._sweep(new.target, reply[1])
                 return reply
-            victims = await self._victims(attempt.target.index_keys, reply[1], owner)
-        raise errors.SessionLimitError("other sessions of the user keep taking the place made for this one")
+            victims = await self._victims(new.target.index_keys, reply[1], new.owner)
+        raise errors.SessionLimitError("other new sessions of the user keep filling the cap")
 
     async def _sweep(self, target: SessionKeys, ended: Sequence[bytes]) -> None:
-        """Remove ended sessions that an allocation has come across. Failing to is no failure of the allocation."""
+        """Remove ended sessions that an allocation has found. A failure does not fail the allocation."""
         with suppress(errors.SessionError):
             await self._executor.execute(operations.sweep(target.index_keys, self._executor.sandbox_id, ended))
 
     async def _victims(self, index: IndexKeys, handles: list[bytes], owner: bytes) -> list[SessionKeys]:
-        """Return what the store has to look at to make room: all that does not count, and the user's oldest sessions,
-        damaged ones first. Raises SessionLimitError where none of them may leave.
+        """Return the sessions that the store must check to make room under the cap.
+
+        These are all that do not count for the cap, and the user's oldest sessions, damaged ones first. Raises
+        SessionLimitError where the policy does not evict.
         """
         targets = [session_keys_for_entry(index, handle) for handle in handles]
-        replies = await self._executor.execute_all(
-            [operations.read(target) for target in targets], accepted=(s.CORRUPT,)
-        )
-        ages = dict(zip(targets, (_age(reply, owner) for reply in replies), strict=True))
-        own = sorted((age, target) for target, age in ages.items() if age is not None)
+        reads = [operations.read(target) for target in targets]
+        replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
+        created = dict(zip(targets, (_created(reply, owner) for reply in replies), strict=True))
+        own = sorted((ms, target) for target, ms in created.items() if ms is not None)
         surplus = len(own) + 1 - self._policy.cap
         if surplus > 0 and self._policy.when_full is WhenFull.REFUSE:
             raise errors.SessionLimitError(f"the user has {len(own)} sessions; {self._policy.cap} are allowed")
         await self._delete_ownerless(targets, replies)
-        leaving = own[: max(0, min(surplus, operations.MOST_LEAVING))]
-        return [target for target, age in ages.items() if age is None] + [target for _, target in leaving]
+        evicted = own[: max(0, min(surplus, operations.MOST_LEAVING))]
+        return [target for target, ms in created.items() if ms is None] + [target for _, target in evicted]
 
     async def _delete_ownerless(self, targets: Sequence[SessionKeys], replies: Sequence[Reply]) -> None:
-        """Delete sessions whose owner cannot be read: the index has them for this user, the store for another."""
+        """Delete sessions with an unreadable owner: the index lists them for this user, their records name another."""
         owners = [fields_of(reply[1]).get(b"u", b"") if reply[0] == s.OK else b"" for reply in replies]
-        named = [(target, owner) for target, owner in zip(targets, owners, strict=True) if not is_owner(owner)]
-        await self._executor.execute_all([operations.delete(target, owner=owner) for target, owner in named])
+        ownerless = [(target, owner) for target, owner in zip(targets, owners, strict=True) if not is_owner(owner)]
+        await self._executor.execute_all([operations.delete(target, owner=owner) for target, owner in ownerless])
 
 
-def _age(reply: Reply, owner: bytes) -> int | None:
-    """Return when a session was created, ms: 0 for a damaged one, which leaves first. None for what does not count for
-    the owner: an ended session, or that of another user with the same hash.
+def _created(reply: Reply, owner: bytes) -> int | None:
+    """Return when a session of this owner was created, in ms; 0 for a damaged one, so that it is evicted first.
+
+    Returns None for a session that does not count for the owner: one that has ended, or a session of another user with
+    the same hash.
     """
     if reply[0] == s.GONE:
         return None

@@ -1,4 +1,4 @@
-"""Work that a cancellation must not cut in half."""
+"""Work that a cancellation must not interrupt halfway."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _background: set[asyncio.Task[Any]] = set()
-"""Tasks that nobody awaits; a loop alone holds no strong reference."""
+"""Tasks that no caller awaits. The event loop alone holds no strong reference to them."""
 
 
 class CriticalSection:
-    """Work that runs to its end once it has begun, even if the awaiting task is canceled or the event loop shuts down.
+    """Work that is completed once it has begun, even if the awaiting task is canceled or the event loop shuts down.
 
     Attributes:
         canceled: whether the awaiting task has been canceled. Work that can still be undone should then be undone and
@@ -26,14 +26,14 @@ class CriticalSection:
         self.canceled = False
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what the work returns, after a cancellation too.
+        """Return the result of the work, after a cancellation too.
 
-        A cancellation waits until the work has ended, at most as long as its calls take. If the work was undone, the
-        cancellation is raised here. Otherwise it came too late to prevent anything: the caller gets the result, and the
-        cancellation at its next await. A timeout or task group that has ended by then has withdrawn it.
+        A cancellation waits until the work has finished, which takes as long as its calls may take. If the work was
+        undone, the cancellation is raised here. Otherwise it came too late: the caller gets the result, and the
+        cancellation at its next await. A timeout or task group whose block has been left by then has withdrawn it.
         """
         task = asyncio.get_running_loop().create_task(work)
-        # A loop that shuts down cancels every task that it knows, and waits for them. It knows the awaiting task.
+        # A loop that shuts down cancels all registered tasks and waits for them. The awaiting task stays registered.
         _unregister_task(task)
         reasons: tuple[Any, ...] = ()
         while not task.done():
@@ -47,7 +47,7 @@ class CriticalSection:
 
 
 def _cancel_soon(*reasons: Any) -> None:
-    """Deliver a cancellation that has been held up to the current task once more, unless it is withdrawn by then."""
+    """Deliver a delayed cancellation to the current task again, unless it is withdrawn by then."""
     task = asyncio.current_task()
     assert task is not None, "only tasks are canceled"
     requests = task.cancelling()
@@ -61,7 +61,7 @@ def _cancel_soon(*reasons: Any) -> None:
 
 
 def run_in_background(work: Coroutine[Any, Any, object]) -> None:
-    """Start work whose result nobody needs."""
+    """Start work whose result no caller needs."""
     task = asyncio.get_running_loop().create_task(work)
     _background.add(task)
     task.add_done_callback(_background.discard)

@@ -1,7 +1,7 @@
 """Pages of the indexes of all buckets.
 
-The pages of one bucket are read in order, and each continues after the last entry of the one before. So an entry is
-read exactly once if it stays in its place, and at least once if its score only grows.
+The pages of one bucket are read in order, and each continues after the last entry of the page before. So an entry is
+read exactly once if its score stays the same, and at least once if its score only grows.
 """
 
 from __future__ import annotations
@@ -14,42 +14,48 @@ from ..core.operation import Call, Reply
 from ..core.operations import Cursor
 from .executor import Executor
 
-NARROW = 32
-"""Buckets that are read side by side once most have nothing left, or where no caller waits for the last of them."""
+FEW_BUCKETS = 32
+"""Buckets in a round once most have been read, or where no caller waits for the last of them."""
 
-_PAGES_AT_ONCE = 8192
+_ROUND_ENTRIES = 8192
 """Most entries that one round reads, over all of its buckets."""
 
-Ask = Callable[[int, int, Cursor], Call]
+PageCall = Callable[[int, int, Cursor], Call]
 """Builds the call for a page from bucket, limit and cursor."""
 
 
 class Pages:
-    """Reads an index of every bucket, some buckets side by side in each round."""
+    """The pages of an index in every bucket. Each round reads a page of some buckets concurrently."""
 
-    def __init__(self, executor: Executor, ask: Ask, *, wide: bool = True, least: int = 1) -> None:
-        """Prepare to read. `wide` asks all buckets in the first round; `least` is the smallest limit of a page."""
-        self._executor = executor
-        self._ask = ask
-        self._width = ids.BUCKETS if wide else NARROW
-        self._least = least
-        self._waiting: dict[int, Cursor] = dict.fromkeys(range(ids.BUCKETS), operations.START)
+    def __init__(
+        self, executor: Executor, page_call: PageCall, *, all_at_once: bool = True, min_limit: int = 1
+    ) -> None:
+        """Prepare to read; nothing is sent.
 
-    async def next(self, wanted: int = _PAGES_AT_ONCE) -> list[tuple[int, Reply]]:
-        """Read the next round of about `wanted` entries. Returns replies with their buckets; an empty list at the end.
-
-        Raises what the first call raised that failed, once all of the round have ended.
+        `all_at_once` has the first round read all buckets. `min_limit` is the smallest limit of a page.
         """
-        part = list(islice(self._waiting.items(), self._width))
-        if not part:
+        self._executor = executor
+        self._page_call = page_call
+        self._buckets_per_round = ids.BUCKETS if all_at_once else FEW_BUCKETS
+        self._min_limit = min_limit
+        self._unread: dict[int, Cursor] = dict.fromkeys(range(ids.BUCKETS), operations.START)
+
+    async def next(self, wanted: int = _ROUND_ENTRIES) -> list[tuple[int, Reply]]:
+        """Read the next round of about `wanted` entries. Returns buckets with replies; an empty list at the end.
+
+        Raises the error of the first call that failed, once all calls of the round have finished.
+        """
+        buckets = list(islice(self._unread.items(), self._buckets_per_round))
+        if not buckets:
             return []
-        share = -(-min(wanted, _PAGES_AT_ONCE) // len(part))
-        limit = min(operations.PAGE_LIMIT, max(self._least, share))
-        replies = await self._executor.execute_all([self._ask(bucket, limit, cursor) for bucket, cursor in part])
-        for (bucket, _), reply in zip(part, replies, strict=True):
+        share = -(-min(wanted, _ROUND_ENTRIES) // len(buckets))
+        limit = min(operations.PAGE_LIMIT, max(self._min_limit, share))
+        calls = [self._page_call(bucket, limit, cursor) for bucket, cursor in buckets]
+        replies = await self._executor.execute_all(calls)
+        for (bucket, _), reply in zip(buckets, replies, strict=True):
             if len(reply) > 2:
-                self._waiting[bucket] = operations.cursor(reply) or operations.START
+                self._unread[bucket] = operations.cursor(reply) or operations.START
             else:
-                del self._waiting[bucket]
-        self._width = NARROW
-        return [(bucket, reply) for (bucket, _), reply in zip(part, replies, strict=True)]
+                del self._unread[bucket]
+        self._buckets_per_round = FEW_BUCKETS
+        return [(bucket, reply) for (bucket, _), reply in zip(buckets, replies, strict=True)]

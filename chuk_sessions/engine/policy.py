@@ -1,4 +1,4 @@
-"""The policy of a manager: what holds for all its sessions."""
+"""The policy of a manager: settings that apply to all its sessions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..enums import WhenFull
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """What a manager has settled for all its sessions; times in ms.
+    """The settings that a manager applies to all its sessions; times in ms.
 
     Attributes:
-        idle_ms: idle timeout of the sessions it makes; 0 means none.
-        interval_ms: touch interval of its validations; 0 means that every validation marks the access.
+        idle_ms: idle timeout of the sessions that it creates; 0 means none.
+        interval_ms: touch interval of its validations; 0 means that every validation touches the session.
         retention_ms: how long records outlive their sessions.
         session_bytes: most bytes of metadata that a session may have.
-        cap: sessions that a user may have; 0 means any number.
-        when_full: what a full cap does.
+        cap: most sessions that a user may have; 0 means any number.
+        when_full: whether a full cap evicts or refuses.
 
     """
 
@@ -32,26 +32,31 @@ class SessionPolicy:
 
 
 def session_policy(
-    idle_seconds: float | None,
-    interval_seconds: float,
-    cap: int | None,
+    *,
+    idle_timeout_seconds: float | None,
+    touch_interval_seconds: float,
+    max_sessions_per_user: int | None,
     when_full: WhenFull | str,
-    retention: float,
-    session_bytes: int,
+    retention_seconds: float,
+    max_session_bytes: int,
 ) -> SessionPolicy:
-    """A manager's settings, all durations in seconds; None means none."""
-    idle_ms = 0 if idle_seconds is None else ms_from_seconds(idle_seconds, "idle_timeout_seconds")
-    interval_ms = 0 if interval_seconds == 0 else ms_from_seconds(interval_seconds, "touch_interval_seconds")
+    """Return the policy for a manager's arguments. Raises ValueError for a malformed one."""
+    idle_ms = 0 if idle_timeout_seconds is None else ms_from_seconds(idle_timeout_seconds, "idle_timeout_seconds")
+    interval_ms = _ms_or_zero(touch_interval_seconds, "touch_interval_seconds")
     if idle_ms and interval_ms >= idle_ms:
         raise ValueError("touch_interval_seconds must be shorter than idle_timeout_seconds")
     return SessionPolicy(
         idle_ms=idle_ms,
         interval_ms=interval_ms,
-        retention_ms=0 if retention == 0 else ms_from_seconds(retention, "retention_seconds"),
-        session_bytes=validation.positive(session_bytes, "max_session_bytes"),
-        cap=0 if cap is None else validation.positive(cap, "max_sessions_per_user"),
+        retention_ms=_ms_or_zero(retention_seconds, "retention_seconds"),
+        session_bytes=validation.positive(max_session_bytes, "max_session_bytes"),
+        cap=0 if max_sessions_per_user is None else validation.positive(max_sessions_per_user, "max_sessions_per_user"),
         when_full=_choice(when_full),
     )
+
+
+def _ms_or_zero(seconds: float, name: str) -> int:
+    return 0 if seconds == 0 else ms_from_seconds(seconds, name)
 
 
 def _choice(when_full: WhenFull | str) -> WhenFull:

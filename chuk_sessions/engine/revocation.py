@@ -1,5 +1,6 @@
-"""Revocation: the sessions of a user are deleted in all buckets. One may be kept, and a bucket that does not answer
-holds up no other.
+"""Revocation: deletion of the sessions of a user in all buckets, except one on request.
+
+A bucket that does not answer does not delay the others.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
 from ..core.operations import Cursor
 from ..core.record import fields_of, is_owner
-from .executor import MOST_ROUNDS, Executor
-from .pacing import Pace
+from .executor import MAX_ATTEMPTS, Executor
+from .time_slice import TimeSlice
 
-_PARTS = 16
-"""Buckets in which sessions are deleted side by side."""
+_CONCURRENT_BUCKETS = 16
+"""Buckets in which sessions are deleted concurrently."""
 
-_DELETIONS = 32
-"""Deletions in one bucket side by side."""
+_CONCURRENT_DELETIONS = 32
+"""Concurrent deletions in one bucket."""
 
 
 class Revoker:
@@ -31,7 +32,7 @@ class Revoker:
         self._executor = executor
 
     async def revoke(self, user_id: str, owner: bytes, keep: SessionKeys | None) -> int:
-        """Delete the sessions of a user except `keep`, until none is left to find. Returns how many were deleted.
+        """Delete the sessions of a user except `keep` until the indexes have no others. Returns how many were deleted.
 
         Raises:
             RevocationIncompleteError: some buckets did not answer; the sessions in all others were deleted.
@@ -39,50 +40,56 @@ class Revoker:
             NotReplicatedError: all were deleted, but too few replicas have acknowledged it.
 
         """
-        home, user = ids.home_bucket(self._executor.sandbox_id, user_id), ids.user_hash(user_id)
-        # The user's home bucket, which has nearly all of the sessions, is asked first.
-        buckets = sorted(range(ids.BUCKETS), key=lambda bucket: bucket != home)
-        turns = _Turns()
-        # A rotation under a cap moves a session to the home bucket, the kept one or another.
-        near = () if keep is None else (home, keep.index_keys.bucket)
-        parts = [
-            _Part(self._executor, turns, bucket, user, owner, keep if bucket in near else None) for bucket in buckets
+        home = ids.home_bucket(self._executor.sandbox_id, user_id)
+        job = _Job(ids.user_hash(user_id), owner)
+        # A rotation under a cap may move the kept session to the home bucket.
+        may_have_kept = () if keep is None else (home, keep.index_keys.bucket)
+        # The user's home bucket, which has nearly all of the sessions, comes first.
+        in_buckets = [
+            _BucketRevocation(self._executor, job, bucket, keep if bucket in may_have_kept else None)
+            for bucket in sorted(range(ids.BUCKETS), key=lambda bucket: bucket != home)
         ]
-        await asyncio.gather(*[part.revoke() for part in parts])
-        if parts[0].failure is None:
-            # What was moved meanwhile may have been in neither list.
-            await parts[0].revoke()
-        _raise_failure(parts)
-        return sum(part.revoked for part in parts)
+        await asyncio.gather(*[in_bucket.revoke() for in_bucket in in_buckets])
+        if in_buckets[0].failure is None:
+            # A session that was moved meanwhile may have been in neither list.
+            await in_buckets[0].revoke()
+        _raise_failure(in_buckets)
+        return sum(in_bucket.revoked for in_bucket in in_buckets)
 
 
-class _Turns:
-    """What the parts of a revocation share, so that together they do not hold up the event loop."""
+class _Job:
+    """A user to revoke, and the limits that all buckets share, so that together they do not hold the event loop.
 
-    def __init__(self) -> None:
-        self.pace = Pace()
-        self.room = asyncio.Semaphore(_PARTS)
+    Attributes:
+        user: hash of the user id.
+        owner: the user id as stored.
+        time_slice: of all buckets.
+        slots: for buckets that delete.
+
+    """
+
+    def __init__(self, user: int, owner: bytes) -> None:
+        self.user = user
+        self.owner = owner
+        self.time_slice = TimeSlice()
+        self.slots = asyncio.Semaphore(_CONCURRENT_BUCKETS)
 
 
-class _Part:
+class _BucketRevocation:
     """The revocation in one bucket.
 
     Attributes:
         bucket: its number.
         revoked: how many sessions were deleted.
-        failure: why sessions may be left; None when none is.
+        failure: why sessions may remain; None when none does.
         unreplicated: the latest deletion that too few replicas acknowledged.
 
     """
 
-    def __init__(
-        self, executor: Executor, turns: _Turns, bucket: int, user: int, owner: bytes, keep: SessionKeys | None
-    ) -> None:
+    def __init__(self, executor: Executor, job: _Job, bucket: int, keep: SessionKeys | None) -> None:
         self._executor = executor
-        self._turns = turns
+        self._job = job
         self._index = keys.index(executor.sandbox_id, bucket)
-        self._user = user
-        self._owner = owner
         self._keep = keep
         self._pointers: set[bytes] = set()
         self.bucket = bucket
@@ -91,11 +98,11 @@ class _Part:
         self.unreplicated: errors.NotReplicatedError | None = None
 
     async def revoke(self) -> None:
-        """Delete the user's sessions until the index has none but the kept one."""
+        """Delete the user's sessions until the index has no other than the kept one."""
         try:
             if self._keep is not None:
                 await self._follow_kept()
-            for _ in range(MOST_ROUNDS):
+            for _ in range(MAX_ATTEMPTS):
                 if not await self._delete_listed():
                     return
             self.failure = errors.SessionConflictError("new sessions of the user keep coming")
@@ -103,46 +110,47 @@ class _Part:
             self.failure = failure
 
     async def _delete_listed(self) -> bool:
-        """Go once through the index. Returns whether it had anything to delete."""
+        """Read the index once and delete what it lists. Returns whether there was anything to delete."""
         found = False
         after: Cursor | None = operations.START
         while after is not None:
-            call = operations.list_(self._index, user=self._user, limit=operations.PAGE_LIMIT, after=after)
-            if self._turns.pace.is_due():
-                await self._turns.pace.give_way()
+            call = operations.list_(self._index, user=self._job.user, limit=operations.PAGE_LIMIT, after=after)
+            if self._job.time_slice.is_over():
+                await self._job.time_slice.renew()
             reply = await self._executor.execute(call)
             # Nearly all buckets have none of the user's sessions.
             if reply[1]:
-                async with self._turns.room:
+                async with self._job.slots:
                     found |= await self._delete(await self._targets_of(reply[1]))
             after = operations.cursor(reply)
         return found
 
     async def _targets_of(self, handles: list[bytes]) -> list[SessionKeys]:
-        """Return where the listed sessions are, without the kept one."""
+        """Return the keys of the listed sessions, without the kept one."""
         if self._keep is not None and handles != [self._keep.handle]:
-            # Only now, after the list: an id that the kept session is given later is not in it.
+            # After the list was read: it does not have an id that the kept session gets later.
             await self._follow_kept()
         targets = [keys.session_keys_for_entry(self._index, handle) for handle in handles]
         return [target for target in targets if target != self._keep]
 
     async def _follow_kept(self) -> None:
-        """Follow the kept session to its present id. What is no live session keeps nothing."""
+        """Follow the kept session to its current id. Without a live session, none is kept."""
         kept = self._keep
         assert kept is not None
         try:
-            target, reply = await self._executor.execute_following_rotation(kept, operations.read(kept))
+            call = operations.read(kept)
+            target, reply = await self._executor.follow_rotation(kept, call, await self._executor.submit(call))
             self._keep = target if reply[0] == s.OK else None
         except errors.CorruptRecordError:
             self._keep = None
         except errors.ProviderError:
-            # The bucket that it was moved from holds up its own part only.
+            # A failure in the bucket that it was moved from concerns that bucket only.
             if kept.index_keys.bucket == self.bucket:
                 raise
 
     async def _delete(self, targets: list[SessionKeys]) -> bool:
         """Delete sessions of the user. Returns whether there was anything to delete."""
-        replies = await self._run([operations.delete(target, owner=self._owner) for target in targets])
+        replies = await self._run([operations.delete(target, owner=self._job.owner) for target in targets])
         self.revoked += sum(reply[0] == s.OK for reply in replies)
         moved = [(target, reply[1]) for target, reply in zip(targets, replies, strict=True) if reply[0] == s.MOVED]
         foreign = [target for target, reply in zip(targets, replies, strict=True) if reply[0] == s.OTHER_OWNER]
@@ -151,15 +159,16 @@ class _Part:
         return (bool(foreign) and await self._delete_unreadable(foreign)) or len(foreign) < len(targets)
 
     async def _clear_pointers(self, found: list[tuple[SessionKeys, bytes]]) -> None:
-        """Clear pointers of old ids that the index still has in another round. A rotation takes an old id out of the
-        index, so that these are damaged records.
+        """Delete pointers of old ids that the index lists a second time.
+
+        A rotation removes the old id from the index, so these are damaged records.
         """
         again = [(target, pointer) for target, pointer in found if target.handle in self._pointers]
         self._pointers |= {target.handle for target, _ in found}
         await self._run([operations.delete(target, pointer=pointer) for target, pointer in again])
 
     async def _delete_unreadable(self, foreign: list[SessionKeys]) -> bool:
-        """Delete sessions whose owner cannot be read: the index has them for this user. Returns whether any was so."""
+        """Delete sessions of an unreadable owner that the index lists for this user. Returns whether there were any."""
         reads = [operations.read(target) for target in foreign]
         replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
         owners = [(target, _owner_of(reply)) for target, reply in zip(foreign, replies, strict=True)]
@@ -168,11 +177,11 @@ class _Part:
         return bool(calls)
 
     async def _run(self, calls: Sequence[Call]) -> list[Reply]:
-        """Run all deletions, then raise the error of the first that failed. What is only not replicated is deleted."""
+        """Run all deletions, then raise the first error. After a NotReplicatedError the session is deleted, too."""
         replies: list[Reply] = []
         failure: errors.SessionError | None = None
         outcomes = await self._executor.settle_all(
-            calls, accepted=(s.OTHER_OWNER,), most=_DELETIONS, pace=self._turns.pace
+            calls, accepted=(s.OTHER_OWNER,), concurrency=_CONCURRENT_DELETIONS, time_slice=self._job.time_slice
         )
         for outcome in outcomes:
             if isinstance(outcome, errors.NotReplicatedError):
@@ -189,39 +198,39 @@ class _Part:
 
 
 def _owner_of(reply: Reply) -> bytes:
-    """Return the owner field of a record that was read; empty when there is none."""
+    """Return the owner field of a record that was read; empty when it has none."""
     return fields_of(reply[1]).get(b"u", b"") if reply[0] == s.OK else b""
 
 
-def _raise_failure(parts: Sequence[_Part]) -> None:
-    """Raise the error that stands for the failures of all parts, if there are any."""
-    revoked = sum(part.revoked for part in parts)
-    silent = [part for part in parts if isinstance(part.failure, errors.ProviderError)]
-    if len(silent) == len(parts) and not revoked:
-        assert silent[0].failure is not None
-        raise silent[0].failure
-    if silent:
-        raise _incomplete(silent, revoked) from silent[0].failure
-    for part in parts:
-        if part.failure is not None:
-            raise errors.SessionConflictError(f"{part.failure}; {revoked} have ended")
-    for part in parts:
-        if part.unreplicated is not None:
-            raise part.unreplicated
+def _raise_failure(in_buckets: Sequence[_BucketRevocation]) -> None:
+    """Raise one error for the failures in all buckets, if there are any."""
+    revoked = sum(in_bucket.revoked for in_bucket in in_buckets)
+    unanswered = [in_bucket for in_bucket in in_buckets if isinstance(in_bucket.failure, errors.ProviderError)]
+    if len(unanswered) == len(in_buckets) and not revoked:
+        assert unanswered[0].failure is not None
+        raise unanswered[0].failure
+    if unanswered:
+        raise _incomplete(unanswered, revoked) from unanswered[0].failure
+    for in_bucket in in_buckets:
+        if in_bucket.failure is not None:
+            raise errors.SessionConflictError(f"{in_bucket.failure}; {revoked} were revoked")
+    for in_bucket in in_buckets:
+        if in_bucket.unreplicated is not None:
+            raise in_bucket.unreplicated
 
 
-def _incomplete(silent: Sequence[_Part], revoked: int) -> errors.RevocationIncompleteError:
-    buckets = tuple(sorted(part.bucket for part in silent))
+def _incomplete(unanswered: Sequence[_BucketRevocation], revoked: int) -> errors.RevocationIncompleteError:
+    buckets = tuple(sorted(in_bucket.bucket for in_bucket in unanswered))
     return errors.RevocationIncompleteError(
         f"{revoked} sessions were revoked, but {len(buckets)} of {ids.BUCKETS} buckets did not answer and may hold "
-        f"more ({_ranges(buckets)}): {silent[0].failure}",
+        f"more ({_ranges(buckets)}): {unanswered[0].failure}",
         revoked,
         buckets,
     )
 
 
 def _ranges(buckets: Sequence[int]) -> str:
-    """Return buckets in hex, as ids have them, with runs shortened: `00-54, 7f`."""
+    """Return buckets in hex, as in ids, with runs shortened: `00-54, 7f`."""
     runs: list[list[int]] = []
     for bucket in buckets:
         if runs and bucket == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Sessions of a sandbox or of a user: listed and counted from the indexes of all buckets."""
+"""Lists and counts of the sessions of a sandbox or a user, from the indexes of all buckets."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..core.operations import PAGE_LIMIT, Cursor
 from ..core.record import Record
 from ..models import SessionMetadata
 from .executor import Executor
-from .pacing import Pace
-from .paging import Ask, Pages
+from .paging import PageCall, Pages
+from .time_slice import TimeSlice
 
 logger = logging.getLogger(__name__)
 
-_READS = 64
-"""Records that are read side by side: they may be large."""
+_CONCURRENT_READS = 64
+"""Records that are read concurrently: they may be large."""
 
-_RUN = 5000
-"""Sessions that are sorted at once."""
+_SORTED_RUN = 5000
+"""Sessions that are sorted without a pause."""
 
-_FEW = 256
-"""A list that is shorter than this asks only some buckets at a time."""
+_SHORT_LIST = 256
+"""A list with a smaller limit than this reads only some buckets at a time."""
 
 
 class SessionIndex:
@@ -40,10 +40,10 @@ class SessionIndex:
     async def session_ids(self, limit: int) -> list[str]:
         """Return ids of live sessions of the sandbox, at most `limit`."""
         found: list[str] = []
-        # An entry that moves while the pages of its bucket are read may come twice.
+        # An entry whose score grows while the pages of its bucket are read may appear twice.
         seen: dict[int, set[str]] = {}
-        entries, pace = _Entries(), Pace()
-        pages = Pages(self._executor, self._list_of(None), wide=limit >= _FEW)
+        entries, time_slice = _Entries(), TimeSlice()
+        pages = Pages(self._executor, self._list_of(None), all_at_once=limit >= _SHORT_LIST)
         while len(found) < limit and (replies := await pages.next(limit - len(found))):
             for bucket, reply in replies:
                 known = seen.pop(bucket, set())
@@ -51,8 +51,8 @@ class SessionIndex:
                     if session_id not in known:
                         known.add(session_id)
                         found.append(session_id)
-                    if pace.is_due():
-                        await pace.give_way()
+                    if time_slice.is_over():
+                        await time_slice.renew()
                 if operations.cursor(reply) is not None:
                     seen[bucket] = known
         del found[limit:]
@@ -60,24 +60,26 @@ class SessionIndex:
 
     async def iter_ids(self) -> AsyncGenerator[str, None]:
         """Yield the ids of all live sessions of the sandbox."""
-        entries, pace = _Entries(), Pace()
-        pages = Pages(self._executor, self._list_of(None), wide=False)
+        entries, time_slice = _Entries(), TimeSlice()
+        pages = Pages(self._executor, self._list_of(None), all_at_once=False)
         while replies := await pages.next():
             for bucket, reply in replies:
                 for session_id in entries.ids(bucket, reply[1]):
                     yield session_id
-                    if pace.is_due():
-                        await pace.give_way()
+                    if time_slice.is_over():
+                        await time_slice.renew()
 
     async def sessions_of(self, user_id: str) -> list[SessionMetadata]:
         """Return the live sessions of a user, oldest first. Records that cannot be read are left out."""
         found = [(created, session.session_id, session) async for created, session in self._sessions_of(user_id)]
-        pace, ordered = Pace(), []
-        # Sorted in runs: to sort very many at once would hold up the event loop.
-        for _, _, session in merge(*[sorted(found[first : first + _RUN]) for first in range(0, len(found), _RUN)]):
+        time_slice, ordered = TimeSlice(), []
+        # Runs are sorted and then merged, because one sort of very many would hold the event loop for too long.
+        for _, _, session in merge(
+            *[sorted(found[first : first + _SORTED_RUN]) for first in range(0, len(found), _SORTED_RUN)]
+        ):
             ordered.append(session)
-            if pace.is_due():
-                await pace.give_way()
+            if time_slice.is_over():
+                await time_slice.renew()
         return ordered
 
     async def iter_sessions_of(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
@@ -89,46 +91,46 @@ class SessionIndex:
         """Return how many live sessions the sandbox, or a user in it, has."""
         user = None if user_id is None else ids.user_hash(user_id)
 
-        def ask(bucket: int, limit: int, after: Cursor) -> Call:
+        def page_call(bucket: int, limit: int, after: Cursor) -> Call:
             return operations.count(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
 
-        pages, number = Pages(self._executor, ask, least=PAGE_LIMIT), 0
+        pages, total = Pages(self._executor, page_call, min_limit=PAGE_LIMIT), 0
         while replies := await pages.next():
-            number += sum(reply[1] for _, reply in replies)
-        return number
+            total += sum(reply[1] for _, reply in replies)
+        return total
 
     async def _sessions_of(self, user_id: str) -> AsyncGenerator[tuple[int, SessionMetadata], None]:
-        """Yield the live sessions of a user, each with the time of its creation in ms."""
-        entries, pace = _Entries(), Pace()
-        pages = Pages(self._executor, self._list_of(ids.user_hash(user_id)), least=PAGE_LIMIT)
+        """Yield the live sessions of a user, each with its time of creation in ms."""
+        entries, time_slice = _Entries(), TimeSlice()
+        pages = Pages(self._executor, self._list_of(ids.user_hash(user_id)), min_limit=PAGE_LIMIT)
         while replies := await pages.next():
             found = (session_id for bucket, reply in replies for session_id in entries.ids(bucket, reply[1]))
-            while part := list(islice(found, _READS)):
+            while part := list(islice(found, _CONCURRENT_READS)):
                 calls = [operations.read(keys.session_keys(self._sandbox, session_id)) for session_id in part]
                 records = await self._executor.execute_all(calls, accepted=(s.CORRUPT,))
                 for session_id, reply in zip(part, records, strict=True):
-                    found_one = entries.session(session_id, self._sandbox, reply)
-                    # The index holds hashes: the record says whose it really is.
-                    if found_one is not None and found_one[1].user_id == user_id:
-                        yield found_one
-                    if pace.is_due():
-                        await pace.give_way()
+                    session = entries.session(session_id, self._sandbox, reply)
+                    # The index has only the hash of the user id. The record has the user id.
+                    if session is not None and session[1].user_id == user_id:
+                        yield session
+                    if time_slice.is_over():
+                        await time_slice.renew()
 
-    def _list_of(self, user: int | None) -> Ask:
-        def ask(bucket: int, limit: int, after: Cursor) -> Call:
+    def _list_of(self, user: int | None) -> PageCall:
+        def page_call(bucket: int, limit: int, after: Cursor) -> Call:
             return operations.list_(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
 
-        return ask
+        return page_call
 
 
 class _Entries:
-    """Turns what an index and its records hold into sessions, and warns once about what cannot be read."""
+    """Reader of index entries and records as sessions. It warns once about data that cannot be read."""
 
     def __init__(self) -> None:
         self._warned = False
 
     def ids(self, bucket: int, handles: Iterable[bytes]) -> Iterator[str]:
-        """Yield the ids that the entries of an index stand for."""
+        """Yield the ids of the entries of an index."""
         for handle in handles:
             try:
                 session_id = ids.id_of(handle.decode("ascii", "replace"), bucket)
@@ -140,7 +142,7 @@ class _Entries:
                 self._warn("an index entry")
 
     def session(self, session_id: str, sandbox_id: str, reply: Reply) -> tuple[int, SessionMetadata] | None:
-        """Return a session with the time of its creation in ms; None for one that is gone or cannot be read."""
+        """Return a session with its time of creation in ms, or None when it has ended or cannot be read."""
         try:
             if reply[0] == s.CORRUPT:
                 raise errors.CorruptRecordError("a stored session cannot be opened")

@@ -1,4 +1,4 @@
-"""Sweeps: ended sessions are removed, of one sandbox or of all, each record together with its index entries."""
+"""Sweeps: removal of ended sessions, of one sandbox or of all, each record together with its index entries."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..core.keys import IndexKeys
 from ..core.operation import Call
 from ..core.operations import Cursor
 from .executor import Executor
-from .pacing import Pace
 from .paging import Pages
+from .time_slice import TimeSlice
 
-_SANDBOXES = 256
-"""Sandboxes that are swept side by side."""
+_CONCURRENT_SANDBOXES = 256
+"""Sandboxes that are swept concurrently, over all buckets."""
 
-_REMOVALS = 16
-"""Calls that remove sessions side by side: each names hundreds."""
+_CONCURRENT_REMOVALS = 16
+"""Concurrent calls that remove sessions: each removes up to hundreds."""
 
 
 class Sweeper:
@@ -27,7 +27,7 @@ class Sweeper:
         self._sandbox = executor.sandbox_id
 
     async def sweep(self) -> int:
-        """Sweep the runner's sandbox. Returns how many sessions were removed."""
+        """Sweep the executor's sandbox. Returns how many sessions were removed."""
         return await self._sweep([(keys.index(self._sandbox, bucket), self._sandbox) for bucket in range(ids.BUCKETS)])
 
     async def sweep_everything(self) -> int:
@@ -35,24 +35,24 @@ class Sweeper:
         pages, total = Pages(self._executor, _due), 0
         while replies := await pages.next():
             due = ((bucket, name) for bucket, reply in replies for name in map(_text, reply[1]) if ids.is_name(name))
-            while part := [(keys.index(name, bucket), name) for bucket, name in islice(due, _SANDBOXES)]:
+            while part := [(keys.index(name, bucket), name) for bucket, name in islice(due, _CONCURRENT_SANDBOXES)]:
                 total += await self._sweep(part)
         return total
 
     async def _sweep(self, targets: list[tuple[IndexKeys, str]]) -> int:
-        """Have the store name ended sessions, and remove those in the next round, which names more."""
-        swept, pace = 0, Pace()
+        """Sweep in rounds: each removes the ended sessions that the one before listed, and lists more."""
+        swept, time_slice = 0, TimeSlice()
         calls = [operations.sweep(index, sandbox) for index, sandbox in targets]
         replies = await self._executor.execute_all(calls)
         while replies:
             swept += sum(reply[1] for reply in replies)
-            named = [(*target, reply[2]) for target, reply in zip(targets, replies, strict=True) if reply[2]]
-            targets, calls = [(index, sandbox) for index, sandbox, _ in named], []
-            for index, sandbox, ended in named:
+            listed = [(*target, reply[2]) for target, reply in zip(targets, replies, strict=True) if reply[2]]
+            targets, calls = [(index, sandbox) for index, sandbox, _ in listed], []
+            for index, sandbox, ended in listed:
                 calls.append(operations.sweep(index, sandbox, ended))
-                if pace.is_due():
-                    await pace.give_way()
-            replies = await self._executor.execute_all(calls, most=_REMOVALS)
+                if time_slice.is_over():
+                    await time_slice.renew()
+            replies = await self._executor.execute_all(calls, concurrency=_CONCURRENT_REMOVALS)
         return swept
 
 

@@ -1,4 +1,4 @@
-"""What a provider's `factory()` gives: called, it opens a session; SessionManager finds the backend on it."""
+"""The type that the `factory()` of a provider returns."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ S = TypeVar("S", bound=Store)
 
 
 class Factory(Generic[S]):
-    """Opens provider sessions: `async with factory() as session`. Making one opens no connection.
+    """A callable that opens provider sessions: `async with factory() as session`. Creating it opens no connection.
 
     Attributes:
-        backend: what the sessions, and a SessionManager given this factory, run on.
+        backend: the store of its sessions, and of every SessionManager that gets this factory.
 
     """
 
-    def __init__(self, backend: Backend, make: Callable[[], S]) -> None:
+    def __init__(self, backend: Backend, new_session: Callable[[], S]) -> None:
         self.backend = backend
-        self._make = make
+        self._new_session = new_session
 
     def __call__(self) -> AbstractAsyncContextManager[S]:
-        """A context manager that yields a session."""
+        """Return a context manager that yields a session."""
         return self._open()
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[S]:
-        session = self._make()
+        session = self._new_session()
         try:
             yield session
         finally:

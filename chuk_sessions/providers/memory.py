@@ -1,4 +1,4 @@
-"""The memory provider: values in this process, shared by all its factories."""
+"""The memory provider: values in the memory of this process, shared by all factories without a clock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .factory import Factory
 from .values import MAX_SECONDS, check_key, check_value, ttl_ms
 
 _is_ascii = cast(Callable[[object], TypeGuard[str]], str.isascii)
-"""Whether a text is ASCII. Raises TypeError for what is no text."""
+"""Tells whether a text is ASCII. Raises TypeError for other types."""
 
 
 class MemorySession:
-    """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
+    """An open session of the provider API; `backends.base.Store` documents its methods."""
 
     __slots__ = ("_default_ttl", "_now_ms", "_pop", "_recheck", "_strings", "_turns", "_values")
 
@@ -26,12 +26,12 @@ class MemorySession:
         self._turns, self._default_ttl = strings.turns, default_ttl
 
     async def set(self, key: str, value: str | bytes) -> None:
-        """Store with the default TTL."""
+        """Store a value with the default TTL."""
         await self.setex(key, self._default_ttl, value)
 
     async def setex(self, key: str, ttl: float, value: str | bytes) -> None:
-        """Store for `ttl` seconds."""
-        # In full only what may need it: this is called a million times a second.
+        """Store a value for `ttl` seconds."""
+        # Only unusual arguments get the full checks, because this is called up to a million times a second.
         try:
             text = value if _is_ascii(key) and _is_ascii(value) else None
         except TypeError:
@@ -46,7 +46,7 @@ class MemorySession:
             await self._turns.give_way(now)
 
     async def get(self, key: str) -> str | None:
-        """The value, or None."""
+        """Return the value, or None."""
         if type(key) is not str or not key.isascii():
             key = check_key(key)
         now, turns = self._now_ms(), self._turns
@@ -58,11 +58,11 @@ class MemorySession:
         return entry[0] if entry[1] > now else None
 
     async def getdel(self, key: str) -> str | None:
-        """The value, which is gone then: of many callers one has it."""
+        """Delete the value and return it, or None. Of concurrent callers only one gets it."""
         return await self._take(check_key(key))
 
     async def delete(self, key: str) -> bool:
-        """Whether there was something to delete."""
+        """Delete a value. Returns whether there was one."""
         return await self._take(check_key(key)) is not None
 
     async def _take(self, key: str) -> str | None:
@@ -72,11 +72,11 @@ class MemorySession:
         return self._pop(key)
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: a session holds no resources of its own."""
 
 
 def factory(clock: Clock | None = None) -> Factory[MemorySession]:
-    """A factory of sessions on the process's shared emulator or, with a clock, on a new one of its own."""
+    """Return a factory of sessions on the emulator that the process shares or, with a clock, on a new one."""
     default_ttl = settings.from_env().default_ttl
     backend = shared() if clock is None else MemoryBackend(clock)
     return Factory(backend, lambda: MemorySession(backend.strings, default_ttl))

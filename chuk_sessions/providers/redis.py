@@ -1,4 +1,4 @@
-"""The Redis provider: values on a Redis or Valkey server, a Sentinel deployment or a cluster."""
+"""The Redis provider: values on a Redis or Valkey server, a Sentinel deployment, or a cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RedisSession:
-    """One open session of the provider API; `backends.base.Store` says what its methods take and give."""
+    """An open session of the provider API; `backends.base.Store` documents its methods."""
 
     __slots__ = ("_backend", "_default_ttl")
 
@@ -24,32 +24,33 @@ class RedisSession:
         self._default_ttl = default_ttl
 
     async def set(self, key: str, value: str | bytes) -> None:
-        """Store with the default TTL."""
+        """Store a value with the default TTL."""
         await self.setex(key, self._default_ttl, value)
 
     async def setex(self, key: str, ttl: float, value: str | bytes) -> None:
-        """Store for `ttl` seconds."""
+        """Store a value for `ttl` seconds."""
         await self._backend.command("SET", check_key(key), check_value(value), "PX", ttl_ms(ttl))
 
     async def get(self, key: str) -> str | None:
-        """The value, or None."""
+        """Return the value, or None."""
         reply, _ = await self._backend.command("GET", check_key(key), read_only=True)
         return _text(reply)
 
     async def getdel(self, key: str) -> str | None:
-        """The value, which is gone then: of many callers one has it. When its reply is lost, that is an
-        OutcomeUnknownError.
+        """Delete the value and return it, or None. Of concurrent callers only one gets it.
+
+        Raises OutcomeUnknownError when the reply is lost.
         """
         reply, _ = await self._backend.command("GETDEL", check_key(key), repeatable=False)
         return _text(reply)
 
     async def delete(self, key: str) -> bool:
-        """Whether there was something to delete; True, too, when the first reply was lost."""
-        reply, again = await self._backend.command("DEL", check_key(key))
-        return bool(reply) or again
+        """Delete a value. Returns whether there was one, or True if the call was retried after a lost reply."""
+        reply, retried = await self._backend.command("DEL", check_key(key))
+        return bool(reply) or retried
 
     async def close(self) -> None:
-        """The connections are shared and stay open."""
+        """Do nothing: connections are shared and stay open."""
 
 
 def _text(reply: bytes | None) -> str | None:
@@ -60,10 +61,10 @@ def _text(reply: bytes | None) -> str | None:
 
 
 class RedisFactory(Factory[RedisSession]):
-    """Opens sessions on one store.
+    """A callable that opens provider sessions on one store.
 
     Attributes:
-        backend: see `Factory`; its `stats()` shows how the connections are doing.
+        backend: the store, see `Factory`. Its `stats()` shows the state of the connections.
 
     """
 
@@ -74,18 +75,19 @@ class RedisFactory(Factory[RedisSession]):
 
 
 def factory(url: str | None = None, **options: Unpack[ConnectionSettings]) -> RedisFactory:
-    """A factory of sessions on the store at `url`, by default the environment's. All factories and managers of a
-    process with the same settings share their connections.
+    """Return a factory of sessions on the store at `url`, by default that of the environment.
 
-    `backends.redis.url.parse` says what URLs there are, `backends.redis.settings` what else can be set, here or in the
-    environment: connect_timeout, call_timeout, retries, max_in_flight, connections, client_name, wait_replicas,
-    wait_timeout; and only here credential_provider, which is one of redis-py's, and address_remap.
+    All factories and managers of a process with the same settings share their connections.
 
-    Raises ProviderError when the packages of the extra `redis` are missing, ValueError for a URL that cannot be read
-    and a setting that cannot be.
+    `backends.redis.url.parse` documents the URLs, and `backends.redis.settings` the options. These can be set here or
+    in the environment: connect_timeout, call_timeout, retries, max_in_flight, connections, client_name, wait_replicas,
+    wait_timeout. These can only be set here: credential_provider (of redis-py) and address_remap.
+
+    Raises ProviderError when the packages of the extra `redis` are missing, and ValueError for a malformed URL or
+    option.
     """
     try:
-        from ..backends.redis import backend_for  # noqa: PLC0415  (only who asks for Redis needs its packages)
+        from ..backends.redis import backend_for  # noqa: PLC0415  (other providers do not need the packages of Redis)
     except ImportError as error:
         raise ProviderError("the Redis provider needs more packages: pip install 'chuk-sessions[redis]'") from error
     env = settings.from_env()

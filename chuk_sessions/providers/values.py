@@ -1,4 +1,4 @@
-"""What every provider takes and gives: the one place where keys, TTLs and values are checked."""
+"""Checks of the keys, TTLs and values that every provider takes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ MAX_SECONDS = MAX_MS // 1000
 
 
 def ttl_ms(ttl: object) -> int:
-    """A TTL in seconds as ms. Raises ValueError unless it is a positive number of at most a hundred years."""
+    """Convert a TTL in seconds to ms. Raises ValueError unless it is a positive number of at most a hundred years."""
     if type(ttl) is int and 0 < ttl <= MAX_SECONDS:
         return ttl * 1000
     return ms_from_seconds(ttl, "ttl")
 
 
 def check_key(key: object) -> str:
-    """A key as given. Raises ValueError for what is not text."""
+    """Return a key unchanged. Raises ValueError unless it is text without lone surrogates."""
     if not isinstance(key, str):
         raise ValueError(f"a key must be a string, not {type(key).__name__}")
     return key if key.isascii() else _utf8(key, "a key")
 
 
 def check_value(value: object) -> str:
-    """A value as text. Raises ValueError for what is neither text nor UTF-8 bytes."""
+    """Return a value as text. Raises ValueError unless it is text without lone surrogates, or UTF-8 bytes."""
     if isinstance(value, str):
         return value if value.isascii() else _utf8(value, "a value")
     if isinstance(value, (bytes, bytearray)):

@@ -159,7 +159,7 @@ async def test_gives_up_when_other_callers_keep_taking_the_room_under_the_cap(wo
         if call.operation is operations.ALLOCATE:
             await world.manager().allocate_session(user_id="alice")
 
-    with pytest.raises(SessionLimitError, match="keep taking"):
+    with pytest.raises(SessionLimitError, match="keep filling"):
         await world.meddled(take, max_sessions_per_user=1).allocate_session(user_id="alice")
     assert await world.manager().count_sessions("alice") > 1
 

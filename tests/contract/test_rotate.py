@@ -299,8 +299,8 @@ async def test_a_session_that_expires_during_a_login_is_gone(single):
 def test_a_delete_at_a_version_is_not_retried():
     target = keys.session_keys("test", "s1")
     plain, at_version = operations.delete(target), operations.delete(target, version=1)
-    assert plain.operation.may_repeat(plain.argv)
-    assert not at_version.operation.may_repeat(at_version.argv)
+    assert plain.operation.may_retry(plain.argv)
+    assert not at_version.operation.may_retry(at_version.argv)
 
 
 async def test_a_session_with_a_callers_id_counts_toward_the_cap_once_it_is_rotated(world):

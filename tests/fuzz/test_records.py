@@ -97,7 +97,7 @@ async def outcome(world, name):
     except SessionError as error:
         return type(error)
     except ValueError as error:
-        if "beyond the year 9999" in str(error):
+        if "after the year 9999" in str(error):
             return ValueError
         raise
     if name in RETURN_NEW_IDS and result is not None:

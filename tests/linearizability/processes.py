@@ -55,7 +55,7 @@ class Recorder:
         return await self._backend.run(step._replace(operation=operations.ALL[step.operation.name]))
 
     def _seen(self, step: Step, began: int, ended: int, result: Any) -> list[Event]:
-        if not (self._repeats and isinstance(step, Call) and step.operation.may_repeat(step.argv)):
+        if not (self._repeats and isinstance(step, Call) and step.operation.may_retry(step.argv)):
             return [Event(step, began, ended, result)]
         # If the call was retried, an attempt before the one with a reply may have taken effect, too.
         found_nothing = (GONE,) if step.operation.name == "delete" and result == (OK,) else UNKNOWN
@@ -67,7 +67,7 @@ def was_not_applied(step: Step, error: ProviderError) -> bool:
 
     The error of a call that may be retried does not: an earlier attempt may have taken effect.
     """
-    may_repeat = isinstance(step, Call) and step.operation.may_repeat(step.argv)
+    may_repeat = isinstance(step, Call) and step.operation.may_retry(step.argv)
     return isinstance(error, SessionUnavailableError) and not may_repeat
 
 

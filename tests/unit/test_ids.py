@@ -96,5 +96,5 @@ def test_an_id_of_a_subclass_of_str_counts_as_its_text():
 @pytest.mark.parametrize("odd", ["", "../x", "x" * 201, 7, None])
 def test_text_that_is_not_an_id_has_no_keys(odd):
     assert keys.find("a", odd) is None
-    with pytest.raises(ValueError, match="no session id"):
+    with pytest.raises(ValueError, match="not a session id"):
         keys.session_keys("a", odd)

@@ -30,8 +30,8 @@ def test_refuses_invalid_idempotency_keys(key):
 
 
 def test_a_status_that_an_operation_does_not_have_is_a_provider_error():
-    with pytest.raises(exceptions.ProviderError, match=r"^read gave status 5, which it does not have$"):
-        operations.check(operations.READ, [statuses.FULL])
+    with pytest.raises(exceptions.ProviderError, match=r"^read replied with the undeclared status 5$"):
+        statuses.check(operations.READ, [statuses.FULL])
 
 
 def test_a_validation_declares_the_index_only_on_request():

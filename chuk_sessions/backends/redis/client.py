@@ -168,12 +168,12 @@ class Client:
 
     def _request(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Request:
         # A repeated call whose first attempt was applied writes nothing, so that WAIT would not wait for that attempt.
-        repeatable = call.operation.may_repeat(call.argv) and not durable
+        repeatable = call.operation.may_retry(call.argv) and not durable
         name, read_only = call.operation.name, call.operation.read_only
         return Request(self.pack_evalsha(call), name, repeatable, call.keys[0], read_only, call, durable, retry_calls)
 
 
 def _reply_after_repeat(operation: Operation, reply: Any) -> Any:
-    """Translate the reply of a call whose first attempt may have been applied. See `Operation.after_repeat`."""
+    """Translate the reply of a call whose first attempt may have been applied. See `Operation.status_after_retry`."""
     status = reply[0] if isinstance(reply, list) else reply
-    return operation.after_repeat.get(status, reply)
+    return operation.status_after_retry.get(status, reply)

@@ -1,0 +1,150 @@
+"""Rotation: a session gets a new id, which at login belongs to another user. All times are in ms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .. import exceptions as errors
+from ..core import ids, keys, operations
+from ..core import statuses as s
+from ..core.keys import SessionKeys
+from ..core.operation import Reply
+from ..core.record import Record
+from .allocation import Allocator, NewSession
+from .cancellation import CriticalSection
+from .executor import MAX_ATTEMPTS, Executor
+from .policy import SessionPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """The user that a session is to belong to: the id, and the owner as stored."""
+
+    user_id: str
+    owner: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """The move of a session to another bucket or user: a copy is created, and then the old session is deleted.
+
+    Attributes:
+        old: keys of the old session.
+        record: of the old session, as it was read.
+        operation_ids: that the old session remembers, as they were read.
+        new: the copy.
+        grace_ms: for which the old id points to the copy.
+
+    """
+
+    old: SessionKeys
+    record: Record
+    operation_ids: Sequence[bytes]
+    new: NewSession
+    grace_ms: int
+
+
+class Rotator:
+    """Gives sessions of one sandbox new ids."""
+
+    def __init__(self, executor: Executor, policy: SessionPolicy) -> None:
+        self._executor = executor
+        self._policy = policy
+        self._allocator = Allocator(executor, policy)
+
+    async def rotate(self, target: SessionKeys, grace_ms: int) -> str | None:
+        """Return the new id, or None when there is no such session. Raises SessionRotatedError for an old id."""
+        return await self._change_id(target, None, grace_ms)
+
+    async def log_in(self, target: SessionKeys, user_id: str, owner: bytes) -> str | None:
+        """Return the new id of the session, which then belongs to the user; None when there is no such session."""
+        return await self._change_id(target, _Login(user_id, owner), 0)
+
+    async def _change_id(self, target: SessionKeys, login: _Login | None, grace_ms: int) -> str | None:
+        """Rotate a session in its bucket, or move it to its new owner or to its owner's home bucket, where caps count.
+
+        A cancellation interrupts reads at once. A rotation is completed. A move is undone before its point of no return
+        and completed after it, see `_move`. If the caller gets an id, the cancellation follows at its next await.
+        """
+        may_move = login is not None or self._policy.cap > 0
+        for _ in range(MAX_ATTEMPTS):
+            reply = await self._executor.execute(operations.read(target, operation_ids=may_move))
+            _refuse_moved(reply)
+            if reply[0] == s.GONE:
+                return None
+            record, section = Record.from_reply(reply[1]), CriticalSection()
+            new = self._copy(target, record, login)
+            if new is None:
+                return await section.run(self._rotate_in_bucket(target, record.user_id, grace_ms))
+            # The old session may have changed since it was read: then the next round reads it again.
+            with suppress(errors.VersionConflictError):
+                return await section.run(self._move(section, _Move(target, record, reply[2], new, grace_ms)))
+        raise errors.SessionConflictError("the session keeps changing; try again")
+
+    def _copy(self, target: SessionKeys, record: Record, login: _Login | None) -> NewSession | None:
+        """Return the copy to create, or None if the session can stay in its bucket."""
+        if login is not None and login.user_id != record.user_id:
+            user_id, owner, pairs = login.user_id, login.owner, record.metadata_pairs
+        elif record.user_id is not None and self._escapes_cap(target, record.user_id):
+            user_id, owner, pairs = record.user_id, record.fields[b"u"], record.copied_pairs
+        else:
+            return None
+        return NewSession(self._executor, user_id, owner, pairs, deadline_ms=record.deadline, idle_ms=record.idle)
+
+    def _escapes_cap(self, target: SessionKeys, user_id: str) -> bool:
+        """Return whether the session is outside of its user's home bucket, where it does not count for the cap."""
+        if not self._policy.cap:
+            return False
+        return target.index_keys.bucket != ids.home_bucket(self._executor.sandbox_id, user_id)
+
+    async def _rotate_in_bucket(self, target: SessionKeys, user_id: str | None, grace_ms: int) -> str | None:
+        new_id, new = self._executor.new_target(user_id, target.index_keys.bucket)
+        reply = await self._executor.execute(operations.rotate(target, new, grace_ms=grace_ms))
+        _refuse_moved(reply)
+        return new_id if reply[0] == s.OK else None
+
+    async def _move(self, section: CriticalSection, move: _Move) -> str | None:
+        """Create the copy with its operation ids, and delete the old session if it is unchanged.
+
+        The deletion is the point of no return: only then is the id of the copy returned. Raises VersionConflictError
+        when the old session has changed.
+        """
+        copy, created = move.new, False
+        try:
+            reply = await self._allocator.allocate(copy)
+            if reply[0] == s.GONE:
+                return None
+            created = True
+            if move.operation_ids and not section.canceled:
+                await self._executor.execute(operations.carry(copy.target, move.operation_ids))
+            if section.canceled:
+                raise asyncio.CancelledError
+            reply = await self._delete_old(move)
+        except (errors.SessionError, asyncio.CancelledError):
+            if created or section.canceled:
+                await self._allocator.undo(copy)
+            raise
+        if reply[0] != s.OK:
+            await self._allocator.undo(copy)
+        _refuse_moved(reply)
+        return copy.session_id if reply[0] == s.OK else None
+
+    async def _delete_old(self, move: _Move) -> Reply:
+        """Delete the old session if it is as it was read. Its id points to the copy for the grace period."""
+        successor = keys.pointer_to(move.new.target, move.old.index_keys.bucket) if move.grace_ms else b""
+        call = operations.delete(
+            move.old,
+            version=move.record.version,
+            created=move.record.created,
+            successor=successor,
+            grace_ms=move.grace_ms,
+        )
+        return await self._executor.execute(call)
+
+
+def _refuse_moved(reply: Reply) -> None:
+    if reply[0] == s.MOVED:
+        raise errors.SessionRotatedError("this id has been replaced; its holder must not learn the new one")
