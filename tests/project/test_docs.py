@@ -161,7 +161,7 @@ def test_the_operations_table_names_all_operations_and_real_methods():
 
 def test_the_keys_table_shows_the_keys_of_the_code():
     target = keys.session_keys("SANDBOX", "HANDLE")
-    parts = [part for part in (*target, *target.index_keys) if isinstance(part, str)]
+    parts = [part for part in (*target, *target.index_keys, target.operations) if isinstance(part, str)]
     expected = {part.replace(keys.tag(target.index_keys.bucket), "T") for part in parts if not part.endswith("/")}
     assert {row[0].strip("`") for row in table("docs/operations.md", "Keys")} == expected
 
@@ -169,7 +169,8 @@ def test_the_keys_table_shows_the_keys_of_the_code():
 def test_the_configuration_table_has_every_variable():
     documented = set(re.findall(r"`([A-Z_]{6,})`", "".join(row[0] for row in table("README.md", "Configuration"))))
     of_connections = {f"SESSION_REDIS_{name.upper()}" for name in ConnectionSettings.__annotations__} - {
-        "SESSION_REDIS_CREDENTIAL_PROVIDER"
+        "SESSION_REDIS_CREDENTIAL_PROVIDER",
+        "SESSION_REDIS_ADDRESS_REMAP",
     }
     read = set(re.findall(r'getenv\("([A-Z_]+)"', inspect.getsource(settings)))
     assert documented == read | of_connections
