@@ -16,8 +16,7 @@ from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Member, Proxy, cluster_farm, one_sentinel_over, wait_for
 from tests.harness.farms.member import free_port
 from tests.harness.servers import Server
-from tests.redis.tools import backend_on, echo, manager_on
-from tests.redis.topology_load import slot_of_session
+from tests.redis.tools import backend_on, echo, manager_on, slot_of_session
 
 
 @dataclass

@@ -18,8 +18,7 @@ from chuk_sessions.exceptions import SessionUnavailableError
 from tests.conftest import bundled
 from tests.harness.farms import Member, cluster_farm, one_sentinel_over, wait_for
 from tests.harness.servers import Server, free_port, running
-from tests.redis.tools import backend_on, manager_on, until
-from tests.redis.topology_load import slot_of_session
+from tests.redis.tools import backend_on, manager_on, slot_of_session, until
 
 AT_ONCE = 0.005
 SOON = 0.5

@@ -13,8 +13,8 @@ from chuk_sessions.backends.redis.topology.slots import SLOTS
 from chuk_sessions.core import ids, keys
 from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Member, Proxy, cluster_farm, one_node, wait_for
-from tests.redis.tools import backend_on, echo, load_scripts, manager_on
-from tests.redis.topology_load import Load, load_on, manager_at, retries_of, slot_of_session
+from tests.redis.tools import backend_on, echo, load_scripts, manager_at, manager_on, retries_of, slot_of_session
+from tests.redis.topology_load import Load, load_on
 
 CALL_TIMEOUT = 15.0
 SLOTS_TO_MOVE = 100
@@ -44,7 +44,7 @@ async def test_slots_move_under_load(farm, capsys):
         print(f"the slowest took {1000 * load.worst(load.session_ids):.0f} ms")
     assert moved >= len(slots)
     assert not load.errors
-    assert await load.on_connection_lost(farm.url) == {}
+    assert await load.differences(farm.url) == {}
 
 
 def _move_on(farm: ClusterFarm, slot: int) -> int:
@@ -56,7 +56,7 @@ async def test_a_primary_is_killed_under_load(capsys):
     with cluster_farm(bundled()) as farm:
         async with (
             manager_at(farm.url, call_timeout=CALL_TIMEOUT) as manager,
-            load_on(manager, safe=True, lives=0) as load,
+            load_on(manager, keyed=True, churn_tasks=0) as load,
         ):
             mine, others = _parted(load, farm, killed := farm.members[1])
             await asyncio.sleep(0.3)
@@ -65,7 +65,7 @@ async def test_a_primary_is_killed_under_load(capsys):
             needed = await asyncio.to_thread(_wait_for_another, farm, slot_of_session(mine[0]), killed)
             await asyncio.to_thread(wait_for, lambda: min(load.done.values()) > at, "all sessions written to again")
             took = max(load.done[session_id] for session_id in mine) - at
-        lost = await load.on_connection_lost(farm.url)
+        lost = await load.differences(farm.url)
     with capsys.disabled():
         print(f"\nCluster: {needed:.2f} s to a new primary; its sessions written to again by {took:.2f} s;", end=" ")
         print(f"the others' slowest call took {1000 * load.worst(others):.0f} ms;", end=" ")
@@ -78,8 +78,8 @@ async def test_a_primary_is_killed_under_load(capsys):
 
 def _parted(load: Load, farm: ClusterFarm, member: Member) -> tuple[list[str], list[str]]:
     """Sessions whose slots that member has, and the others."""
-    owned = [range(first, last + 1) for first, last, owner in farm.ranges() if owner is member]
-    mine = [one for one in load.session_ids if any(slot_of_session(one) in slots for slots in owned)]
+    ranges = farm.slots_of(member)
+    mine = [one for one in load.session_ids if any(slot_of_session(one) in slots for slots in ranges)]
     assert mine
     return mine, [one for one in load.session_ids if one not in mine]
 

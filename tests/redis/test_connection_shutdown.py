@@ -15,7 +15,7 @@ import pytest
 from chuk_sessions.backends.redis import RedisBackend
 from tests.harness.farms import Certificates, Proxy
 from tests.harness.servers import Server
-from tests.redis.tools import connections_named, echo, until, wait_until_gone
+from tests.redis.tools import connections_named, echo, until, wait_until_closed
 
 FORKING = """
 async def child():
@@ -121,7 +121,7 @@ def test_a_closed_loops_socket_does_not_outlive_the_next_loops_first_call(server
 
     asyncio.run(next_one())
     gc.collect()
-    wait_until_gone(server, "sloppy")
+    wait_until_closed(server, "sloppy")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

@@ -57,7 +57,7 @@ class Name:
 
     def move(self) -> None:
         """Let new connections reach the new primary. Those that are open stay."""
-        self.proxy.behind = self.new.port
+        self.proxy.upstream_port = self.new.port
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from chuk_sessions.backends.redis.topology.slots import slot_of
 from chuk_sessions.core import ids, keys
 from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Member, cluster_farm
-from tests.redis.topology_load import manager_at
+from tests.redis.tools import manager_at
 
 CALL_TIMEOUT = 2.0
 SLACK = 1.0
@@ -31,9 +31,9 @@ def farm() -> Iterator[ClusterFarm]:
 
 def buckets_of(farm: ClusterFarm, member: Member) -> tuple[int, ...]:
     """The buckets whose slots a node has."""
-    ranges = [(first, last) for first, last, owner in farm.ranges() if owner is member]
+    ranges = farm.slots_of(member)
     slots = {bucket: slot_of(keys.sandboxes(bucket)) for bucket in range(ids.BUCKETS)}
-    return tuple(b for b, slot in slots.items() if any(first <= slot <= last for first, last in ranges))
+    return tuple(bucket for bucket, slot in slots.items() if any(slot in slots_ for slots_ in ranges))
 
 
 def user_of(buckets: tuple[int, ...]) -> str:

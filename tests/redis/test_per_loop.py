@@ -21,7 +21,7 @@ from tests.redis.tools import (
     echo,
     manager_on,
     until,
-    wait_until_gone,
+    wait_until_closed,
 )
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -38,7 +38,7 @@ def test_loops_one_after_another_have_links_of_their_own(server: Server, run: Ru
     backend = RedisBackend(server.url, client_name="loops")
     for _ in range(5):
         run(some(backend))
-        wait_until_gone(server, "loops")
+        wait_until_closed(server, "loops")
     assert backend.stats().connections == 0
 
 
@@ -60,7 +60,7 @@ def test_both_kinds_of_loop_take_over_every_kind_of_connection(
             await some(backend)
 
         run(main())
-        wait_until_gone(server, "taken")
+        wait_until_closed(server, "taken")
 
 
 @KINDS
@@ -89,7 +89,7 @@ def test_threads_with_loops_of_their_own(server: Server, run: Run):
     for one in threads:
         one.join()
     assert not failures
-    wait_until_gone(server, "threads")
+    wait_until_closed(server, "threads")
 
 
 @KINDS
@@ -148,7 +148,7 @@ def test_a_loop_that_ends_with_calls_under_way_leaves_nothing(server: Server, ru
 
     run(main())
     assert all(task.done() for task in tasks)
-    wait_until_gone(server, "left")
+    wait_until_closed(server, "left")
     run(some(backend))
 
 
@@ -173,7 +173,7 @@ def test_what_a_forked_child_does_first_is_to_leave_the_parents_connections_alon
         await until(lambda: len(connections_named(server, "forked")) == 1)
 
     asyncio.run(main())
-    wait_until_gone(server, "forked")
+    wait_until_closed(server, "forked")
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
@@ -188,4 +188,4 @@ def test_the_end_of_the_process_closes_what_closed_loops_have_left(
         loop.close()
         assert len(connections_named(server, "left-open")) == 1
         per_loop._at_exit()
-        wait_until_gone(server, "left-open")
+        wait_until_closed(server, "left-open")

@@ -19,11 +19,11 @@ from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.backends.redis.topology.slots import SLOTS
 from chuk_sessions.core import ids, keys
 from tests.conftest import bundled
-from tests.faults.inject.server import BUSY_AFTER_MS, BUSY_SETTING, HOLD_UP
+from tests.faults.inject.server import BUSY_AFTER_MS, BUSY_LOOP, BUSY_SETTING
 from tests.harness.farms import Member, SentinelFarm, add_sentinel, one_node, one_sentinel_over, sentinel_farm, wait_for
 from tests.harness.servers import running
-from tests.redis.tools import backend_on, manager_on, until
-from tests.redis.topology_load import load_on, manager_at, retries_of, slot_of_session
+from tests.redis.tools import backend_on, manager_at, manager_on, retries_of, slot_of_session, until
+from tests.redis.topology_load import load_on
 
 SENTINELS_LATEST = 15.0
 PATROLS_LATEST = 3.0
@@ -42,7 +42,7 @@ async def test_writes_go_on_by_themselves_when_the_primary_is_killed(capsys):
     with sentinel_farm(bundled()) as farm:
         async with (
             manager_at(farm.url, call_timeout=SENTINELS_LATEST) as manager,
-            load_on(manager, safe=True, lives=0) as load,
+            load_on(manager, keyed=True, churn_tasks=0) as load,
         ):
             await asyncio.sleep(0.3)
             killed = farm.primary()
@@ -51,7 +51,7 @@ async def test_writes_go_on_by_themselves_when_the_primary_is_killed(capsys):
             needed = await asyncio.to_thread(_wait_for_another, farm, killed)
             await asyncio.to_thread(wait_for, lambda: min(load.done.values()) > at, "all sessions written to again")
             took = max(load.done.values()) - at
-        lost = -sum((await load.on_connection_lost(farm.url)).values())
+        lost = -sum((await load.differences(farm.url)).values())
     with capsys.disabled():
         print(f"\nSentinels: {needed:.2f} s to a new primary; sessions written to again by {took:.2f} s;", end=" ")
         print(f"{load.counted.total()} writes acknowledged, {lost} of them not replicated when the primary died")
@@ -321,7 +321,7 @@ async def test_a_primary_that_a_script_holds_up_is_waited_for(farm, known):
     async with manager_at(farm.url) as manager:
         if known:
             await manager.allocate_session()
-        holding = asyncio.create_task(asyncio.to_thread(primary.command, "EVAL", HOLD_UP, 0, 300))
+        holding = asyncio.create_task(asyncio.to_thread(primary.command, "EVAL", BUSY_LOOP, 0, 300))
         with primary.server.client() as client:
             await asyncio.to_thread(wait_for, lambda: _is_busy(client), "BUSY")
         assert await manager.validate_session(await manager.allocate_session())
