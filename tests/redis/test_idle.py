@@ -1,4 +1,4 @@
-"""Connections that nobody has used for a while: some of them are gone, and nobody has said so."""
+"""Idle connections: some have been dropped without notice."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ SOON = 2.0
 
 @contextmanager
 def in_time() -> Iterator[None]:
+    """Assert that the body does not take long."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < SOON
 
 
 @asynccontextmanager
-async def through(proxy: Proxy, certificates: Certificates) -> AsyncIterator[tuple[RedisBackend, SessionManager, str]]:
+async def connected(
+    proxy: Proxy, certificates: Certificates
+) -> AsyncIterator[tuple[RedisBackend, SessionManager, str]]:
+    """Open a backend through a proxy, with a manager and a session."""
     scheme, query = ("rediss", f"?ssl_ca_certs={certificates.authority}") if proxy.tls else ("redis", "")
     async with backend_on(f"{scheme}://localhost:{proxy.port}{query}") as backend:
         manager = manager_on(backend)
@@ -47,7 +51,7 @@ async def test_the_first_calls_after_a_silent_drop_succeed_soon(
     server: Server, certificates: Certificates, encrypted: bool, caplog: pytest.LogCaptureFixture
 ):
     with Proxy(server.port, tls=certificates.context if encrypted else None) as proxy:
-        async with through(proxy, certificates) as (backend, manager, sid):
+        async with connected(proxy, certificates) as (backend, manager, sid):
             for number in range(1, 3):
                 await asyncio.sleep(IDLE)
                 assert proxy.drop() >= 1
@@ -65,7 +69,7 @@ async def test_many_calls_after_a_silent_drop_share_one_probe_and_one_connection
     server: Server, certificates: Certificates
 ):
     with Proxy(server.port) as proxy:
-        async with through(proxy, certificates) as (backend, manager, sid):
+        async with connected(proxy, certificates) as (backend, manager, sid):
             await asyncio.sleep(IDLE)
             proxy.drop()
             with in_time():
@@ -74,11 +78,11 @@ async def test_many_calls_after_a_silent_drop_share_one_probe_and_one_connection
             assert backend.stats().reconnects == 1
 
 
-async def test_all_kinds_of_connections_are_probed(server: Server, certificates: Certificates):
-    """That for large calls, too."""
+async def test_all_connections_are_probed(server: Server, certificates: Certificates):
+    """Even the connection for large calls."""
     large = {"text": "x" * 100_000}
     with Proxy(server.port) as proxy:
-        async with through(proxy, certificates) as (backend, manager, sid):
+        async with connected(proxy, certificates) as (backend, manager, sid):
             await manager.update_session_metadata(sid, large)
             await asyncio.gather(*(manager.get_session_info(sid) for _ in range(20)))
             assert backend.stats().connections == 2
@@ -92,7 +96,7 @@ async def test_all_kinds_of_connections_are_probed(server: Server, certificates:
             assert info is not None
 
 
-async def test_an_idle_connection_that_lives_is_kept(server: Server):
+async def test_a_live_idle_connection_is_kept(server: Server):
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
         sid = await manager.allocate_session()
@@ -104,7 +108,7 @@ async def test_an_idle_connection_that_lives_is_kept(server: Server):
         assert backend.stats().reconnects == 0
 
 
-async def test_one_whose_user_may_not_ping_is_kept(server: Server):
+async def test_an_idle_connection_is_kept_if_its_user_may_not_ping(server: Server):
     with server.client() as client:
         client.acl_setuser("mute", enabled=True, nopass=True, keys="*", commands=["+@all", "-ping"])
     async with backend_on(server.url.replace("redis://", "redis://mute:x@")) as backend:
@@ -115,8 +119,8 @@ async def test_one_whose_user_may_not_ping_is_kept(server: Server):
         assert backend.stats().reconnects == 0
 
 
-async def test_a_silent_connection_with_calls_under_way_is_left_to_their_deadlines():
-    """To end it sooner would cost those calls their outcomes."""
+async def test_a_silent_connection_with_calls_in_flight_is_kept_until_their_deadlines():
+    """Closing it earlier would make the outcomes of these calls unknown."""
     with running(bundled()) as own:
         async with backend_on(own.url) as backend:
             manager = manager_on(backend)
@@ -132,7 +136,7 @@ async def test_a_silent_connection_with_calls_under_way_is_left_to_their_deadlin
             assert backend.stats().reconnects == 0
 
 
-async def test_the_kernel_looks_for_dead_peers(server: Server):
+async def test_the_kernel_probes_dead_peers(server: Server):
     link = Connection(InFlightLimiter(10, 1000))
     await Connector(Address("127.0.0.1", server.port), Options(call_timeout=7.0)).open(link)
     assert link._transport is not None

@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+import uvloop
+
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.backends.redis.scripts import scripts
@@ -20,6 +23,21 @@ from chuk_sessions.providers.redis import RedisSession
 from tests.harness.farms import Member
 from tests.harness.servers import Server
 
+EVENT_LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+"""Run a test on both kinds of event loops. It gets `run`, which runs a coroutine in a new loop."""
+
+BUSY_LOOP = """
+local function now() local time = redis.call('TIME') return time[1] * 1000 + time[2] / 1000 end
+local deadline = now() + ARGV[1]
+while now() < deadline do end
+"""
+"""A script that keeps the server busy for as many ms as its argument says."""
+
+BUSY_SETTING = "lua-time-limit"
+"""The old name of busy-reply-threshold, which all servers accept; Redis 6.2 knows no other."""
+
+BUSY_AFTER_MS = 20
+
 LONG = os.environ.get("CHUK_TEST_LONG") == "1"
 """Run endurance tests at their full length."""
 
@@ -27,6 +45,11 @@ LONG = os.environ.get("CHUK_TEST_LONG") == "1"
 def how_many(what: str, few: int, many: int) -> int:
     """Return how often a random test repeats: CHUK_TEST_<WHAT>, or else by the length of the run."""
     return int(os.environ.get(f"CHUK_TEST_{what}", many if LONG else few))
+
+
+def soon(seconds: float = 5.0) -> float:
+    """Return a deadline by the clock of the running event loop."""
+    return asyncio.get_running_loop().time() + seconds
 
 
 @asynccontextmanager
@@ -118,6 +141,12 @@ def connections_named(server: Server, name: str) -> list[dict[str, str]]:
     """Return the server's client connections with that name."""
     with server.client() as client:
         return [one for one in client.client_list() if one["name"] == name]
+
+
+def kill_clients(server: Server) -> None:
+    """Close all client connections of the server, except for the one that asks for it."""
+    with server.client() as client:
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
 def connections_so_far(server: Server) -> int:

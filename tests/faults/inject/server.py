@@ -12,16 +12,8 @@ from tests.faults.environments import Environment
 from tests.faults.load.load import Load
 from tests.harness.farms import wait_for
 from tests.harness.servers import Server
+from tests.redis.tools import BUSY_AFTER_MS, BUSY_LOOP, BUSY_SETTING
 
-BUSY_LOOP = """
-local function now() local time = redis.call('TIME') return time[1] * 1000 + time[2] / 1000 end
-local deadline = now() + ARGV[1]
-while now() < deadline do end
-"""
-BUSY_SETTING = "lua-time-limit"
-"""The old name of busy-reply-threshold, which all servers accept; Redis 6.2 knows no other."""
-
-BUSY_AFTER_MS = 20
 CLOCK_KEY = "chuk-test-ahead"
 FAST_CLOCK = f"""
 local time = redis.call('TIME')
