@@ -39,10 +39,10 @@ def run_on(run: Callable[[Any], Any], url: str, body: Body) -> None:
     async def main() -> None:
         async with backend_on(url, call_timeout=TIMEOUT) as backend:
             manager = manager_on(backend)
-            sid = await manager.allocate_session(custom_metadata={"text": "x" * 20_000})
-            await asyncio.gather(*(manager.increment_session_counter(sid, "n") for _ in range(MANY)))
-            await asyncio.gather(*(manager.get_session_info(sid) for _ in range(MANY)))
-            await body(manager, sid)
+            session_id = await manager.allocate_session(custom_metadata={"text": "x" * 20_000})
+            await asyncio.gather(*(manager.increment_session_counter(session_id, "n") for _ in range(MANY)))
+            await asyncio.gather(*(manager.get_session_info(session_id) for _ in range(MANY)))
+            await body(manager, session_id)
             assert backend.stats().reconnects == 0
 
     run(main())
@@ -58,10 +58,10 @@ async def iterations(number: int) -> None:
 def test_replies_that_wait_in_the_socket_arrive_in_time(
     server: Server, certificates: Certificates, run: Any, encrypted: bool
 ):
-    async def body(manager: SessionManager, sid: str) -> None:
+    async def body(manager: SessionManager, session_id: str) -> None:
         for number in (2, 5):
-            adds = [asyncio.ensure_future(manager.increment_session_counter(sid, "n")) for _ in range(MANY)]
-            reads = [asyncio.ensure_future(manager.get_session_info(sid)) for _ in range(MANY)]
+            adds = [asyncio.ensure_future(manager.increment_session_counter(session_id, "n")) for _ in range(MANY)]
+            reads = [asyncio.ensure_future(manager.get_session_info(session_id)) for _ in range(MANY)]
             await iterations(number)
             time.sleep(BLOCKED)  # noqa: ASYNC251
             assert all(await asyncio.gather(*reads))
@@ -76,13 +76,13 @@ def test_replies_that_wait_in_the_socket_arrive_in_time(
 def test_calls_that_were_not_sent_before_the_block_are_never_sent(
     server: Server, certificates: Certificates, run: Any, encrypted: bool
 ):
-    async def body(manager: SessionManager, sid: str) -> None:
-        calls = [asyncio.ensure_future(manager.increment_session_counter(sid, "n")) for _ in range(FEW)]
+    async def body(manager: SessionManager, session_id: str) -> None:
+        calls = [asyncio.ensure_future(manager.increment_session_counter(session_id, "n")) for _ in range(FEW)]
         await iterations(1)
         time.sleep(BLOCKED)  # noqa: ASYNC251
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(result) for result in results} == {SessionTimeoutError}
-        assert await manager.increment_session_counter(sid, "n", 0) == (True, MANY)
+        assert await manager.increment_session_counter(session_id, "n", 0) == (True, MANY)
 
     with url_of(server, certificates, encrypted) as url:
         run_on(run, url, body)
@@ -92,9 +92,9 @@ def test_calls_that_were_not_sent_before_the_block_are_never_sent(
 def test_a_call_of_the_callback_that_blocked_the_loop_has_its_full_timeout(
     server: Server, certificates: Certificates, run: Any
 ):
-    async def body(manager: SessionManager, sid: str) -> None:
+    async def body(manager: SessionManager, session_id: str) -> None:
         await iterations(1)
         time.sleep(BLOCKED)  # noqa: ASYNC251
-        assert await manager.increment_session_counter(sid, "n") == (True, MANY + 1)
+        assert await manager.increment_session_counter(session_id, "n") == (True, MANY + 1)
 
     run_on(run, server.url, body)

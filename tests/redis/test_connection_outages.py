@@ -46,12 +46,12 @@ async def test_after_a_kill_calls_continue_and_acknowledged_writes_are_kept(own_
     acknowledged, unknown = 0, 0
     async with backend_on(own_server.url, call_timeout=10.0, retries=100) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
 
         async def add() -> None:
             nonlocal acknowledged, unknown
             try:
-                await manager.increment_session_counter(sid, "n")
+                await manager.increment_session_counter(session_id, "n")
                 acknowledged += 1
             except OutcomeUnknownError:
                 unknown += 1
@@ -65,7 +65,7 @@ async def test_after_a_kill_calls_continue_and_acknowledged_writes_are_kept(own_
             await until(lambda: acknowledged > down_at, 2.0)
             assert time.monotonic() - back < 1.0
             await until(lambda: acknowledged > down_at + 100)
-        count = await manager.increment_session_counter(sid, "n", 0)
+        count = await manager.increment_session_counter(session_id, "n", 0)
         assert count is not None
         # The three calls that were canceled at the end may have been applied, too.
         assert acknowledged <= count.value <= acknowledged + unknown + 3
@@ -83,29 +83,29 @@ async def test_forgotten_scripts_fail_no_call(server: Server):
 
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
-        sids = [await manager.allocate_session() for _ in range(20)]
+        session_ids = [await manager.allocate_session() for _ in range(20)]
         end = time.monotonic() + SECONDS
         counted = [0] * 20
 
-        async def work(place: int) -> None:
+        async def work(index: int) -> None:
             while time.monotonic() < end:
-                assert await manager.validate_session(sids[place])
-                counted[place] += 1
-                assert await manager.increment_session_counter(sids[place], "n") == (True, counted[place])
+                assert await manager.validate_session(session_ids[index])
+                counted[index] += 1
+                assert await manager.increment_session_counter(session_ids[index], "n") == (True, counted[index])
 
         async with meanwhile(forget):
-            await asyncio.gather(*(work(place) for place in range(20)))
+            await asyncio.gather(*(work(index) for index in range(20)))
         assert backend.stats().retries > 0
 
 
-async def test_a_forgotten_script_does_not_count_as_a_retry(server: Server):
+async def test_a_forgotten_script_is_sent_even_if_retries_are_off(server: Server):
     async with backend_on(server.url, retries=0) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         with server.client() as client:
             for _ in range(20):
                 client.script_flush()
-                assert await manager.validate_session(sid)
+                assert await manager.validate_session(session_id)
 
 
 async def test_connections_killed_ten_times_a_second_cause_no_wrong_result(server: Server):
@@ -115,32 +115,32 @@ async def test_connections_killed_ten_times_a_second_cause_no_wrong_result(serve
 
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
-        sids = [await manager.allocate_session() for _ in range(50)]
+        session_ids = [await manager.allocate_session() for _ in range(50)]
         end = time.monotonic() + SECONDS
         counted, unknown = [0] * 50, [0] * 50
 
-        async def work(place: int) -> None:
-            sid, number = sids[place], 0
+        async def work(index: int) -> None:
+            session_id, number = session_ids[index], 0
             while time.monotonic() < end:
                 number += 1
-                assert await manager.increment_session_counter(sid, "once", idempotency_key=str(number)) == (
+                assert await manager.increment_session_counter(session_id, "once", idempotency_key=str(number)) == (
                     True,
                     number,
                 )
-                text = b"%d-%d" % (place, number)
+                text = b"%d-%d" % (index, number)
                 assert await echo(backend, text) == text
                 try:
-                    await manager.increment_session_counter(sid, "n")
-                    counted[place] += 1
+                    await manager.increment_session_counter(session_id, "n")
+                    counted[index] += 1
                 except OutcomeUnknownError:
-                    unknown[place] += 1
+                    unknown[index] += 1
 
         async with meanwhile(kill_repeatedly):
-            await asyncio.gather(*(work(place) for place in range(50)))
-        for place, sid in enumerate(sids):
-            info = await manager.get_session_info(sid)
+            await asyncio.gather(*(work(index) for index in range(50)))
+        for index, session_id in enumerate(session_ids):
+            info = await manager.get_session_info(session_id)
             assert info is not None
-            assert counted[place] <= info["custom_metadata"]["n"] <= counted[place] + unknown[place]
+            assert counted[index] <= info["custom_metadata"]["n"] <= counted[index] + unknown[index]
         assert backend.stats().reconnects >= SECONDS * 5
 
 
@@ -148,7 +148,7 @@ async def test_calls_to_a_suspended_server_return_by_their_deadlines(own_server:
     timeout = 0.5
     async with backend_on(own_server.url, call_timeout=timeout, connect_timeout=timeout) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         longest, failed = 0.0, 0
         end = time.monotonic() + 4.0
 
@@ -157,7 +157,7 @@ async def test_calls_to_a_suspended_server_return_by_their_deadlines(own_server:
             while time.monotonic() < end:
                 began = time.monotonic()
                 try:
-                    await manager.validate_session(sid)
+                    await manager.validate_session(session_id)
                 except ProviderError:
                     failed += 1
                 longest = max(longest, time.monotonic() - began)
@@ -170,7 +170,7 @@ async def test_calls_to_a_suspended_server_return_by_their_deadlines(own_server:
         again, answered = time.monotonic(), False
         while not answered:
             with suppress(SessionUnavailableError):
-                answered = await manager.validate_session(sid)
+                answered = await manager.validate_session(session_id)
         assert time.monotonic() - again < 1.0
         await asyncio.gather(*workers)
         assert longest < timeout + 0.1
@@ -206,12 +206,12 @@ async def test_calls_wait_for_a_busy_script(own_server: Server):
 
     async with backend_on(own_server.url) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         blocking = asyncio.create_task(asyncio.to_thread(block_server))
         end = time.monotonic() + 0.6
         count = 0
         while time.monotonic() < end:
             count += 1
-            assert await manager.increment_session_counter(sid, "n") == (True, count)
+            assert await manager.increment_session_counter(session_id, "n") == (True, count)
         await blocking
         assert backend.stats().retries > 0

@@ -72,8 +72,8 @@ async def observed(server: Server) -> AsyncIterator[OtherConnections]:
                     await task
 
 
-async def read(manager: SessionManager, sid: str, times: int) -> None:
-    for info in await asyncio.gather(*(manager.get_session_info(sid) for _ in range(times))):
+async def read(manager: SessionManager, session_id: str, times: int) -> None:
+    for info in await asyncio.gather(*(manager.get_session_info(session_id) for _ in range(times))):
         assert info is not None
 
 

@@ -44,11 +44,11 @@ def lose(proxy: Proxy, backend: RedisBackend, operation: str) -> None:
 
 
 async def test_extend_is_applied_once(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
-    manager, sid = session
-    before = await manager.get_session_info(sid)
+    manager, session_id = session
+    before = await manager.get_session_info(session_id)
     lose(proxy, backend, "extend")
-    assert await manager.extend_session_ttl(sid, 2.0)
-    after = await manager.get_session_info(sid)
+    assert await manager.extend_session_ttl(session_id, 2.0)
+    after = await manager.get_session_info(session_id)
     assert before is not None
     assert after is not None
     assert seconds_between(before, after) == pytest.approx(2 * HOUR, abs=0.01)
@@ -65,52 +65,52 @@ def seconds_between(before: dict[str, object], after: dict[str, object]) -> floa
 async def test_increment_raises_outcome_unknown(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "increment")
     with pytest.raises(OutcomeUnknownError):
-        await manager.increment_session_counter(sid, "n")
+        await manager.increment_session_counter(session_id, "n")
     proxy.lose_replies(0)
-    assert await manager.increment_session_counter(sid, "n") == (True, 2)
+    assert await manager.increment_session_counter(session_id, "n") == (True, 2)
 
 
 async def test_increment_with_a_key_counts_once(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "increment")
-    assert await manager.increment_session_counter(sid, "n", 5, idempotency_key="order 7") == (True, 5)
-    assert await manager.increment_session_counter(sid, "n", 0) == (True, 5)
+    assert await manager.increment_session_counter(session_id, "n", 5, idempotency_key="order 7") == (True, 5)
+    assert await manager.increment_session_counter(session_id, "n", 0) == (True, 5)
 
 
 async def test_set_raises_outcome_unknown_and_merge_with_a_key_is_retried(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "set")
     with pytest.raises(OutcomeUnknownError):
-        await manager.update_session_metadata(sid, {"a": 1})
+        await manager.update_session_metadata(session_id, {"a": 1})
     proxy.lose_replies(0)
-    assert await manager.update_session_metadata(sid, {"b": 2}, idempotency_key="b")
+    assert await manager.update_session_metadata(session_id, {"b": 2}, idempotency_key="b")
     lose(proxy, backend, "merge")
-    assert await manager.update_session_metadata(sid, {"c": 3}, idempotency_key="c")
+    assert await manager.update_session_metadata(session_id, {"c": 3}, idempotency_key="c")
 
 
 async def test_validate_and_read_are_retried(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "validate")
-    assert await manager.validate_session(sid)
+    assert await manager.validate_session(session_id)
     lose(proxy, backend, "read")
-    assert await manager.get_session_info(sid)
+    assert await manager.get_session_info(session_id)
     assert proxy.losses.met == TIMES
 
 
 async def test_a_retried_delete_reports_that_it_deleted(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "delete")
-    assert await manager.delete_session(sid)
-    assert not await manager.delete_session(sid)
+    assert await manager.delete_session(session_id)
+    assert not await manager.delete_session(session_id)
 
 
 async def test_a_delete_that_arrives_late_does_not_delete_a_new_session_with_the_same_id(
@@ -151,12 +151,12 @@ async def test_an_attempt_that_arrives_late_does_not_revive_a_deleted_session(
     guest = await manager.allocate_session()
     proxy.hold(backend._scripts["allocate"].sha)
     call = manager.rotate_session(guest, user_id="ann") if login else manager.allocate_session(user_id="ann")
-    sid = await call
-    assert sid is not None
-    assert await manager.validate_session(sid)
-    assert await manager.delete_session(sid)
+    session_id = await call
+    assert session_id is not None
+    assert await manager.validate_session(session_id)
+    assert await manager.delete_session(session_id)
     assert proxy.release().startswith(b":2\r\n"), "the late attempt creates a session"
-    assert not await manager.validate_session(sid)
+    assert not await manager.validate_session(session_id)
     [ghost] = await manager.list_user_sessions("ann")
     newest = await manager.allocate_session(user_id="ann")
     remaining = {one.session_id for one in await manager.list_user_sessions("ann")}
@@ -191,24 +191,24 @@ async def test_all_attempts_of_an_allocation_have_one_deadline(proxy: Proxy, cut
 async def test_a_silent_connection_is_closed_at_the_deadline_of_its_oldest_call(proxy: Proxy, server: Server):
     async with backend_on(f"redis://127.0.0.1:{proxy.port}", call_timeout=0.3) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         proxy.lose_replies(1, backend._scripts["validate"].sha, cut=False)
         with pytest.raises(SessionTimeoutError):
-            await manager.validate_session(sid)
-        assert await manager.validate_session(sid)
+            await manager.validate_session(session_id)
+        assert await manager.validate_session(session_id)
         proxy.lose_replies(1, backend._scripts["increment"].sha, cut=False)
         with pytest.raises(OutcomeUnknownError):
-            await manager.increment_session_counter(sid, "n")
-        assert await manager.increment_session_counter(sid, "n") == (True, 2)
+            await manager.increment_session_counter(session_id, "n")
+        assert await manager.increment_session_counter(session_id, "n") == (True, 2)
 
 
 async def test_retries_are_limited(proxy: Proxy, server: Server):
     async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=2) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         losses = proxy.lose_replies(100, backend._scripts["validate"].sha)
         with pytest.raises(SessionUnavailableError):
-            await manager.validate_session(sid)
+            await manager.validate_session(session_id)
         assert losses.met == 3
 
 
@@ -229,12 +229,12 @@ async def test_calls_of_the_provider_api_are_retried(proxy: Proxy, backend: Redi
 
 async def test_a_call_that_was_never_sent_has_a_known_outcome(proxy: Proxy, backend: RedisBackend):
     manager = manager_on(backend)
-    sid = await manager.allocate_session()
+    session_id = await manager.allocate_session()
     proxy.cut()
-    assert await manager.increment_session_counter(sid, "n", idempotency_key="once") == (True, 1)
+    assert await manager.increment_session_counter(session_id, "n", idempotency_key="once") == (True, 1)
     proxy.refusing = True
     proxy.cut()
     async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=1) as other:
         with pytest.raises(SessionUnavailableError) as caught:
-            await manager_on(other).increment_session_counter(sid, "n")
+            await manager_on(other).increment_session_counter(session_id, "n")
     assert not isinstance(caught.value, OutcomeUnknownError)

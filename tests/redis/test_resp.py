@@ -36,8 +36,8 @@ async def test_large_arguments_and_replies(server: Server):
         # Large and small arguments use different connections.
         assert len(connections_named(server, "large")) == 2
         manager = manager_on(backend, max_metadata_bytes=8 << 20, max_session_bytes=8 << 20)
-        sid = await manager.allocate_session(custom_metadata={"a": "y" * (4 << 20)})
-        info = await manager.get_session_info(sid)
+        session_id = await manager.allocate_session(custom_metadata={"a": "y" * (4 << 20)})
+        info = await manager.get_session_info(session_id)
         assert info is not None
         assert len(info["custom_metadata"]["a"]) == 4 << 20
 

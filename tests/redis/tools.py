@@ -115,13 +115,13 @@ async def until_it_works(backend: RedisBackend) -> None:
 async def works(backend: RedisBackend) -> None:
     """Assert that the operations on a session work."""
     manager = manager_on(backend)
-    sid = await manager.allocate_session(user_id="ann", custom_metadata={"a": 1})
-    assert await manager.validate_session(sid)
-    info = await manager.get_session_info(sid)
+    session_id = await manager.allocate_session(user_id="ann", custom_metadata={"a": 1})
+    assert await manager.validate_session(session_id)
+    info = await manager.get_session_info(session_id)
     assert info is not None
     assert info["custom_metadata"] == {"a": 1}
-    assert await manager.delete_session(sid)
-    assert not await manager.validate_session(sid)
+    assert await manager.delete_session(session_id)
+    assert not await manager.validate_session(session_id)
 
 
 async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
