@@ -19,11 +19,11 @@ HEAD = f"""# The fault matrix
 The tests inject each fault of this table into a store under load, and count what goes wrong. `make faults` runs the
 whole matrix and writes this page. `make test` runs it in a shorter form. Both fail if a promise is broken.
 
-The load has two parts. In one, {SIDES} managers with their own connections share {SHARED_SESSIONS} sessions. They validate,
-read and extend them, and increment and update them with and without idempotency keys. In the other, {CHURN_TASKS} tasks
-create short-lived sessions, log them in, rotate them, and delete or revoke them. A ledger records every result that
-callers get. After the fault, the judge compares the store with the ledger. It reads every session, and validates every
-id that was deleted, revoked or rotated.
+The load has two parts. In one, {SIDES} managers with their own connections share {SHARED_SESSIONS} sessions. They
+validate, read and extend them, and increment and update them with and without idempotency keys. In the other,
+{CHURN_TASKS} tasks create short-lived sessions, log them in, rotate them, and delete or revoke them. A ledger records
+every result that callers get. After the fault, the judge compares the store with the ledger. It reads every session,
+and validates every id that was deleted, revoked or rotated.
 
 ## Promises
 
