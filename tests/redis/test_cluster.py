@@ -1,4 +1,4 @@
-"""Cluster: slots are found, also while they move and when their primary dies."""
+"""Clusters: calls find their slots, even while slots move and after a primary dies."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from chuk_sessions.backends.redis.topology.slots import SLOTS
 from chuk_sessions.core import ids, keys
 from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Member, Proxy, cluster_farm, one_node, wait_for
-from tests.redis.tools import backend_on, echo, load_scripts, manager_on
-from tests.redis.topology_load import Load, load_on, manager_at, retries_of, slot_of_session
+from tests.redis.tools import backend_on, echo, load_scripts, manager_at, manager_on, retries_of, slot_of_session
+from tests.redis.topology_load import Load, load_on
 
 CALL_TIMEOUT = 15.0
 SLOTS_TO_MOVE = 100
@@ -22,7 +22,7 @@ SLOTS_TO_MOVE = 100
 
 @pytest.fixture
 def farm(farms) -> ClusterFarm:
-    """One that is left whole, though not with every slot where it was."""
+    """Return a shared cluster. Tests must not damage it, but may move slots."""
     farm = farms["cluster"]
     farm.empty()
     assert isinstance(farm, ClusterFarm)
@@ -33,21 +33,24 @@ async def test_slots_move_under_load(farm, capsys):
     async with manager_at(farm.url) as manager, load_on(manager) as load:
         slots = [slot_of_session(session_id) for session_id in load.session_ids[::2][:SLOTS_TO_MOVE]]
         begun = time.monotonic()
-        moved = sum([await asyncio.to_thread(_move_on, farm, slot) for slot in slots])
+        moved = sum([await asyncio.to_thread(_move_to_another_node, farm, slot) for slot in slots])
         took = time.monotonic() - begun
         retries = retries_of(manager)
     with capsys.disabled():
         print(
             f"\nCluster: {len(slots)} slots with {moved} keys moved in {took:.2f} s, {len(slots) / took:.0f} slots/s;"
         )
-        print(f"{load.counted.total()} writes and {load.lives} lives meanwhile, {retries} calls tried again;", end=" ")
+        print(
+            f"{load.counted.total()} writes and {load.churned} short-lived sessions meanwhile, {retries} retries;",
+            end=" ",
+        )
         print(f"the slowest took {1000 * load.worst(load.session_ids):.0f} ms")
     assert moved >= len(slots)
     assert not load.errors
-    assert await load.on_connection_lost(farm.url) == {}
+    assert await load.differences(farm.url) == {}
 
 
-def _move_on(farm: ClusterFarm, slot: int) -> int:
+def _move_to_another_node(farm: ClusterFarm, slot: int) -> int:
     owners, source = farm.owners(), farm.owner(slot)
     return farm.move(slot, next(owner for owner in owners if owner is not source))
 
@@ -56,46 +59,46 @@ async def test_a_primary_is_killed_under_load(capsys):
     with cluster_farm(bundled()) as farm:
         async with (
             manager_at(farm.url, call_timeout=CALL_TIMEOUT) as manager,
-            load_on(manager, safe=True, lives=0) as load,
+            load_on(manager, keyed=True, churn_tasks=0) as load,
         ):
-            mine, others = _parted(load, farm, killed := farm.members[1])
+            affected, others = _partition(load, farm, killed := farm.members[1])
             await asyncio.sleep(0.3)
             killed.server.kill()
             at = time.monotonic()
-            needed = await asyncio.to_thread(_wait_for_another, farm, slot_of_session(mine[0]), killed)
+            needed = await asyncio.to_thread(_wait_for_new_primary, farm, slot_of_session(affected[0]), killed)
             await asyncio.to_thread(wait_for, lambda: min(load.done.values()) > at, "all sessions written to again")
-            took = max(load.done[session_id] for session_id in mine) - at
-        lost = await load.on_connection_lost(farm.url)
+            took = max(load.done[session_id] for session_id in affected) - at
+        lost = await load.differences(farm.url)
     with capsys.disabled():
         print(f"\nCluster: {needed:.2f} s to a new primary; its sessions written to again by {took:.2f} s;", end=" ")
         print(f"the others' slowest call took {1000 * load.worst(others):.0f} ms;", end=" ")
         print(f"{load.counted.total()} writes acknowledged, {-sum(lost.values())} of them not replicated in time")
     assert not load.errors
-    assert load.worst(mine) < needed + 1.0
+    assert load.worst(affected) < needed + 1.0
     assert load.worst(others) < 0.5
     assert not lost.keys() & set(others)
 
 
-def _parted(load: Load, farm: ClusterFarm, member: Member) -> tuple[list[str], list[str]]:
-    """Sessions whose slots that member has, and the others."""
-    owned = [range(first, last + 1) for first, last, owner in farm.ranges() if owner is member]
-    mine = [one for one in load.session_ids if any(slot_of_session(one) in slots for slots in owned)]
-    assert mine
-    return mine, [one for one in load.session_ids if one not in mine]
+def _partition(load: Load, farm: ClusterFarm, member: Member) -> tuple[list[str], list[str]]:
+    """Return the sessions whose slots that node has, and the others."""
+    ranges = farm.slots_of(member)
+    affected = [one for one in load.session_ids if any(slot_of_session(one) in slots for slots in ranges)]
+    assert affected
+    return affected, [one for one in load.session_ids if one not in affected]
 
 
-def _wait_for_another(farm: ClusterFarm, slot: int, old: Member) -> float:
+def _wait_for_new_primary(farm: ClusterFarm, slot: int, old: Member) -> float:
     return wait_for(lambda: farm.owner(slot) is not old, "a new primary", CALL_TIMEOUT)
 
 
-async def test_one_address_that_turns_out_to_be_a_clusters(farm):
+async def test_a_single_address_of_a_cluster(farm):
     one = farm.members[0]
     for url in (f"redis://127.0.0.1:{one.port}", f"redis+cluster://127.0.0.1:{one.port}/0"):
         async with manager_at(url) as manager:
             await _use_all_nodes(manager)
 
 
-async def test_a_replica_is_as_good_an_address_as_any(farm):
+async def test_the_address_of_a_replica(farm):
     async with manager_at(f"redis://127.0.0.1:{farm.members[-1].port}/0") as manager:
         assert await manager.validate_session(await manager.allocate_session())
 
@@ -118,12 +121,12 @@ async def test_tls_on_every_hop(certificates):
             await _use_all_nodes(manager)
         proxies = [member.proxy for member in farm.members if member.proxy is not None]
         spoken = b"".join(chunk for proxy in proxies for chunk in proxy.plainly)
-        assert b"REPLCONF" in spoken, "what the proxies hear without TLS is recorded"
+        assert b"REPLCONF" in spoken, "the proxies record traffic without TLS"
         assert b"EVALSHA" not in spoken
         assert b"HELLO" not in spoken
 
 
-async def test_a_lost_allocation_is_repeated_in_its_slot(certificates):
+async def test_an_allocation_without_a_reply_is_retried_in_its_slot(certificates):
     with cluster_farm(bundled(), replicas=False, certificates=certificates) as farm:
         for member in farm.members:
             load_scripts(member)
@@ -132,10 +135,10 @@ async def test_a_lost_allocation_is_repeated_in_its_slot(certificates):
             losses = [
                 member.proxy.lose_replies(4, scripts()["allocate"].sha) for member in farm.members if member.proxy
             ]
-            made = {await manager.allocate_session() for _ in range(40)}
+            session_ids = {await manager.allocate_session() for _ in range(40)}
             assert [one.met for one in losses] == [4, 4, 4]
-            assert retries_of(manager) == 12, "none of them was moved on"
-            assert set(await manager.list_sessions()) == {"before", *made}
+            assert retries_of(manager) == 12, "no retry was redirected"
+            assert set(await manager.list_sessions()) == {"before", *session_ids}
 
 
 async def test_ipv6():
@@ -147,7 +150,7 @@ async def test_ipv6():
 
 
 async def _use_all_nodes(manager) -> None:
-    """One session in each bucket, then a question to all buckets at once."""
+    """Create a session in each bucket, and query all buckets at once."""
     before = await manager.count_sessions()
     session_ids = [ids.new_id(None, bucket) for bucket in range(ids.BUCKETS)]
     await asyncio.gather(*(manager.allocate_session(session_id) for session_id in session_ids))
@@ -163,7 +166,7 @@ async def test_a_half_migrated_slot(farm):
         target = next(owner for owner in farm.owners() if owner is not source)
         farm.begin_move(slot, source, target)
         farm.migrate([keys.session_keys("test", session_id).record], source, target)
-        # The record is over there (ASK), its indexes are still here (TRYAGAIN).
+        # The record is on the target (ASK), its indexes are still on the source (TRYAGAIN).
         found = await manager.get_session_metadata(session_id)
         assert found is not None
         assert found.custom_metadata == {"n": 1}
@@ -175,35 +178,37 @@ async def test_a_half_migrated_slot(farm):
         assert await deletion
 
 
-async def test_two_nodes_that_name_each_other():
+async def test_two_nodes_that_redirect_to_each_other():
     with cluster_farm(bundled(), replicas=False) as farm:
         async with manager_at(farm.url) as manager:
             session_id = ids.new_id(None, 7)
             slot = slot_of_session(session_id)
             source = farm.owner(slot)
             target = next(member for member in farm.members if member is not source)
-            # The source takes it to be with the target, which has heard nothing of that.
+            # The source redirects to the target, which does not know about it.
             source.command("CLUSTER", "SETSLOT", slot, "NODE", farm.identity(target))
             before, begun = retries_of(manager), time.monotonic()
             validation = asyncio.create_task(manager.validate_session(session_id))
-            await asyncio.to_thread(wait_for, lambda: retries_of(manager) >= before + 6, "a call that goes to and fro")
-            assert time.monotonic() - begun > 0.05, "it takes its time"
+            await asyncio.to_thread(
+                wait_for, lambda: retries_of(manager) >= before + 6, "a call that is redirected to and fro"
+            )
+            assert time.monotonic() - begun > 0.05, "redirects back off"
             target.command("CLUSTER", "SETSLOT", slot, "NODE", farm.identity(target))
             assert not await validation
 
 
-async def test_slots_that_nobody_serves():
+async def test_slots_without_a_server():
     with cluster_farm(bundled(), "--cluster-require-full-coverage", "yes", replicas=False) as farm:
         async with manager_at(farm.url, call_timeout=1.0) as manager:
             session_id = await manager.allocate_session()
-            gone = next(member for member in farm.members if member is not farm.owner(slot_of_session(session_id)))
-            gone.server.kill()
+            lost = next(member for member in farm.members if member is not farm.owner(slot_of_session(session_id)))
+            lost.server.kill()
             await asyncio.to_thread(wait_for, lambda: _is_down(farm, session_id), "CLUSTERDOWN")
             with pytest.raises(SessionUnavailableError):
                 await manager.validate_session(session_id)
         async with manager_at(farm.url, call_timeout=CALL_TIMEOUT) as manager:
             validation = asyncio.create_task(manager.validate_session(session_id))
-            await asyncio.to_thread(gone.server.restart)
+            await asyncio.to_thread(lost.server.restart)
             assert await validation
 
 
@@ -211,16 +216,16 @@ def _is_down(farm: ClusterFarm, session_id: str) -> bool:
     return "cluster_state:fail" in str(farm.owner(slot_of_session(session_id)).command("CLUSTER", "INFO"))
 
 
-def maps_given(member: Member) -> int:
+def slot_maps_sent(member: Member) -> int:
     return int(member.info("commandstats").get("cmdstat_cluster|slots", {"calls": 0})["calls"])
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
-async def test_a_node_that_has_no_slots_yet_is_waited_for_and_so_is_one_that_was_killed(scheme):
+async def test_calls_wait_for_a_node_without_slots_and_for_a_killed_node(scheme):
     with one_node(bundled(), "--appendonly", "yes", "--appendfsync", "always") as member:
         async with manager_at(f"{scheme}://127.0.0.1:{member.port}", call_timeout=CALL_TIMEOUT) as manager:
             allocation = asyncio.create_task(manager.allocate_session())
-            await asyncio.to_thread(wait_for, lambda: maps_given(member) >= 2, "a map without slots")
+            await asyncio.to_thread(wait_for, lambda: slot_maps_sent(member) >= 2, "a map without slots")
             await asyncio.to_thread(member.command, "CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
             session_id = await allocation
             member.server.kill()
@@ -229,24 +234,24 @@ async def test_a_node_that_has_no_slots_yet_is_waited_for_and_so_is_one_that_was
             assert await validation
 
 
-async def test_a_node_that_is_slow_to_give_its_map_is_waited_for(farm):
+async def test_calls_wait_for_a_node_that_sends_its_slot_map_slowly(farm):
     with Proxy(farm.members[0].port, delay=0.3) as proxy:
         async with manager_at(f"redis+cluster://127.0.0.1:{proxy.port}") as manager:
             assert await manager.validate_session(await manager.allocate_session())
 
 
-async def test_of_nodes_that_give_no_map_others_are_asked_besides(farm):
-    with Proxy(farm.members[0].port, frozen=True) as mute:
-        async with manager_at(f"redis://127.0.0.1:{mute.port},127.0.0.1:{farm.members[1].port}") as manager:
+async def test_another_node_is_queried_if_one_sends_no_slot_map(farm):
+    with Proxy(farm.members[0].port, frozen=True) as silent:
+        async with manager_at(f"redis://127.0.0.1:{silent.port},127.0.0.1:{farm.members[1].port}") as manager:
             begun = time.monotonic()
             assert await manager.validate_session(await manager.allocate_session())
             assert time.monotonic() - begun < 1.0
-        # A further question, which any node can answer.
+        # Any node can reply to this.
         async with backend_on(farm.url) as backend:
             assert await echo(backend, b"x") == b"x"
 
 
-async def test_nodes_of_which_none_gives_its_map_are_an_outage(farm):
+async def test_nodes_that_all_send_no_slot_map_are_an_outage(farm):
     with Proxy(farm.members[0].port, frozen=True) as one, Proxy(farm.members[1].port, frozen=True) as other:
         url = f"redis://127.0.0.1:{one.port},127.0.0.1:{other.port}"
         async with manager_at(url, call_timeout=1.5, retries=0) as manager:
@@ -254,7 +259,7 @@ async def test_nodes_of_which_none_gives_its_map_are_an_outage(farm):
                 await manager.allocate_session()
 
 
-async def test_a_slot_that_two_nodes_send_each_other_is_an_outage_when_the_time_is_up():
+async def test_endless_redirects_are_an_outage_at_the_deadline():
     with cluster_farm(bundled(), replicas=False) as farm:
         async with manager_at(farm.url, call_timeout=0.5) as manager:
             session_id = ids.new_id(None, 7)
@@ -266,7 +271,7 @@ async def test_a_slot_that_two_nodes_send_each_other_is_an_outage_when_the_time_
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
-async def test_a_call_that_is_sent_elsewhere_while_the_backend_closes_goes_there_on_new_connections(farm, nodes):
+async def test_a_call_redirected_while_the_backend_closes_uses_new_connections(farm, nodes):
     session_id = ids.new_id(None, 7)
     slot, hosts = slot_of_session(session_id), farm.url.removeprefix("redis://").split(",")
     source = farm.owner(slot)
@@ -274,7 +279,7 @@ async def test_a_call_that_is_sent_elsewhere_while_the_backend_closes_goes_there
     async with backend_on(url) as backend:
         manager = manager_on(backend)
         await manager.allocate_session(session_id)
-        await asyncio.to_thread(_move_on, farm, slot)
+        await asyncio.to_thread(_move_to_another_node, farm, slot)
         validation = asyncio.create_task(manager.validate_session(session_id))
         await asyncio.sleep(0)
         assert backend.stats().in_flight == 1

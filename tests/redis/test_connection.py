@@ -1,4 +1,4 @@
-"""A link by itself: what a server does not take, how it ends, and calls whose callers have left."""
+"""A connection on its own: data that the server does not read, reasons for closing, and canceled or late calls."""
 
 from __future__ import annotations
 
@@ -17,53 +17,49 @@ from chuk_sessions.backends.redis.net.orphans import close_orphan
 from chuk_sessions.backends.redis.net.resp import NotSentError, ProtocolError, ReplyLostError, pack
 from tests.conftest import bundled
 from tests.harness.servers import running
-from tests.redis.tools import until
+from tests.redis.tools import soon, until
 
 CHUNK = b"x" * 1_000_000
 HIGH_WATER = 64 * 1024
 MUTE = pack((b"PING",))
 
 
-def soon(seconds: float = 5.0) -> float:
-    return asyncio.get_running_loop().time() + seconds
-
-
-class Pair:
-    """A link, and the other end of its connection, which says what it is told to."""
+class Peers:
+    """A connection and its other end, which the test controls as the server."""
 
     def __init__(self, link: Connection, transport: asyncio.Transport, other: socket.socket) -> None:
         self.link, self.transport, self.other = link, transport, other
 
-    async def say(self, data: bytes) -> None:
+    async def reply(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self.other, data)
 
 
 @pytest.fixture
-async def pair() -> AsyncIterator[Pair]:
+async def pair() -> AsyncIterator[Peers]:
     async with pair_of(0.0) as pair:
         yield pair
 
 
 @pytest.fixture
-async def patient() -> AsyncIterator[Pair]:
-    """Ends when nothing arrives for 0.3 seconds."""
+async def patient() -> AsyncIterator[Peers]:
+    """Return a connection that closes when nothing arrives for 0.3 seconds."""
     async with pair_of(0.3) as pair:
         yield pair
 
 
 @asynccontextmanager
-async def pair_of(patience: float) -> AsyncIterator[Pair]:
+async def pair_of(patience: float) -> AsyncIterator[Peers]:
     ours, other = socket.socketpair()
     other.setblocking(False)
     loop = asyncio.get_running_loop()
     transport, link = await loop.create_connection(lambda: Connection(InFlightLimiter(10, 10**6), patience), sock=ours)
     with closing(other):
-        yield Pair(link, transport, other)
+        yield Peers(link, transport, other)
         link.abort(ConnectionResetError("the test is over"))
         await link.wait_closed()
 
 
-async def test_what_the_other_side_does_not_take_waits_in_the_link_and_goes_out_later(pair: Pair):
+async def test_data_that_the_server_does_not_read_waits_and_is_sent_later(pair: Peers):
     pair.link.send(CHUNK, soon())
     await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
     held = pair.transport.get_write_buffer_size()
@@ -74,11 +70,11 @@ async def test_what_the_other_side_does_not_take_waits_in_the_link_and_goes_out_
     received = 0
     while received < 2 * len(CHUNK):
         received += len(await asyncio.get_running_loop().sock_recv(pair.other, 1 << 20))
-    await pair.say(b"+a\r\n+b\r\n")
+    await pair.reply(b"+a\r\n+b\r\n")
     assert await future == b"b"
 
 
-async def test_why_it_ended_is_known_at_once_and_by_every_call(pair: Pair):
+async def test_every_call_learns_at_once_why_the_connection_closed(pair: Peers):
     future = pair.link.send(MUTE, soon())
     await asyncio.sleep(0)
     pair.other.shutdown(socket.SHUT_WR)
@@ -88,38 +84,38 @@ async def test_why_it_ended_is_known_at_once_and_by_every_call(pair: Pair):
     assert pair.link.close_reason is caught.value.__cause__
 
 
-async def test_the_end_of_what_it_has_received_ends_it(pair: Pair):
-    """Without waiting for the transport to say that the socket is closed."""
+async def test_an_eof_closes_the_connection(pair: Peers):
+    """It does not wait until the transport reports that the socket is closed."""
     pair.link.eof_received()
     assert re.fullmatch("the server closed the connection", str(pair.link.close_reason))
 
 
-async def test_a_late_call_says_so(pair: Pair):
+async def test_a_late_call_fails_with_a_timeout(pair: Peers):
     with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await pair.link.send(MUTE, soon(0.01))
     assert isinstance(pair.link.close_reason, TimeoutError)
     assert str(pair.link.close_reason) == "no reply in time"
 
 
-async def test_bytes_that_keep_arriving_are_a_sign_of_life(patient: Pair):
-    """A reply that takes long on its way costs its own caller the outcome, and nobody else."""
+async def test_a_connection_on_which_bytes_arrive_stays_open(patient: Peers):
+    """A slow reply costs its own caller the outcome, and no other."""
     late = patient.link.send(MUTE, soon(0.05))
     other = patient.link.send(MUTE, soon())
-    await patient.say(b"$1000\r\n")
+    await patient.reply(b"$1000\r\n")
     for _ in range(100):
-        await patient.say(b"x" * 10)
+        await patient.reply(b"x" * 10)
         await asyncio.sleep(0.005)
     with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await late
     assert patient.link.close_reason is None
-    await patient.say(b"\r\n+other\r\n")
+    await patient.reply(b"\r\n+other\r\n")
     assert await other == b"other"
 
 
-async def test_silence_ends_it_even_when_late_calls_have_failed_before(patient: Pair):
+async def test_silence_closes_the_connection_even_if_late_calls_have_failed_before(patient: Peers):
     late = patient.link.send(MUTE, soon(0.05))
     other = patient.link.send(MUTE, soon())
-    await patient.say(b"$1000\r\nx")
+    await patient.reply(b"$1000\r\nx")
     with pytest.raises(ReplyLostError):
         await late
     with pytest.raises(ReplyLostError):
@@ -127,8 +123,8 @@ async def test_silence_ends_it_even_when_late_calls_have_failed_before(patient: 
     assert isinstance(patient.link.close_reason, TimeoutError)
 
 
-async def test_calls_that_are_late_before_they_could_be_sent_never_are(pair: Pair):
-    """While the other side does not read. What is sent ahead of calls goes out all the same."""
+async def test_calls_that_are_late_before_they_could_be_sent_are_never_sent(pair: Peers):
+    """The server does not read meanwhile. Commands that the connection itself queues are sent all the same."""
     pair.link.send(CHUNK, soon())
     await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
     pair.link.queue_ignoring_reply(b"ahead", soon(0.02))
@@ -140,12 +136,12 @@ async def test_calls_that_are_late_before_they_could_be_sent_never_are(pair: Pai
     while not received.endswith(b"later"):
         received += await asyncio.get_running_loop().sock_recv(pair.other, 1 << 20)
     assert received == CHUNK + b"aheadlater"
-    await pair.say(b"+chunk\r\n+ahead\r\n+later\r\n")
+    await pair.reply(b"+chunk\r\n+ahead\r\n+later\r\n")
     assert await later == b"later"
     assert pair.link.in_flight == 0
 
 
-async def test_it_is_drained_when_the_last_call_was_late_before_it_could_be_sent():
+async def test_no_reply_is_awaited_if_the_last_call_was_never_sent():
     link = Connection(InFlightLimiter(10, 10**6))
     late = link.send(MUTE, soon(0.02))
     await asyncio.wait_for(link.wait_for_replies(), 5.0)
@@ -153,7 +149,7 @@ async def test_it_is_drained_when_the_last_call_was_late_before_it_could_be_sent
         await late
 
 
-async def test_younger_calls_that_nobody_waits_for_any_more_or_ever_did_do_no_harm_when_they_are_late(pair: Pair):
+async def test_late_calls_without_a_waiting_caller_do_not_close_the_connection(pair: Peers):
     oldest = pair.link.send(MUTE, soon())
     left = pair.link.send(MUTE, soon(0.01))
     left.cancel()
@@ -161,25 +157,25 @@ async def test_younger_calls_that_nobody_waits_for_any_more_or_ever_did_do_no_ha
     with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await pair.link.send(MUTE, soon(0.02))
     assert pair.link.close_reason is None
-    await pair.say(b"+first\r\n+second\r\n+third\r\n+fourth\r\n")
+    await pair.reply(b"+first\r\n+second\r\n+third\r\n+fourth\r\n")
     assert await oldest == b"first"
     assert pair.link.in_flight == 0
 
 
-async def test_calls_are_late_by_their_own_deadlines_one_after_another(pair: Pair):
+async def test_each_call_is_late_at_its_own_deadline(pair: Peers):
     oldest = pair.link.send(MUTE, soon())
     late = [pair.link.send(MUTE, soon(after)) for after in (0.06, 0.02, 0.04)]
-    ended: list[int] = []
-    for place, future in enumerate(late):
-        future.add_done_callback(lambda _, place=place: ended.append(place))  # type: ignore[misc]
+    order: list[int] = []
+    for index, future in enumerate(late):
+        future.add_done_callback(lambda _, index=index: order.append(index))  # type: ignore[misc]
     results = await asyncio.gather(*late, return_exceptions=True)
     assert [str(result) for result in results] == ["no reply in time"] * 3
-    assert ended == [1, 2, 0]
+    assert order == [1, 2, 0]
     assert not oldest.done()
 
 
-@pytest.mark.parametrize(("calls", "a_turn", "most"), [(20, 1, 2), (80, 40, 33)], ids=["one a turn", "bursts"])
-async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(calls: int, a_turn: int, most: int):
+@pytest.mark.parametrize(("calls", "burst", "most"), [(20, 1, 2), (80, 40, 33)], ids=["one by one", "bursts"])
+async def test_a_suspended_server_gets_no_more_than_the_transport_buffers(calls: int, burst: int, most: int):
     with running(bundled()) as server:
         assert server.folder is not None
         link = Connection(InFlightLimiter(10, 10**6))
@@ -190,7 +186,7 @@ async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(
         futures = []
         for number in range(1, calls + 1):
             futures.append(link.send(pack((b"ECHO", CHUNK)), soon(20)))
-            if number % a_turn == 0:
+            if number % burst == 0:
                 await asyncio.sleep(0)
         assert transport.get_write_buffer_size() < most * len(CHUNK)
         server.signal(signal.SIGCONT)
@@ -199,21 +195,21 @@ async def test_a_server_that_stands_still_gets_no_more_than_the_transport_holds(
         await link.wait_closed()
 
 
-async def test_what_is_not_the_protocol_ends_it(pair: Pair):
+async def test_a_protocol_error_closes_the_connection(pair: Peers):
     future = pair.link.send(MUTE, soon())
-    await pair.say(b"?what\r\n")
+    await pair.reply(b"?what\r\n")
     with pytest.raises(ReplyLostError):
         await future
     assert isinstance(pair.link.close_reason, ProtocolError)
 
 
-async def test_a_reply_that_nobody_has_asked_for_ends_it(pair: Pair):
-    """Or all that come behind it would go to the wrong callers."""
-    await pair.say(b"+one\r\n+more\r\n")
+async def test_a_reply_without_a_request_closes_the_connection(pair: Peers):
+    """Otherwise all later replies would go to the wrong callers."""
+    await pair.reply(b"+one\r\n+more\r\n")
     await until(lambda: pair.link.close_reason is not None)
 
 
-async def test_what_comes_behind_its_end_is_for_nobody(pair: Pair):
+async def test_data_after_closing_is_ignored(pair: Peers):
     why = ConnectionResetError("why")
     future = pair.link.send(MUTE, soon())
     pair.link.abort(why)
@@ -223,7 +219,7 @@ async def test_what_comes_behind_its_end_is_for_nobody(pair: Pair):
     assert pair.link.close_reason is why
 
 
-async def test_one_that_never_had_a_connection_fails_its_calls():
+async def test_a_connection_that_never_opened_fails_its_calls():
     link = Connection(InFlightLimiter(10, 10**6))
     future = link.send(MUTE, soon())
     link.abort(ConnectionAbortedError("closed"))
@@ -231,7 +227,7 @@ async def test_one_that_never_had_a_connection_fails_its_calls():
         await future
 
 
-def test_one_whose_loop_was_closed_closes_its_socket_and_forgets_its_calls():
+def test_after_its_loop_was_closed_a_connection_closes_its_socket_and_drops_its_calls():
     ours, other = socket.socketpair()
 
     async def open_() -> tuple[asyncio.Transport, Connection]:
@@ -255,13 +251,13 @@ def test_one_whose_loop_was_closed_closes_its_socket_and_forgets_its_calls():
     assert link.in_flight == 0
 
 
-def test_one_whose_loop_was_closed_before_it_had_a_connection_has_nothing_to_close():
+def test_after_its_loop_was_closed_an_unopened_connection_has_nothing_to_close():
     loop = asyncio.new_event_loop()
 
-    async def make() -> Connection:
+    async def create() -> Connection:
         return Connection(InFlightLimiter(10, 10**6))
 
-    link = loop.run_until_complete(make())
+    link = loop.run_until_complete(create())
     loop.close()
     link.abort(ConnectionAbortedError("closed"))
     assert isinstance(link.close_reason, ConnectionAbortedError)

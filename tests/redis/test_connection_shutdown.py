@@ -1,4 +1,4 @@
-"""Loops that are closed without being shut down, and forks: in interpreters where each warning is an error."""
+"""Event loops that are closed without shutdown, and forks, in interpreters where each warning is an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from chuk_sessions.backends.redis import RedisBackend
 from tests.harness.farms import Certificates, Proxy
 from tests.harness.servers import Server
-from tests.redis.tools import connections_named, echo, until, wait_until_gone
+from tests.redis.tools import connections_named, echo, until, wait_until_closed
 
 FORKING = """
 async def child():
@@ -61,11 +61,11 @@ def between_loops():
     one.run_until_complete(one.shutdown_default_executor())
     one.close()
 """
-"""Parent and child at work on the same server after a fork."""
+"""Code in which parent and child use the same server after a fork."""
 
 
-def in_a_process(url: str, code: str) -> str:
-    """Run the code in an interpreter where every warning is an error; what it prints. `run` and `backend` are there."""
+def run_in_process(url: str, code: str) -> str:
+    """Run code in an interpreter where warnings are errors. Return its output. It can use `backend` and `call`."""
     head = f"""
         import asyncio, gc, os, sys, threading
         from chuk_sessions.backends.redis import RedisBackend
@@ -74,7 +74,7 @@ def in_a_process(url: str, code: str) -> str:
         async def call(text=b"x"):
             assert await echo(backend, text) == text
     """
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(head) + textwrap.dedent(code)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -82,15 +82,15 @@ def in_a_process(url: str, code: str) -> str:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+    return result.stdout
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
 @pytest.mark.parametrize("end", ["one.close()", "shut_down(one)"])
-def test_no_way_to_end_a_loop_leaves_a_warning(server: Server, certificates: Certificates, scheme: str, end: str):
-    """Also when a loop is closed without being shut down, which is not how it should be."""
+def test_closing_a_loop_causes_no_warning(server: Server, certificates: Certificates, scheme: str, end: str):
+    """Even if the loop is closed without shutdown, which it should not be."""
     code = f"""
         def shut_down(one):
             one.run_until_complete(one.shutdown_asyncgens())
@@ -104,7 +104,7 @@ def test_no_way_to_end_a_loop_leaves_a_warning(server: Server, certificates: Cer
         gc.collect()
     """
     with Proxy(server.port, tls=certificates.context if scheme == "rediss" else None) as proxy:
-        in_a_process(f"{scheme}://localhost:{proxy.port}?{certificates.query if scheme == 'rediss' else ''}", code)
+        run_in_process(f"{scheme}://localhost:{proxy.port}?{certificates.query if scheme == 'rediss' else ''}", code)
         asyncio.run(until(lambda: proxy.open == 0))
 
 
@@ -121,11 +121,11 @@ def test_a_closed_loops_socket_does_not_outlive_the_next_loops_first_call(server
 
     asyncio.run(next_one())
     gc.collect()
-    wait_until_gone(server, "sloppy")
+    wait_until_closed(server, "sloppy")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.parametrize("start", ["in a loop", "between loops"])
-def test_a_fork_has_links_of_its_own_and_leaves_the_parents_alone(server: Server, start: str):
+def test_a_forked_child_has_its_own_connections_and_does_not_use_the_parents(server: Server, start: str):
     last = "asyncio.run(in_a_loop())" if start == "in a loop" else "between_loops()"
-    in_a_process(server.url, FORKING + last)
+    run_in_process(server.url, FORKING + last)

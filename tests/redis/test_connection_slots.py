@@ -1,4 +1,4 @@
-"""Ways to a server: TCP, unix socket, TLS; with both protocols."""
+"""Transports (TCP, unix socket, TLS) with both protocols, and several connection slots for each node."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from tests.redis.tools import backend_on, connections_named, echo, works
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-@pytest.mark.parametrize("way", ["tcp", "unix", "tls"])
-async def test_every_way_with_both_protocols(any_server: Server, certificates: Certificates, way: str, protocol: int):
-    if way == "unix" and any_server.folder is None:
-        pytest.skip("a server given by URL has no socket of ours")
+@pytest.mark.parametrize("transport", ["tcp", "unix", "tls"])
+async def test_every_transport_with_both_protocols(
+    any_server: Server, certificates: Certificates, transport: str, protocol: int
+):
+    if transport == "unix" and any_server.folder is None:
+        pytest.skip("a server given by URL has no known socket")
     with Proxy(any_server.port, tls=certificates.context) as proxy:
         url = {
             "tcp": f"{any_server.url}?protocol={protocol}",
             "unix": f"unix://{any_server.folder}/socket?protocol={protocol}",
             "tls": f"rediss://localhost:{proxy.port}?protocol={protocol}&ssl_ca_certs={certificates.authority}",
-        }[way]
-        async with backend_on(url, client_name="way") as backend:
+        }[transport]
+        async with backend_on(url, client_name="transport") as backend:
             await works(backend)
-            [connection] = connections_named(any_server, "way")
+            [connection] = connections_named(any_server, "transport")
             assert connection.get("resp", str(protocol)) == str(protocol)
-        assert proxy.connections == (way == "tls")
+        assert proxy.connections == (transport == "tls")
         assert not proxy.plainly
 
 
-async def test_a_certificate_of_nobody_knows_whom_is_refused(server: Server, certificates: Certificates):
+async def test_a_certificate_of_an_unknown_authority_is_refused(server: Server, certificates: Certificates):
     with Proxy(server.port, tls=certificates.context) as proxy:
         async with backend_on(f"rediss://localhost:{proxy.port}", retries=1) as backend:
             with pytest.raises(SessionUnavailableError, match=r"(?i)certificate"):
@@ -48,7 +50,7 @@ async def test_a_certificate_for_another_name_is_refused(server: Server, certifi
                 await echo(backend, b"x")
 
 
-async def test_insecure_tls_is_possible_and_warned_of(
+async def test_insecure_tls_is_possible_with_a_warning(
     server: Server, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("chuk_sessions.backends.redis.url._warned", False)
@@ -59,18 +61,9 @@ async def test_insecure_tls_is_possible_and_warned_of(
         await backend.aclose()
 
 
-async def test_reading_certificates_happens_once(
-    server: Server, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+async def test_certificates_are_read_once(
+    server: Server, certificates: Certificates, tls_contexts: list[ssl.SSLContext]
 ):
-    made = 0
-    real = ssl.create_default_context
-
-    def count() -> ssl.SSLContext:
-        nonlocal made
-        made += 1
-        return real()
-
-    monkeypatch.setattr(ssl, "create_default_context", count)
     with Proxy(server.port, tls=certificates.context) as proxy:
         url = f"rediss://localhost:{proxy.port}?ssl_ca_certs={certificates.authority}"
         async with backend_on(url) as backend:
@@ -78,10 +71,10 @@ async def test_reading_certificates_happens_once(
                 await echo(backend, b"x")
                 proxy.cut()
             await echo(backend, b"x")
-    assert made == 1
+    assert len(tls_contexts) == 1
 
 
-async def test_links_per_node(server: Server):
+async def test_several_connections_per_node(server: Server):
     async with backend_on(server.url, client_name="three", connections=3) as backend:
         texts = [b"%d" % number for number in range(300)]
         for _ in range(3):
@@ -91,16 +84,16 @@ async def test_links_per_node(server: Server):
         assert backend.stats().reconnects == 0
 
 
-@pytest.mark.parametrize("way", ["tcp", "unix"])
-async def test_a_server_that_evicts_is_warned_of_once(server: Server, caplog: pytest.LogCaptureFixture, way: str):
-    place = f"unix:{server.folder}/socket" if way == "unix" else f"127.0.0.1:{server.port}"
+@pytest.mark.parametrize("transport", ["tcp", "unix"])
+async def test_a_server_that_evicts_is_logged_once(server: Server, caplog: pytest.LogCaptureFixture, transport: str):
+    address = f"unix:{server.folder}/socket" if transport == "unix" else f"127.0.0.1:{server.port}"
     with server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         async with backend_on(f"redis://user:secret@127.0.0.1:{server.port}") as backend:
             with pytest.raises(SessionUnavailableError):
                 await echo(backend, b"x")
-        url = f"unix://{server.folder}/socket" if way == "unix" else server.url
+        url = f"unix://{server.folder}/socket" if transport == "unix" else server.url
         async with backend_on(url, connections=2) as backend:
             for _ in range(3):
                 await asyncio.gather(*(echo(backend, b"x") for _ in range(10)))
@@ -109,4 +102,4 @@ async def test_a_server_that_evicts_is_warned_of_once(server: Server, caplog: py
             client.config_set("maxmemory-policy", "noeviction")
     warnings = [text for record in caplog.records if "allkeys-lru" in (text := record.getMessage())]
     assert len(warnings) == 1
-    assert f"at {place} evicts" in warnings[0]
+    assert f"at {address} evicts" in warnings[0]

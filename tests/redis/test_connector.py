@@ -1,4 +1,4 @@
-"""What is assumed of redis-py's insides. When one of these fails, a new redis-py has changed them: see takeover.py."""
+"""The connector's assumptions about internals of redis-py. If a test fails, a new redis-py has changed them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import hiredis
 import pytest
-import uvloop
 from redis.asyncio.connection import Connection as RedisConnection
 from redis.asyncio.connection import UnixDomainSocketConnection
 
@@ -21,21 +20,21 @@ from chuk_sessions.backends.redis.net.limiter import InFlightLimiter
 from chuk_sessions.backends.redis.net.resp import NotSentError, ReplyError, pack
 from chuk_sessions.backends.redis.options import Address, Options
 from tests.harness.servers import Server
-from tests.redis.tools import backend_on, echo, until
+from tests.redis.tools import EVENT_LOOPS, backend_on, echo, until
 
-INSIDES = Path(__file__).parents[2] / "chuk_sessions" / "backends" / "redis"
+SOURCES = Path(__file__).parents[2] / "chuk_sessions" / "backends" / "redis"
 
 
-def test_redis_py_is_of_the_tried_range():
+def test_redis_py_has_a_tested_version():
     major, minor = version("redis").split(".")[:2]
     assert (int(major), int(minor)) >= (8, 1)
     assert int(major) < 9
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@EVENT_LOOPS
 @pytest.mark.parametrize("kind", [RedisConnection, UnixDomainSocketConnection])
-def test_a_connection_of_redis_py_has_the_insides_that_are_taken(
+def test_a_connection_of_redis_py_has_the_internals_that_the_connector_uses(
     server: Server, run: Callable[..., Any], kind: type[Any], protocol: int
 ):
     async def main() -> None:
@@ -45,7 +44,7 @@ def test_a_connection_of_redis_py_has_the_insides_that_are_taken(
         await connection.connect()
         try:
             writer, reader, parser = connection._writer, connection._reader, connection._parser._reader
-            assert [type(inside) for inside in (writer, reader, parser)] == [
+            assert [type(internal) for internal in (writer, reader, parser)] == [
                 asyncio.StreamWriter, asyncio.StreamReader, hiredis.Reader,
             ]  # fmt: skip
             assert not parser.has_data()
@@ -60,25 +59,25 @@ def test_a_connection_of_redis_py_has_the_insides_that_are_taken(
     run(main())
 
 
-def test_only_one_module_touches_them():
+def test_only_one_module_touches_the_internals():
     touching = {
         path.name
-        for path in INSIDES.rglob("*.py")
+        for path in SOURCES.glob("*.py")
         if any(name in path.read_text() for name in ("._writer", "._parser", "._reader._buffer", "redis.asyncio.retry"))
     }
     assert touching == {"connector.py"}
 
 
-async def test_bytes_that_redis_py_had_read_already_reach_the_link(server: Server, monkeypatch: pytest.MonkeyPatch):
-    """The server's answer to a question that was put to it behind redis-py's back lies in redis-py's buffer."""
+async def test_bytes_in_redis_pys_buffer_reach_the_connection(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """The server has replied to a command that redis-py does not know of, so redis-py has buffered the reply."""
     real = RedisConnection.on_connect
 
-    async def ask_more(connection: Any) -> None:
+    async def send_more(connection: Any) -> None:
         await real(connection)
         connection._writer.write(pack((b"ECHO", b"early")))
         await until(lambda: b"early" in connection._reader._buffer)
 
-    monkeypatch.setattr(RedisConnection, "on_connect", ask_more)
+    monkeypatch.setattr(RedisConnection, "on_connect", send_more)
     link = Connection(InFlightLimiter(10, 1000))
     early = link.send(b"", asyncio.get_running_loop().time() + 5)
     late = link.send(pack((b"ECHO", b"late")), asyncio.get_running_loop().time() + 5)
@@ -90,25 +89,25 @@ async def test_bytes_that_redis_py_had_read_already_reach_the_link(server: Serve
     await link.wait_closed()
 
 
-async def test_a_connection_with_a_reply_too_many_in_it_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch):
-    real, asked = RedisConnection.on_connect, 0
+async def test_a_connection_with_a_surplus_reply_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch):
+    real, opened = RedisConnection.on_connect, 0
 
-    async def ask_more(connection: Any) -> None:
-        nonlocal asked
-        asked += 1
+    async def send_more(connection: Any) -> None:
+        nonlocal opened
+        opened += 1
         await real(connection)
-        if asked == 1:
+        if opened == 1:
             connection._writer.write(pack((b"ECHO", b"whose?")))
             await until(lambda: b"whose?" in connection._reader._buffer)
 
-    monkeypatch.setattr(RedisConnection, "on_connect", ask_more)
+    monkeypatch.setattr(RedisConnection, "on_connect", send_more)
     async with backend_on(server.url) as backend:
         assert await echo(backend, b"mine") == b"mine"
         assert backend.stats().retries == 1
-    assert asked == 2
+    assert opened == 2
 
 
-async def test_a_connection_with_half_a_reply_in_it_is_not_taken(server: Server, monkeypatch: pytest.MonkeyPatch):
+async def test_a_connection_with_half_a_reply_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch):
     real = RedisConnection.on_connect
 
     async def half(connection: Any) -> None:
@@ -121,7 +120,7 @@ async def test_a_connection_with_half_a_reply_in_it_is_not_taken(server: Server,
     await asyncio.sleep(0)
 
 
-async def test_what_a_connection_fails_with(server: Server):
+async def test_errors_of_connecting(server: Server):
     async def fails(address: Address, **options: Any) -> Exception:
         try:
             await Connector(address, Options(connect_timeout=0.2, **options)).connect(
@@ -129,32 +128,32 @@ async def test_what_a_connection_fails_with(server: Server):
             )
         except Exception as failure:
             return failure
-        raise AssertionError("it opened")
+        raise AssertionError("the connection opened")
 
-    here = Address("127.0.0.1", server.port)
+    address = Address("127.0.0.1", server.port)
     assert isinstance(await fails(Address("127.0.0.1", 1)), NotSentError)
     assert isinstance(await fails(Address("no-such-host.invalid")), NotSentError)
     assert isinstance(await fails(Address(path="/nowhere/at/all")), NotSentError)
-    assert isinstance(await fails(here, db=9999), ReplyError)
-    refused = await fails(here, username="nobody", password="x")
+    assert isinstance(await fails(address, db=9999), ReplyError)
+    refused = await fails(address, username="nobody", password="x")
     assert isinstance(refused, ReplyError)
     assert refused.code == "WRONGPASS"
 
     closed = asyncio.Event()
 
-    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             await reader.read()
         writer.close()
         closed.set()
 
-    async with await asyncio.start_server(mute, "127.0.0.1", 0) as listener:
+    async with await asyncio.start_server(never_reply, "127.0.0.1", 0) as listener:
         hung = await fails(Address("127.0.0.1", listener.sockets[0].getsockname()[1]))
         assert isinstance(hung, NotSentError)
         await asyncio.wait_for(closed.wait(), 5)
 
 
-async def test_too_many_clients_is_no_refusal(server: Server):
+async def test_too_many_clients_can_be_retried(server: Server):
     with server.client() as client:
         client.config_set("maxclients", 1)
         try:

@@ -1,4 +1,4 @@
-"""The contract holds on a Sentinel farm and on a cluster, unchanged."""
+"""The contract holds unchanged on a Sentinel farm and on a cluster."""
 
 from __future__ import annotations
 

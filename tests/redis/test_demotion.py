@@ -1,4 +1,4 @@
-"""One name that moves from a demoted primary to its successor. A demotion drops no clients: they must leave."""
+"""A DNS name that moves from a demoted primary to its successor. A demotion closes no connections; clients must."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.redis.tools import backend_on, connections_so_far, manager_on, until
 READERS_LATEST = 2.0
 WRITERS_LATEST = 3.0
 KNOWN = 0.3
-"""Seconds after which a process knows that its server is a primary."""
+"""Seconds after which a client knows that its server is a primary."""
 
 
 @dataclass
 class Name:
-    """Two servers and one name, for which a proxy stands.
+    """Two servers and a DNS name, which a proxy emulates.
 
     Attributes:
         old: the primary.
         new: its replica.
-        proxy: what the name leads to.
+        proxy: forwards new connections to the server that the name resolves to.
 
     """
 
@@ -42,28 +42,34 @@ class Name:
 
     @property
     def url(self) -> str:
-        """The name."""
+        """The URL with the name."""
         return f"redis://127.0.0.1:{self.proxy.port}"
 
     def promote(self) -> None:
-        """Make the replica a primary."""
+        """Promote the replica."""
         with self.new.client() as client:
             client.replicaof("NO", "ONE")
 
     def demote(self) -> None:
-        """Make the old primary a replica that is cut off. Its clients stay connected."""
+        """Make the old primary a replica without a primary. Its clients stay connected."""
         with self.old.client() as client:
             client.replicaof("127.0.0.1", 1)
 
     def move(self) -> None:
-        """Let new connections reach the new primary. Those that are open stay."""
-        self.proxy.behind = self.new.port
+        """Let new connections reach the new primary. Open connections stay."""
+        self.proxy.upstream_port = self.new.port
+
+    def fail_over(self) -> None:
+        """Promote the replica, demote the old primary, and move the name."""
+        self.promote()
+        self.demote()
+        self.move()
 
 
 @contextmanager
 def one_name(binary: Any) -> Iterator[Name]:
-    at_once = ("--repl-diskless-sync-delay", "0")
-    with running(binary, *at_once) as old, running(binary) as new, Proxy(old.port) as proxy:
+    immediate = ("--repl-diskless-sync-delay", "0")
+    with running(binary, *immediate) as old, running(binary) as new, Proxy(old.port) as proxy:
         with new.client() as client:
             client.replicaof("127.0.0.1", old.port)
             wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica")
@@ -82,14 +88,14 @@ async def revoke(server: Server, session_id: str) -> None:
 
 
 READERS = {
-    # A validation may have to mark the access, which a replica refuses; a read never writes.
+    # A validation may have to record the access, which a replica refuses; a read never writes.
     "validate": lambda manager, session_id: manager.validate_session(session_id),
     "read": lambda manager, session_id: manager.get_session_metadata(session_id),
 }
 
 
-async def has_left(read: Any, manager: SessionManager, session_id: str) -> float:
-    """Return after how many seconds a revoked session is no longer there for a reader."""
+async def seconds_until_revoked(read: Any, manager: SessionManager, session_id: str) -> float:
+    """Return the seconds until a reader no longer finds a revoked session."""
     begun = time.monotonic()
     while await read(manager, session_id):
         assert time.monotonic() - begun < 10
@@ -98,9 +104,9 @@ async def has_left(read: Any, manager: SessionManager, session_id: str) -> float
 
 
 def demotions(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return what was logged about demotions: the level and the first two words."""
-    told = [(one.levelname, " ".join(one.getMessage().split()[:2]).rstrip(":")) for one in caplog.records]
-    return [line for line in told if line[1].startswith("primary")]
+    """Return level and first two words of each log line about demotions."""
+    logged = [(one.levelname, " ".join(one.getMessage().split()[:2]).rstrip(":")) for one in caplog.records]
+    return [line for line in logged if line[1].startswith("primary")]
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
@@ -111,11 +117,9 @@ async def test_readers_leave_a_demoted_primary(name: Name, read: Any, caplog: An
         revoked, kept = await manager.allocate_session(), await manager.allocate_session()
         await asyncio.sleep(KNOWN)
         await asyncio.to_thread(wait_for, lambda: _has_keys(name.new), "the sessions on the replica")
-        name.promote()
-        name.demote()
-        name.move()
+        name.fail_over()
         await revoke(name.new, revoked)
-        assert await has_left(read, manager, revoked) < READERS_LATEST
+        assert await seconds_until_revoked(read, manager, revoked) < READERS_LATEST
         assert await manager.validate_session(kept)
         assert backend.stats().reconnects > 0
     assert demotions(caplog) == [("WARNING", "primary demoted"), ("INFO", "primary found")]
@@ -131,9 +135,7 @@ async def test_writers_leave_a_demoted_primary(name: Name):
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
         await asyncio.sleep(KNOWN)
-        name.promote()
-        name.demote()
-        name.move()
+        name.fail_over()
         begun = time.monotonic()
         assert await manager.update_session_metadata(session_id, {"n": 1})
         assert time.monotonic() - begun < WRITERS_LATEST
@@ -151,7 +153,7 @@ async def test_calls_wait_for_a_name_that_moves_later(name: Name):
         await asyncio.sleep(1.0)
         read = asyncio.create_task(manager.validate_session(session_id))
         await asyncio.sleep(0.5)
-        assert not read.done(), "what the demoted server knows is worth nothing"
+        assert not read.done(), "the data of the demoted server may be stale"
         name.move()
         moved = time.monotonic()
         assert all(await asyncio.gather(*updates))
@@ -159,7 +161,7 @@ async def test_calls_wait_for_a_name_that_moves_later(name: Name):
         assert time.monotonic() - moved < 1.0
 
 
-async def test_a_process_that_may_not_ask_for_the_role_leaves_when_a_write_is_refused(name: Name, caplog: Any):
+async def test_a_client_without_the_right_to_role_leaves_when_a_write_is_refused(name: Name, caplog: Any):
     caplog.set_level(logging.DEBUG, "chuk_sessions")
     for server in (name.old, name.new):
         with server.client() as client:
@@ -169,16 +171,14 @@ async def test_a_process_that_may_not_ask_for_the_role_leaves_when_a_write_is_re
         session_id = await manager.allocate_session()
         await asyncio.sleep(1.5)
         assert await manager.validate_session(session_id)
-        name.promote()
-        name.demote()
-        name.move()
+        name.fail_over()
         assert await manager.update_session_metadata(session_id, {"n": 1})
     assert len([one for one in caplog.records if "ROLE" in one.getMessage()]) == 1
     with name.old.client() as client:
         assert sum(int(one["count"]) for one in client.acl_log()) == 1
 
 
-async def test_a_primary_again_is_used_again(server: Server, caplog: Any):
+async def test_a_primary_that_is_promoted_again_is_used_again(server: Server, caplog: Any):
     caplog.set_level(logging.DEBUG, "chuk_sessions")
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
@@ -193,7 +193,7 @@ async def test_a_primary_again_is_used_again(server: Server, caplog: Any):
     assert demotions(caplog) == [("WARNING", "primary demoted"), ("INFO", "primary found")]
 
 
-async def test_an_old_demotion_fails_calls_at_once(server: Server):
+async def test_calls_fail_at_once_long_after_a_demotion(server: Server):
     async with backend_on(server.url, call_timeout=0.5) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
@@ -236,7 +236,7 @@ async def test_a_url_of_a_replica_serves_reads_and_refuses_writes_without_a_stor
         assert connections_so_far(name.new) - before < 3 + 5 * seconds
 
 
-async def test_a_node_of_a_cluster_that_is_demoted_is_left_for_its_successor():
+async def test_clients_leave_a_demoted_node_of_a_cluster():
     with cluster_farm(bundled(), primaries=1) as farm:
         old, new = farm.members
         async with backend_on(f"redis://127.0.0.1:{old.port}") as backend:
@@ -252,12 +252,12 @@ async def test_a_node_of_a_cluster_that_is_demoted_is_left_for_its_successor():
             assert time.monotonic() - begun < 1.0
 
 
-async def test_an_idle_process_asks_for_the_role_once_a_second(server: Server):
+async def test_an_idle_client_polls_the_role_once_a_second(server: Server):
     async with backend_on(server.url) as backend:
         await manager_on(backend).allocate_session()
         with server.client() as client:
             client.config_resetstat()
             await asyncio.sleep(3.0)
-            asked = client.info("commandstats")["cmdstat_role"]["calls"]
-            assert 2 <= asked <= 4
+            polls = client.info("commandstats")["cmdstat_role"]["calls"]
+            assert 2 <= polls <= 4
             assert client.info("stats")["total_connections_received"] <= 1

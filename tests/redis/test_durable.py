@@ -1,35 +1,20 @@
-"""Changes that wait for replicas."""
+"""Writes that wait for replicas."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError
-from tests.conftest import bundled
 from tests.harness.farms import Proxy, wait_for
-from tests.harness.servers import Server, running
-from tests.redis.tools import backend_on, load_scripts, manager_on
+from tests.harness.servers import Server
+from tests.redis.tools import backend_on, manager_on
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[Server, Server]]:
-    """A primary and its replica."""
-    with ExitStack() as stack:
-        primary = stack.enter_context(running(bundled(), "--repl-diskless-sync-delay", "0"))
-        replica = stack.enter_context(running(bundled(), "--replicaof", "127.0.0.1", str(primary.port)))
-        client = stack.enter_context(replica.client())
-        wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica")
-        load_scripts(primary)
-        yield primary, replica
-
-
-async def test_what_is_acknowledged_is_on_the_replica(pair: tuple[Server, Server]):
-    primary, replica = pair
+async def test_acknowledged_writes_are_on_the_replica(replicated: tuple[Server, Server]):
+    primary, replica = replicated
     async with backend_on(primary.url, wait_replicas=1) as backend:
         manager = manager_on(backend)
         with replica.client() as client:
@@ -43,8 +28,8 @@ async def test_what_is_acknowledged_is_on_the_replica(pair: tuple[Server, Server
                 assert not client.keys("*/s/*")
 
 
-async def test_too_few_replicas_are_a_typed_error(pair: tuple[Server, Server]):
-    primary, replica = pair
+async def test_too_few_replicas_are_a_typed_error(replicated: tuple[Server, Server]):
+    primary, replica = replicated
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.1) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session("mine")
@@ -52,19 +37,19 @@ async def test_too_few_replicas_are_a_typed_error(pair: tuple[Server, Server]):
         for call in (manager.allocate_session("another"), manager.rotate_session("another")):
             with pytest.raises(NotReplicatedError):
                 await call
-        held = asyncio.create_task(manager.delete_session(session_id))
-        # Others do not wait for that.
+        deletion = asyncio.create_task(manager.delete_session(session_id))
+        # Other calls do not wait for the replica.
         assert await manager.increment_session_counter("another, too", "n") is None
-        assert not held.done()
+        assert not deletion.done()
         with pytest.raises(NotReplicatedError):
-            await held
-        assert not await manager.validate_session(session_id), "the primary has it"
+            await deletion
+        assert not await manager.validate_session(session_id), "the primary has applied it"
         replica.signal(signal.SIGCONT)
         assert await manager.allocate_session()
 
 
-async def test_a_forgotten_script_and_a_refusal_are_what_they_were(pair: tuple[Server, Server]):
-    primary, _ = pair
+async def test_forgotten_scripts_and_results_are_as_without_replicas(replicated: tuple[Server, Server]):
+    primary, _ = replicated
     async with backend_on(primary.url, wait_replicas=1) as backend:
         manager = manager_on(backend)
         await manager.allocate_session("mine")
@@ -74,8 +59,8 @@ async def test_a_forgotten_script_and_a_refusal_are_what_they_were(pair: tuple[S
         assert not await manager.delete_session("mine")
 
 
-async def test_a_wait_that_is_refused_is_no_refusal_of_the_change(pair: tuple[Server, Server]):
-    primary, _ = pair
+async def test_a_refused_wait_does_not_undo_the_write(replicated: tuple[Server, Server]):
+    primary, _ = replicated
     async with backend_on(primary.url, wait_replicas=1) as backend:
         with primary.client() as client:
             client.execute_command("ACL", "SETUSER", "default", "-wait")
@@ -85,8 +70,8 @@ async def test_a_wait_that_is_refused_is_no_refusal_of_the_change(pair: tuple[Se
         assert await manager.validate_session("mine")
 
 
-async def test_a_lost_reply_leaves_the_outcome_unknown(pair: tuple[Server, Server]):
-    primary, _ = pair
+async def test_a_lost_reply_leaves_the_outcome_unknown(replicated: tuple[Server, Server]):
+    primary, _ = replicated
     with Proxy(primary.port) as proxy:
         async with backend_on(f"redis://127.0.0.1:{proxy.port}", wait_replicas=1) as backend:
             manager = manager_on(backend)
@@ -97,18 +82,18 @@ async def test_a_lost_reply_leaves_the_outcome_unknown(pair: tuple[Server, Serve
             assert not await manager.validate_session("mine")
 
 
-async def test_calls_that_wait_for_replicas_take_turns_like_all_others(pair: tuple[Server, Server]):
-    primary, _ = pair
+async def test_calls_that_wait_for_replicas_respect_the_in_flight_limit(replicated: tuple[Server, Server]):
+    primary, _ = replicated
     async with backend_on(primary.url, wait_replicas=1, max_in_flight=1) as backend:
         manager = manager_on(backend)
-        made = await asyncio.gather(*(manager.allocate_session() for _ in range(10)))
-        assert await manager.count_sessions() == len(made)
+        session_ids = await asyncio.gather(*(manager.allocate_session() for _ in range(10)))
+        assert await manager.count_sessions() == len(session_ids)
 
 
-async def test_a_connection_that_is_lost_while_replicas_are_waited_for_leaves_the_outcome_unknown(
-    pair: tuple[Server, Server],
+async def test_a_connection_lost_during_the_wait_leaves_the_outcome_unknown(
+    replicated: tuple[Server, Server],
 ):
-    primary, replica = pair
+    primary, replica = replicated
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=5) as backend:
         manager = manager_on(backend)
         await manager.allocate_session("mine")

@@ -28,14 +28,14 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("message", "answer", "kind"), TABLE, ids=[row[0].split()[0] for row in TABLE])
-def test_what_is_done_about_a_reply(message: str, answer: Action, kind: type[Exception]):
-    assert action_for(message) is answer
+@pytest.mark.parametrize(("message", "action", "kind"), TABLE, ids=[row[0].split()[0] for row in TABLE])
+def test_action_and_error_of_a_reply(message: str, action: Action, kind: type[Exception]):
+    assert action_for(message) is action
     assert type(error_for(message, "validate")) is kind
 
 
 @pytest.mark.parametrize("code", ["READONLY", "MASTERDOWN", "BUSY", "OOM", "MISCONF"])
-def test_old_servers_wrap_what_a_script_met(code: str):
+def test_errors_that_old_servers_wrap_are_unwrapped(code: str):
     wrapped = OLD.format(code)
     plain = f"{code} more of it"
     assert action_for(wrapped) is action_for(plain)

@@ -1,4 +1,4 @@
-"""Connections that nobody has used for a while: some of them are gone, and nobody has said so."""
+"""Idle connections: some have been dropped without notice."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ SOON = 2.0
 
 @contextmanager
 def in_time() -> Iterator[None]:
+    """Assert that the body does not take long."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < SOON
 
 
 @asynccontextmanager
-async def through(proxy: Proxy, certificates: Certificates) -> AsyncIterator[tuple[RedisBackend, SessionManager, str]]:
+async def connected(
+    proxy: Proxy, certificates: Certificates
+) -> AsyncIterator[tuple[RedisBackend, SessionManager, str]]:
+    """Open a backend through a proxy, with a manager and a session."""
     scheme, query = ("rediss", f"?ssl_ca_certs={certificates.authority}") if proxy.tls else ("redis", "")
     async with backend_on(f"{scheme}://localhost:{proxy.port}{query}") as backend:
         manager = manager_on(backend)
@@ -47,16 +51,16 @@ async def test_the_first_calls_after_a_silent_drop_succeed_soon(
     server: Server, certificates: Certificates, encrypted: bool, caplog: pytest.LogCaptureFixture
 ):
     with Proxy(server.port, tls=certificates.context if encrypted else None) as proxy:
-        async with through(proxy, certificates) as (backend, manager, sid):
+        async with connected(proxy, certificates) as (backend, manager, session_id):
             for number in range(1, 3):
                 await asyncio.sleep(IDLE)
                 assert proxy.drop() >= 1
                 with in_time():
-                    assert await manager.validate_session(sid)
+                    assert await manager.validate_session(session_id)
                 await asyncio.sleep(IDLE)
                 assert proxy.drop() >= 1
                 with in_time():
-                    assert await manager.increment_session_counter(sid, "n") == (True, number)
+                    assert await manager.increment_session_counter(session_id, "n") == (True, number)
             assert backend.stats().reconnects == 4
     assert "after it had been idle" in caplog.text
 
@@ -65,66 +69,67 @@ async def test_many_calls_after_a_silent_drop_share_one_probe_and_one_connection
     server: Server, certificates: Certificates
 ):
     with Proxy(server.port) as proxy:
-        async with through(proxy, certificates) as (backend, manager, sid):
+        async with connected(proxy, certificates) as (backend, manager, session_id):
             await asyncio.sleep(IDLE)
             proxy.drop()
             with in_time():
-                results = await asyncio.gather(*(manager.increment_session_counter(sid, "n") for _ in range(200)))
+                calls = (manager.increment_session_counter(session_id, "n") for _ in range(200))
+                results = await asyncio.gather(*calls)
             assert sorted(one.value for one in results if one) == list(range(1, 201))
             assert backend.stats().reconnects == 1
 
 
-async def test_all_kinds_of_connections_are_probed(server: Server, certificates: Certificates):
-    """That for large calls, too."""
+async def test_all_connections_are_probed(server: Server, certificates: Certificates):
+    """Even the connection for large calls."""
     large = {"text": "x" * 100_000}
     with Proxy(server.port) as proxy:
-        async with through(proxy, certificates) as (backend, manager, sid):
-            await manager.update_session_metadata(sid, large)
-            await asyncio.gather(*(manager.get_session_info(sid) for _ in range(20)))
+        async with connected(proxy, certificates) as (backend, manager, session_id):
+            await manager.update_session_metadata(session_id, large)
+            await asyncio.gather(*(manager.get_session_info(session_id) for _ in range(20)))
             assert backend.stats().connections == 2
             await asyncio.sleep(IDLE)
             assert proxy.drop() == 2
             with in_time():
                 info, changed = await asyncio.gather(
-                    manager.get_session_info(sid), manager.update_session_metadata(sid, large)
+                    manager.get_session_info(session_id), manager.update_session_metadata(session_id, large)
                 )
             assert changed
             assert info is not None
 
 
-async def test_an_idle_connection_that_lives_is_kept(server: Server):
+async def test_a_live_idle_connection_is_kept(server: Server):
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         await asyncio.sleep(IDLE)
         with server.client() as client:
             before = client.info("commandstats").get("cmdstat_ping", {"calls": 0})["calls"]
-            assert all(await asyncio.gather(*(manager.validate_session(sid) for _ in range(50))))
+            assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(50))))
             assert client.info("commandstats")["cmdstat_ping"]["calls"] == before + 1
         assert backend.stats().reconnects == 0
 
 
-async def test_one_whose_user_may_not_ping_is_kept(server: Server):
+async def test_an_idle_connection_is_kept_if_its_user_may_not_ping(server: Server):
     with server.client() as client:
         client.acl_setuser("mute", enabled=True, nopass=True, keys="*", commands=["+@all", "-ping"])
     async with backend_on(server.url.replace("redis://", "redis://mute:x@")) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         await asyncio.sleep(IDLE)
-        assert await manager.validate_session(sid)
+        assert await manager.validate_session(session_id)
         assert backend.stats().reconnects == 0
 
 
-async def test_a_silent_connection_with_calls_under_way_is_left_to_their_deadlines():
-    """To end it sooner would cost those calls their outcomes."""
+async def test_a_silent_connection_with_calls_in_flight_is_kept_until_their_deadlines():
+    """Closing it earlier would make the outcomes of these calls unknown."""
     with running(bundled()) as own:
         async with backend_on(own.url) as backend:
             manager = manager_on(backend)
-            sid = await manager.allocate_session()
+            session_id = await manager.allocate_session()
             own.signal(signal.SIGSTOP)
-            first = asyncio.ensure_future(manager.increment_session_counter(sid, "n"))
+            first = asyncio.ensure_future(manager.increment_session_counter(session_id, "n"))
             await asyncio.sleep(IDLE)
-            second = asyncio.ensure_future(manager.increment_session_counter(sid, "n"))
+            second = asyncio.ensure_future(manager.increment_session_counter(session_id, "n"))
             await asyncio.sleep(IDLE)
             own.signal(signal.SIGCONT)
             assert await first == (True, 1)
@@ -132,7 +137,7 @@ async def test_a_silent_connection_with_calls_under_way_is_left_to_their_deadlin
             assert backend.stats().reconnects == 0
 
 
-async def test_the_kernel_looks_for_dead_peers(server: Server):
+async def test_the_kernel_probes_dead_peers(server: Server):
     link = Connection(InFlightLimiter(10, 1000))
     await Connector(Address("127.0.0.1", server.port), Options(call_timeout=7.0)).connect(link)
     assert link._transport is not None

@@ -1,4 +1,4 @@
-"""Reads of large sessions, many at once: what they cost the server, and everybody else."""
+"""Many concurrent reads of large sessions: their cost to the server and to other calls."""
 
 from __future__ import annotations
 
@@ -21,15 +21,22 @@ MAXMEMORY = 200_000_000
 
 @pytest.fixture
 def bounded(any_server: Server) -> Iterator[Server]:
-    """A server of the test's own, with a memory limit."""
+    """Run a server with a memory limit for one test."""
     if not any_server.command:
-        pytest.skip("a server given by URL is not ours to start")
+        pytest.skip("a server given by URL cannot be started by the tests")
     with running(any_server.command[0], "--maxmemory", str(MAXMEMORY)) as server:
         yield server
 
 
-class Meanwhile:
-    """What happens on other connections: the most memory that the server has used, and failed allocations."""
+class OtherConnections:
+    """Observations on other connections.
+
+    Attributes:
+        peak: the most memory in bytes that the server has used.
+        allocated: how many sessions were allocated.
+        failures: errors of allocations.
+
+    """
 
     peak = 0
     allocated = 0
@@ -52,8 +59,8 @@ class Meanwhile:
 
 
 @asynccontextmanager
-async def meanwhile(server: Server) -> AsyncIterator[Meanwhile]:
-    seen = Meanwhile()
+async def observed(server: Server) -> AsyncIterator[OtherConnections]:
+    seen = OtherConnections()
     async with backend_on(server.url, call_timeout=30.0) as other:
         tasks = [asyncio.create_task(seen.watch(server)), asyncio.create_task(seen.allocate(manager_on(other)))]
         try:
@@ -65,34 +72,34 @@ async def meanwhile(server: Server) -> AsyncIterator[Meanwhile]:
                     await task
 
 
-async def read(manager: SessionManager, sid: str, times: int) -> None:
-    for info in await asyncio.gather(*(manager.get_session_info(sid) for _ in range(times))):
+async def read(manager: SessionManager, session_id: str, times: int) -> None:
+    for info in await asyncio.gather(*(manager.get_session_info(session_id) for _ in range(times))):
         assert info is not None
 
 
 @pytest.mark.parametrize(("small_before", "most"), [(0, 60_000_000), (500, 120_000_000)], ids=["first", "after small"])
-async def test_they_do_not_fill_the_servers_memory(bounded: Server, small_before: int, most: int):
+async def test_large_sessions_do_not_fill_the_servers_memory(bounded: Server, small_before: int, most: int):
     async with backend_on(bounded.url, call_timeout=30.0) as backend:
         manager = manager_on(backend)
         small, large = [await manager.allocate_session(custom_metadata=one) for one in (SMALL, LARGE)]
         await read(manager, small, small_before)
-        async with meanwhile(bounded) as seen:
+        async with observed(bounded) as seen:
             await read(manager, large, 1000)
         assert seen.peak < most
         assert seen.allocated > 0
         assert not seen.failures
 
 
-async def test_values_of_providers_do_not_either(bounded: Server):
+async def test_large_values_of_the_provider_api_do_not_fill_the_servers_memory(bounded: Server):
     async with backend_on(bounded.url, call_timeout=30.0) as backend:
         await backend.command("SET", "k", "x" * 500_000, repeatable=True)
-        async with meanwhile(bounded) as seen:
+        async with observed(bounded) as seen:
             await asyncio.gather(*(backend.command("GET", "k", read_only=True) for _ in range(1000)))
         assert seen.peak < 60_000_000
         assert not seen.failures
 
 
-async def test_more_of_them_than_there_is_time_for_cost_other_calls_nothing(server: Server):
+async def test_more_large_reads_than_fit_into_the_timeout_do_not_affect_other_calls(server: Server):
     async with backend_on(server.url, call_timeout=0.7) as backend:
         manager = manager_on(backend)
         large, other = [await manager.allocate_session(custom_metadata=one) for one in (LARGE, {})]
@@ -107,12 +114,12 @@ async def test_more_of_them_than_there_is_time_for_cost_other_calls_nothing(serv
         assert backend.stats().in_flight == backend.stats().waiting == 0
 
 
-def last_of(server: Server) -> str:
-    """The connection that was opened last."""
+def newest_connection(server: Server) -> str:
+    """Return the id of the connection that was opened last."""
     return connections_named(server, CLIENT_NAME)[-1]["id"]
 
 
-async def test_small_reads_share_the_connection_and_large_ones_have_their_own(server: Server):
+async def test_small_reads_share_the_connection_and_large_reads_have_another(server: Server):
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
         small, large = [await manager.allocate_session(custom_metadata=SMALL) for _ in range(2)]
@@ -125,7 +132,7 @@ async def test_small_reads_share_the_connection_and_large_ones_have_their_own(se
         assert backend.stats().connections == 2
         await read(manager, small, 500)
         with server.client() as client:
-            client.client_kill_filter(_id=last_of(server))
+            client.client_kill_filter(_id=newest_connection(server))
             await read(manager, small, 100)
         assert backend.stats().connections == 1
 

@@ -1,4 +1,4 @@
-"""One log line for each event of the connections: no flood, no secret."""
+"""Logging of connections: one line for each event, no flood, no secret."""
 
 from __future__ import annotations
 
@@ -14,21 +14,15 @@ from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.exceptions import ProviderError, SessionUnavailableError
 from tests.conftest import bundled
 from tests.harness.farms import Proxy, cluster_farm, wait_for
-from tests.harness.servers import Server, running
+from tests.harness.servers import Server
 from tests.redis.tools import backend_on, echo, manager_on, until, until_it_works, works
 
 PASSWORD = "s3cret-word"
 
 
 @pytest.fixture
-def own() -> Iterator[Server]:
-    with running(bundled()) as server:
-        yield server
-
-
-@pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What the connections log, at whatever level, once the body has run."""
+    """Return what connections log, at any level. Afterwards, assert that it contains no password."""
     with caplog.at_level(logging.DEBUG, "chuk_sessions"):
         yield (found := _Lines(caplog))
     assert PASSWORD not in str(found)
@@ -50,21 +44,21 @@ class _Lines(list[str]):
         return "\n".join(self)
 
 
-async def test_a_killed_server_is_one_line_and_its_return_another(own: Server, lines: list[str]):
-    async with backend_on(own.url, connections=3, call_timeout=0.5) as backend:
+async def test_a_killed_server_is_one_line_and_its_recovery_another(own_server: Server, lines: list[str]):
+    async with backend_on(own_server.url, connections=3, call_timeout=0.5) as backend:
         await asyncio.gather(*(works(backend) for _ in range(10)))
         assert not lines
-        own.kill()
+        own_server.kill()
         await until(lambda: lines)
-        assert list(lines) == [f"WARNING the connection to 127.0.0.1:{own.port} was lost: {_reason(lines)}"]
+        assert list(lines) == [f"WARNING the connection to 127.0.0.1:{own_server.port} was lost: {_reason(lines)}"]
         for _ in range(3):
             with pytest.raises(ProviderError):
                 await backend.client.run((b"ECHO", b"x"), "echo", False)
         assert len(lines) == 1
-        own.restart()
+        own_server.restart()
         await until_it_works(backend)
         _, restored = lines
-        assert restored.startswith(f"INFO the connection to 127.0.0.1:{own.port} was restored after ")
+        assert restored.startswith(f"INFO the connection to 127.0.0.1:{own_server.port} was restored after ")
     assert len(lines) == 2
 
 
@@ -72,48 +66,48 @@ def _reason(lines: list[str]) -> str:
     return next(iter(lines)).rpartition(" was lost: ")[2]
 
 
-async def test_a_server_that_was_never_there_is_one_line(own: Server, lines: list[str]):
-    own.kill()
-    async with backend_on(own.url, call_timeout=0.4) as backend:
+async def test_a_server_that_was_never_there_is_one_line(own_server: Server, lines: list[str]):
+    own_server.kill()
+    async with backend_on(own_server.url, call_timeout=0.4) as backend:
         for _ in range(2):
             with pytest.raises(SessionUnavailableError):
                 await echo(backend, b"x")
         (line,) = lines
-        assert line.startswith(f"WARNING no connection to 127.0.0.1:{own.port}: ")
-        own.restart()
+        assert line.startswith(f"WARNING no connection to 127.0.0.1:{own_server.port}: ")
+        own_server.restart()
         await until_it_works(backend)
         assert len(lines) == 2
 
 
-async def test_a_refused_login_is_one_line_until_one_succeeds(own: Server, lines: list[str]):
+async def test_a_refused_login_is_one_line_until_one_succeeds(own_server: Server, lines: list[str]):
     def require(password: str) -> None:
-        with own.client() as client:
+        with own_server.client() as client:
             client.execute_command("ACL", "SETUSER", "app", "reset", "on", f">{password}", "~*", "+@all")
 
     require("another")
-    async with backend_on(f"redis://app:{PASSWORD}@127.0.0.1:{own.port}") as backend:
+    async with backend_on(f"redis://app:{PASSWORD}@127.0.0.1:{own_server.port}") as backend:
         for _ in range(3):
             with pytest.raises(SessionUnavailableError):
                 await echo(backend, b"x")
         (line,) = lines
-        assert line.startswith(f"WARNING the server at 127.0.0.1:{own.port} refused the login: WRONGPASS")
+        assert line.startswith(f"WARNING the server at 127.0.0.1:{own_server.port} refused the login: WRONGPASS")
         require(PASSWORD)
         await until_it_works(backend)
         assert len(lines) == 2
         require("another")
-        with own.client() as client:
+        with own_server.client() as client:
             client.execute_command("CLIENT", "KILL", "USER", "app")
         await until(lambda: len(lines) == 3)
         for _ in range(3):
             with pytest.raises(SessionUnavailableError):
                 await echo(backend, b"x")
         *_, last = lines
-        assert last.startswith(f"WARNING the server at 127.0.0.1:{own.port} refused the login: WRONGPASS")
+        assert last.startswith(f"WARNING the server at 127.0.0.1:{own_server.port} refused the login: WRONGPASS")
         assert len(lines) == 4
 
 
-async def test_connections_that_keep_breaking_are_no_flood(own: Server, lines: list[str]):
-    with Proxy(own.port) as proxy:
+async def test_connections_that_keep_breaking_do_not_flood_the_log(own_server: Server, lines: list[str]):
+    with Proxy(own_server.port) as proxy:
         async with backend_on(f"redis://127.0.0.1:{proxy.port}") as backend:
             for _ in range(20):
                 await echo(backend, b"x")
@@ -123,10 +117,10 @@ async def test_connections_that_keep_breaking_are_no_flood(own: Server, lines: l
     assert len(lines) == 2
 
 
-async def test_an_ordinary_end_is_no_line(own: Server, lines: list[str]):
-    async with backend_on(own.url) as backend:
+async def test_closing_is_not_logged(own_server: Server, lines: list[str]):
+    async with backend_on(own_server.url) as backend:
         await works(backend)
-    backend = RedisBackend(own.url)
+    backend = RedisBackend(own_server.url)
     await works(backend)
     await backend.aclose()
     await works(backend)
@@ -150,12 +144,12 @@ async def test_a_node_of_a_cluster_that_is_down_is_one_line(lines: list[str]):
             await until(lambda: len(lines) == 2)
 
 
-async def test_the_last_error_has_a_time_and_goes_with_recovery(own: Server):
-    async with backend_on(own.url, call_timeout=0.4) as backend:
+async def test_the_last_error_has_a_time_and_is_cleared_by_recovery(own_server: Server):
+    async with backend_on(own_server.url, call_timeout=0.4) as backend:
         await works(backend)
         assert (backend.stats().last_error, backend.stats().last_error_at) == (None, None)
         before = datetime.now(UTC)
-        own.kill()
+        own_server.kill()
         await until(lambda: backend.stats().last_error)
         with pytest.raises(SessionUnavailableError):
             await echo(backend, b"x")
@@ -163,18 +157,18 @@ async def test_the_last_error_has_a_time_and_goes_with_recovery(own: Server):
         assert stats.last_error
         assert stats.last_error_at is not None
         assert before - timedelta(seconds=0.1) <= stats.last_error_at <= datetime.now(UTC)
-        own.restart()
+        own_server.restart()
         await until_it_works(backend)
         assert (backend.stats().last_error, backend.stats().last_error_at) == (None, None)
 
 
-async def test_a_hung_connection_is_one_line(own: Server, lines: list[str]):
-    async with backend_on(own.url, call_timeout=0.3) as backend:
+async def test_a_hung_connection_is_one_line(own_server: Server, lines: list[str]):
+    async with backend_on(own_server.url, call_timeout=0.3) as backend:
         await works(backend)
-        own.signal(signal.SIGSTOP)
+        own_server.signal(signal.SIGSTOP)
         with pytest.raises(SessionUnavailableError):
             await echo(backend, b"x")
-        own.signal(signal.SIGCONT)
+        own_server.signal(signal.SIGCONT)
         await until_it_works(backend)
         lost, _ = lines
-        assert lost == f"WARNING the connection to 127.0.0.1:{own.port} was lost: no reply in time"
+        assert lost == f"WARNING the connection to 127.0.0.1:{own_server.port} was lost: no reply in time"

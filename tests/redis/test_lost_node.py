@@ -1,4 +1,4 @@
-"""A node of a cluster is lost that has no replica: sessions on the others are revoked all the same, and calls that ask
+"""A cluster that loses a node without a replica. Sessions on the other nodes can still be revoked, and calls that query
 all buckets fail within the call timeout.
 """
 
@@ -15,7 +15,7 @@ from chuk_sessions.backends.redis.topology.slots import slot_of
 from chuk_sessions.core import ids, keys
 from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Member, cluster_farm
-from tests.redis.topology_load import manager_at
+from tests.redis.tools import manager_at
 
 CALL_TIMEOUT = 2.0
 SLACK = 1.0
@@ -30,26 +30,26 @@ def farm() -> Iterator[ClusterFarm]:
 
 
 def buckets_of(farm: ClusterFarm, member: Member) -> tuple[int, ...]:
-    """The buckets whose slots a node has."""
-    ranges = [(first, last) for first, last, owner in farm.ranges() if owner is member]
+    """Return the buckets whose slots a node has."""
+    ranges = farm.slots_of(member)
     slots = {bucket: slot_of(keys.sandboxes(bucket)) for bucket in range(ids.BUCKETS)}
-    return tuple(b for b, slot in slots.items() if any(first <= slot <= last for first, last in ranges))
+    return tuple(bucket for bucket, slot in slots.items() if any(slot in slots_ for slots_ in ranges))
 
 
 def user_of(buckets: tuple[int, ...]) -> str:
-    """A user whose home is in one of those buckets."""
+    """Return a user whose home bucket is one of these."""
     return next(user for user in (f"user{n}" for n in range(1000)) if ids.home_bucket("test", user) in buckets)
 
 
-async def make_sessions(manager, user: str) -> list[str]:
-    """Some in the home bucket, and some of ids of the caller's own in every bucket."""
-    made = [await manager.allocate_session(user_id=user) for _ in range(5)]
+async def create_sessions(manager, user: str) -> list[str]:
+    """Create sessions in the home bucket, and one with a chosen id in every bucket. Return their ids."""
+    session_ids = [await manager.allocate_session(user_id=user) for _ in range(5)]
     own = [ids.new_id(None, bucket) for bucket in range(ids.BUCKETS)]
-    return made + [await manager.allocate_session(session_id, user_id=user) for session_id in own]
+    return session_ids + [await manager.allocate_session(session_id, user_id=user) for session_id in own]
 
 
 async def timed(call) -> float:
-    """Seconds until a call raises ProviderError."""
+    """Return the seconds until a call raises ProviderError."""
     begun = time.monotonic()
     with pytest.raises(ProviderError):
         await call
@@ -57,33 +57,35 @@ async def timed(call) -> float:
 
 
 @pytest.mark.parametrize("home_is_lost", [False, True])
-async def test_revoking_reaches_all_that_answer_and_names_the_rest(farm, home_is_lost):
+async def test_revocation_reaches_all_nodes_that_reply_and_names_the_other_buckets(farm, home_is_lost):
     lost = farm.members[0]
     missing = buckets_of(farm, lost)
     alive = tuple(bucket for bucket in range(ids.BUCKETS) if bucket not in missing)
     user = user_of(missing if home_is_lost else alive)
     async with manager_at(farm.url, call_timeout=CALL_TIMEOUT) as manager:
-        made = await make_sessions(manager, user)
-        left = [session_id for session_id in made if keys.session_keys("test", session_id).index_keys.bucket in missing]
+        session_ids = await create_sessions(manager, user)
+        unreachable = [one for one in session_ids if keys.session_keys("test", one).index_keys.bucket in missing]
         lost.server.kill()
         begun = time.monotonic()
         revocation = asyncio.create_task(manager.revoke_user_sessions(user))
-        # Nodes that answer do not wait for the one that does not.
-        while any([await manager.validate_session(session_id) for session_id in made if session_id not in left]):
+        # Nodes that reply do not wait for the lost one.
+        while any(
+            [await manager.validate_session(session_id) for session_id in session_ids if session_id not in unreachable]
+        ):
             assert not revocation.done()
         with pytest.raises(RevocationIncompleteError, match=r"85 of 256 buckets did not answer .*\(00-54\)") as caught:
             await revocation
         assert time.monotonic() - begun < CALL_TIMEOUT + SLACK
         assert caught.value.buckets == missing
-        assert caught.value.revoked == len(made) - len(left)
+        assert caught.value.revoked == len(session_ids) - len(unreachable)
         assert isinstance(caught.value.__cause__, SessionUnavailableError)
         await asyncio.to_thread(lost.server.restart)
         await asyncio.to_thread(farm.settle)
-        assert await manager.revoke_user_sessions(user) == len(left)
+        assert await manager.revoke_user_sessions(user) == len(unreachable)
         assert await manager.count_sessions() == 0
 
 
-async def test_what_asks_all_buckets_fails_within_the_call_timeout(farm):
+async def test_calls_that_query_all_buckets_fail_within_the_call_timeout(farm):
     lost = farm.members[0]
     user = user_of(buckets_of(farm, farm.members[2]))
     async with manager_at(farm.url, call_timeout=CALL_TIMEOUT) as manager:

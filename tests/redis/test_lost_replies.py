@@ -1,9 +1,10 @@
-"""Replies that get lost after the server has done its work: each operation is applied as often as it may be."""
+"""Replies that get lost after execution: no operation is applied more often than it may be."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 
 import pytest
 
@@ -43,11 +44,11 @@ def lose(proxy: Proxy, backend: RedisBackend, operation: str) -> None:
 
 
 async def test_extend_is_applied_once(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
-    manager, sid = session
-    before = await manager.get_session_info(sid)
+    manager, session_id = session
+    before = await manager.get_session_info(session_id)
     lose(proxy, backend, "extend")
-    assert await manager.extend_session_ttl(sid, 2.0)
-    after = await manager.get_session_info(sid)
+    assert await manager.extend_session_ttl(session_id, 2.0)
+    after = await manager.get_session_info(session_id)
     assert before is not None
     assert after is not None
     assert seconds_between(before, after) == pytest.approx(2 * HOUR, abs=0.01)
@@ -57,72 +58,74 @@ async def test_extend_is_applied_once(proxy: Proxy, backend: RedisBackend, sessi
 
 
 def seconds_between(before: dict[str, object], after: dict[str, object]) -> float:
-    from datetime import datetime
-
     first, last = (datetime.fromisoformat(str(info["expires_at"]).replace("Z", "+00:00")) for info in (before, after))
     return (last - first).total_seconds()
 
 
-async def test_increment_says_that_its_outcome_is_unknown(
+async def test_increment_raises_outcome_unknown(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "increment")
     with pytest.raises(OutcomeUnknownError):
-        await manager.increment_session_counter(sid, "n")
+        await manager.increment_session_counter(session_id, "n")
     proxy.lose_replies(0)
-    assert await manager.increment_session_counter(sid, "n") == (True, 2)
+    assert await manager.increment_session_counter(session_id, "n") == (True, 2)
 
 
 async def test_increment_with_a_key_counts_once(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "increment")
-    assert await manager.increment_session_counter(sid, "n", 5, idempotency_key="order 7") == (True, 5)
-    assert await manager.increment_session_counter(sid, "n", 0) == (True, 5)
+    assert await manager.increment_session_counter(session_id, "n", 5, idempotency_key="order 7") == (True, 5)
+    assert await manager.increment_session_counter(session_id, "n", 0) == (True, 5)
 
 
-async def test_set_says_that_its_outcome_is_unknown_and_merge_with_a_key_is_repeated(
+async def test_set_raises_outcome_unknown_and_merge_with_a_key_is_retried(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
-    manager, sid = session
+    manager, session_id = session
     lose(proxy, backend, "set")
     with pytest.raises(OutcomeUnknownError):
-        await manager.update_session_metadata(sid, {"a": 1})
+        await manager.update_session_metadata(session_id, {"a": 1})
     proxy.lose_replies(0)
-    assert await manager.update_session_metadata(sid, {"b": 2}, idempotency_key="b")
+    assert await manager.update_session_metadata(session_id, {"b": 2}, idempotency_key="b")
     lose(proxy, backend, "merge")
-    assert await manager.update_session_metadata(sid, {"c": 3}, idempotency_key="c")
+    assert await manager.update_session_metadata(session_id, {"c": 3}, idempotency_key="c")
 
 
-async def test_validate_and_read_are_repeated(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
-    manager, sid = session
+async def test_validate_and_read_are_retried(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+    manager, session_id = session
     lose(proxy, backend, "validate")
-    assert await manager.validate_session(sid)
+    assert await manager.validate_session(session_id)
     lose(proxy, backend, "read")
-    assert await manager.get_session_info(sid)
+    assert await manager.get_session_info(session_id)
     assert proxy.losses.met == TIMES
 
 
-async def test_a_repeated_delete_has_deleted(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
-    manager, sid = session
+async def test_a_retried_delete_reports_that_it_deleted(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
     lose(proxy, backend, "delete")
-    assert await manager.delete_session(sid)
-    assert not await manager.delete_session(sid)
+    assert await manager.delete_session(session_id)
+    assert not await manager.delete_session(session_id)
 
 
-async def test_a_delete_that_arrives_late_spares_a_new_session_of_the_same_id(proxy: Proxy, backend: RedisBackend):
+async def test_a_delete_that_arrives_late_does_not_delete_a_new_session_with_the_same_id(
+    proxy: Proxy, backend: RedisBackend
+):
     manager = manager_on(backend)
     await manager.allocate_session("mine")
     proxy.hold(backend._scripts["delete"].sha)
     assert await manager.delete_session("mine")
     await manager.allocate_session("mine")
-    assert proxy.release() == b":0\r\n", "what was held up finds nothing of its own"
+    assert proxy.release() == b":0\r\n", "the late delete finds another session"
     assert await manager.validate_session("mine")
 
 
-async def test_allocate_makes_one_session(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+async def test_allocate_creates_one_session(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
     manager, _ = session
     lose(proxy, backend, "allocate")
     await manager.allocate_session(user_id="ann")
@@ -130,7 +133,7 @@ async def test_allocate_makes_one_session(proxy: Proxy, backend: RedisBackend, s
 
 
 @pytest.mark.parametrize("when_full", ["refuse", "evict"])
-async def test_a_lost_attempt_takes_no_place_under_a_cap(proxy: Proxy, backend: RedisBackend, when_full: str):
+async def test_a_lost_attempt_does_not_count_against_the_limit(proxy: Proxy, backend: RedisBackend, when_full: str):
     manager = manager_on(backend, max_sessions_per_user=2, when_full=when_full)
     first = await manager.allocate_session(user_id="ann")
     lose(proxy, backend, "allocate")
@@ -139,30 +142,30 @@ async def test_a_lost_attempt_takes_no_place_under_a_cap(proxy: Proxy, backend: 
     assert {one.session_id for one in await manager.list_user_sessions("ann")} == {first, second}
 
 
-@pytest.mark.parametrize("cap", [None, 1])
+@pytest.mark.parametrize("limit", [None, 1])
 @pytest.mark.parametrize("login", [False, True])
-async def test_an_attempt_that_arrives_late_makes_no_session_that_was_ended(
-    proxy: Proxy, backend: RedisBackend, cap: int | None, login: bool
+async def test_an_attempt_that_arrives_late_does_not_revive_a_deleted_session(
+    proxy: Proxy, backend: RedisBackend, limit: int | None, login: bool
 ):
-    manager = manager_on(backend, max_sessions_per_user=cap)
+    manager = manager_on(backend, max_sessions_per_user=limit)
     guest = await manager.allocate_session()
     proxy.hold(backend._scripts["allocate"].sha)
     call = manager.rotate_session(guest, user_id="ann") if login else manager.allocate_session(user_id="ann")
-    sid = await call
-    assert sid is not None
-    assert await manager.validate_session(sid)
-    assert await manager.delete_session(sid)
-    assert proxy.release().startswith(b":2\r\n"), "what was held up makes a session"
-    assert not await manager.validate_session(sid)
+    session_id = await call
+    assert session_id is not None
+    assert await manager.validate_session(session_id)
+    assert await manager.delete_session(session_id)
+    assert proxy.release().startswith(b":2\r\n"), "the late attempt creates a session"
+    assert not await manager.validate_session(session_id)
     [ghost] = await manager.list_user_sessions("ann")
     newest = await manager.allocate_session(user_id="ann")
-    left = {one.session_id for one in await manager.list_user_sessions("ann")}
-    assert left == ({newest} if cap else {newest, ghost.session_id})
-    assert await manager.revoke_user_sessions("ann") == len(left)
+    remaining = {one.session_id for one in await manager.list_user_sessions("ann")}
+    assert remaining == ({newest} if limit else {newest, ghost.session_id})
+    assert await manager.revoke_user_sessions("ann") == len(remaining)
     assert not await manager.validate_session(ghost.session_id)
 
 
-async def test_an_id_of_the_callers_is_what_is_made_however_often_replies_get_lost(
+async def test_a_chosen_id_is_kept_however_many_replies_get_lost(
     proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
 ):
     manager, _ = session
@@ -185,31 +188,31 @@ async def test_all_attempts_of_an_allocation_have_one_deadline(proxy: Proxy, cut
         assert (losses.left < 999) is cut
 
 
-async def test_a_mute_connection_is_given_up_at_the_deadline_of_its_oldest_call(proxy: Proxy, server: Server):
+async def test_a_silent_connection_is_closed_at_the_deadline_of_its_oldest_call(proxy: Proxy, server: Server):
     async with backend_on(f"redis://127.0.0.1:{proxy.port}", call_timeout=0.3) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         proxy.lose_replies(1, backend._scripts["validate"].sha, cut=False)
         with pytest.raises(SessionTimeoutError):
-            await manager.validate_session(sid)
-        assert await manager.validate_session(sid)
+            await manager.validate_session(session_id)
+        assert await manager.validate_session(session_id)
         proxy.lose_replies(1, backend._scripts["increment"].sha, cut=False)
         with pytest.raises(OutcomeUnknownError):
-            await manager.increment_session_counter(sid, "n")
-        assert await manager.increment_session_counter(sid, "n") == (True, 2)
+            await manager.increment_session_counter(session_id, "n")
+        assert await manager.increment_session_counter(session_id, "n") == (True, 2)
 
 
-async def test_retries_are_bounded(proxy: Proxy, server: Server):
+async def test_retries_are_limited(proxy: Proxy, server: Server):
     async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=2) as backend:
         manager = manager_on(backend)
-        sid = await manager.allocate_session()
+        session_id = await manager.allocate_session()
         losses = proxy.lose_replies(100, backend._scripts["validate"].sha)
         with pytest.raises(SessionUnavailableError):
-            await manager.validate_session(sid)
+            await manager.validate_session(session_id)
         assert losses.met == 3
 
 
-async def test_the_provider_api_is_repeated_likewise(proxy: Proxy, backend: RedisBackend):
+async def test_calls_of_the_provider_api_are_retried(proxy: Proxy, backend: RedisBackend):
     session = RedisSession(backend, 60)
     await session.set("k", "v")
     proxy.lose_replies(TIMES, b"GET")
@@ -224,14 +227,14 @@ async def test_the_provider_api_is_repeated_likewise(proxy: Proxy, backend: Redi
     assert await session.get("k") is None
 
 
-async def test_nothing_that_never_left_is_of_unknown_outcome(proxy: Proxy, backend: RedisBackend):
+async def test_a_call_that_was_never_sent_has_a_known_outcome(proxy: Proxy, backend: RedisBackend):
     manager = manager_on(backend)
-    sid = await manager.allocate_session()
+    session_id = await manager.allocate_session()
     proxy.cut()
-    assert await manager.increment_session_counter(sid, "n", idempotency_key="once") == (True, 1)
+    assert await manager.increment_session_counter(session_id, "n", idempotency_key="once") == (True, 1)
     proxy.refusing = True
     proxy.cut()
     async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=1) as other:
         with pytest.raises(SessionUnavailableError) as caught:
-            await manager_on(other).increment_session_counter(sid, "n")
+            await manager_on(other).increment_session_counter(session_id, "n")
     assert not isinstance(caught.value, OutcomeUnknownError)

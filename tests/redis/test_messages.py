@@ -1,4 +1,4 @@
-"""Errors name what is wrong: the server, the protocol, the permission."""
+"""Error messages name the cause: the server, the protocol, the permission."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_refused_password_names_the_server(any_server: Server):
 
 
 async def test_tls_at_a_port_without_it(any_server: Server, certificates: Certificates):
-    """The server waits for the end of a line, and the client for a handshake."""
+    """The server waits for the end of a line, and the client for the TLS handshake."""
     url = f"rediss://localhost:{any_server.port}?{certificates.query}"
     error = await refusal(url, call_timeout=0.5)
     assert "does the port speak TLS?" in str(error)
@@ -41,7 +41,7 @@ async def test_tls_at_a_port_without_it(any_server: Server, certificates: Certif
     assert "does the port speak TLS?" in str(error)
 
 
-async def test_tls_at_a_port_that_answers_plainly(certificates: Certificates):
+async def test_tls_at_a_port_that_replies_without_it(certificates: Certificates):
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"-ERR max number of clients reached\r\n")
         await writer.drain()
@@ -60,14 +60,14 @@ async def test_no_tls_at_a_port_with_it(any_server: Server, certificates: Certif
     assert "if the port expects TLS, the URL begins with rediss://" in str(error)
 
 
-async def test_a_server_in_the_place_of_a_sentinel(any_server: Server):
+async def test_a_server_instead_of_a_sentinel(any_server: Server):
     error = await refusal(f"redis://127.0.0.1:{any_server.port}/abc")
     assert "a database is a number" in str(error)
 
 
 @contextmanager
 def user_with(server: Server, *rules: str) -> Iterator[str]:
-    """A user with the usual rules, and those after them. Gives the URL for it."""
+    """Create a user with the usual rules, followed by these. Return the URL for it."""
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "few", "reset", *RULES.split(), *rules)
         client.script_flush()
@@ -75,14 +75,14 @@ def user_with(server: Server, *rules: str) -> Iterator[str]:
         client.execute_command("ACL", "DELUSER", "few")
 
 
-async def refusal_of(call: Awaitable[Any]) -> str:
+async def message_of(call: Awaitable[Any]) -> str:
     with pytest.raises(SessionUnavailableError) as caught:
         await call
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "message"),
     [
         ("-time", "this user may not run the 'time' command: its ACL lacks +time"),
         ("-zadd", "this user may not run the 'zadd' command: its ACL lacks +zadd"),
@@ -90,20 +90,20 @@ async def refusal_of(call: Awaitable[Any]) -> str:
         ("resetkeys", KEYS),
     ],
 )
-async def test_a_missing_permission_of_a_script_is_named(any_server: Server, rule: str, said: str):
+async def test_a_missing_permission_of_a_script_is_named(any_server: Server, rule: str, message: str):
     with user_with(any_server, rule) as url:
         async with backend_on(url) as backend:
-            assert await refusal_of(manager_on(backend).allocate_session(user_id="ann")) == f"allocate: {said}"
+            assert await message_of(manager_on(backend).allocate_session(user_id="ann")) == f"allocate: {message}"
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "message"),
     [
         ("-set", "this user may not run the 'set' command: its ACL lacks +set"),
         ("+set", KEYS),
     ],
 )
-async def test_a_missing_permission_of_the_provider_api_is_named(any_server: Server, rule: str, said: str):
+async def test_a_missing_permission_of_the_provider_api_is_named(any_server: Server, rule: str, message: str):
     with user_with(any_server, rule) as url:
         async with backend_on(url) as backend:
-            assert await refusal_of(RedisSession(backend, 60).set("some-key", "v")) == f"set: {said}"
+            assert await message_of(RedisSession(backend, 60).set("some-key", "v")) == f"set: {message}"

@@ -1,4 +1,4 @@
-"""A node and its links, by themselves: groups, internal calls, deadlines, and what was sent when a link ends."""
+"""A node and its connections on their own: groups of commands, internal calls, deadlines, and unsent calls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import pytest
 
 from chuk_sessions.backends.redis.net.node import Address, Node, NotSentError, Options, ReplyError, ReplyLostError
 from tests.harness.servers import Server
-from tests.redis.tools import until
+from tests.redis.tools import soon, until
 
 HOLD = ((b"BLPOP", b"nothing-comes-here", b"0.2"),)
 HOLD_FOR_LONG = ((b"BLPOP", b"nothing-comes-here", b"30"),)
-
-
-def soon(seconds: float = 5.0) -> float:
-    return asyncio.get_running_loop().time() + seconds
 
 
 @pytest.fixture
@@ -30,15 +26,15 @@ async def node(server: Server) -> AsyncIterator[Node]:
 
 @pytest.fixture
 async def impatient(server: Server) -> AsyncIterator[Node]:
-    """Ends a connection after 0.2 seconds in which nothing arrives."""
+    """Return a node that closes a connection on which nothing arrives for 0.2 seconds."""
     node = Node(Address("127.0.0.1", server.port), Options(call_timeout=0.2))
     assert await node.call(((b"ECHO", b"first"),), soon()) == b"first"
     yield node
     await node.aclose()
 
 
-async def test_nothing_comes_between_the_commands_of_a_group(server: Server):
-    """Whatever came between would be put off by MULTI, and its caller would be told so."""
+async def test_no_command_is_sent_between_the_commands_of_a_group(server: Server):
+    """MULTI would queue such a command, and its caller would get QUEUED as its reply."""
     node = Node(Address("127.0.0.1", server.port), Options())
 
     async def add() -> object:
@@ -54,7 +50,7 @@ async def test_nothing_comes_between_the_commands_of_a_group(server: Server):
     await node.aclose()
 
 
-async def test_an_error_before_the_last_command_of_a_group_is_of_no_interest(node: Node):
+async def test_an_error_before_the_last_command_of_a_group_is_ignored(node: Node):
     assert await node.call(((b"NONSENSE",), (b"ECHO", b"x")), soon()) == b"x"
     with pytest.raises(ReplyError) as caught:
         await node.call(((b"ECHO", b"x"), (b"NONSENSE",)), soon())
@@ -62,7 +58,7 @@ async def test_an_error_before_the_last_command_of_a_group_is_of_no_interest(nod
     assert node.stats().in_flight == 0
 
 
-async def test_an_internal_call_does_not_wait_for_its_turn(node: Node):
+async def test_an_internal_call_ignores_the_in_flight_limit(node: Node):
     held = [asyncio.ensure_future(node.call(HOLD, soon())) for _ in range(3)]
     await until(lambda: node.stats().waiting == 1)
     inside = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon(), internal=True))
@@ -73,7 +69,7 @@ async def test_an_internal_call_does_not_wait_for_its_turn(node: Node):
     assert node.stats().bytes_in_flight == 0
 
 
-async def test_a_younger_call_with_less_time_fails_alone(node: Node):
+async def test_a_later_call_with_an_earlier_deadline_fails_alone(node: Node):
     held = asyncio.ensure_future(node.call(HOLD, soon()))
     await until(lambda: node.stats().in_flight == 1)
     began = time.monotonic()
@@ -86,7 +82,7 @@ async def test_a_younger_call_with_less_time_fails_alone(node: Node):
     assert node.stats().last_error is None
 
 
-async def test_nothing_arriving_while_the_oldest_call_is_late_ends_the_link_for_all(impatient: Node):
+async def test_silence_while_the_oldest_call_is_late_closes_the_connection(impatient: Node):
     node = impatient
     late = asyncio.ensure_future(node.call(HOLD_FOR_LONG, soon(0.05)))
     other = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon()))
@@ -97,7 +93,7 @@ async def test_nothing_arriving_while_the_oldest_call_is_late_ends_the_link_for_
     assert node.stats().reconnects == 1
 
 
-async def test_an_oldest_call_that_is_late_while_the_server_is_heard_from_fails_alone(node: Node):
+async def test_a_late_oldest_call_fails_alone_while_replies_arrive(node: Node):
     late = asyncio.ensure_future(node.call(HOLD, soon(0.05)))
     other = asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon()))
     with pytest.raises(ReplyLostError):
@@ -106,7 +102,7 @@ async def test_an_oldest_call_that_is_late_while_the_server_is_heard_from_fails_
     assert node.stats().reconnects == 0
 
 
-async def test_a_cancelled_call_that_gets_no_reply_still_ends_the_link(impatient: Node):
+async def test_a_canceled_call_without_a_reply_still_closes_the_connection(impatient: Node):
     node = impatient
     late = asyncio.ensure_future(node.call(HOLD_FOR_LONG, soon(0.05)))
     await until(lambda: node.stats().in_flight == 1)
@@ -115,7 +111,7 @@ async def test_a_cancelled_call_that_gets_no_reply_still_ends_the_link(impatient
     assert node.stats().in_flight == 0
 
 
-async def test_what_was_not_sent_when_a_link_ends_is_known_not_to_be(node: Node):
+async def test_calls_that_were_not_sent_when_a_connection_closes_raise_not_sent(node: Node):
     sent = asyncio.ensure_future(node.call(HOLD, soon()))
     await until(lambda: node.stats().in_flight == 1)
     await asyncio.sleep(0)
@@ -127,7 +123,7 @@ async def test_what_was_not_sent_when_a_link_ends_is_known_not_to_be(node: Node)
         await node.call(((b"ECHO", b"x"),), soon())
 
 
-async def test_a_node_that_is_closed_while_it_opens(server: Server):
+async def test_closing_a_node_while_it_connects(server: Server):
     node = Node(Address("127.0.0.1", server.port), Options())
     calls = [asyncio.ensure_future(node.call(((b"ECHO", b"x"),), soon())) for _ in range(5)]
     await asyncio.sleep(0)
@@ -137,7 +133,7 @@ async def test_a_node_that_is_closed_while_it_opens(server: Server):
     assert node.stats().in_flight == 0
 
 
-async def test_a_command_that_cannot_be_packed_leaves_no_trace(node: Node):
+async def test_a_command_that_cannot_be_packed_leaves_no_state(node: Node):
     with pytest.raises(UnicodeEncodeError):
         await node.call(((b"ECHO", "\ud800"),), soon())
     assert node.stats().in_flight == 0

@@ -1,4 +1,4 @@
-"""Event loops: one after another, in threads, of both kinds; and closing in good order."""
+"""Connections per event loop: consecutive loops, loops in threads, both kinds of loops, and orderly shutdown."""
 
 from __future__ import annotations
 
@@ -8,62 +8,60 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 
 from chuk_sessions.backends.redis import RedisBackend, per_loop
 from chuk_sessions.exceptions import ProviderError
 from tests.harness.farms import Certificates, Proxy
 from tests.harness.servers import Server
 from tests.redis.tools import (
+    EVENT_LOOPS,
     backend_on,
     connections_named,
     connections_so_far,
     echo,
+    kill_clients,
     manager_on,
     until,
-    wait_until_gone,
+    wait_until_closed,
 )
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-KINDS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
-async def some(backend: RedisBackend, count: int = 50) -> None:
+async def echo_many(backend: RedisBackend, count: int = 50) -> None:
+    """Assert that concurrent calls get their own replies."""
     texts = [b"%d-%d" % (id(asyncio.get_running_loop()), number) for number in range(count)]
     assert await asyncio.gather(*(echo(backend, text) for text in texts)) == texts
 
 
-@KINDS
-def test_loops_one_after_another_have_links_of_their_own(server: Server, run: Run):
+@EVENT_LOOPS
+def test_consecutive_loops_have_their_own_connections(server: Server, run: Run):
     backend = RedisBackend(server.url, client_name="loops")
     for _ in range(5):
-        run(some(backend))
-        wait_until_gone(server, "loops")
+        run(echo_many(backend))
+        wait_until_closed(server, "loops")
     assert backend.stats().connections == 0
 
 
-@KINDS
-@pytest.mark.parametrize("way", ["unix", "tls"])
-def test_both_kinds_of_loop_take_over_every_kind_of_connection(
-    server: Server, certificates: Certificates, run: Run, way: str
-):
+@EVENT_LOOPS
+@pytest.mark.parametrize("transport", ["unix", "tls"])
+def test_both_kinds_of_loops_with_every_transport(server: Server, certificates: Certificates, run: Run, transport: str):
     with Proxy(server.port, tls=certificates.context) as proxy:
         tls = f"rediss://localhost:{proxy.port}?{certificates.query}"
-        backend = RedisBackend(tls if way == "tls" else f"unix://{server.folder}/socket", client_name="taken")
+        backend = RedisBackend(tls if transport == "tls" else f"unix://{server.folder}/socket", client_name="taken")
 
         async def main() -> None:
-            await some(backend)
+            await echo_many(backend)
             large = b"x" * (3 << 20)
             assert await echo(backend, large) == large
-            with server.client() as client:
-                client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            await some(backend)
+            kill_clients(server)
+            await echo_many(backend)
 
         run(main())
-        wait_until_gone(server, "taken")
+        wait_until_closed(server, "taken")
 
 
-@KINDS
+@EVENT_LOOPS
 def test_threads_with_loops_of_their_own(server: Server, run: Run):
     backend = RedisBackend(server.url, client_name="threads")
     failures: list[BaseException] = []
@@ -75,7 +73,7 @@ def test_threads_with_loops_of_their_own(server: Server, run: Run):
         assert len(connections_named(server, "threads")) == 8
         barrier.wait()
         for _ in range(20):
-            await some(backend)
+            await echo_many(backend)
 
     def thread() -> None:
         try:
@@ -89,11 +87,11 @@ def test_threads_with_loops_of_their_own(server: Server, run: Run):
     for one in threads:
         one.join()
     assert not failures
-    wait_until_gone(server, "threads")
+    wait_until_closed(server, "threads")
 
 
-@KINDS
-def test_aclose_lets_calls_under_way_have_their_replies(server: Server, run: Run):
+@EVENT_LOOPS
+def test_aclose_waits_for_replies_to_calls_in_flight(server: Server, run: Run):
     async def main() -> None:
         backend = RedisBackend(server.url, client_name="closed", max_in_flight=10)
         await echo(backend, b"first")
@@ -117,8 +115,8 @@ def test_aclose_lets_calls_under_way_have_their_replies(server: Server, run: Run
     run(main())
 
 
-@KINDS
-def test_aclose_does_not_wait_for_a_server_that_hangs_longer_than_calls_do(server: Server, run: Run):
+@EVENT_LOOPS
+def test_aclose_waits_no_longer_than_calls_for_a_server_that_hangs(server: Server, run: Run):
     async def main() -> None:
         backend = RedisBackend(server.url, call_timeout=0.3)
         await echo(backend, b"first")
@@ -135,8 +133,8 @@ def test_aclose_does_not_wait_for_a_server_that_hangs_longer_than_calls_do(serve
     run(main())
 
 
-@KINDS
-def test_a_loop_that_ends_with_calls_under_way_leaves_nothing(server: Server, run: Run):
+@EVENT_LOOPS
+def test_a_loop_that_closes_with_calls_in_flight_leaves_no_connection(server: Server, run: Run):
     backend = RedisBackend(server.url, client_name="left", max_in_flight=5)
     tasks: list[asyncio.Future[bytes]] = []
 
@@ -148,20 +146,20 @@ def test_a_loop_that_ends_with_calls_under_way_leaves_nothing(server: Server, ru
 
     run(main())
     assert all(task.done() for task in tasks)
-    wait_until_gone(server, "left")
-    run(some(backend))
+    wait_until_closed(server, "left")
+    run(echo_many(backend))
 
 
-async def test_a_backend_that_calls_nobody_connects_to_nobody(server: Server):
+async def test_a_backend_without_calls_opens_no_connection(server: Server):
     before = connections_so_far(server)
     async with backend_on(server.url) as backend:
         manager_on(backend)
         assert backend.stats().connections == 0
-    # This very question takes a connection, too.
+    # The query itself opens a connection, too.
     assert connections_so_far(server) == before + 1
 
 
-def test_what_a_forked_child_does_first_is_to_leave_the_parents_connections_alone(server: Server):
+def test_a_forked_child_leaves_the_parents_connections_open(server: Server):
     async def main() -> None:
         backend = RedisBackend(server.url, client_name="forked")
         await echo(backend, b"parent")
@@ -173,11 +171,11 @@ def test_what_a_forked_child_does_first_is_to_leave_the_parents_connections_alon
         await until(lambda: len(connections_named(server, "forked")) == 1)
 
     asyncio.run(main())
-    wait_until_gone(server, "forked")
+    wait_until_closed(server, "forked")
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_the_end_of_the_process_closes_what_closed_loops_have_left(
+def test_exit_closes_connections_that_closed_loops_left_open(
     server: Server, certificates: Certificates, encrypted: bool
 ):
     with Proxy(server.port, tls=certificates.context if encrypted else None) as proxy:
@@ -188,4 +186,4 @@ def test_the_end_of_the_process_closes_what_closed_loops_have_left(
         loop.close()
         assert len(connections_named(server, "left-open")) == 1
         per_loop._at_exit()
-        wait_until_gone(server, "left-open")
+        wait_until_closed(server, "left-open")

@@ -1,4 +1,4 @@
-"""Settings by environment, URL and argument."""
+"""Settings from the environment, the URL and arguments."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch, name: str):
         ("CONNECTIONS", "²"), ("CLIENT_NAME", "two words"), ("WAIT_REPLICAS", "-1"), ("WAIT_TIMEOUT", "0"),
     ],
 )  # fmt: skip
-def test_nonsense_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str, text: str):
+def test_an_error_names_the_invalid_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str):
     monkeypatch.setenv(f"SESSION_REDIS_{name}", text)
     with pytest.raises(ValueError, match=f"SESSION_REDIS_{name}"):
         from_env()
 
 
 @pytest.mark.parametrize("settings", [{"retries": True}, {"connections": 0}, {"call_timeout": "x"}, {"client_name": 7}])
-def test_nonsense_in_arguments_is_named(settings: dict[str, object]):
+def test_an_error_names_the_invalid_argument(settings: dict[str, object]):
     with pytest.raises(ValueError, match=next(iter(settings))):
         overrides(**settings)  # type: ignore[arg-type]
 
 
-def test_arguments_are_stronger_than_the_url_and_that_than_the_environment(monkeypatch: pytest.MonkeyPatch):
+def test_arguments_override_the_url_which_overrides_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SESSION_REDIS_CLIENT_NAME", "environment")
     monkeypatch.setenv("SESSION_REDIS_CONNECT_TIMEOUT", "3")
     url = "redis://localhost?client_name=url"
@@ -65,7 +65,7 @@ def test_arguments_are_stronger_than_the_url_and_that_than_the_environment(monke
     assert parse(url, from_env()).options.connect_timeout == 3
 
 
-def test_factories_of_the_same_settings_share_a_backend(monkeypatch: pytest.MonkeyPatch):
+def test_factories_with_the_same_settings_share_a_backend(monkeypatch: pytest.MonkeyPatch):
     one = factory("redis://localhost:1", retries=2)
     assert factory("redis://localhost:1", retries=2).backend is one.backend
     assert factory("redis://localhost:1", retries=3).backend is not one.backend

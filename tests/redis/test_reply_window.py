@@ -1,4 +1,4 @@
-"""The window of calls whose replies can be large, by itself."""
+"""The window for calls with possibly large replies, on its own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import pytest
 
 from chuk_sessions.backends.redis.net.reply_window import LARGE_REPLY, ReplyWindow, reply_size
 from chuk_sessions.backends.redis.net.resp import NotSentError
-from tests.redis.tools import until
-
-
-def soon(seconds: float = 5.0) -> float:
-    return asyncio.get_running_loop().time() + seconds
+from tests.redis.tools import soon, until
 
 
 def answer(window: ReplyWindow, size: int = 0) -> None:
@@ -33,7 +29,7 @@ def widen(window: ReplyWindow) -> None:
         answer(window)
 
 
-def test_it_begins_narrow_and_every_small_reply_widens_it_to_a_limit():
+def test_the_window_starts_narrow_and_small_replies_widen_it_to_a_limit():
     window = ReplyWindow()
     assert fill(window) == window.limit == 8
     for _ in range(8):
@@ -43,7 +39,7 @@ def test_it_begins_narrow_and_every_small_reply_widens_it_to_a_limit():
     assert fill(window) == window.limit == 128
 
 
-def test_a_large_reply_closes_it_and_small_ones_open_it_again():
+def test_a_large_reply_closes_the_window_and_small_replies_open_it_again():
     window = ReplyWindow()
     widen(window)
     window.try_acquire(0)
@@ -63,7 +59,7 @@ def test_a_large_reply_closes_it_and_small_ones_open_it_again():
     assert fill(window) == window.limit == 8
 
 
-def test_what_it_expects_is_a_decaying_maximum():
+def test_the_expected_size_is_a_decaying_maximum():
     window = ReplyWindow()
     for size in (100_000, 900_000, 200_000):
         window.try_acquire(0)
@@ -71,7 +67,7 @@ def test_what_it_expects_is_a_decaying_maximum():
     assert 800_000 < window.expected_size < 900_000
 
 
-async def test_calls_wait_for_a_place_and_come_in_in_order():
+async def test_calls_wait_first_in_first_out():
     window = ReplyWindow()
     fill(window)
     order: list[int] = []
@@ -92,7 +88,7 @@ async def test_calls_wait_for_a_place_and_come_in_in_order():
 
 
 @pytest.mark.parametrize(("size", "most"), [(LARGE_REPLY, 64), (1 << 20, 4), (60 << 20, 1)])
-async def test_large_replies_have_room_for_some_megabytes_and_at_least_one_call(size: int, most: int):
+async def test_large_replies_are_limited_to_some_megabytes_and_at_least_one_call(size: int, most: int):
     window = ReplyWindow()
     widen(window)
     entered = fill(window)
@@ -105,20 +101,20 @@ async def test_large_replies_have_room_for_some_megabytes_and_at_least_one_call(
     assert window.calls == most
 
 
-async def test_calls_that_give_up_leave_no_trace():
+async def test_calls_that_time_out_or_are_canceled_leave_no_state():
     window = ReplyWindow()
     widen(window)
     entered = fill(window)
-    left = asyncio.create_task(window.acquire(0, soon()))
+    canceled = asyncio.create_task(window.acquire(0, soon()))
     with pytest.raises(NotSentError):
         await window.acquire(0, soon(0.01))
-    left.cancel()
-    await asyncio.wait([left])
+    canceled.cancel()
+    await asyncio.wait([canceled])
     for _ in range(entered):
         answer(window)
     assert window.calls == window.waiting == 0
     assert not window.learning
 
 
-def test_the_size_of_a_reply_is_that_of_its_texts():
+def test_the_size_of_a_reply_is_the_size_of_its_strings():
     assert reply_size([0, [b"a" * 10, b"b" * 20, [b"c"]], None, 7]) == 31

@@ -1,4 +1,4 @@
-"""Replies of all shapes: in pieces, large, unasked for, wrong; and servers that end connections."""
+"""Replies of all kinds: in fragments, large, pushed, invalid; and servers that close connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.redis.tools import backend_on, connections_named, echo, manager_on, u
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_replies_that_come_byte_by_byte(server: Server, protocol: int):
+async def test_replies_that_arrive_byte_by_byte(server: Server, protocol: int):
     with Proxy(server.port, fragment=1) as proxy:
         async with backend_on(f"redis://127.0.0.1:{proxy.port}?protocol={protocol}") as backend:
             texts = [b"%d" % number for number in range(100)]
@@ -33,17 +33,17 @@ async def test_large_arguments_and_replies(server: Server):
         small = [b"%d" % number for number in range(50)]
         replies = await asyncio.gather(session.get("large"), *(echo(backend, text) for text in small))
         assert replies == [large, *small]
-        # The large argument has gone another way than small ones go.
+        # Large and small arguments use different connections.
         assert len(connections_named(server, "large")) == 2
-        manager = manager_on(backend, max_metadata_bytes=8 << 20)
-        sid = await manager.allocate_session(custom_metadata={"a": "y" * (4 << 20)})
-        info = await manager.get_session_info(sid)
+        manager = manager_on(backend, max_metadata_bytes=8 << 20, max_session_bytes=8 << 20)
+        session_id = await manager.allocate_session(custom_metadata={"a": "y" * (4 << 20)})
+        info = await manager.get_session_info(session_id)
         assert info is not None
         assert len(info["custom_metadata"]["a"]) == 4 << 20
 
 
-async def test_pushes_are_no_replies(server: Server):
-    """Under RESP3 a server may say things that nobody asked for; here that keys which were read have changed."""
+async def test_pushes_are_not_taken_for_replies(server: Server):
+    """With RESP3, a server may push messages; here, that keys have changed which a client has read."""
     async with backend_on(server.url) as backend:
         session = RedisSession(backend, 60)
         await session.set("k", "0")
@@ -56,7 +56,7 @@ async def test_pushes_are_no_replies(server: Server):
                 assert await echo(backend, text) == text
 
 
-async def test_nonsense_instead_of_replies_ends_the_connection():
+async def test_a_protocol_error_is_a_typed_error():
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await writer.drain()
@@ -71,8 +71,8 @@ async def test_nonsense_instead_of_replies_ends_the_connection():
             await until(lambda: backend.stats().connections == 0)
 
 
-async def test_a_connection_that_ends_as_it_is_opened_is_a_typed_error_in_time():
-    """The server's last reply and the end of the connection arrive together."""
+async def test_a_connection_that_closes_after_the_handshake_is_a_typed_error_in_time():
+    """The server's last reply and the EOF arrive together."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         commands = 0
@@ -90,12 +90,12 @@ async def test_a_connection_that_ends_as_it_is_opened_is_a_typed_error_in_time()
         assert {type(result) for result in results} <= {SessionUnavailableError, SessionTimeoutError}
 
 
-async def test_a_server_without_resp3_is_spoken_to_in_resp2():
-    asked: list[bytes] = []
+async def test_a_server_without_resp3_gets_resp2():
+    received: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(4096):
-            asked.append(data)
+            received.append(data)
             for word in (b"HELLO", b"SETNAME", b"LIB-NAME", b"LIB-VER", b"\nLOAD", b"\nINFO"):
                 reply = b"-ERR unknown command 'HELLO'\r\n" if word == b"HELLO" else b"+OK\r\n"
                 writer.write(reply * data.count(word))
@@ -107,10 +107,10 @@ async def test_a_server_without_resp3_is_spoken_to_in_resp2():
         port = listener.sockets[0].getsockname()[1]
         async with backend_on(f"redis://127.0.0.1:{port}", loaded={"read": Script(b"return 1", b"")}) as backend:
             assert await echo(backend, b"x") == b"x"
-            assert sum(b"HELLO" in data for data in asked) == 1
+            assert sum(b"HELLO" in data for data in received) == 1
 
 
-def test_calls_on_one_key_are_packed_alike_however_many_kinds_there_are():
+def test_script_calls_are_packed_like_other_commands():
     script = Script(b"return 1", b"0" * 40)
     for number in (*range(100), *range(100)):
         for key in ("k", "{key}", "%d", "\u00e9"):

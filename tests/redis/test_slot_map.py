@@ -1,4 +1,4 @@
-"""What nodes of a cluster say about where things are."""
+"""Addresses in slot maps and redirects of cluster nodes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ASKED = Address("asked", 7000)
         ([b"fd00::1", 7001, b"id"], Address("fd00::1", 7001)),
     ],
 )
-def test_nodes_have_several_ways_to_say_where_they_are(node, address):
+def test_nodes_can_announce_their_address_in_several_ways(node, address):
     assert slot_ranges([[0, 99, node]], ASKED) == [SlotRange(0, 99, address, ())]
 
 
-def test_replicas_come_after_the_primary():
+def test_replicas_follow_the_primary():
     reply = [[0, 8191, [b"a", 1, b"x"], [b"b", 2, b"y"]], [8192, 16383, [b"c", 3, b"z"]]]
     assert slot_ranges(reply, ASKED) == [
         SlotRange(0, 8191, Address("a", 1), (Address("b", 2),)),
@@ -47,10 +47,10 @@ def test_replicas_come_after_the_primary():
         ("ASK 3999 [fd00::1]:6381", Address("fd00::1", 6381)),
     ],
 )
-def test_redirections(message, address):
+def test_redirects(message, address):
     assert parse_redirect(message, ASKED) == (3999, address)
 
 
-@pytest.mark.parametrize("message", ["MOVED", "MOVED to the country", "ASK 3999 nowhere"])
-def test_what_is_no_redirection(message):
+@pytest.mark.parametrize("message", ["MOVED", "MOVED somewhere", "ASK 3999 nowhere"])
+def test_other_messages_are_no_redirects(message):
     assert parse_redirect(message, ASKED) is None

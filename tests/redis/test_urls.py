@@ -1,4 +1,4 @@
-"""What URLs say."""
+"""Redis URLs."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from chuk_sessions.backends.redis.options import Address
 from chuk_sessions.backends.redis.url import Kind, parse, without_secrets
 
 
-def at(*places: str) -> tuple[Address, ...]:
+def addresses_at(*places: str) -> tuple[Address, ...]:
     return tuple(Address(host, int(port)) for host, _, port in (place.rpartition(":") for place in places))
 
 
 @pytest.mark.parametrize(
     ("url", "kind", "addresses", "master", "db"),
     [
-        ("redis://", Kind.SERVER, at("localhost:6379"), "", 0),
-        ("redis://h", Kind.SERVER, at("h:6379"), "", 0),
-        ("redis://h:1/", Kind.SERVER, at("h:1"), "", 0),
-        ("redis://h:1/4", Kind.SERVER, at("h:1"), "", 4),
-        ("redis://h?db=4", Kind.SERVER, at("h:6379"), "", 4),
-        ("redis://[::1]:7", Kind.SERVER, at("::1:7"), "", 0),
-        ("redis://[fe80::1%25eth0]:7", Kind.SERVER, at("fe80::1%eth0:7"), "", 0),
+        ("redis://", Kind.SERVER, addresses_at("localhost:6379"), "", 0),
+        ("redis://h", Kind.SERVER, addresses_at("h:6379"), "", 0),
+        ("redis://h:1/", Kind.SERVER, addresses_at("h:1"), "", 0),
+        ("redis://h:1/4", Kind.SERVER, addresses_at("h:1"), "", 4),
+        ("redis://h?db=4", Kind.SERVER, addresses_at("h:6379"), "", 4),
+        ("redis://[::1]:7", Kind.SERVER, addresses_at("::1:7"), "", 0),
+        ("redis://[fe80::1%25eth0]:7", Kind.SERVER, addresses_at("fe80::1%eth0:7"), "", 0),
         ("unix:///tmp/a%20b?db=2", Kind.SERVER, (Address(path="/tmp/a b"),), "", 2),
-        ("redis://a:1,b:2,[::1]:3", Kind.CLUSTER, at("a:1", "b:2", "::1:3"), "", 0),
-        ("redis+cluster://a", Kind.CLUSTER, at("a:6379"), "", 0),
-        ("redis://a,b:2/main", Kind.SENTINEL, at("a:26379", "b:2"), "main", 0),
-        ("redis://a:1/main", Kind.SENTINEL, at("a:1"), "main", 0),
-        ("redis+sentinel://a:1/main/3", Kind.SENTINEL, at("a:1"), "main", 3),
-        ("rediss+sentinel://a:1/7/3", Kind.SENTINEL, at("a:1"), "7", 3),
+        ("redis://a:1,b:2,[::1]:3", Kind.CLUSTER, addresses_at("a:1", "b:2", "::1:3"), "", 0),
+        ("redis+cluster://a", Kind.CLUSTER, addresses_at("a:6379"), "", 0),
+        ("redis://a,b:2/main", Kind.SENTINEL, addresses_at("a:26379", "b:2"), "main", 0),
+        ("redis://a:1/main", Kind.SENTINEL, addresses_at("a:1"), "main", 0),
+        ("redis+sentinel://a:1/main/3", Kind.SENTINEL, addresses_at("a:1"), "main", 3),
+        ("rediss+sentinel://a:1/7/3", Kind.SENTINEL, addresses_at("a:1"), "7", 3),
     ],
 )
-def test_what_is_where(url: str, kind: Kind, addresses: tuple[Address, ...], master: str, db: int):
+def test_kind_and_addresses(url: str, kind: Kind, addresses: tuple[Address, ...], master: str, db: int):
     target = parse(url)
     assert (target.kind, target.addresses, target.master, target.options.db) == (kind, addresses, master, db)
     assert (target.options.tls is not None) == url.startswith("rediss")
@@ -63,13 +63,13 @@ def test_tls_settings_and_others():
         "redis://::1", "redis://h?unknown=1", "redis://h?protocol=4", "redis://h?db=x", "redis://h/main/x",
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_a_value_error(url: str):
+def test_an_invalid_url_is_a_value_error(url: str):
     with pytest.raises(ValueError, match="cannot read the Redis URL"):
         parse(url)
 
 
 @pytest.mark.parametrize("url", ["http://h", "localhost:6379", "redis:/h"])
-def test_schemes_that_are_accepted_are_named(url: str):
+def test_the_error_names_the_accepted_schemes(url: str):
     with pytest.raises(
         ValueError, match=r"must begin with redis://, rediss:// \(TLS\) or unix://; .*redis\+sentinel://"
     ):
@@ -77,7 +77,7 @@ def test_schemes_that_are_accepted_are_named(url: str):
 
 
 @pytest.mark.parametrize("url", ["redis://h/abc", "rediss://h:6379/abc", "redis://me:secret@h/abc/0"])
-def test_a_name_behind_one_server_is_taken_for_a_mistyped_database(url: str):
+def test_a_name_after_one_server_is_taken_for_a_mistyped_database(url: str):
     with pytest.raises(
         ValueError, match="'abc' would be the name of a primary that Sentinels monitor: a database is a n"
     ):
@@ -89,7 +89,7 @@ def test_a_name_behind_one_server_is_taken_for_a_mistyped_database(url: str):
 @pytest.mark.parametrize(
     "url", ["redis://me:secret@h:0", "redis://:secret@h?x=secret", "redis://h/1/2?password=secret"]
 )
-def test_no_message_tells_a_secret(url: str):
+def test_no_message_reveals_a_secret(url: str):
     assert "secret" not in without_secrets(url)
     with pytest.raises(ValueError, match="cannot read") as caught:
         parse(url)
@@ -97,6 +97,6 @@ def test_no_message_tells_a_secret(url: str):
     assert "secret" not in repr(parse("redis://me:secret@h"))
 
 
-def test_a_provider_of_credentials_takes_the_place_of_a_login():
-    with pytest.raises(ValueError, match="either a credential provider"):
+def test_a_credential_provider_and_a_login_exclude_each_other():
+    with pytest.raises(ValueError, match="takes the place"):
         parse("redis://me:secret@h", credentials=object())

@@ -1,4 +1,4 @@
-"""Faults of several servers. Where somebody else has to take over, a fault returns when it has struck."""
+"""Faults of several servers. Where another server must take over, the function returns once the fault has struck."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import signal
 
 from chuk_sessions.backends.redis.topology.slots import slot_of
 from chuk_sessions.core import keys
-from tests.faults.environments import Stage
+from tests.faults.environments import Environment
 from tests.faults.load.load import Load
 from tests.harness.farms import ClusterFarm, Member, Proxy, SentinelFarm, wait_for
 from tests.harness.servers import Server
 
-HAND_OVER_MS = 5000
-"""For so long at most the old primary takes no writes while the other one catches up."""
+HANDOVER_MS = 5000
+"""The longest time in ms for which the old primary accepts no writes while its replica catches up."""
 
 
-async def primary_killed(stage: Stage, load: Load, seconds: float) -> None:
-    """kill -9 of the primary that sentinels watch."""
-    (await asyncio.to_thread(stage.sentinels.primary)).server.kill()
+async def kill_primary(environment: Environment, load: Load, seconds: float) -> None:
+    """Kill the primary that the sentinels monitor (kill -9)."""
+    (await asyncio.to_thread(environment.sentinels.primary)).server.kill()
 
 
-async def primary_cut_off(stage: Stage, load: Load, seconds: float) -> None:
-    """The primary has acknowledged for a while what its replicas could not hear, and is killed."""
-    farm = stage.sentinels
+async def kill_primary_ahead_of_replicas(environment: Environment, load: Load, seconds: float) -> None:
+    """Let the primary acknowledge writes that its replicas do not receive, and kill it."""
+    farm = environment.sentinels
     primary = await asyncio.to_thread(farm.primary)
     replicas = [member for member in farm.members if member is not primary]
     for member in replicas:
@@ -35,39 +35,39 @@ async def primary_cut_off(stage: Stage, load: Load, seconds: float) -> None:
         member.server.signal(signal.SIGCONT)
 
 
-async def primary_stopped(stage: Stage, load: Load, seconds: float) -> None:
-    """The primary stands still until another has taken its place, and then goes on as if nothing had been."""
-    farm = stage.sentinels
+async def suspend_primary(environment: Environment, load: Load, seconds: float) -> None:
+    """Suspend the primary until another has replaced it, and then resume it."""
+    farm = environment.sentinels
     primary = await asyncio.to_thread(farm.primary)
     primary.server.signal(signal.SIGSTOP)
-    await asyncio.to_thread(wait_for, lambda: _named_by_most(farm) is not primary, "another primary")
+    await asyncio.to_thread(wait_for, lambda: _named_by_most_sentinels(farm) is not primary, "a new primary")
     primary.server.signal(signal.SIGCONT)
 
 
-async def demoted_behind_a_name(stage: Stage, load: Load, seconds: float) -> None:
-    """The primary hands over to its replica and is cut off from it. It keeps its clients; new connections reach the
-    other one.
+async def demote_behind_dns_name(environment: Environment, load: Load, seconds: float) -> None:
+    """Promote the replica, demote the primary, and move the DNS name. The old primary keeps its clients; only new
+    connections reach the new one.
     """
-    await asyncio.to_thread(_hand_over, stage.server, stage.replica, stage.proxy)
+    await asyncio.to_thread(_promote_replica, environment.server, environment.replica, environment.proxy)
 
 
-def _hand_over(old: Server, new: Server, name: Proxy) -> None:
+def _promote_replica(old: Server, new: Server, dns_name: Proxy) -> None:
     with old.client() as primary, new.client() as replica:
-        primary.client_pause(HAND_OVER_MS, all=False)
+        primary.client_pause(HANDOVER_MS, all=False)
         written = int(primary.info("replication")["master_repl_offset"])
-        wait_for(lambda: int(replica.info("replication")["slave_repl_offset"]) >= written, "all of it at the replica")
+        wait_for(lambda: int(replica.info("replication")["slave_repl_offset"]) >= written, "all writes on the replica")
         replica.replicaof("NO", "ONE")
-        name.behind = new.port
+        dns_name.upstream_port = new.port
         primary.replicaof("127.0.0.1", "1")
         primary.client_unpause()
 
 
-async def replicas_gone(stage: Stage, load: Load, seconds: float) -> None:
-    """No replica acknowledges anything."""
-    stage.replica.signal(signal.SIGSTOP)
+async def suspend_replica(environment: Environment, load: Load, seconds: float) -> None:
+    """Suspend the replica, so that no replica acknowledges a write."""
+    environment.replica.signal(signal.SIGSTOP)
     await asyncio.sleep(max(2.0, seconds / 2))
-    stage.replica.signal(signal.SIGCONT)
-    await asyncio.to_thread(_wait_for_replica, stage.server)
+    environment.replica.signal(signal.SIGCONT)
+    await asyncio.to_thread(_wait_for_replica, environment.server)
 
 
 def _wait_for_replica(primary: Server) -> None:
@@ -75,54 +75,54 @@ def _wait_for_replica(primary: Server) -> None:
         wait_for(lambda: int(client.execute_command("WAIT", 1, 100)) == 1, "a replica that acknowledges")
 
 
-async def node_gone_while_revoking(stage: Stage, load: Load, seconds: float) -> None:
-    """A primary without a replica stands still while users are revoked who have sessions on all nodes.
+async def suspend_node_while_revoking(environment: Environment, load: Load, seconds: float) -> None:
+    """Suspend a primary without a replica while the sessions of users are revoked, which are on all nodes.
 
-    What the other nodes have of these sessions must have ended by then, and the rest when the node is back.
+    Sessions on the other nodes must not validate afterwards, and the rest must not once the node is back.
     """
-    manager, farm = load.managers[0], stage.cluster
-    names = {user: [f"{user}-{number}" for number in range(6)] for user in (f"gone{index}" for index in range(8))}
-    for user, session_ids in names.items():
+    manager, farm = load.managers[0], environment.cluster
+    sessions = {user: [f"{user}-{number}" for number in range(6)] for user in (f"revoked{index}" for index in range(8))}
+    for user, session_ids in sessions.items():
         await asyncio.gather(*(manager.allocate_session(one, user_id=user) for one in session_ids))
-    gone = (await asyncio.to_thread(farm.owners))[0]
-    slots = [range(first, last + 1) for first, last, member in await asyncio.to_thread(farm.ranges) if member is gone]
-    gone.server.signal(signal.SIGSTOP)
-    await asyncio.gather(*map(manager.revoke_user_sessions, names), return_exceptions=True)
-    ids = [session_id for session_ids in names.values() for session_id in session_ids]
+    suspended = (await asyncio.to_thread(farm.owners))[0]
+    slots = await asyncio.to_thread(farm.slots_of, suspended)
+    suspended.server.signal(signal.SIGSTOP)
+    await asyncio.gather(*map(manager.revoke_user_sessions, sessions), return_exceptions=True)
+    ids = [session_id for session_ids in sessions.values() for session_id in session_ids]
     elsewhere = [one for one in ids if not any(_slot(one) in some for some in slots)]
     load.ledger.revived += sum(await asyncio.gather(*map(manager.validate_session, elsewhere)))
-    gone.server.signal(signal.SIGCONT)
+    suspended.server.signal(signal.SIGCONT)
     await asyncio.to_thread(farm.settle)
-    await asyncio.gather(*map(manager.revoke_user_sessions, names))
-    load.ledger.dead += ids
+    await asyncio.gather(*map(manager.revoke_user_sessions, sessions))
+    load.ledger.invalid_ids += ids
 
 
-def _named_by_most(farm: SentinelFarm) -> Member:
+def _named_by_most_sentinels(farm: SentinelFarm) -> Member:
     named = [farm.named(sentinel) for sentinel in farm.sentinels]
     return max(farm.members, key=lambda member: sum(member is other for other in named))
 
 
-async def node_killed(stage: Stage, load: Load, seconds: float) -> None:
-    """kill -9 of a cluster's primary that has a session of the load."""
-    (await asyncio.to_thread(stage.cluster.owner, _slots(load)[0])).server.kill()
+async def kill_cluster_primary(environment: Environment, load: Load, seconds: float) -> None:
+    """Kill a primary of the cluster that has a session of the load (kill -9)."""
+    (await asyncio.to_thread(environment.cluster.owner, _slots_of(load)[0])).server.kill()
 
 
-async def slots_move(stage: Stage, load: Load, seconds: float) -> None:
-    """The slots of the load's sessions go from node to node, again and again."""
-    loop, farm = asyncio.get_running_loop(), stage.cluster
+async def migrate_slots(environment: Environment, load: Load, seconds: float) -> None:
+    """Migrate the slots of the load's sessions from node to node, again and again."""
+    loop, farm = asyncio.get_running_loop(), environment.cluster
     end = loop.time() + seconds
     while loop.time() < end:
-        for slot in _slots(load):
-            await asyncio.to_thread(_move_on, farm, slot)
+        for slot in _slots_of(load):
+            await asyncio.to_thread(_migrate_to_next_node, farm, slot)
 
 
-def _move_on(farm: ClusterFarm, slot: int) -> None:
+def _migrate_to_next_node(farm: ClusterFarm, slot: int) -> None:
     owners, source = farm.owners(), farm.owner(slot)
     farm.move(slot, owners[(owners.index(source) + 1) % len(owners)], batch=2)
 
 
-def _slots(load: Load) -> list[int]:
-    return [_slot(seat.account.session_id) for seat in load.seats if seat.account is not None]
+def _slots_of(load: Load) -> list[int]:
+    return [_slot(shared.account.session_id) for shared in load.shared if shared.account is not None]
 
 
 def _slot(session_id: str) -> int:

@@ -1,8 +1,8 @@
-"""A host of its own, whose clock is wrong: `python -m tests.faults.inject.host URL OFFSET SECONDS FIRST`.
+"""A host whose clock is wrong: `python -m tests.faults.inject.host URL OFFSET SECONDS FIRST`.
 
-Reads ids of sessions that are about to end from its standard input, one a line; puts a load on the store meanwhile, and
-prints its counts and, for each of the ids, when it was last told that the session is alive and first that it is not, by
-the clock that all processes of the machine share.
+The process puts load on the store. Meanwhile it reads ids of sessions that expire soon from its standard input, one per
+line. It prints the counts of the load and, for each id, when a validation last succeeded and first failed, by the
+monotonic clock that all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PATIENCE_S = 30.0
 
 
 def shift_clock(seconds: float) -> None:
-    """From now on this process takes it to be so much later."""
+    """Shift the wall clock of this process by that many seconds."""
     right, right_ns = time.time, time.time_ns
     time.time = lambda: right() + seconds
     time.time_ns = lambda: right_ns() + int(seconds * 1e9)
 
 
-async def seen(load: Load, session_id: str) -> tuple[float, float]:
-    """When validation last began that said yes, and when the first ended that said no."""
+async def watch_expiry(load: Load, session_id: str) -> tuple[float, float]:
+    """Return when the last successful validation began, and when the first failed one returned."""
     last, give_up = 0.0, time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up:
         begun = time.monotonic()
@@ -35,17 +35,18 @@ async def seen(load: Load, session_id: str) -> tuple[float, float]:
             return last, time.monotonic()
         last = begun
         await asyncio.sleep(0.002)
-    raise TimeoutError("the session does not end")
+    raise TimeoutError("the session does not expire")
 
 
 async def main(url: str, seconds: float, first: int) -> None:
-    """Run the load."""
+    """Run the load and print its counts."""
     async with load_on(url, timeout=10.0, first=first) as load:
         session_ids = await asyncio.to_thread(sys.stdin.read)
-        ends, _ = await asyncio.gather(
-            asyncio.gather(*(seen(load, session_id) for session_id in session_ids.split())), asyncio.sleep(seconds)
+        expiries, _ = await asyncio.gather(
+            asyncio.gather(*(watch_expiry(load, one) for one in session_ids.split())),
+            asyncio.sleep(seconds),
         )
-    print(json.dumps({"counts": asdict(await count(load, url, 0.0)), "ends": ends}))
+    print(json.dumps({"counts": asdict(await count(load, url, 0.0)), "expiries": expiries}))
 
 
 if __name__ == "__main__":

@@ -1,55 +1,55 @@
-"""Faults between client and server, and in the client itself."""
+"""Faults of the network between client and server, and of the client itself."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-from tests.faults.environments import Stage
+from tests.faults.environments import Environment
 from tests.faults.load.load import Load
 
 DELAY_S = 0.02
 BLOCKED_S = 2.0
 IDLE_S = 1.5
-"""For so long nothing is sent before connections are dropped: longer than an idle connection is trusted."""
+"""Seconds without calls before connections are dropped: longer than the client trusts an idle connection."""
 
 
-async def slow_and_in_pieces(stage: Stage, load: Load, seconds: float) -> None:
-    """Replies are late by 20 ms, and all goes seven bytes at a time."""
-    stage.proxy.delay, stage.proxy.fragment = DELAY_S, 7
+async def delay_and_fragment(environment: Environment, load: Load, seconds: float) -> None:
+    """Delay replies by 20 ms, and forward seven bytes at a time."""
+    environment.proxy.delay, environment.proxy.fragment = DELAY_S, 7
     await asyncio.sleep(seconds)
-    stage.proxy.delay, stage.proxy.fragment = 0.0, 0
+    environment.proxy.delay, environment.proxy.fragment = 0.0, 0
 
 
-async def replies_get_lost(stage: Stage, load: Load, seconds: float) -> None:
-    """Twenty times a second what was asked is done and the connection is cut before the reply; each fifth time it stays
-    open and mute.
+async def lose_replies(environment: Environment, load: Load, seconds: float) -> None:
+    """Let the server execute a request, and discard its reply, 20 times a second. Most connections are then cut; every
+    fifth stays open without a reply.
     """
     end, number = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         number += 1
-        stage.proxy.lose_replies(1, cut=number % 5 > 0)
+        environment.proxy.lose_replies(1, cut=number % 5 > 0)
         await asyncio.sleep(0.05)
-    stage.proxy.lose_replies(0)
-    stage.proxy.cut()
+    environment.proxy.lose_replies(0)
+    environment.proxy.cut()
 
 
-async def dropped_while_idle(stage: Stage, load: Load, seconds: float) -> None:
-    """Connections that have carried nothing for a while carry nothing any more, and do not close."""
+async def drop_idle_connections(environment: Environment, load: Load, seconds: float) -> None:
+    """Stop forwarding on idle connections without closing them."""
     await load.pause(IDLE_S)
-    stage.proxy.drop()
+    environment.proxy.drop()
     load.resumed.set()
 
 
-async def callers_cancel(stage: Stage, load: Load, seconds: float) -> None:
-    """Half of all calls are cancelled: before they are sent, on their way, or when the reply is there."""
-    load.attempts.cancelling = 0.5
+async def cancel_calls(environment: Environment, load: Load, seconds: float) -> None:
+    """Cancel half of all calls: before they are sent, in flight, or when the reply has arrived."""
+    load.attempts.canceling = 0.5
     await asyncio.sleep(seconds)
-    load.attempts.cancelling = 0.0
+    load.attempts.canceling = 0.0
 
 
-async def the_loop_is_blocked(stage: Stage, load: Load, seconds: float) -> None:
-    """The event loop stands still for longer than a call may take."""
+async def block_event_loop(environment: Environment, load: Load, seconds: float) -> None:
+    """Block the event loop for longer than a call may take."""
     for _ in range(max(1, int(seconds / 3))):
-        time.sleep(BLOCKED_S)  # noqa: ASYNC251  (that is the fault)
+        time.sleep(BLOCKED_S)  # noqa: ASYNC251  (the fault itself)
         await asyncio.sleep(0.2)

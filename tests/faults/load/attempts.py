@@ -1,4 +1,4 @@
-"""One call at a time: what its end says about what was applied, and how long it took."""
+"""Calls of the load: what each outcome says about whether the store applied the call, and how long the call took."""
 
 from __future__ import annotations
 
@@ -17,56 +17,62 @@ from chuk_sessions.exceptions import OutcomeUnknownError, SessionUnavailableErro
 from .ledger import Ledger
 
 SLACK = 0.1
-"""How far behind its deadline a call may end, in seconds."""
+"""Seconds after its deadline by which a call must have returned."""
 
 _STALL = 0.03
 
 
 class Applied(Enum):
-    """What the end of a call says."""
+    """Whether the store applied a call, as far as its outcome says."""
 
     YES = "acknowledged"
     NO = "refused before anything was applied"
-    PERHAPS = "nobody knows"
+    UNKNOWN = "applied or not"
 
 
-class _CancelledOnTheWay(Exception):  # noqa: N818  (no error: that is what was asked for)
+class _CallCanceled(Exception):  # noqa: N818  (not an error: the test canceled the call)
     pass
 
 
 class Attempts:
-    """Makes calls and keeps count of errors. With `cancelling`, that share of calls is cancelled on the way."""
+    """A runner of calls that counts errors.
+
+    Attributes:
+        canceling: the share of calls that are canceled at a random moment, from 0 to 1.
+        canceled: how many calls were.
+
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.cancelling = 0.0
-        self.cancelled = 0
+        self.canceling = 0.0
+        self.canceled = 0
 
-    async def make(self, call: Coroutine[Any, Any, Any], *, repeats: bool) -> tuple[Applied, Any]:
-        """What was applied, and the answer. `repeats`: the library repeats it, so that an error leaves open whether an
-        earlier attempt was applied.
+    async def run(self, call: Coroutine[Any, Any, Any], *, retried: bool) -> tuple[Applied, Any]:
+        """Return whether the call was applied, and its result. `retried` says that the library retries it, so that
+        after an error an earlier attempt may have been applied.
         """
         try:
-            return Applied.YES, await self._perhaps_cancelled(call)
+            return Applied.YES, await self._perhaps_canceled(call)
         except StoreFullError:
             return self._count("full", Applied.NO)
         except OutcomeUnknownError:
-            return self._count("unknown", Applied.PERHAPS)
+            return self._count("unknown", Applied.UNKNOWN)
         except SessionUnavailableError:
-            return self._count("unavailable", Applied.PERHAPS if repeats else Applied.NO)
-        except _CancelledOnTheWay:
-            self.cancelled += 1
-            return Applied.PERHAPS, None
+            return self._count("unavailable", Applied.UNKNOWN if retried else Applied.NO)
+        except _CallCanceled:
+            self.canceled += 1
+            return Applied.UNKNOWN, None
         except Exception as error:
-            self._ledger.odd.append(f"{type(error).__name__}: {error}")
-            return self._count("other", Applied.PERHAPS)
+            self._ledger.unexpected.append(f"{type(error).__name__}: {error}")
+            return self._count("other", Applied.UNKNOWN)
 
     def _count(self, kind: str, applied: Applied) -> tuple[Applied, None]:
         self._ledger.errors[kind] += 1
         return applied, None
 
-    async def _perhaps_cancelled(self, call: Coroutine[Any, Any, Any]) -> Any:
-        if random.random() >= self.cancelling:
+    async def _perhaps_canceled(self, call: Coroutine[Any, Any, Any]) -> Any:
+        if random.random() >= self.canceling:
             return await call
         task = asyncio.ensure_future(call)
         for _ in range(random.randrange(6)):
@@ -76,11 +82,11 @@ class Attempts:
         try:
             return await task
         except asyncio.CancelledError:
-            raise _CancelledOnTheWay from None
+            raise _CallCanceled from None
 
 
-class Timed:
-    """A backend that notes how long its calls took, and which took longer than `limit` seconds."""
+class TimedBackend:
+    """A backend that records how long calls took, and which took longer than `limit` seconds."""
 
     name = "redis"
 
@@ -88,14 +94,14 @@ class Timed:
         self.backend = backend
         self._limit = limit
         self.slow: list[tuple[float, float]] = []
-        self.took: list[float] = []
+        self.durations: list[float] = []
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Run one operation."""
         return await self._timed(self.backend.run(call, retry_calls))
 
     async def ping(self) -> Health:
-        """Ask the store how it is."""
+        """Return the health of the store."""
         return await self.backend.ping()
 
     async def aclose(self) -> None:
@@ -108,17 +114,17 @@ class Timed:
             return await call
         finally:
             ended = time.monotonic()
-            self.took.append(ended - begun)
+            self.durations.append(ended - begun)
             if ended - begun > self._limit:
                 self.slow.append((begun, ended))
 
     def late(self, stalls: Sequence[tuple[float, float]]) -> int:
-        """How many took too long, not counting the time in which the event loop itself stood still."""
-        return sum(end - begun - _shared(begun, end, stalls) > self._limit for begun, end in self.slow)
+        """Return how many calls took too long, without the time in which the event loop itself was blocked."""
+        return sum(end - begun - _overlap(begun, end, stalls) > self._limit for begun, end in self.slow)
 
 
-async def watch(stalls: list[tuple[float, float]]) -> None:
-    """Note when the running event loop stands still: a load that blocks it, or a machine that has no time for it."""
+async def watch_event_loop(stalls: list[tuple[float, float]]) -> None:
+    """Record when the running event loop is blocked, by the load or because the machine is busy."""
     last = time.monotonic()
     while True:
         await asyncio.sleep(0.005)
@@ -128,5 +134,5 @@ async def watch(stalls: list[tuple[float, float]]) -> None:
         last = now
 
 
-def _shared(begun: float, ended: float, stalls: Sequence[tuple[float, float]]) -> float:
+def _overlap(begun: float, ended: float, stalls: Sequence[tuple[float, float]]) -> float:
     return sum(max(0.0, min(ended, last) - max(begun, first)) for first, last in stalls)

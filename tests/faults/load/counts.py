@@ -1,4 +1,4 @@
-"""What is counted for each fault."""
+"""The counts of each fault."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Self
 
 @dataclass
 class Counts:
-    """What was counted.
+    """Counts of what happened under load.
 
     Attributes:
-        calls: sent to the store.
-        writes: acknowledged.
-        lost: acknowledged writes that are not there, and sessions that were said not to be there and are.
-        missing: sessions among these that are not there at all.
-        twice: writes that are there more often than they were called for.
-        revived: validations of ended sessions that said they are alive.
-        crossed: answers with the marker or the counter of another session.
-        unindexed: live sessions that listing does not find.
-        late: calls that went on behind their deadline and the slack.
-        unknown: calls that ended with OutcomeUnknownError.
-        unavailable: with SessionUnavailableError, those for time included.
-        full: with StoreFullError.
-        other: with any other error.
-        seconds: from the fault's end (or, where it does not end, its begin) until all sessions were served again.
+        calls: calls sent to the store.
+        writes: acknowledged writes.
+        lost: acknowledged writes that are missing, and sessions reported as missing that exist.
+        missing: sessions among these that do not exist at all.
+        twice: writes that were applied more often than requested.
+        revived: deleted, revoked or rotated ids that validated.
+        crossed: replies with the marker or the counter of another session.
+        unindexed: live sessions that a list does not contain.
+        late: calls that returned later than their deadline and the slack.
+        unknown: calls that raised OutcomeUnknownError.
+        unavailable: calls that raised SessionUnavailableError, timeouts included.
+        full: calls that raised StoreFullError.
+        other: calls that raised any other error.
+        seconds: from the end of the fault (if it does not end, from its start) until all sessions were served again.
 
     """
 
@@ -44,7 +44,7 @@ class Counts:
     seconds: float = 0.0
 
     def __add__(self, other: Self) -> Self:
-        """Both together; the longer of the seconds."""
+        """Return the sum of both; of the seconds, the longer."""
         names = [field.name for field in fields(self) if field.name != "seconds"]
         total = type(self)(**{name: getattr(self, name) + getattr(other, name) for name in names})
         total.seconds = max(self.seconds, other.seconds)

@@ -1,10 +1,9 @@
-"""The load: tasks of two managers on the same sessions, and sessions that come and go, all with a ledger."""
+"""The load: tasks of two managers on shared sessions, and short-lived sessions, all recorded in a ledger."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,19 +14,18 @@ from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.providers.factory import Factory
 from chuk_sessions.providers.redis import RedisSession
+from tests.harness.threads import prompt_threads
 from tests.redis.tools import until
 
-from .attempts import SLACK, Attempts, Timed, watch
-from .churn import Lives
+from .attempts import SLACK, Attempts, TimedBackend, watch_event_loop
+from .churn import Churn
 from .counts import Counts
 from .ledger import SIDES, Ledger
-from .shared_sessions import Seat, Worker
+from .shared_sessions import SharedSession, Worker
 
-SEATS = 8
-LIVES = 4
+SHARED_SESSIONS = 8
+CHURN_TASKS = 4
 PATIENCE = 30.0
-_SWITCH = 0.0005
-"""How long the load may hold the interpreter when a thread that looks after the servers wants it."""
 
 
 @dataclass
@@ -36,92 +34,93 @@ class Load:
 
     Attributes:
         managers: one for each side, with connections of its own.
-        ledger: the books.
-        attempts: how calls are made.
-        seats: the sessions that are there all the time.
-        stalls: when the event loop stood still.
-        others: what other hosts have counted.
-        reconnects: how many connections were opened in the place of lost ones, as of the end.
+        timed: the managers' backends.
+        ledger: what callers were told.
+        attempts: runs the calls.
+        shared: the long-lived sessions.
+        stalls: when the event loop was blocked: (start, end).
+        others: counts of other hosts.
+        reconnects: how many connections were opened to replace lost ones, once the load has stopped.
+        stopping: no more calls are started.
         resumed: is set unless the load pauses.
 
     """
 
     managers: list[SessionManager]
-    timed: list[Timed]
+    timed: list[TimedBackend]
     ledger: Ledger
     attempts: Attempts
-    seats: list[Seat]
+    shared: list[SharedSession]
     stalls: list[tuple[float, float]] = field(default_factory=list)
     others: list[Counts] = field(default_factory=list)
     reconnects: int = 0
-    ending: bool = False
+    stopping: bool = False
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def recovered(self, since: float) -> float:
-        """Wait until a call for each session was acknowledged that began after that moment. Returns the seconds."""
-        await until(lambda: all(seat.served > since for seat in self.seats), PATIENCE)
-        return max(seat.first_after(since) for seat in self.seats) - since
+        """Wait until for each session a call that began after that moment was acknowledged. Return the seconds."""
+        await until(lambda: all(shared.served > since for shared in self.shared), PATIENCE)
+        return max(shared.first_after(since) for shared in self.shared) - since
 
     async def pause(self, seconds: float) -> None:
-        """Send nothing until `resumed` is set again; return when no call has been under way for that many seconds."""
+        """Send nothing until `resumed` is set again. Return when no call has been in flight for that many seconds."""
         self.resumed.clear()
         await until(lambda: not any(timed.backend.stats().in_flight for timed in self.timed), PATIENCE)
         await asyncio.sleep(seconds)
 
     async def proceeds(self) -> bool:
-        """Wait until the load does not pause. Return whether it goes on."""
+        """Wait while the load pauses. Return False once it stops."""
         await self.resumed.wait()
-        return not self.ending
+        return not self.stopping
 
     @property
     def calls(self) -> int:
-        """How many calls the store was sent."""
-        return sum(len(timed.took) for timed in self.timed)
+        """The number of calls sent to the store."""
+        return sum(len(timed.durations) for timed in self.timed)
 
     @property
     def retries(self) -> int:
-        """How many were tried again."""
+        """The number of retries."""
         return sum(timed.backend.stats().retries for timed in self.timed)
 
     @property
     def longest(self) -> float:
-        """Seconds of the longest call."""
-        return max(max(timed.took) for timed in self.timed)
+        """The duration of the longest call in seconds."""
+        return max(max(timed.durations) for timed in self.timed)
 
     def slower_than(self, seconds: float) -> int:
-        """How many calls took that long, or longer."""
-        return sum(took >= seconds for timed in self.timed for took in timed.took)
+        """Return how many calls took that long or longer."""
+        return sum(duration >= seconds for timed in self.timed for duration in timed.durations)
 
     @property
     def late(self) -> int:
-        """How many calls went on behind their deadline, and the slack."""
+        """The number of calls that returned later than their deadline and the slack."""
         return sum(timed.late(self.stalls) for timed in self.timed)
 
 
-def manager_on(backend: RedisBackend, timed: Timed) -> SessionManager:
-    """A manager whose calls are timed."""
+def manager_on(backend: RedisBackend, timed: TimedBackend) -> SessionManager:
+    """Return a manager whose calls are timed."""
     return SessionManager("faults", Factory(timed, lambda: RedisSession(backend, 3600)))
 
 
 @asynccontextmanager
 async def load_on(url: str, *, timeout: float, first: int = 1, **settings: Any) -> AsyncIterator[Load]:  # noqa: ASYNC109
-    """A load for as long as the context is open; at its end calls under way end. `timeout` is a call's; sessions are
-    numbered from `first` on.
+    """Put load on a store while the context is open. On exit, calls in flight finish.
+
+    `timeout` is each call's, in seconds. Sessions are numbered from `first`.
     """
     backends = [RedisBackend(url, call_timeout=timeout, **settings) for _ in range(SIDES)]
-    timed = [Timed(backend, timeout + SLACK) for backend in backends]
+    timed = [TimedBackend(backend, timeout + SLACK) for backend in backends]
     managers = [manager_on(*pair) for pair in zip(backends, timed, strict=True)]
     ledger = Ledger()
     attempts, numbers = Attempts(ledger), itertools.count(first)
-    seats = [Seat(ledger, attempts, numbers) for _ in range(SEATS)]
-    load = Load(managers, timed, ledger, attempts, seats)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH)
+    shared = [SharedSession(ledger, attempts, numbers) for _ in range(SHARED_SESSIONS)]
+    load = Load(managers, timed, ledger, attempts, shared)
     try:
-        async with _running(load, numbers):
-            yield load
+        with prompt_threads():
+            async with _running(load, numbers):
+                yield load
     finally:
-        sys.setswitchinterval(interval)
         load.reconnects = sum(backend.stats().reconnects for backend in backends)
         for manager in managers:
             await manager.aclose()
@@ -129,19 +128,20 @@ async def load_on(url: str, *, timeout: float, first: int = 1, **settings: Any) 
 
 @asynccontextmanager
 async def _running(load: Load, numbers: itertools.count[int]) -> AsyncIterator[None]:
-    for seat in load.seats:
-        await seat.take(load.managers[0])
-    watching = asyncio.create_task(watch(load.stalls))
-    workers = [Worker(manager, seat, side) for side, manager in enumerate(load.managers) for seat in load.seats]
-    lives = [Lives(load.managers[place % SIDES], load.ledger, load.attempts, numbers) for place in range(LIVES)]
+    for shared in load.shared:
+        await shared.allocate(load.managers[0])
+    watching = asyncio.create_task(watch_event_loop(load.stalls))
+    tasks: list[Worker | Churn] = [
+        Worker(manager, shared, side) for side, manager in enumerate(load.managers) for shared in load.shared
+    ]
+    tasks += [Churn(load.managers[n % SIDES], load.ledger, load.attempts, numbers) for n in range(CHURN_TASKS)]
     load.resumed.set()
-    tasks = [asyncio.create_task(worker.run(load.proceeds)) for worker in workers]
-    tasks += [asyncio.create_task(life.run(load.proceeds)) for life in lives]
+    running = [asyncio.create_task(task.run(load.proceeds)) for task in tasks]
     try:
         await load.recovered(time.monotonic())
         yield
     finally:
-        load.ending = True
+        load.stopping = True
         load.resumed.set()
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*running)
         watching.cancel()

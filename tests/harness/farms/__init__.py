@@ -1,4 +1,4 @@
-"""Several servers at once, and what stands between a client and a server."""
+"""Farms: several servers that serve as one store (a Sentinel farm, a cluster), and proxies in front of servers."""
 
 from tests.harness.farms.certificates import Certificates
 from tests.harness.farms.cluster import ClusterFarm, cluster_farm, one_node

@@ -1,4 +1,4 @@
-"""Certificates for the tests' TLS: an authority of their own, and what it vouches for on the loopback."""
+"""Certificates for TLS on the loopback: a certificate authority for the tests, and a server certificate."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class Certificates:
 
     @property
     def query(self) -> str:
-        """What a URL says to have certificates checked against this authority."""
+        """The URL query that makes clients check certificates against this authority."""
         return f"ssl_ca_certs={self.authority}"
 
     @classmethod
     def make(cls, folder: Path) -> Certificates:
-        """Make them, with their files in that folder."""
+        """Create them, with their files in that folder."""
         authority = trustme.CA()
         certificate = authority.issue_cert("localhost", "127.0.0.1", "::1")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(context)
-        made = cls(context, folder / "authority.pem", folder / "chain.pem", folder / "key.pem")
-        authority.cert_pem.write_to_path(str(made.authority))
-        certificate.private_key_pem.write_to_path(str(made.key))
+        certificates = cls(context, folder / "authority.pem", folder / "chain.pem", folder / "key.pem")
+        authority.cert_pem.write_to_path(str(certificates.authority))
+        certificate.private_key_pem.write_to_path(str(certificates.key))
         for index, pem in enumerate(certificate.cert_chain_pems):
-            pem.write_to_path(str(made.chain), append=index > 0)
-        return made
+            pem.write_to_path(str(certificates.chain), append=index > 0)
+        return certificates

@@ -1,4 +1,4 @@
-"""A cluster: primaries, a replica for each, and slots that can be moved."""
+"""A cluster: primaries, a replica for each, and slots that tests can move."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MIGRATE_TIMEOUT_MS = 5_000
 
 @dataclass
 class ClusterFarm:
-    """The cluster. Stands in for a `Server` where a test only wants a URL and an empty database.
+    """A running cluster. It can replace a `Server` where a test only needs a URL and an empty database.
 
     Attributes:
         members: the nodes, the first primaries first.
-        primaries: how many of them began as primaries, with the slots divided evenly in order.
+        primaries: how many of them started as primaries, with the slots divided evenly and in order.
         password: of all nodes.
-        host: what clients reach them by.
+        host: the address at which clients reach them.
 
     """
 
@@ -40,7 +40,7 @@ class ClusterFarm:
 
     @property
     def url(self) -> str:
-        """Some nodes, from which a client finds the others."""
+        """The URL of some nodes, from which a client discovers the others."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         hosts = ",".join(f"{host}:{member.port}" for member in self.members[: self.primaries])
         scheme = "rediss" if self.certificates else "redis"
@@ -48,28 +48,32 @@ class ClusterFarm:
         return f"{scheme}://{login}{hosts}" + (f"/0?{self.certificates.query}" if self.certificates else "")
 
     def identity(self, member: Member) -> str:
-        """The node's id in the cluster."""
+        """Return the node's id in the cluster."""
         return _text(member.command("CLUSTER", "MYID"))
 
     def at(self, port: int) -> Member:
-        """The node that clients reach at that port."""
+        """Return the node that clients reach at that port."""
         return next(member for member in self.members if member.port == port)
 
     def owners(self) -> list[Member]:
-        """Who has slots, as the first node that is up sees it, each with all of its ranges."""
+        """Return the primaries that have slots, according to the first node that replies."""
         return list({id(member): member for _, _, member in self.ranges()}.values())
 
     def ranges(self) -> list[tuple[int, int, Member]]:
-        """First slot, last slot, primary."""
-        rows = self._anybody("CLUSTER", "SLOTS")
+        """Return the slot ranges: first slot, last slot, primary."""
+        rows = self._command_on_any("CLUSTER", "SLOTS")
         return [(int(row[0]), int(row[1]), self.at(int(row[2][1]))) for row in rows]
 
+    def slots_of(self, member: Member) -> list[range]:
+        """Return the ranges of slots that a primary has."""
+        return [range(first, last + 1) for first, last, owner in self.ranges() if owner is member]
+
     def owner(self, slot: int) -> Member:
-        """The primary of a slot."""
+        """Return the primary of a slot."""
         return next(member for first, last, member in self.ranges() if first <= slot <= last)
 
     def move(self, slot: int, target: Member, *, batch: int = 10) -> int:
-        """Move a slot by SETSLOT and MIGRATE. Returns how many keys went with it."""
+        """Move a slot with SETSLOT and MIGRATE. Return the number of moved keys."""
         source = self.owner(slot)
         if source is target:
             return 0
@@ -82,31 +86,31 @@ class ClusterFarm:
         return moved
 
     def begin_move(self, slot: int, source: Member, target: Member) -> None:
-        """From now on the slot is on its way."""
+        """Put the slot into the migrating state."""
         target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.identity(source))
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.identity(target))
 
     def migrate(self, keys: list[Any], source: Member, target: Member) -> None:
-        """Move keys of a slot that is on its way."""
+        """Move keys of a migrating slot."""
         login = ["AUTH", self.password] if self.password else []
         source.command("MIGRATE", self.host, target.port, "", 0, MIGRATE_TIMEOUT_MS, *login, "KEYS", *keys)
 
     def end_move(self, slot: int, source: Member, target: Member) -> None:
-        """All keys that are left go, and the slot has arrived."""
+        """Move the remaining keys, and assign the slot to the target."""
         while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
             self.migrate(keys, source, target)
-        # Gossip would tell the others in time, but whoever moves the slot on at once may ask one of them where it is.
+        # Gossip would tell the others later, but the next move may start at once and query one of them for the owner.
         others = [member for member in self.owners() if member is not target and member is not source]
         for member in (target, source, *others):
             member.command("CLUSTER", "SETSLOT", slot, "NODE", self.identity(target))
 
     def empty(self) -> None:
-        """Drop all keys."""
+        """Delete all keys."""
         for member in self.owners():
             member.command("FLUSHALL")
 
     def set_all(self, values: dict[str, Any]) -> None:
-        """SET keys, each at the primary of its slot."""
+        """Set keys, each on the primary of its slot."""
         for first, last, member in self.ranges():
             with member.client.pipeline(transaction=False) as pipeline:
                 for key, value in values.items():
@@ -115,10 +119,10 @@ class ClusterFarm:
                 pipeline.execute()
 
     def settle(self) -> None:
-        """Wait until all nodes are up, see every slot served, and replicas follow."""
+        """Wait until all nodes are up and see every slot served, and replicas are in sync."""
         wait_for(self._is_settled, "a settled cluster")
 
-    def _anybody(self, *words: Any) -> Any:
+    def _command_on_any(self, *words: Any) -> Any:
         for member in self.members:
             try:
                 return member.command(*words)
@@ -128,7 +132,7 @@ class ClusterFarm:
 
     def _is_settled(self) -> bool:
         for member in self.members:
-            state = _facts(member.command("CLUSTER", "INFO"))
+            state = _parse_info(member.command("CLUSTER", "INFO"))
             if state["cluster_state"] != "ok" or int(state["cluster_known_nodes"]) != len(self.members):
                 return False
             if sum(last - first + 1 for first, last, _ in self._ranges_at(member)) != SLOTS:
@@ -153,10 +157,10 @@ def cluster_farm(
     certificates: Certificates | None = None,
     host: str = "127.0.0.1",
 ) -> Iterator[ClusterFarm]:
-    """Start a cluster and wait until every node sees it whole.
+    """Start a cluster, and wait until every node sees all of it.
 
-    With certificates clients reach the nodes through proxies with TLS, whose ports the nodes announce. What replicas
-    and migrations say goes through them, too, without TLS.
+    With certificates, clients reach the nodes through proxies with TLS, whose ports the nodes announce. Traffic of
+    replicas and migrations passes through them, too, without TLS.
     """
     words = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms)]
     words += ["--cluster-require-full-coverage", "no", "--cluster-migration-barrier", "99"]
@@ -175,7 +179,7 @@ def cluster_farm(
 
 @contextmanager
 def one_node(binary: str | Path, *options: str) -> Iterator[Member]:
-    """A node that knows of no other, and has no slots so far."""
+    """Run a single node without slots."""
     with ExitStack() as stack:
         yield add(stack, binary, "--cluster-enabled", "yes", *options)
 
@@ -183,10 +187,10 @@ def one_node(binary: str | Path, *options: str) -> Iterator[Member]:
 def _join(farm: ClusterFarm) -> None:
     for epoch, member in enumerate(farm.members, start=1):
         member.command("CLUSTER", "SET-CONFIG-EPOCH", epoch)
-    for index, (first, last) in enumerate(_shares(farm.primaries)):
+    for index, (first, last) in enumerate(_slot_ranges(farm.primaries)):
         _add_slots(farm.members[index], first, last)
     for member in farm.members[1:]:
-        # Port and bus port: proxies forward the first only.
+        # Both ports are given, because proxies only forward the first.
         member.command("CLUSTER", "MEET", "127.0.0.1", farm.members[0].server.port, farm.members[0].server.port + BUS)
     wait_for(lambda: all(_knows_all(farm, member) for member in farm.members), "nodes that know each other")
     for index, member in enumerate(farm.members[farm.primaries :]):
@@ -199,7 +203,7 @@ def _knows_all(farm: ClusterFarm, member: Member) -> bool:
     return len(lines) == len(farm.members) and not any("handshake" in line for line in lines)
 
 
-def _shares(primaries: int) -> Iterable[tuple[int, int]]:
+def _slot_ranges(primaries: int) -> Iterable[tuple[int, int]]:
     bounds = [SLOTS * index // primaries for index in range(primaries + 1)]
     return ((first, last - 1) for first, last in pairwise(bounds))
 
@@ -207,11 +211,11 @@ def _shares(primaries: int) -> Iterable[tuple[int, int]]:
 def _add_slots(member: Member, first: int, last: int) -> None:
     try:
         member.command("CLUSTER", "ADDSLOTSRANGE", first, last)
-    except redis.ResponseError:  # Redis 6.2 has no ranges
+    except redis.ResponseError:  # Redis 6.2 does not know ADDSLOTSRANGE
         member.command("CLUSTER", "ADDSLOTS", *range(first, last + 1))
 
 
-def _facts(reply: Any) -> dict[str, str]:
+def _parse_info(reply: Any) -> dict[str, str]:
     if isinstance(reply, dict):
         return {_text(name): _text(value) for name, value in reply.items()}
     return dict(line.split(":", 1) for line in _text(reply).split("\r\n") if ":" in line)

@@ -1,4 +1,4 @@
-"""One server of a farm, and where clients reach it: at its own port, or at that of a proxy with TLS."""
+"""A server of a farm. Clients reach it at its own port, or at the port of a proxy with TLS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .certificates import Certificates
 from .proxy import Proxy
 
 BUS = 10_000
-"""How far a node's cluster bus lies above its port."""
+"""The offset of a node's cluster bus port from its port."""
 
 PATIENCE = 30.0
 
@@ -35,7 +35,7 @@ class Member:
     Attributes:
         server: the process.
         port: where clients reach it.
-        proxy: what listens there, if that is not the server itself.
+        proxy: the proxy that listens there; None if the server does.
 
     """
 
@@ -45,15 +45,20 @@ class Member:
 
     @cached_property
     def client(self) -> redis.Redis:
-        """A synchronous client for a test's own looking around, past the proxy. It does not try again."""
+        """A synchronous client that bypasses the proxy, with which tests inspect the server. It does not retry."""
         return redis.Redis.from_url(self.server.url, retry=Retry(NoBackoff(), 0))
 
     def command(self, *words: Any) -> Any:
-        """Run one command. Raises redis.RedisError."""
+        """Run one command.
+
+        Raises:
+            redis.RedisError: the server refuses the command, or cannot be reached.
+
+        """
         return self.client.execute_command(*words)
 
     def info(self, section: str) -> dict[str, Any]:
-        """That section of INFO."""
+        """Return that section of INFO."""
         return dict(self.client.info(section))
 
     def discard(self) -> None:
@@ -65,8 +70,8 @@ class Member:
 
 
 def free_port() -> int:
-    """A loopback port that is free, as is its cluster bus, and that the system gives to no outgoing connection: so it
-    stays free while a server is down.
+    """Return a loopback port that is free, as is its cluster bus port. It is outside the range that the system uses for
+    outgoing connections, so it stays free while a server is down.
     """
     while True:
         port = random.randrange(11_000, 21_000)
@@ -82,7 +87,7 @@ def add(
     certificates: Certificates | None = None,
     announce: str = "",
 ) -> Member:
-    """Start a server that is stopped with the stack. `announce` is the option by which it says its port to others."""
+    """Start a server, and stop it with the stack. `announce` is the option that sets the port announced to others."""
     port = free_port()
     proxy = None
     if certificates is not None:
@@ -95,7 +100,12 @@ def add(
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> float:
-    """Poll until it holds; an error of the server's counts as no. Returns the seconds that it took."""
+    """Poll until the condition holds; an error of the server counts as False. Return the seconds that it took.
+
+    Raises:
+        TimeoutError: it does not hold in time. The message says `what` is missing.
+
+    """
     begun = time.monotonic()
     while time.monotonic() < begun + seconds:
         try:

@@ -1,7 +1,7 @@
-"""A proxy between a client and a server: with TLS where the server has none, and with faults when a test asks for them.
+"""A proxy between a client and a server. It adds TLS, which the server lacks, and injects faults.
 
-It lives in a thread with an event loop of its own, so a test's loop never waits for it, and it goes on when the test's
-loop is busy.
+It runs in a thread with an event loop of its own. So a test's loop never waits for it, and it keeps forwarding while
+the test's loop is busy.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _PATIENCE = 10.0
 
 @dataclass
 class Losses:
-    """Requests whose replies get lost.
+    """Requests whose replies are discarded.
 
     Attributes:
         pattern: bytes of the request, such as a script's SHA-1; empty means every request.
-        left: how many requests are still to meet that. Requests that come in one read count as one.
-        cut: the connection is cut once the reply is there, that is, after execution. Otherwise it stays open, mute.
-        met: how many replies have been lost so far.
+        left: how many further requests are affected. Requests that arrive in one read count as one.
+        cut: cut the connection when the reply arrives, that is, after execution. Otherwise it stays open, silent.
+        met: how many replies have been discarded so far.
 
     """
 
@@ -40,7 +40,7 @@ class Losses:
 
 @dataclass(eq=False)
 class _Pair:
-    """A client's connection and the one to the server that belongs to it."""
+    """A client's connection and the corresponding connection to the server."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -55,22 +55,23 @@ class _Pair:
 
 @dataclass(eq=False)
 class Proxy:
-    """Forwards a loopback port to `127.0.0.1:behind`. A context manager; any thread may change the fields at any time.
+    """A forwarder from a loopback port to `127.0.0.1:upstream_port`, as a context manager. Any thread may change the
+    attributes at any time.
 
     Attributes:
-        behind: the server's port.
+        upstream_port: the server's port.
         tls: speak TLS to clients with this context.
-        plain_too: with `tls`, also take connections without it: what servers say among themselves.
-        fragment: write at most so many bytes at once; 0 means as they come.
-        delay: seconds before each piece of a reply is forwarded.
-        frozen: forward nothing; connections are taken and stay open.
+        plain_too: with `tls`, also accept connections without TLS, for the traffic among servers.
+        fragment: write at most that many bytes at once; 0 forwards data unchanged.
+        delay: seconds to wait before each part of a reply is forwarded.
+        frozen: forward nothing; connections are accepted and stay open.
         refusing: close new connections at once.
-        connections: how many were taken.
-        plainly: what was sent without TLS although there is a context.
+        connections: how many were accepted.
+        plainly: data that clients sent without TLS although `tls` is set.
 
     """
 
-    behind: int
+    upstream_port: int
     tls: ssl.SSLContext | None = None
     plain_too: bool = False
     fragment: int = 0
@@ -92,35 +93,35 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._within(self._listen())
+        self._in_proxy_loop(self._listen())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._within(self._end())
+        self._in_proxy_loop(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def lose_replies(self, times: int = 1, pattern: bytes = b"", *, cut: bool = True) -> Losses:
-        """Let the next requests with that pattern be executed, and their replies be lost."""
+        """Forward the next requests with that pattern, and discard their replies."""
         self.losses = Losses(pattern, times, cut)
         return self.losses
 
     def hold(self, pattern: bytes) -> None:
-        """Hold up the next request with that pattern on its way. For its client, the connection breaks."""
+        """Hold back the next request with that pattern. For its client, the connection breaks."""
         self._holding, self._held = pattern, []
 
     def release(self) -> bytes:
-        """Let what was held up arrive at last. Returns what the server answers."""
-        return bytes(self._within(self._release()))
+        """Send the held request to the server. Return its reply."""
+        return bytes(self._in_proxy_loop(self._release()))
 
     def cut(self) -> int:
-        """Cut all connections now. Returns how many there were."""
-        return int(self._within(self._cut()))
+        """Cut all connections. Return how many there were."""
+        return int(self._in_proxy_loop(self._cut()))
 
     def drop(self) -> int:
-        """Forward nothing more on the connections that are open now, and leave them open: a firewall that has forgotten
-        them does that. New connections work. Returns how many there were.
+        """Stop forwarding on the open connections without closing them, as a firewall does that has forgotten them. New
+        connections work. Return how many were open.
         """
         pairs = list(self._pairs)
         for pair in pairs:
@@ -129,10 +130,10 @@ class Proxy:
 
     @property
     def open(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         return len(self._pairs)
 
-    def _within(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def _in_proxy_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE)
 
     async def _listen(self) -> None:
@@ -141,16 +142,16 @@ class Proxy:
         self.port = self._socket.getsockname()[1]
         self._start(self._accept())
 
-    async def _end(self) -> None:
+    async def _stop(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._socket.close()
-        # Aborted transports close their sockets in the next turn of the loop.
+        # Aborted transports close their sockets in the next iteration of the event loop.
         await asyncio.sleep(0.01)
 
     async def _release(self) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.behind)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         writer.write(b"".join(self._held) + b"PING\r\n")
         replies = await reader.readuntil(b"+PONG\r\n")
         writer.close()
@@ -203,13 +204,13 @@ class Proxy:
         return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop), encrypted
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, encrypted: bool) -> None:
-        behind, server = await asyncio.open_connection("127.0.0.1", self.behind)
+        replies, server = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         pair = _Pair(writer, server, encrypted)
         self._pairs.add(pair)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._requests(reader, pair))
-                group.create_task(self._replies(behind, pair))
+                group.create_task(self._replies(replies, pair))
         finally:
             self._pairs.discard(pair)
             pair.abort()

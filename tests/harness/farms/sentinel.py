@@ -1,4 +1,4 @@
-"""A primary with two replicas, watched by three sentinels."""
+"""A primary with two replicas, monitored by three sentinels."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ QUORUM = 2
 
 @dataclass
 class SentinelFarm:
-    """The farm. Stands in for a `Server` where a test only wants a URL and an empty database.
+    """A running Sentinel farm. It can replace a `Server` where a test only needs a URL and an empty database.
 
     Attributes:
         members: the data nodes, the first primary first.
-        sentinels: those who watch them.
+        sentinels: the sentinels that monitor them.
         password: of the data nodes.
         sentinel_password: of the sentinels.
 
@@ -41,7 +41,7 @@ class SentinelFarm:
 
     @property
     def url(self) -> str:
-        """All sentinels and the service's name, with all passwords."""
+        """The URL of all sentinels and the service, with all passwords."""
         scheme = "rediss" if self.certificates else "redis"
         login = f":{quote(self.password, safe='')}@" if self.password else ""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
@@ -50,12 +50,17 @@ class SentinelFarm:
         return f"{scheme}://{login}{hosts}/{SERVICE}" + (f"?{'&'.join(query)}" if query else "")
 
     def named(self, sentinel: Member) -> Member:
-        """The primary that this sentinel names."""
+        """Return the primary that this sentinel names."""
         _, port = sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(member for member in self.members if member.port == int(port))
 
     def primary(self) -> Member:
-        """The primary that most sentinels name and that is one."""
+        """Return the primary that most sentinels name.
+
+        Raises:
+            redis.ConnectionError: that server is not a primary yet.
+
+        """
         named = [self.named(sentinel) for sentinel in self.sentinels]
         primary = max(self.members, key=lambda member: sum(member is other for other in named))
         if primary.info("replication")["role"] != "master":
@@ -63,23 +68,23 @@ class SentinelFarm:
         return primary
 
     def settle(self) -> Member:
-        """Wait until one primary with two replicas is what all see. Returns it."""
+        """Wait until all sentinels see the same primary with all of its replicas. Return it."""
         wait_for(self._is_settled, "a settled Sentinel farm")
         return self.primary()
 
     def client(self) -> redis.Redis:
-        """A client of the primary."""
+        """Return a client of the primary."""
         return self.primary().server.client()
 
     def empty(self) -> None:
-        """Drop all keys."""
+        """Delete all keys."""
         with self.client() as client:
             client.flushdb()
 
     def _is_settled(self) -> bool:
         primary = self.primary()
-        linked = int(primary.info("replication")["connected_slaves"]) == len(self.members) - 1
-        return linked and all(self._is_informed(sentinel, primary) for sentinel in self.sentinels)
+        connected = int(primary.info("replication")["connected_slaves"]) == len(self.members) - 1
+        return connected and all(self._is_informed(sentinel, primary) for sentinel in self.sentinels)
 
     def _is_informed(self, sentinel: Member, primary: Member) -> bool:
         words = sentinel.command("SENTINEL", "MASTER", SERVICE)
@@ -101,21 +106,21 @@ def sentinel_farm(
     down_after_ms: int = 500,
     certificates: Certificates | None = None,
 ) -> Iterator[SentinelFarm]:
-    """Start a farm and wait until its sentinels know each other and all nodes.
+    """Start a farm, and wait until its sentinels know each other and all nodes.
 
-    With certificates clients reach all of them through proxies with TLS. What nodes and sentinels say among themselves
-    goes without, since servers from wheels have no TLS. So a data node's proxy takes both, a sentinel's TLS only.
+    With certificates, clients reach all of them through proxies with TLS. Traffic among nodes and sentinels has no TLS,
+    because servers from wheels do not support it. So a data node's proxy accepts both, and a sentinel's only TLS.
     """
     with ExitStack() as stack:
         options = ["--repl-diskless-sync-delay", "0", *(["--masterauth", password] if password else [])]
         members: list[Member] = []
         for _ in range(3):
-            behind = ["--replicaof", "127.0.0.1", str(members[0].port)] if members else []
+            replication = ["--replicaof", "127.0.0.1", str(members[0].port)] if members else []
             member = add(
                 stack,
                 binary,
                 *options,
-                *behind,
+                *replication,
                 password=password,
                 certificates=certificates,
                 announce="--replica-announce-port",
@@ -131,7 +136,7 @@ def sentinel_farm(
 
 @contextmanager
 def one_sentinel_over(binary: str | Path, member: Member) -> Iterator[SentinelFarm]:
-    """A sentinel that was told to watch this server, whatever it is: it names it as long as nobody outvotes it."""
+    """Run one sentinel that monitors this server, and so names it as the primary, whatever its role is."""
     with ExitStack() as stack:
         farm = SentinelFarm([member], [])
         farm.sentinels.append(add_sentinel(stack, binary, farm, 60_000))
@@ -139,10 +144,10 @@ def one_sentinel_over(binary: str | Path, member: Member) -> Iterator[SentinelFa
 
 
 def add_sentinel(stack: ExitStack, binary: str | Path, farm: SentinelFarm, down_after_ms: int) -> Member:
-    """Start one that watches the first primary, and learns from that who else there is."""
+    """Start a sentinel that monitors the first primary, from which it discovers the other servers."""
     folder = Path(tempfile.mkdtemp(prefix="chuk-test-"))
     port = free_port()
-    (folder / "sentinel.conf").write_text("\n".join(_lines(farm, port, folder, down_after_ms)) + "\n")
+    (folder / "sentinel.conf").write_text("\n".join(_config(farm, port, folder, down_after_ms)) + "\n")
     command = [str(binary), str(folder / "sentinel.conf"), "--sentinel"]
     login = f":{quote(farm.sentinel_password, safe='')}@" if farm.sentinel_password else ""
     server = launch(Server(f"redis://{login}127.0.0.1:{port}", port, folder, command=command))
@@ -152,7 +157,7 @@ def add_sentinel(stack: ExitStack, binary: str | Path, farm: SentinelFarm, down_
     return member
 
 
-def _lines(farm: SentinelFarm, port: int, folder: Path, down_after_ms: int) -> list[str]:
+def _config(farm: SentinelFarm, port: int, folder: Path, down_after_ms: int) -> list[str]:
     lines = [f"port {port}", "bind 127.0.0.1", f"dir {folder}", f"logfile {folder / 'log'}", "protected-mode no"]
     lines += [f"sentinel monitor {SERVICE} 127.0.0.1 {farm.members[0].port} {QUORUM}"]
     lines += [f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}"]

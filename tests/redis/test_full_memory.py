@@ -1,0 +1,130 @@
+"""A server over maxmemory that may not evict: calls that need memory raise StoreFullError, and all others work."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from chuk_sessions import SessionManager, StoreFullError
+from chuk_sessions.core import operations
+from chuk_sessions.providers import redis
+from chuk_sessions.providers.factory import Factory
+from tests.harness.servers import Server, running, valkey_binary
+from tests.harness.worlds import Meddled
+
+GROWING = {
+    "allocate": lambda manager, session_id: manager.allocate_session(user_id="alice"),
+    "merge": lambda manager, session_id: manager.update_session_metadata(session_id, {"a": 1}),
+    "increment": lambda manager, session_id: manager.increment_session_counter(session_id, "n"),
+    "extend": lambda manager, session_id: manager.extend_session_ttl(session_id, 1),
+    "rotate": lambda manager, session_id: manager.rotate_session(session_id),
+    "login": lambda manager, session_id: manager.rotate_session(session_id, user_id="bob"),
+}
+
+
+@pytest.fixture
+async def manager(full_server):
+    manager = SessionManager("test", redis.factory(full_server.url), idle_timeout_seconds=3600)
+    yield manager
+    await manager.aclose()
+
+
+@pytest.fixture
+def full_server():
+    with running(valkey_binary()) as server:
+        yield server
+
+
+def fill_memory(server: Server) -> None:
+    with server.client() as client:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] // 2)
+
+
+def dump(server: Server) -> dict[bytes, object]:
+    with server.client() as client:
+        return {
+            key: client.dump(key) if client.type(key) == b"hash" else client.zrange(key, 0, -1, withscores=True)
+            for key in client.scan_iter()
+        }
+
+
+async def test_reads_validations_deletes_and_revocations_still_work(manager, full_server):
+    session_ids = [await manager.allocate_session(user_id="alice", custom_metadata={"a": 1}) for _ in range(5)]
+    fill_memory(full_server)
+    assert [await manager.validate_session(session_id) for session_id in session_ids] == [True] * 5
+    assert (await manager.get_session_info(session_ids[0]))["custom_metadata"] == {"a": 1}
+    assert await manager.count_sessions("alice") == 5
+    assert await manager.delete_session(session_ids[0])
+    assert await manager.revoke_user_sessions("alice") == 4
+    assert await manager.count_sessions() == 0
+
+
+@pytest.mark.parametrize("call", GROWING.values(), ids=GROWING.keys())
+async def test_calls_that_need_memory_are_refused_and_change_nothing(manager, full_server, call):
+    session_id = await manager.allocate_session(user_id="alice", custom_metadata={"a": 0})
+    fill_memory(full_server)
+    before = dump(full_server)
+    with pytest.raises(StoreFullError):
+        await call(manager, session_id)
+    with pytest.raises(StoreFullError):
+        await manager.update_session_metadata(session_id, {}, merge=False)
+    assert dump(full_server) == before
+    assert await manager.validate_session(session_id)
+
+
+async def test_a_keyed_change_and_its_key_are_stored_together_or_not_at_all(manager, full_server):
+    session_id = await manager.allocate_session(custom_metadata={"n": 1})
+    changes = (
+        lambda: manager.increment_session_counter(session_id, "n", idempotency_key="k"),
+        lambda: manager.update_session_metadata(session_id, {"m": 1}, idempotency_key="k"),
+    )
+    fill_memory(full_server)
+    for change in changes:
+        with pytest.raises(StoreFullError):
+            await change()
+    with full_server.client() as client:
+        assert not list(client.scan_iter("*/o/*"))
+        client.config_set("maxmemory", 0)
+    assert await manager.increment_session_counter(session_id, "n", idempotency_key="k") == (True, 2)
+    fill_memory(full_server)
+    # A retry gets the first result, although memory is full.
+    assert await manager.increment_session_counter(session_id, "n", idempotency_key="k") == (True, 2)
+
+
+async def test_a_login_that_cannot_carry_its_operation_ids_leaves_the_session_as_it_was(full_server):
+    async def fill_before_carry(call):
+        if call.operation is operations.CARRY:
+            fill_memory(full_server)
+
+    backend = redis.factory(full_server.url).backend
+    manager = SessionManager("test", Factory(backend, lambda: None))
+    session_id = await manager.allocate_session()
+    await manager.increment_session_counter(session_id, "n", idempotency_key="k")
+    with pytest.raises(StoreFullError):
+        await SessionManager("test", Factory(Meddled(backend, fill_before_carry), lambda: None)).rotate_session(
+            session_id, user_id="alice"
+        )
+    assert await manager.list_sessions() == [session_id]
+    assert await manager.increment_session_counter(session_id, "n", idempotency_key="k") == (True, 1)
+    await backend.aclose()
+
+
+async def test_a_capped_user_gets_no_new_session_and_loses_none(full_server):
+    manager = SessionManager("test", redis.factory(full_server.url), max_sessions_per_user=1)
+    session_id = await manager.allocate_session(user_id="alice")
+    fill_memory(full_server)
+    with pytest.raises(StoreFullError):
+        await manager.allocate_session(user_id="alice")
+    assert await manager.validate_session(session_id)
+    await manager.aclose()
+
+
+async def test_expired_sessions_can_be_swept(manager, full_server):
+    for hours in (1e-9, 5):
+        await manager.allocate_session(f"s{hours}", ttl_hours=hours)
+    fill_memory(full_server)
+    give_up = time.monotonic() + 5
+    while not (swept := await manager.cleanup_expired_sessions()):
+        assert time.monotonic() < give_up
+    assert swept == 1
