@@ -21,7 +21,7 @@ FORKING = """
 async def child():
     for number in range(50):
         await asyncio.gather(*(call(b"child %d %d" % (number, one)) for one in range(20)))
-    return backend.stats().links
+    return backend.stats().connections
 
 async def parent(pid=None):
     for number in range(50):
@@ -69,7 +69,7 @@ def in_a_process(url: str, code: str) -> str:
     head = f"""
         import asyncio, gc, os, sys, threading
         from chuk_sessions.backends.redis import RedisBackend
-        from tests.link.tools import echo
+        from tests.redis.tools import echo
         backend = RedisBackend({url!r}, client_name="process")
         async def call(text=b"x"):
             assert await echo(backend, text) == text
