@@ -10,8 +10,10 @@ from weakref import finalize
 
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
-from .core import codec, grid, ids, keys, notices, operations, statuses, validation
+from .core import codec, ids, keys, notices, operations, statuses, validation
 from .core.durations import ms_from_hours, ms_from_seconds
+from .core.grid import GridPaths
+from .engine import results
 from .engine.executor import Executor
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
@@ -27,7 +29,7 @@ from .provider_factory import factory_for_env
 MAX_METADATA_BYTES = 1_048_576
 
 
-class SessionManager:
+class SessionManager(GridPaths):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -76,11 +78,9 @@ class SessionManager:
 
         """
         env = settings.from_env()
-        self._sandbox_id = ids.check_name(
-            sandbox_id or env.sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}",
-            "sandbox_id",
-            validation.MAX_SANDBOX_LENGTH,
-        )
+        sandbox_id = sandbox_id or env.sandbox_id
+        name = sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}"
+        self._sandbox_id = ids.check_name(name, "sandbox_id", validation.MAX_SANDBOX_LENGTH)
         self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
         self._default_ttl_hours = default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
@@ -94,10 +94,11 @@ class SessionManager:
             max_session_bytes=max_session_bytes,
         )
         self._backend = backend_of(self.session_factory)
-        if not (sandbox_id or env.sandbox_id) and self._backend.name == ProviderType.REDIS:
+        if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
         executor = Executor(self._backend, self._sandbox_id)
-        self._find, self._submit = partial(keys.find, self._sandbox_id), executor.submit
+        self._find = partial(keys.find, self._sandbox_id)
+        self._submit, self._execute = executor.submit, executor.execute_following_rotation
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker, self._sweeper = SessionIndex(executor), Revoker(executor), Sweeper(executor)
         count_managers(self._backend, 1)
@@ -113,15 +114,10 @@ class SessionManager:
         """Close this manager; calling it again is harmless. This closes the running event loop's connections, unless
         another open manager shares them. Connections of another loop close when that loop shuts down.
         """
-        self._submit = self._sessions = self._rotator = cast(Any, CLOSED)
+        self._submit = self._execute = self._sessions = self._rotator = cast(Any, CLOSED)
         self._session_index = self._revoker = self._sweeper = cast(Any, CLOSED)
         if self._release() == 0:
             await self._backend.aclose()
-
-    @property
-    def sandbox_id(self) -> str:
-        """The sandbox that this manager works in."""
-        return self._sandbox_id
 
     @property
     def default_ttl_hours(self) -> float:
@@ -180,13 +176,13 @@ class SessionManager:
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
         target = self._find(session_id)
-        record = None if target is None else await self._sessions.read(target)
+        record = None if target is None else await self._execute(target, operations.read(target), results.record)
         return record.to_dict(session_id, self._sandbox_id) if record else None
 
     async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
         """Return the session, or None. Does not touch it."""
         target = self._find(session_id)
-        record = None if target is None else await self._sessions.read(target)
+        record = None if target is None else await self._execute(target, operations.read(target), results.record)
         return record.to_model(session_id, self.sandbox_id) if record else None
 
     async def update_session_metadata(
@@ -222,9 +218,18 @@ class SessionManager:
             validation.check_whole(expected_version, "expected_version")
         operation_id = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
         target = self._find(session_id)
-        return target is not None and await self._sessions.merge(
-            target, pairs, removals, replace=not merge, version=expected_version, operation_id=operation_id
+        if target is None:
+            return False
+        call = operations.merge(
+            target,
+            pairs=pairs,
+            removals=removals,
+            replace=not merge,
+            version=expected_version,
+            operation_id=operation_id,
+            limit=self._policy.session_bytes,
         )
+        return await self._execute(target, call, results.is_ok)
 
     async def increment_session_counter(
         self,
@@ -256,7 +261,11 @@ class SessionManager:
         target = self._find(session_id)
         if target is None:
             return None
-        return await self._sessions.increment(target, field, amount=amount, ceiling=ceiling, operation_id=operation_id)
+        limit = self._policy.session_bytes
+        call = operations.increment(
+            target, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id, limit=limit
+        )
+        return await self._execute(target, call, results.increment)
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
@@ -265,7 +274,13 @@ class SessionManager:
         """
         additional_ms = ms_from_hours(additional_hours, "additional_hours")
         target = self._find(session_id)
-        return target is not None and await self._sessions.extend(target, additional_ms, operations.operation_id())
+        if target is None:
+            return False
+        operation_id, retention_ms = operations.operation_id(), self._policy.retention_ms
+        call = operations.extend(
+            target, additional_ms=additional_ms, operation_id=operation_id, retention_ms=retention_ms
+        )
+        return await self._execute(target, call, results.is_ok)
 
     async def delete_session(self, session_id: str) -> bool:
         """Delete a session, with immediate effect everywhere. Returns whether there was one. A retry that
@@ -375,26 +390,6 @@ class SessionManager:
             "default_ttl_hours": self.default_ttl_hours,
             "provider": self._backend.name,
         }
-
-    # Grid paths
-
-    def get_canonical_prefix(self, session_id: str) -> str:
-        """Return `grid/SANDBOX/SESSION/`. Raises ValueError for a malformed session id."""
-        return grid.session_prefix(self.sandbox_id, session_id)
-
-    def generate_artifact_key(self, session_id: str, artifact_id: str, subpath: str | None = None) -> str:
-        """Return `grid/SANDBOX/SESSION/ARTIFACT`, followed by `/SUBPATH` if there is one. Raises ValueError for parts
-        that could leave the session's directory or be ambiguous; see `grid.artifact_key`.
-        """
-        return grid.artifact_key(self.sandbox_id, session_id, artifact_id, subpath)
-
-    def parse_grid_key(self, key: str) -> dict[str, str | None] | None:
-        """Return sandbox_id, session_id, artifact_id and subpath of a path of any sandbox; None for any other text."""
-        return grid.parse(key)
-
-    def get_session_prefix_pattern(self) -> str:
-        """Return `grid/SANDBOX/`, the prefix of all paths of this sandbox."""
-        return grid.sandbox_prefix(self.sandbox_id)
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

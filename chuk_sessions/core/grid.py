@@ -79,3 +79,33 @@ def _is_segment(text: object) -> bool:
     return (
         isinstance(text, str) and 0 < len(text) <= MAX_SEGMENT_LENGTH and text not in (".", "..") and not _UNSAFE(text)
     )
+
+
+class GridPaths:
+    """The grid paths of one sandbox."""
+
+    _sandbox_id: str
+
+    @property
+    def sandbox_id(self) -> str:
+        """The sandbox that this manager works in."""
+        return self._sandbox_id
+
+    def get_canonical_prefix(self, session_id: str) -> str:
+        """Return `grid/SANDBOX/SESSION/`. Raises ValueError for a malformed session id."""
+        return session_prefix(self.sandbox_id, session_id)
+
+    def generate_artifact_key(self, session_id: str, artifact_id: str, subpath: str | None = None) -> str:
+        """Return `grid/SANDBOX/SESSION/ARTIFACT`, followed by `/SUBPATH` if there is one.
+
+        Raises ValueError for parts that could leave the session's directory or be ambiguous; see `artifact_key`.
+        """
+        return artifact_key(self.sandbox_id, session_id, artifact_id, subpath)
+
+    def parse_grid_key(self, key: str) -> dict[str, str | None] | None:
+        """Return sandbox_id, session_id, artifact_id and subpath of a path of any sandbox; None for any other text."""
+        return parse(key)
+
+    def get_session_prefix_pattern(self) -> str:
+        """Return `grid/SANDBOX/`, the prefix of all paths of this sandbox."""
+        return sandbox_prefix(self.sandbox_id)

@@ -1,22 +1,17 @@
-"""Operations on one session: allocate, validate, read, change, delete. `rotation` has those that change its id.
-
-Each method builds calls with `operations`, has the executor run them, and turns replies into results. All times are in
-ms.
-"""
+"""Operations on one session that may need several calls: allocate, validate, delete. All times are in ms."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from .. import exceptions as errors
 from ..core import ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
-from ..core.record import Record, fields_of
-from ..models import Increment
+from ..core.record import fields_of
+from . import results
 from .allocation import Allocator, NewSession
 from .cancellation import run_in_background
 from .executor import MAX_ATTEMPTS, Executor
@@ -24,10 +19,7 @@ from .policy import SessionPolicy
 
 
 class Sessions:
-    """The sessions of one sandbox on one backend.
-
-    Methods that make a single call are plain functions: they return the executor's coroutine, so that they add none.
-    """
+    """The sessions of one sandbox on one backend."""
 
     def __init__(self, executor: Executor, policy: SessionPolicy) -> None:
         self._executor = executor
@@ -76,7 +68,7 @@ class Sessions:
             retention_ms=self._policy.retention_ms,
             create=False,
         )
-        return await self._executor.execute_following_rotation(current, touch, _exists)
+        return await self._executor.execute_following_rotation(current, touch, results.existed)
 
     async def is_alive(self, target: SessionKeys, call: Call, reply: Reply) -> bool:
         """Return whether the session is alive, after a reply other than OK to its validation.
@@ -85,56 +77,9 @@ class Sessions:
         """
         target, reply = await self._executor.follow_rotation(target, call, reply)
         if reply[0] != s.NEEDS_INDEX:
-            return _is_ok(reply)
+            return results.is_ok(reply)
         call = operations.validate(target, self._policy.interval_ms, self._policy.retention_ms, True)
-        return await self._executor.execute_following_rotation(target, call, _is_ok)
-
-    def read(self, target: SessionKeys) -> Coroutine[Any, Any, Record | None]:
-        """Return the record, or None when there is no such session."""
-        return self._executor.execute_following_rotation(target, operations.read(target), _record)
-
-    def merge(
-        self,
-        target: SessionKeys,
-        pairs: Sequence[bytes],
-        removals: Sequence[bytes],
-        *,
-        replace: bool,
-        version: int | None,
-        operation_id: bytes,
-    ) -> Coroutine[Any, Any, bool]:
-        """Change metadata. Returns False when there is no such session."""
-        call = operations.merge(
-            target,
-            pairs=pairs,
-            removals=removals,
-            replace=replace,
-            version=version,
-            operation_id=operation_id,
-            limit=self._policy.session_bytes,
-        )
-        return self._executor.execute_following_rotation(target, call, _is_ok)
-
-    def increment(
-        self, target: SessionKeys, field: bytes, *, amount: int, ceiling: int | None, operation_id: bytes
-    ) -> Coroutine[Any, Any, Increment | None]:
-        """Add to a counter. Returns None when there is no such session."""
-        call = operations.increment(
-            target,
-            field=field,
-            amount=amount,
-            ceiling=ceiling,
-            operation_id=operation_id,
-            limit=self._policy.session_bytes,
-        )
-        return self._executor.execute_following_rotation(target, call, _increment)
-
-    def extend(self, target: SessionKeys, additional_ms: int, operation_id: bytes) -> Coroutine[Any, Any, bool]:
-        """Move the deadline into the future. Returns False when there is no such session."""
-        call = operations.extend(
-            target, additional_ms=additional_ms, operation_id=operation_id, retention_ms=self._policy.retention_ms
-        )
-        return self._executor.execute_following_rotation(target, call, _is_ok)
+        return await self._executor.execute_following_rotation(target, call, results.is_ok)
 
     async def delete(self, target: SessionKeys) -> bool:
         """Delete a session, under its old id too. Returns False when there was none."""
@@ -143,10 +88,10 @@ class Sessions:
             self._delete_current(target) if chosen_by_caller else self._executor.execute(operations.delete(target))
         )
         if reply[0] != s.MOVED:
-            return _is_ok(reply)
+            return results.is_ok(reply)
         pointer = reply[1]
         current = self._executor.target_for_pointer(target.index_keys.bucket, pointer)
-        deleted = await self._executor.execute_following_rotation(current, operations.delete(current), _is_ok)
+        deleted = await self._executor.execute_following_rotation(current, operations.delete(current), results.is_ok)
         await self._executor.execute(operations.delete(target, pointer=pointer))
         return deleted
 
@@ -159,19 +104,3 @@ class Sessions:
             return current
         created = fields_of(current[1]).get(b"c", b"") if current[0] == s.OK else b""
         return await self._executor.execute(operations.delete(target, created=created))
-
-
-def _is_ok(reply: Reply) -> bool:
-    return bool(reply[0] == s.OK)
-
-
-def _exists(reply: Reply) -> bool:
-    return bool(reply[0] == s.EXISTS)
-
-
-def _record(reply: Reply) -> Record | None:
-    return Record.from_reply(reply[1]) if reply[0] == s.OK else None
-
-
-def _increment(reply: Reply) -> Increment | None:
-    return None if reply[0] == s.GONE else Increment(reply[0] == s.OK, reply[1])

@@ -1,0 +1,28 @@
+"""Results: the values that callers get for the replies of operations on one session."""
+
+from __future__ import annotations
+
+from ..core import statuses as s
+from ..core.operation import Reply
+from ..core.record import Record
+from ..models import Increment
+
+
+def is_ok(reply: Reply) -> bool:
+    """Return whether the operation was applied to a live session."""
+    return bool(reply[0] == s.OK)
+
+
+def existed(reply: Reply) -> bool:
+    """Return whether an allocation found the session."""
+    return bool(reply[0] == s.EXISTS)
+
+
+def record(reply: Reply) -> Record | None:
+    """Return the record that was read, or None when there is no such session."""
+    return Record.from_reply(reply[1]) if reply[0] == s.OK else None
+
+
+def increment(reply: Reply) -> Increment | None:
+    """Return whether the addition was applied, and the value; None when there is no such session."""
+    return None if reply[0] == s.GONE else Increment(reply[0] == s.OK, reply[1])
