@@ -41,7 +41,7 @@ class RedisSession:
 
         Raises OutcomeUnknownError when the reply is lost.
         """
-        reply, _ = await self._backend.command("GETDEL", check_key(key), repeatable=False)
+        reply, _ = await self._backend.command("GETDEL", check_key(key), retryable=False)
         return _text(reply)
 
     async def delete(self, key: str) -> bool:

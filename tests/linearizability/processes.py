@@ -51,7 +51,7 @@ class Recorder:
 
     async def _take(self, step: Step) -> Any:
         if isinstance(step, Wait):
-            return (await self._backend.command("INCRBY", NOW_KEY, step.ms, repeatable=False))[0]
+            return (await self._backend.command("INCRBY", NOW_KEY, step.ms, retryable=False))[0]
         return await self._backend.run(step._replace(operation=operations.ALL[step.operation.name]))
 
     def _seen(self, step: Step, began: int, ended: int, result: Any) -> list[Event]:
@@ -67,8 +67,8 @@ def was_not_applied(step: Step, error: ProviderError) -> bool:
 
     The error of a call that may be retried does not: an earlier attempt may have taken effect.
     """
-    may_repeat = isinstance(step, Call) and step.operation.may_retry(step.argv)
-    return isinstance(error, SessionUnavailableError) and not may_repeat
+    may_retry = isinstance(step, Call) and step.operation.may_retry(step.argv)
+    return isinstance(error, SessionUnavailableError) and not may_retry
 
 
 def work(url: str, retries: int, barrier: Barrier, pipe: Connection) -> None:

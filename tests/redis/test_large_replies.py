@@ -92,7 +92,7 @@ async def test_large_sessions_do_not_fill_the_servers_memory(bounded: Server, sm
 
 async def test_large_values_of_the_provider_api_do_not_fill_the_servers_memory(bounded: Server):
     async with backend_on(bounded.url, call_timeout=30.0) as backend:
-        await backend.command("SET", "k", "x" * 500_000, repeatable=True)
+        await backend.command("SET", "k", "x" * 500_000, retryable=True)
         async with observed(bounded) as seen:
             await asyncio.gather(*(backend.command("GET", "k", read_only=True) for _ in range(1000)))
         assert seen.peak < 60_000_000

@@ -57,10 +57,10 @@ class RedisBackend:
         return self.client.run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
 
     async def command(
-        self, name: str, key: str, *args: str | int, repeatable: bool = True, read_only: bool = False
+        self, name: str, key: str, *args: str | int, retryable: bool = True, read_only: bool = False
     ) -> tuple[Any, bool]:
         """Run a plain command on one key. Return its reply, and whether an earlier attempt may have been applied."""
-        return await self.client.run((name, key, *args), name.lower(), repeatable, key, read_only)
+        return await self.client.run((name, key, *args), name.lower(), retryable, key, read_only)
 
     async def ping(self) -> Health:
         """Send an ECHO, then query the health of all nodes. See `Health` and `SessionManager.ping`."""

@@ -23,7 +23,7 @@ class Request(NamedTuple):
     Attributes:
         command: the command.
         name: its name in messages.
-        repeatable: whether it may be retried after a lost reply.
+        retryable: whether it may be retried after a lost reply.
         key: one of its keys, which are all in one slot; None if any server will do.
         read_only: whether it writes nothing.
         call: the operation and its arguments, if the command runs a script.
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
     command: Command
     name: str
-    repeatable: bool
+    retryable: bool
     key: str | None = None
     read_only: bool = False
     call: Call | None = None
@@ -72,7 +72,7 @@ class Client:
         self,
         command: Command,
         name: str,
-        repeatable: bool,
+        retryable: bool,
         key: str | None = None,
         read_only: bool = False,
     ) -> tuple[Any, bool]:
@@ -83,7 +83,7 @@ class Client:
         Raises:
             SessionTimeoutError: there was no reply within the timeout.
             SessionUnavailableError: there is no connection, or the server refuses the command.
-            OutcomeUnknownError: the reply was lost, and the command is not repeatable.
+            OutcomeUnknownError: the reply was lost, and the command is not retryable.
             ProviderError: another error, by the table in `error_replies`.
 
         """
@@ -97,7 +97,7 @@ class Client:
             large = name if read_only else ""
             return await (node.try_call(packed, deadline, large) or node.call((packed,), deadline, large=large)), False
         except (ReplyError, NotSentError, ReplyLostError) as failure:
-            request = Request(command, name, repeatable, key, read_only)
+            request = Request(command, name, retryable, key, read_only)
             return await RetryLoop(self, request, deadline).run(failure, topology, node)
 
     async def run_script(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Reply:
@@ -125,7 +125,7 @@ class Client:
             request = self._request(call, retry_calls, durable)
             reply, repeated = await RetryLoop(self, request, deadline).run(failure, topology, node)
             if repeated:
-                reply = _reply_after_repeat(operation, reply)
+                reply = _reply_after_retry(operation, reply)
         return reply if reply.__class__ is list else [reply]
 
     def topology(self) -> Topology:
@@ -168,12 +168,12 @@ class Client:
 
     def _request(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Request:
         # A repeated call whose first attempt was applied writes nothing, so that WAIT would not wait for that attempt.
-        repeatable = call.operation.may_retry(call.argv) and not durable
+        retryable = call.operation.may_retry(call.argv) and not durable
         name, read_only = call.operation.name, call.operation.read_only
-        return Request(self.pack_evalsha(call), name, repeatable, call.keys[0], read_only, call, durable, retry_calls)
+        return Request(self.pack_evalsha(call), name, retryable, call.keys[0], read_only, call, durable, retry_calls)
 
 
-def _reply_after_repeat(operation: Operation, reply: Any) -> Any:
+def _reply_after_retry(operation: Operation, reply: Any) -> Any:
     """Translate the reply of a call whose first attempt may have been applied. See `Operation.status_after_retry`."""
     status = reply[0] if isinstance(reply, list) else reply
     return operation.status_after_retry.get(status, reply)

@@ -116,7 +116,7 @@ class RetryLoop:
 
     def _prepare_repeat(self, failure: ReplyLostError) -> None:
         """Replace the commands by those for a repeat after a lost reply. Raise OutcomeUnknownError if it could harm."""
-        if not self._request.repeatable:
+        if not self._request.retryable:
             raise OutcomeUnknownError(f"{self._request.name}: the reply was lost") from failure
         self._repeated = True
         if self._request.retry_calls is not None:
