@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the tests on each Python given as VERSION:PATH: all of them on the first, then, concurrently on the others, all
 # but those that take long for a reason that no version of Python changes. These start servers and wait for failovers
-# or outages, compare emulator and server at random, or run other programs on the whole repository.
+# or outages, check random histories, or check files that are the same for every Python.
 set -u
 once="tests/faults tests/linearizability
 tests/redis/test_contract_*.py tests/redis/test_cluster.py tests/redis/test_sentinel.py tests/redis/test_demotion.py
