@@ -160,7 +160,7 @@ async def test_gives_up_when_other_callers_keep_taking_the_room_under_the_cap(wo
             await world.manager().allocate_session(user_id="alice")
 
     with pytest.raises(SessionLimitError, match="keep filling"):
-        await world.meddled(take, max_sessions_per_user=1).allocate_session(user_id="alice")
+        await world.intercepted(take, max_sessions_per_user=1).allocate_session(user_id="alice")
     assert await world.manager().count_sessions("alice") > 1
 
 
@@ -173,7 +173,7 @@ async def test_gives_up_when_other_callers_keep_rotating_its_id(single):
             await manager.delete_session(await manager.rotate_session("mine", grace_seconds=60))
 
     with pytest.raises(SessionConflictError, match="keeps changing"):
-        await single.meddled(rotate).allocate_session("mine")
+        await single.intercepted(rotate).allocate_session("mine")
 
 
 async def test_a_full_cap_refuses_a_new_session_with_when_full_refuse(world):
@@ -213,7 +213,7 @@ async def test_an_allocation_succeeds_when_the_removal_of_expired_sessions_fails
     for _ in range(16):
         await world.manager().allocate_session(user_id="alice", ttl_hours=1)
     await world.advance(hours=2)
-    session_id = await world.meddled(fail).allocate_session(user_id="alice")
+    session_id = await world.intercepted(fail).allocate_session(user_id="alice")
     assert await world.manager().validate_session(session_id)
 
 

@@ -44,7 +44,7 @@ async def test_a_login_keeps_the_operation_id_of_a_change_made_while_it_copies(w
 
     manager, pending = world.manager(), True
     old = await manager.allocate_session()
-    new = await world.meddled(change).rotate_session(old, user_id="alice")
+    new = await world.intercepted(change).rotate_session(old, user_id="alice")
     assert not pending
     assert await increment(manager, new, "meanwhile") == 1
 

@@ -80,9 +80,9 @@ async def test_a_delete_that_arrives_late_spares_a_new_session_with_the_same_id(
     manager = single.manager()
     await manager.allocate_session("mine", user_id="alice")
     if user_id is None:
-        assert await single.meddled(keep).delete_session("mine") is True
+        assert await single.intercepted(keep).delete_session("mine") is True
     else:
-        assert await single.meddled(keep).rotate_session("mine", user_id="bob")
+        assert await single.intercepted(keep).rotate_session("mine", user_id="bob")
     await single.advance(ms=1)
     await manager.allocate_session("mine", user_id="alice")
     [call] = late
@@ -98,7 +98,7 @@ async def test_deletes_a_session_with_a_callers_id_that_changes_meanwhile(single
             await manager.update_session_metadata("mine", {"a": 1})
 
     await manager.allocate_session("mine")
-    assert await single.meddled(change).delete_session("mine") is True
+    assert await single.intercepted(change).delete_session("mine") is True
     assert not await manager.validate_session("mine")
 
 
@@ -112,7 +112,7 @@ async def test_a_session_that_replaces_the_one_to_delete_stays(single):
             await manager.allocate_session("mine")
 
     await manager.allocate_session("mine")
-    assert await single.meddled(replace).delete_session("mine") is False
+    assert await single.intercepted(replace).delete_session("mine") is False
     assert await manager.validate_session("mine")
 
 
@@ -123,7 +123,7 @@ async def test_a_generated_id_takes_one_call(single):
         calls.append(call.operation.name)
 
     session_id = await single.manager().allocate_session()
-    assert await single.meddled(note).delete_session(session_id) is True
+    assert await single.intercepted(note).delete_session(session_id) is True
     assert calls == ["delete"]
 
 

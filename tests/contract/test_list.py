@@ -102,7 +102,7 @@ async def test_revoking_gives_up_when_new_sessions_keep_coming(world):
             await manager.allocate_session(user_id="alice")
 
     with pytest.raises(SessionConflictError, match=r"; \d+ were revoked"):
-        await world.meddled(log_in_again).revoke_user_sessions("alice")
+        await world.intercepted(log_in_again).revoke_user_sessions("alice")
     assert await manager.count_sessions("alice") == 1
 
 
@@ -189,5 +189,5 @@ async def test_a_list_names_each_session_once_although_its_expiry_moves_meanwhil
             await world.advance(seconds=1)
             assert await manager.validate_session(created[calls - 1])
 
-    assert sorted(await world.meddled(touch).list_sessions()) == sorted(created)
+    assert sorted(await world.intercepted(touch).list_sessions()) == sorted(created)
     assert calls > 6

@@ -269,7 +269,7 @@ async def test_a_login_that_cannot_delete_the_old_session_leaves_no_new_one(worl
     manager = world.manager()
     old = await manager.allocate_session()
     with pytest.raises(failure):
-        await world.meddled(fail).rotate_session(old, user_id="alice")
+        await world.intercepted(fail).rotate_session(old, user_id="alice")
     assert await manager.list_sessions() == [old]
     assert await manager.validate_session(old)
 
@@ -283,7 +283,7 @@ async def test_a_login_gives_up_when_the_session_keeps_changing(world):
             await manager.increment_session_counter(old, "n")
 
     with pytest.raises(SessionConflictError, match="keeps changing"):
-        await world.meddled(change).rotate_session(old, user_id="alice")
+        await world.intercepted(change).rotate_session(old, user_id="alice")
     assert await manager.list_sessions() == [old]
 
 
@@ -293,7 +293,7 @@ async def test_a_session_that_expires_during_a_login_is_gone(single):
             await single.advance(hours=1)
 
     old = await single.manager().allocate_session(ttl_hours=1)
-    assert await single.meddled(expire).rotate_session(old, user_id="alice") is None
+    assert await single.intercepted(expire).rotate_session(old, user_id="alice") is None
 
 
 def test_a_delete_at_a_version_is_not_retried():

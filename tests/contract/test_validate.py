@@ -115,7 +115,7 @@ async def test_a_call_declares_the_index_only_if_it_may_need_it(single, of_the_s
 
     session_id = await single.manager(idle_timeout_seconds=of_the_session).allocate_session()
     await single.advance(seconds=1)
-    assert await single.meddled(note, idle_timeout_seconds=of_the_manager).validate_session(session_id)
+    assert await single.intercepted(note, idle_timeout_seconds=of_the_manager).validate_session(session_id)
     assert calls == declared
 
 

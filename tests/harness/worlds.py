@@ -32,10 +32,10 @@ Factories = Callable[[], AbstractAsyncContextManager[Any]]
 Before = Callable[[Call], Awaitable[object]]
 
 
-class Meddled:
+class Intercepted:
     """A backend that awaits `before` ahead of each call. `before` may act as another client, or raise an error."""
 
-    name = "meddled"
+    name = "intercepted"
 
     def __init__(self, backend: Backend, before: Before) -> None:
         self._backend = backend
@@ -72,9 +72,9 @@ class World(ABC):
         """Return a manager. Managers share the backend, or have one each, as in production."""
         return SessionManager(sandbox_id, self.factory, **options)
 
-    def meddled(self, before: Before, **options: Any) -> SessionManager:
+    def intercepted(self, before: Before, **options: Any) -> SessionManager:
         """Return a manager on the same backend that awaits `before` ahead of each call."""
-        backend = Meddled(self.backend, before)
+        backend = Intercepted(self.backend, before)
         return SessionManager("test", Factory(backend, lambda: None), **options)  # type: ignore[type-var]
 
     async def advance(self, **amount: float) -> None:

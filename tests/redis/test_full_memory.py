@@ -11,7 +11,7 @@ from chuk_sessions.core import operations
 from chuk_sessions.providers import redis
 from chuk_sessions.providers.factory import Factory
 from tests.harness.servers import Server, running, valkey_binary
-from tests.harness.worlds import Meddled
+from tests.harness.worlds import Intercepted
 
 GROWING = {
     "allocate": lambda manager, session_id: manager.allocate_session(user_id="alice"),
@@ -102,7 +102,7 @@ async def test_a_login_that_cannot_carry_its_operation_ids_leaves_the_session_as
     session_id = await manager.allocate_session()
     await manager.increment_session_counter(session_id, "n", idempotency_key="k")
     with pytest.raises(StoreFullError):
-        await SessionManager("test", Factory(Meddled(backend, fill_before_carry), lambda: None)).rotate_session(
+        await SessionManager("test", Factory(Intercepted(backend, fill_before_carry), lambda: None)).rotate_session(
             session_id, user_id="alice"
         )
     assert await manager.list_sessions() == [session_id]

@@ -14,7 +14,7 @@ from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.core import operations
 from chuk_sessions.engine import cancellation
 from chuk_sessions.providers.factory import Factory
-from tests.harness.worlds import Meddled
+from tests.harness.worlds import Intercepted
 from tests.redis.tools import manager_on
 
 MOMENTS = ["before", "during", "after"]
@@ -224,7 +224,7 @@ async def test_a_login_canceled_as_the_store_fails_leaves_at_most_one_listed_ses
 
     manager = world.manager()
     guest = await manager.allocate_session(ttl_hours=2)
-    backend = Interrupted(Meddled(world.backend, fail), LAST_CALL - 1, "after", lambda: task.cancel("why"))
+    backend = Interrupted(Intercepted(world.backend, fail), LAST_CALL - 1, "after", lambda: task.cancel("why"))
     task = asyncio.create_task(log_in(manager_over(backend), guest))
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -115,7 +115,7 @@ async def test_revoking_spares_a_session_without_an_owner(world):
             await manager.delete_session("own")
             await manager.allocate_session("own")
 
-    assert await world.meddled(become_a_guests).revoke_user_sessions(USER) == 0
+    assert await world.intercepted(become_a_guests).revoke_user_sessions(USER) == 0
     assert await manager.validate_session("own")
 
 

@@ -57,7 +57,7 @@ async def revoke_with(world, steps, *, first=()):
     for step in first:
         await step(kept)
     bound = {number: [step.__get__(kept) for step in some] for number, some in steps.items()}
-    revoker = world.meddled(StepsBetween(keys.session_keys("test", session_ids[1]).index_keys.bucket, bound))
+    revoker = world.intercepted(StepsBetween(keys.session_keys("test", session_ids[1]).index_keys.bucket, bound))
     assert await revoker.revoke_user_sessions(USER, except_session_id=session_ids[1]) == 2
     assert [model.session_id for model in await manager.list_user_sessions(USER)] == [kept.session_id]
     assert await manager.validate_session(kept.session_id)
@@ -98,7 +98,7 @@ async def test_a_rotation_under_a_cap_to_the_home_bucket_ahead_of_any_call(world
     others = [await manager.allocate_session(user_id=USER), await manager.allocate_session("other", user_id=USER)]
     await manager.allocate_session("mine", user_id=USER)
     bucket = keys.session_keys("test", "mine" if bucket_of == "old id" else others[0]).index_keys.bucket
-    revoker = world.meddled(StepsBetween(bucket, {number: [rotate]}))
+    revoker = world.intercepted(StepsBetween(bucket, {number: [rotate]}))
     assert await revoker.revoke_user_sessions(USER, except_session_id="mine") == 2
     assert [model.session_id for model in await manager.list_user_sessions(USER)] == [kept[-1]]
 
@@ -118,7 +118,7 @@ async def test_another_session_does_not_escape_to_the_home_bucket(world):
 
     manager, rotated = world.manager(max_sessions_per_user=9), []
     await manager.allocate_session("other", user_id=USER)
-    revoker = world.meddled(StepsBetween(keys.session_keys("test", "other").index_keys.bucket, {1: [rotate]}))
+    revoker = world.intercepted(StepsBetween(keys.session_keys("test", "other").index_keys.bucket, {1: [rotate]}))
     assert await revoker.revoke_user_sessions(USER) == 1
     assert not await manager.validate_session(rotated[0])
 
@@ -131,7 +131,7 @@ async def test_a_rotation_of_another_session_ahead_of_every_call(world):
         nonlocal other
         other = await manager.rotate_session(other, grace_seconds=60) or other
 
-    revoker = world.meddled(
+    revoker = world.intercepted(
         StepsBetween(keys.session_keys("test", kept).index_keys.bucket, {number: [rotate] for number in range(1, 20)})
     )
     assert await revoker.revoke_user_sessions(USER, except_session_id=kept) == 1
