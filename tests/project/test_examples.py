@@ -6,14 +6,11 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from tests.conftest import missing
-from tests.harness.servers import Server
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {
@@ -73,28 +70,6 @@ def test_examples_run_and_print_results(name, environment):
     done = run(command, {**environment, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     assert [line for line in EXAMPLES[name] if line not in done.stdout] == []
-
-
-@pytest.fixture
-def restricted(server: Server) -> Iterator[dict[str, str]]:
-    """Return the environment of an application whose ACL user has exactly the rights of the production checklist."""
-    page = (ROOT / "docs/production.md").read_text(encoding="utf-8")
-    recipe = page.split("```text\nuser sessions ")[1].split("```")[0]
-    admin = redis.Redis.from_url(server.url)
-    admin.execute_command("ACL", "SETUSER", "sessions", "reset", *recipe.split())
-    yield clean_environment() | {
-        "SESSION_PROVIDER": "redis",
-        "SESSION_REDIS_URL": server.url.replace("redis://", "redis://sessions:CHANGE-ME@"),
-    }
-    admin.execute_command("ACL", "DELUSER", "sessions")
-    admin.close()
-
-
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"quickstart"}))
-def test_the_acl_recipe_is_enough_for_sessions(name, restricted):
-    done = run([sys.executable, "-W", "error", f"examples/{name}.py"], {**restricted, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
-    assert EXAMPLES[name][-1] in done.stdout
 
 
 @pytest.mark.parametrize(
