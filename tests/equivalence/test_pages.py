@@ -86,7 +86,7 @@ async def compare(any_server, ends, user, limit, changes):
 
 
 def test_pages_are_the_same_and_leave_nothing_out(any_server):
-    with asyncio.Executor() as executor:
+    with asyncio.Runner() as executor:
 
         @FUZZ
         @given(

@@ -81,7 +81,7 @@ def machine_on(server):
     class Machine(RuleBasedStateMachine):
         def __init__(self):
             super().__init__()
-            self.runner = asyncio.Executor()
+            self.runner = asyncio.Runner()
             clock = ManualClock(time.time_ns() // 1_000_000 + FAR_MS)
             self.emulator, self.server = EmulatorWorld(clock), ServerWorld(clock, server)
             self.client = server.client()

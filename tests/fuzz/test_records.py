@@ -127,7 +127,7 @@ async def compare(server, client, damage, names):
 
 def test_altered_records_are_seen_alike_and_harm_nobody_else(any_server):
     server = ServerWorld(ManualClock(NOW), any_server)
-    with asyncio.Executor() as executor, any_server.client() as client:
+    with asyncio.Runner() as executor, any_server.client() as client:
 
         @FUZZ
         @given(CHANGES, MEMBERS, st.lists(st.sampled_from(sorted(CALLS)), min_size=1, max_size=2))
