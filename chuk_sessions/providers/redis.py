@@ -78,7 +78,7 @@ def factory(url: str | None = None, **options: Unpack[ConnectionSettings]) -> Re
     process with the same settings share their connections.
 
     `backends.redis.url.parse` says what URLs there are, `backends.redis.settings` what else can be set, here or in the
-    environment: connect_timeout, call_timeout, retries, max_in_flight, links, client_name, wait_replicas,
+    environment: connect_timeout, call_timeout, retries, max_in_flight, connections, client_name, wait_replicas,
     wait_timeout; and only here credential_provider, which is one of redis-py's, and address_remap.
 
     Raises ProviderError when the packages of the extra `redis` are missing, ValueError for a URL that cannot be read

@@ -29,7 +29,7 @@ QUERIES = st.sampled_from(["", "?password=", "?sentinel_password=", "?x=", "?ssl
 @example("redis://h/" + "9" * 5000)
 @example("redis://h?db=" + "9" * 5000)
 def test_a_url_is_read_or_a_value_error(url):
-    assert parsed_or_refusal(url).startswith(("Target(", "cannot read the Redis URL"))
+    assert parsed_or_refusal(url).startswith(("StoreURL(", "cannot read the Redis URL"))
 
 
 def parsed_or_refusal(url):

@@ -204,4 +204,4 @@ def test_new_credentials_do_not_touch_connections_of_a_closed_loop(locked: Serve
     loop.close()
     provider.publish(Token("default", "pass+word"))
     assert [connection["user"] for connection in connections_named(locked, "closed")] == ["app"]
-    backend._loops.discard_closed()
+    backend._per_loop.discard_closed()

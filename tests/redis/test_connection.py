@@ -53,7 +53,6 @@ async def pair_of(patience: float) -> AsyncIterator[Peers]:
     other.setblocking(False)
     loop = asyncio.get_running_loop()
     transport, link = await loop.create_connection(lambda: Connection(InFlightLimiter(10, 10**6), patience), sock=ours)
-    link.adopt(transport)
     with closing(other):
         yield Peers(link, transport, other)
         link.end(ConnectionResetError("the test is over"))
@@ -82,20 +81,20 @@ async def test_every_call_learns_at_once_why_the_connection_closed(pair: Peers):
     with pytest.raises(ReplyLostError, match=r"^the server closed the connection$") as caught:
         await future
     assert isinstance(caught.value.__cause__, ConnectionResetError)
-    assert pair.link.lost is caught.value.__cause__
+    assert pair.link.close_reason is caught.value.__cause__
 
 
 async def test_an_eof_closes_the_connection(pair: Peers):
     """It does not wait until the transport reports that the socket is closed."""
     pair.link.eof_received()
-    assert re.fullmatch("the server closed the connection", str(pair.link.lost))
+    assert re.fullmatch("the server closed the connection", str(pair.link.close_reason))
 
 
 async def test_a_late_call_fails_with_a_timeout(pair: Peers):
     with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
         await pair.link.send(MUTE, soon(0.01))
-    assert isinstance(pair.link.lost, TimeoutError)
-    assert str(pair.link.lost) == "no answer in time"
+    assert isinstance(pair.link.close_reason, TimeoutError)
+    assert str(pair.link.close_reason) == "no answer in time"
 
 
 async def test_a_connection_on_which_bytes_arrive_stays_open(patient: Peers):
@@ -121,14 +120,14 @@ async def test_silence_closes_the_connection_even_if_late_calls_have_failed_befo
         await late
     with pytest.raises(ReplyLostError):
         await other
-    assert isinstance(patient.link.lost, TimeoutError)
+    assert isinstance(patient.link.close_reason, TimeoutError)
 
 
 async def test_calls_that_are_late_before_they_could_be_sent_are_never_sent(pair: Peers):
     """The server does not read meanwhile. Commands that the connection itself queues are sent all the same."""
     pair.link.send(CHUNK, soon())
     await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
-    pair.link.send_ahead(b"ahead", soon(0.02))
+    pair.link.queue_ignoring_reply(b"ahead", soon(0.02))
     late = pair.link.send(b"late", soon(0.02), skip=2)
     later = pair.link.send(b"later", soon())
     with pytest.raises(NotSentError, match=r"^there was no time left to send it$"):
@@ -145,7 +144,7 @@ async def test_calls_that_are_late_before_they_could_be_sent_are_never_sent(pair
 async def test_no_reply_is_awaited_if_the_last_call_was_never_sent():
     link = Connection(InFlightLimiter(10, 10**6))
     late = link.send(MUTE, soon(0.02))
-    await asyncio.wait_for(link.drain(), 5.0)
+    await asyncio.wait_for(link.wait_for_replies(), 5.0)
     with pytest.raises(NotSentError):
         await late
 
@@ -154,7 +153,7 @@ async def test_late_calls_without_a_waiting_caller_do_not_close_the_connection(p
     oldest = pair.link.send(MUTE, soon())
     left = pair.link.send(MUTE, soon(0.01))
     left.cancel()
-    pair.link.send_ahead(MUTE, soon(0.01))
+    pair.link.queue_ignoring_reply(MUTE, soon(0.01))
     with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
         await pair.link.send(MUTE, soon(0.02))
     assert pair.link.lost is None
@@ -183,7 +182,6 @@ async def test_a_suspended_server_gets_no_more_than_the_transport_buffers(calls:
         transport, _ = await asyncio.get_running_loop().create_unix_connection(
             lambda: link, str(server.folder / "socket")
         )
-        link.adopt(transport)
         server.signal(signal.SIGSTOP)
         futures = []
         for number in range(1, calls + 1):
@@ -193,8 +191,8 @@ async def test_a_suspended_server_gets_no_more_than_the_transport_buffers(calls:
         assert transport.get_write_buffer_size() < most * len(CHUNK)
         server.signal(signal.SIGCONT)
         assert await asyncio.gather(*futures) == [CHUNK] * calls
-        link.end(ConnectionResetError("the test is over"))
-        await link.gone()
+        link.abort(ConnectionResetError("the test is over"))
+        await link.wait_closed()
 
 
 async def test_a_protocol_error_closes_the_connection(pair: Peers):
@@ -202,7 +200,7 @@ async def test_a_protocol_error_closes_the_connection(pair: Peers):
     await pair.reply(b"?what\r\n")
     with pytest.raises(ReplyLostError):
         await future
-    assert isinstance(pair.link.lost, ProtocolError)
+    assert isinstance(pair.link.close_reason, ProtocolError)
 
 
 async def test_a_reply_without_a_request_closes_the_connection(pair: Peers):
@@ -214,17 +212,17 @@ async def test_a_reply_without_a_request_closes_the_connection(pair: Peers):
 async def test_data_after_closing_is_ignored(pair: Peers):
     why = ConnectionResetError("why")
     future = pair.link.send(MUTE, soon())
-    pair.link.end(why)
+    pair.link.abort(why)
     pair.link.data_received(b"+late\r\n")
     with pytest.raises(NotSentError, match="why"):
         await future
-    assert pair.link.lost is why
+    assert pair.link.close_reason is why
 
 
 async def test_a_connection_that_never_opened_fails_its_calls():
     link = Connection(InFlightLimiter(10, 10**6))
     future = link.send(MUTE, soon())
-    link.end(ConnectionAbortedError("closed"))
+    link.abort(ConnectionAbortedError("closed"))
     with pytest.raises(NotSentError, match="closed"):
         await future
 
@@ -236,7 +234,6 @@ def test_after_its_loop_was_closed_a_connection_closes_its_socket_and_drops_its_
         transport, link = await asyncio.get_running_loop().create_connection(
             lambda: Connection(InFlightLimiter(10, 10**6)), sock=ours
         )
-        link.adopt(transport)
         link.send(MUTE, soon())
         return transport, link
 
@@ -245,12 +242,12 @@ def test_after_its_loop_was_closed_a_connection_closes_its_socket_and_drops_its_
     loop.close()
     why = ConnectionAbortedError("closed")
     with closing(other):
-        link.end(why)
+        link.abort(why)
         assert ours.fileno() < 0
         other.settimeout(5)
         assert other.recv(100) in (b"", MUTE)
         close_orphan(transport)
-    assert link.lost is why
+    assert link.close_reason is why
     assert link.in_flight == 0
 
 
@@ -262,5 +259,5 @@ def test_after_its_loop_was_closed_an_unopened_connection_has_nothing_to_close()
 
     link = loop.run_until_complete(create())
     loop.close()
-    link.end(ConnectionAbortedError("closed"))
-    assert isinstance(link.lost, ConnectionAbortedError)
+    link.abort(ConnectionAbortedError("closed"))
+    assert isinstance(link.close_reason, ConnectionAbortedError)

@@ -65,7 +65,7 @@ def test_only_one_module_touches_the_internals():
         for path in SOURCES.glob("*.py")
         if any(name in path.read_text() for name in ("._writer", "._parser", "._reader._buffer", "redis.asyncio.retry"))
     }
-    assert touching == {"takeover.py"}
+    assert touching == {"connector.py"}
 
 
 async def test_bytes_in_redis_pys_buffer_reach_the_connection(server: Server, monkeypatch: pytest.MonkeyPatch):
@@ -81,12 +81,12 @@ async def test_bytes_in_redis_pys_buffer_reach_the_connection(server: Server, mo
     link = Connection(InFlightLimiter(10, 1000))
     early = link.send(b"", asyncio.get_running_loop().time() + 5)
     late = link.send(pack((b"ECHO", b"late")), asyncio.get_running_loop().time() + 5)
-    await Connector(Address("127.0.0.1", server.port), Options()).open(link)
+    await Connector(Address("127.0.0.1", server.port), Options()).connect(link)
     link.resume_writing()
     assert await early == b"early"
     assert await late == b"late"
-    link.end(ConnectionAbortedError())
-    await link.gone()
+    link.abort(ConnectionAbortedError())
+    await link.wait_closed()
 
 
 async def test_a_connection_with_a_surplus_reply_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch):
@@ -116,14 +116,14 @@ async def test_a_connection_with_half_a_reply_is_not_used(server: Server, monkey
 
     monkeypatch.setattr(RedisConnection, "on_connect", half)
     with pytest.raises(NotSentError):
-        await Connector(Address("127.0.0.1", server.port), Options()).open(Connection(InFlightLimiter(10, 1000)))
+        await Connector(Address("127.0.0.1", server.port), Options()).connect(Connection(InFlightLimiter(10, 1000)))
     await asyncio.sleep(0)
 
 
 async def test_errors_of_connecting(server: Server):
     async def fails(address: Address, **options: Any) -> Exception:
         try:
-            await Connector(address, Options(connect_timeout=0.2, **options)).open(
+            await Connector(address, Options(connect_timeout=0.2, **options)).connect(
                 Connection(InFlightLimiter(10, 1000))
             )
         except Exception as failure:
@@ -158,7 +158,7 @@ async def test_too_many_clients_can_be_retried(server: Server):
         client.config_set("maxclients", 1)
         try:
             with pytest.raises(NotSentError):
-                await Connector(Address("127.0.0.1", server.port), Options()).open(
+                await Connector(Address("127.0.0.1", server.port), Options()).connect(
                     Connection(InFlightLimiter(10, 1000))
                 )
         finally:

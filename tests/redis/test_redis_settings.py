@@ -14,7 +14,7 @@ NAMES = {
     "CALL_TIMEOUT": ("call_timeout", "0.25", 0.25),
     "RETRIES": ("retries", "0", 0),
     "MAX_IN_FLIGHT": ("max_in_flight", "7", 7),
-    "LINKS": ("connections", "3", 3),
+    "CONNECTIONS": ("connections", "3", 3),
     "CLIENT_NAME": ("client_name", "app-7", "app-7"),
     "WAIT_REPLICAS": ("wait_replicas", "2", 2),
     "WAIT_TIMEOUT": ("wait_timeout", "0.1", 0.1),
@@ -38,8 +38,8 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch, name: str):
     ("name", "text"),
     [
         ("CONNECT_TIMEOUT", "0"), ("CONNECT_TIMEOUT", "soon"), ("CALL_TIMEOUT", "-1"), ("CALL_TIMEOUT", "inf"),
-        ("CALL_TIMEOUT", "nan"), ("RETRIES", "-1"), ("RETRIES", "2.5"), ("MAX_IN_FLIGHT", "0"), ("LINKS", "0"),
-        ("LINKS", "²"), ("CLIENT_NAME", "two words"), ("WAIT_REPLICAS", "-1"), ("WAIT_TIMEOUT", "0"),
+        ("CALL_TIMEOUT", "nan"), ("RETRIES", "-1"), ("RETRIES", "2.5"), ("MAX_IN_FLIGHT", "0"), ("CONNECTIONS", "0"),
+        ("CONNECTIONS", "²"), ("CLIENT_NAME", "two words"), ("WAIT_REPLICAS", "-1"), ("WAIT_TIMEOUT", "0"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_invalid_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str):
@@ -69,5 +69,5 @@ def test_factories_with_the_same_settings_share_a_backend(monkeypatch: pytest.Mo
     one = factory("redis://localhost:1", retries=2)
     assert factory("redis://localhost:1", retries=2).backend is one.backend
     assert factory("redis://localhost:1", retries=3).backend is not one.backend
-    monkeypatch.setenv("SESSION_REDIS_LINKS", "2")
+    monkeypatch.setenv("SESSION_REDIS_CONNECTIONS", "2")
     assert factory("redis://localhost:1", retries=2).backend is not one.backend

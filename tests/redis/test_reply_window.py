@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from chuk_sessions.backends.redis.net.reply_window import LARGE_REPLY, ReplyWindow, size_of
+from chuk_sessions.backends.redis.net.reply_window import LARGE_REPLY, ReplyWindow, reply_size
 from chuk_sessions.backends.redis.net.resp import NotSentError
 from tests.redis.tools import soon, until
 
 
 def answer(window: ReplyWindow, size: int = 0) -> None:
     window.calls -= 1
-    window.answered(size)
+    window.record_reply(size)
 
 
 def fill(window: ReplyWindow) -> int:
@@ -45,7 +45,7 @@ def test_a_large_reply_closes_the_window_and_small_replies_open_it_again():
     window.try_acquire(0)
     answer(window, 500_000)
     assert window.limit == 0
-    assert window.expected == 500_000
+    assert window.expected_size == 500_000
     assert fill(window) == 8
     for _ in range(8):
         answer(window, 500_000)
@@ -55,7 +55,7 @@ def test_a_large_reply_closes_the_window_and_small_replies_open_it_again():
         answer(window)
         replies += 1
     assert 20 < replies < 60
-    assert window.expected == 0
+    assert window.expected_size == 0
     assert fill(window) == window.limit == 8
 
 
@@ -64,7 +64,7 @@ def test_the_expected_size_is_a_decaying_maximum():
     for size in (100_000, 900_000, 200_000):
         window.try_acquire(0)
         answer(window, size)
-    assert 800_000 < window.expected < 900_000
+    assert 800_000 < window.expected_size < 900_000
 
 
 async def test_calls_wait_first_in_first_out():

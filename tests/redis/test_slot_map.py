@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chuk_sessions.backends.redis.options import Address
-from chuk_sessions.backends.redis.topology.slot_map import SlotRange, redirection, slot_ranges
+from chuk_sessions.backends.redis.topology.slot_map import SlotRange, parse_redirect, slot_ranges
 
 ASKED = Address("asked", 7000)
 

@@ -79,7 +79,7 @@ def test_the_error_names_the_accepted_schemes(url: str):
 @pytest.mark.parametrize("url", ["redis://h/abc", "rediss://h:6379/abc", "redis://me:secret@h/abc/0"])
 def test_a_name_after_one_server_is_taken_for_a_mistyped_database(url: str):
     with pytest.raises(
-        ValueError, match="'abc' would be the name of a primary that Sentinels watch: a database is a n"
+        ValueError, match="'abc' would be the name of a primary that Sentinels monitor: a database is a n"
     ):
         parse(url)
     sentinel = parse(url.replace("://", "+sentinel://"))

@@ -1,4 +1,4 @@
-"""Redis as a backend: operations become EVALSHA, with EVAL behind it for a server that does not know the script."""
+"""The backend for Redis: each operation becomes an EVALSHA, or an EVAL for a server that does not have the script."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class RedisBackend:
-    """Runs operations on a store of Redis or Valkey: one server, Sentinel, or a cluster.
+    """A backend that runs operations on Redis or Valkey: one server, Sentinel, or a cluster.
 
-    `url` is read by `url.parse`, `settings` are those of the module `settings`. Making a backend connects to nothing.
+    `url.parse` describes `url`, and the module `settings` describes `settings`. `loaded` replaces the scripts that are
+    shipped. Creating a backend does not connect.
     """
 
     name = "redis"
@@ -42,44 +43,45 @@ class RedisBackend:
         **settings: Unpack[ConnectionSettings],
     ) -> None:
         self._scripts = loaded or scripts.scripts()
-        options = replace(from_env(), policy_seen=self._warn, log=ConnectionLog())
-        self._target = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
-        options = self._target.options
-        self._loops = PerLoop(lambda: topology_for(self._target))
-        self.client = Client(self._loops, self._target.shown, options.call_timeout, options.retries, self._scripts)
-        self._waits = options.wait_replicas > 0
+        options = replace(from_env(), policy_seen=self._warn_of_eviction, log=ConnectionLog())
+        store = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
+        options = store.options
+        self._call_timeout = options.call_timeout
+        self._per_loop = PerLoop(lambda: topology_for(store))
+        self.client = Client(self._per_loop, store.redacted, options.call_timeout, options.retries, self._scripts)
+        self._waits_for_replicas = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 
     def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
-        """Run a script."""
-        return self.client.run_script(call, retry_calls, self._waits and call.operation.durable)
+        """Run a script. See `Backend.run`."""
+        return self.client.run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
 
     async def command(
-        self, name: str, key: str, *more: str | int, repeatable: bool = True, read_only: bool = False
+        self, name: str, key: str, *args: str | int, repeatable: bool = True, read_only: bool = False
     ) -> tuple[Any, bool]:
-        """The reply of a plain command on one key, and whether it may have been applied once before."""
-        return await self.client.run((name, key, *more), name.lower(), repeatable, key, read_only)
+        """Run a plain command on one key. Return its reply, and whether an earlier attempt may have been applied."""
+        return await self.client.run((name, key, *args), name.lower(), repeatable, key, read_only)
 
     async def ping(self) -> Health:
-        """Have the store echo a word, then ask its nodes how they are. See `Health` and `SessionManager.ping`."""
-        begun = time.perf_counter()
-        # PING is refused, like a write, by a server that cannot save: reads work there.
+        """Send an ECHO, then query the health of all nodes. See `Health` and `SessionManager.ping`."""
+        begun_at = time.perf_counter()
+        # A server that cannot save its data refuses PING, like a write. Reads still work there.
         await self.client.run((b"ECHO", b"ping"), "ping", True, read_only=True)
-        latency_ms = 1000 * (time.perf_counter() - begun)
-        loop, topology, _ = self._loops.current()
-        found = await reports(topology.nodes(), loop.time() + self._target.options.call_timeout)
-        return summary(latency_ms, found)
+        latency_ms = 1000 * (time.perf_counter() - begun_at)
+        loop, topology, _ = self._per_loop.current()
+        return summary(latency_ms, await reports(topology.nodes(), loop.time() + self._call_timeout))
 
     async def aclose(self) -> None:
-        """Close the running event loop's connections, after calls under way have had their replies."""
-        await self._loops.aclose()
+        """Close the running event loop's connections after the calls in flight have received their replies."""
+        await self._per_loop.aclose()
 
     def stats(self) -> RedisStats:
-        """How the connections are doing, those of all event loops together. Asks nobody."""
-        return overview((node.stats() for one in self._loops.all() for node in one.nodes()), self.client.retries)
+        """Return the state of the connections of all event loops, without a query."""
+        nodes = (node for topology in self._per_loop.all() for node in topology.nodes())
+        return overview((node.stats() for node in nodes), self.client.retries)
 
-    def _warn(self, address: Address, policy: str) -> None:
-        """Eviction would log people out, and take indexes apart: warn where a server may evict."""
+    def _warn_of_eviction(self, address: Address, policy: str) -> None:
+        """Log a warning, once per server that may evict keys: eviction logs users out and breaks indexes."""
         if policy != "noeviction" and address not in self._warned_of:
             self._warned_of.add(address)
             logger.warning(
@@ -91,7 +93,7 @@ class RedisBackend:
 
 
 def backend_for(url: str, tls_insecure: bool = False, **settings: Unpack[ConnectionSettings]) -> RedisBackend:
-    """The backend that all managers and factories of this process with the same settings share."""
+    """Return the backend that all managers and factories of this process with the same settings share."""
     return _shared(url, tls_insecure, from_env(), tuple(sorted(settings.items())))
 
 

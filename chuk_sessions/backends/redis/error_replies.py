@@ -1,25 +1,25 @@
-"""What the server's error replies mean, and what is done about each: the one table.
+"""The table of error replies: their meaning, and the action that follows each of them.
 
-All of them mean that nothing was applied: a server refuses before it runs a script, or at the script's first write.
+All of them mean that the server applied nothing: it refuses a script before it runs, or at its first write.
 
-| reply | what is done | and when that does not help |
+| reply | action | error if the action does not help |
 |---|---|---|
-| NOSCRIPT | sent again as EVAL, which also loads the script | never seen |
-| MOVED | topology: sent again to the node it names, and the map is read anew | on a single server, not supported |
-| ASK | topology: sent again to the node it names, with ASKING before it | on a single server, not supported |
-| TRYAGAIN | topology: after a pause, when the slot's migration has come further | unavailable |
-| CLUSTERDOWN | topology: after a pause, when the slot has a primary again | unavailable |
-| READONLY | topology: after a pause, on the new primary; a replica can also become one | unavailable |
-| MASTERDOWN | topology: likewise | unavailable |
-| LOADING | topology: after a pause, when the server has read its data | unavailable |
-| BUSY | after a pause, when the script that holds the server up is over | unavailable |
-| OOM | raised at once: more load does not help | store full |
-| MISCONF, NOREPLICAS | raised at once: somebody has to see to the server | unavailable |
-| NOAUTH, WRONGPASS, NOPERM | raised at once: settings are wrong | unavailable; the missing ACL rule is named |
-| ERR, as NOPERM inside a script | likewise | likewise |
-| ERR unknown command 'SENTINEL' | raised at once: no sentinel is there | unavailable |
-| WRONGTYPE | raised at once | corrupt record |
-| others | raised at once | provider error, with the server's text |
+| NOSCRIPT | retry as EVAL, which also loads the script | never seen |
+| MOVED | topology: retry on the node that it names, and refresh the map | with Sentinel, not supported |
+| ASK | topology: retry on the node that it names, after ASKING | with Sentinel, not supported |
+| TRYAGAIN | topology: retry after a pause, while the slot migrates | unavailable |
+| CLUSTERDOWN | topology: retry after a pause, until the slot has a primary | unavailable |
+| READONLY | topology: retry after a pause, on the new primary, which may be this server | unavailable |
+| MASTERDOWN | topology: as for READONLY | unavailable |
+| LOADING | topology: retry after a pause, until the server has loaded its data | unavailable |
+| BUSY | retry after a pause, until the script that blocks the server is done | unavailable |
+| OOM | raise at once: a retry only adds load | store full |
+| MISCONF, NOREPLICAS | raise at once: an operator has to repair the server | unavailable |
+| NOAUTH, WRONGPASS, NOPERM | raise at once: settings are wrong | unavailable; names the missing ACL rule |
+| ERR, for NOPERM inside a script | as for NOPERM | as for NOPERM |
+| ERR unknown command 'SENTINEL' | raise at once: the server is not a sentinel | unavailable |
+| WRONGTYPE | raise at once | corrupt record |
+| others | raise at once | provider error, with the server's text |
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from .permissions import missing_permission
 
 
 class Action(Enum):
-    """What is done about an error reply."""
+    """The action that follows an error reply."""
 
-    EVAL = "send the script's text"
-    TOPOLOGY = "ask the topology where to go and when"
-    WAIT = "try again after a pause"
-    RAISE = "raise the error that stands for it"
+    EVAL = "retry with the script's text"
+    TOPOLOGY = "let the topology decide where and when to retry"
+    WAIT = "retry after a pause"
+    RAISE = "raise the error for the reply"
 
 
 _OUT_OF_MEMORY = re.compile(r"(^|[\s:-])OOM\b")
@@ -47,28 +47,28 @@ _CODES: tuple[tuple[str, Action, type[errors.ProviderError], str], ...] = (
     ("READONLY", Action.TOPOLOGY, _UNAVAILABLE, "the server is a replica and takes no writes"),
     ("MASTERDOWN", Action.TOPOLOGY, _UNAVAILABLE, "the server is a replica cut off from its primary"),
     ("CLUSTERDOWN", Action.TOPOLOGY, _UNAVAILABLE, "the cluster is down"),
-    ("TRYAGAIN", Action.TOPOLOGY, _UNAVAILABLE, "the keys are on their way to another node"),
-    ("MOVED", Action.TOPOLOGY, _UNSUPPORTED, "the server is part of a cluster, and was not expected to be"),
-    ("ASK", Action.TOPOLOGY, _UNSUPPORTED, "the server is part of a cluster, and was not expected to be"),
-    ("BUSY", Action.WAIT, _UNAVAILABLE, "the server is held up by a script"),
-    ("MISCONF", Action.RAISE, _UNAVAILABLE, "the server refuses writes because it cannot save them"),
+    ("TRYAGAIN", Action.TOPOLOGY, _UNAVAILABLE, "the slot is migrating to another node"),
+    ("MOVED", Action.TOPOLOGY, _UNSUPPORTED, "the server is unexpectedly part of a cluster"),
+    ("ASK", Action.TOPOLOGY, _UNSUPPORTED, "the server is unexpectedly part of a cluster"),
+    ("BUSY", Action.WAIT, _UNAVAILABLE, "a script blocks the server"),
+    ("MISCONF", Action.RAISE, _UNAVAILABLE, "the server refuses writes because it failed to save its data"),
     ("NOREPLICAS", Action.RAISE, _UNAVAILABLE, "the server refuses writes because it has too few replicas"),
-    ("NOAUTH", Action.RAISE, _UNAVAILABLE, "the server wants a password"),
+    ("NOAUTH", Action.RAISE, _UNAVAILABLE, "the server requires a password"),
     ("WRONGPASS", Action.RAISE, _UNAVAILABLE, "the server does not take this user and password"),
-    ("NOPERM", Action.RAISE, _UNAVAILABLE, "this user may not run the scripts: see the server's ACL"),
-    ("WRONGTYPE", Action.RAISE, errors.CorruptRecordError, "a session's key holds something else than a session"),
+    ("NOPERM", Action.RAISE, _UNAVAILABLE, "this user may not run the scripts: check the server's ACL"),
+    ("WRONGTYPE", Action.RAISE, errors.CorruptRecordError, "a session's key holds another type than a session"),
 )
-_TABLE = {code: (answer, kind, meaning) for code, answer, kind, meaning in _CODES}
+_TABLE = {code: (action, error, meaning) for code, action, error, meaning in _CODES}
 _CODE = re.compile(rf"(?:^|[\s:-])({'|'.join(_TABLE)})\b")
 _NO_SENTINEL = re.compile(r"ERR unknown command .?SENTINEL\b", re.I)
 _NO_SENTINEL_MEANING = (
-    "no sentinel answers there but a server: a name behind the host is that of a primary which Sentinels watch; "
+    "a server answered instead of a sentinel: a name after the host is the name of a primary that Sentinels monitor; "
     "a database is a number"
 )
 
 
 def action_for(message: str) -> Action:
-    """What is done about an error reply of this text."""
+    """Return the action for an error reply of this text."""
     if message.startswith("NOSCRIPT"):
         return Action.EVAL
     found = None if _OUT_OF_MEMORY.search(message) else _CODE.search(message)
@@ -76,26 +76,26 @@ def action_for(message: str) -> Action:
 
 
 def unwrapped(message: str) -> str:
-    """The message from its code on. Servers before Redis 7 wrap an error inside a script in text of their own."""
+    """Return the message from its code on. Before Redis 7, servers wrap an error inside a script in other text."""
     found = _CODE.search(message)
     return message[found.start(1) :] if found else message
 
 
-def error_for(message: str, what: str, where: str = "") -> errors.ProviderError:
+def error_for(message: str, name: str, server: str = "") -> errors.ProviderError:
     """Return the error for an error reply.
 
-    `message` is the reply's text, `what` names the call, and `where` the server if it is known.
+    `message` is the reply's text, `name` the name of the call, and `server` the address of the server if it is known.
     """
-    at = f" ({where})" if where else ""
+    at = f" ({server})" if server else ""
     if _OUT_OF_MEMORY.search(message):
-        return errors.StoreFullError(f"{what}: the server is at its memory limit (maxmemory){at}")
-    missing = missing_permission(message, what)
+        return errors.StoreFullError(f"{name}: the server has reached its memory limit (maxmemory){at}")
+    missing = missing_permission(message, name)
     if missing is not None:
-        return errors.SessionUnavailableError(f"{what}: this user may not {missing}{at}")
+        return errors.SessionUnavailableError(f"{name}: this user may not {missing}{at}")
     if _NO_SENTINEL.match(message):
-        return errors.SessionUnavailableError(f"{what}: {_NO_SENTINEL_MEANING}{at}")
+        return errors.SessionUnavailableError(f"{name}: {_NO_SENTINEL_MEANING}{at}")
     found = _CODE.search(message)
     if found:
-        _, kind, meaning = _TABLE[found[1]]
-        return kind(f"{what}: {meaning}{at}")
-    return errors.ProviderError(f"{what}: the server answered with an error{at}: {message[:200]}")
+        _, error, meaning = _TABLE[found[1]]
+        return error(f"{name}: {meaning}{at}")
+    return errors.ProviderError(f"{name}: the server replied with an error{at}: {message[:200]}")

@@ -1,4 +1,4 @@
-"""Health of the servers, as they report it: INFO, and ROLE where a user may not run that."""
+"""The health that the servers report by INFO, or by ROLE if the user may not run INFO."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ...models import Health
 from .net.node import Node
 from .net.resp import NotSentError, ReplyError, ReplyLostError
 
-_PATIENCE = 1.0
-"""Seconds for what one node says of itself."""
+_REPORT_TIMEOUT = 1.0
+"""Seconds for the report of one node."""
 
 _NEARLY_FULL = 0.9
 _ROLES = {"master": "primary", "slave": "replica"}
 
 
 class Report(NamedTuple):
-    """The answers of one server; None for what it does not say."""
+    """The report of one server. None marks a fact that it does not report."""
 
     server: str | None
     version: str | None
@@ -27,12 +27,12 @@ class Report(NamedTuple):
 
 
 async def reports(nodes: Sequence[Node], deadline: float) -> list[Report]:
-    """Ask all nodes side by side. A node that does not answer is a problem, not an error."""
+    """Query all nodes concurrently. A node that does not answer is reported as a problem, not raised as an error."""
     return list(await asyncio.gather(*(_report(node, deadline) for node in nodes)))
 
 
 def summary(latency_ms: float, found: Sequence[Report]) -> Health:
-    """Return one view of all nodes: of the first that says what it is, with the problems of all."""
+    """Combine the reports of all nodes: the facts of the first node that reports them, and the problems of all."""
     server = next((report.server for report in found if report.server), None)
     version = next((report.version for report in found if report.version), None)
     roles = {report.role for report in found} - {None}
@@ -43,11 +43,11 @@ def summary(latency_ms: float, found: Sequence[Report]) -> Health:
 
 async def _report(node: Node, deadline: float) -> Report:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_REPORT_TIMEOUT):
             info = await _info(node, deadline)
             role = _ROLES.get(info.get("role", "")) or await _role(node, deadline)
     except (NotSentError, ReplyLostError, ReplyError, TimeoutError) as failure:
-        reason = str(failure) or f"no reply within {_PATIENCE:g} s"
+        reason = str(failure) or f"no reply within {_REPORT_TIMEOUT:g} s"
         return Report(None, None, None, (f"{node.address} does not answer: {reason}",))
     server = info.get("server_name", "redis" if "redis_version" in info else "") or None
     version = info.get("valkey_version") or info.get("redis_version")
@@ -56,7 +56,7 @@ async def _report(node: Node, deadline: float) -> Report:
 
 
 async def _info(node: Node, deadline: float) -> dict[str, str]:
-    """Return the default sections of INFO, or nothing where the user may not ask."""
+    """Return the default sections of INFO; nothing if the user may not run it."""
     try:
         reply = await node.call(((b"INFO",),), deadline, internal=True)
     except ReplyError as refused:

@@ -1,4 +1,4 @@
-"""Where a node is, and how its connections are opened and used."""
+"""Addresses of nodes, and options of their connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEGABYTE = 1 << 20
 
 
 class Address(NamedTuple):
-    """Host and port, or the path of a unix socket where that is not empty."""
+    """A host and port, or the path of a unix socket if that is not empty."""
 
     host: str = ""
     port: int = 6379
@@ -26,34 +26,34 @@ class Address(NamedTuple):
 
 
 Remap = Callable[[tuple[str, int]], tuple[str, int]]
-"""Host and port, as the servers name a node, to host and port as this process reaches it."""
+"""A function from the host and port that the servers name to those at which this process reaches the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What all connections to a node have in common. Times are seconds.
+    """Options that all connections to a node share. Times are in seconds.
 
     Attributes:
         username: an ACL user; None is the server's default user.
-        password: of that user, or of a server with `requirepass`. Never shown.
-        credentials: a credential provider of redis-py, in the place of user and password.
+        password: the password of that user, or of a server with `requirepass`. Never shown.
+        credentials: a credential provider of redis-py, instead of user and password.
         db: the database to SELECT.
-        tls: keyword arguments of redis-py's SSLConnection as pairs; None means no TLS.
-        client_name: what CLIENT LIST shows; empty means none.
-        protocol: 2 or 3 (RESP); None takes 3 where the server has it.
-        connect_timeout: for opening a connection, handshakes and log-in included.
-        call_timeout: for a call, with all its repeats.
-        retries: how often a call that has reached a server is tried again.
-        max_in_flight: calls of a node that may be under way at once; more of them wait their turn.
-        max_bytes: packed size of those calls; a larger one goes alone.
-        links: connections per node and event loop.
-        bulk_bytes: packed size from which a call takes the connection for large ones.
-        keepalive: TCP keepalive probes.
-        wait_replicas: how many replicas must have a durable change before it is acknowledged; 0 means none.
-        wait_timeout: how long to wait for them.
-        policy_seen: is told of the address and the maxmemory-policy of a server when a connection to it is open.
-        log: is told of connections that are lost, refused or opened.
-        address_remap: gives the address that reaches a node, for the one that the servers name.
+        tls: keyword arguments of redis-py's SSLConnection, as pairs; None means no TLS.
+        client_name: the name in CLIENT LIST; empty means none.
+        protocol: the version of RESP, 2 or 3; None means 3 if the server supports it.
+        connect_timeout: to open a connection, including handshakes and login.
+        call_timeout: for a call, including all retries.
+        retries: how often a call that has reached a server is retried.
+        max_in_flight: the in-flight limit of a node: calls over it wait, first in, first out.
+        max_bytes: the most bytes that those calls may have together, packed; a larger call is sent alone.
+        connections: connections per node and event loop.
+        bulk_bytes: the packed size from which a call uses the connection for large calls.
+        keepalive: whether to send TCP keepalive probes.
+        wait_replicas: how many replicas must acknowledge a durable change before its call returns; 0 means none.
+        wait_timeout: how long to wait for their acknowledgment.
+        policy_seen: called with the address and the maxmemory-policy of a server after a connection to it has opened.
+        log: the log of connections that are opened, lost, or refused.
+        address_remap: translates the address that the servers name to the one that reaches the node.
 
     """
 
@@ -78,8 +78,8 @@ class Options:
     log: ConnectionLog | None = field(default=None, repr=False, compare=False)
     address_remap: Remap | None = field(default=None, repr=False)
 
-    def reached_at(self, address: Address) -> Address:
-        """Return where this process reaches a node that the servers know under that address."""
+    def remapped(self, address: Address) -> Address:
+        """Return the address at which this process reaches a node that the servers know under that address."""
         if self.address_remap is None:
             return address
         host, port = self.address_remap((address.host, address.port))

@@ -1,4 +1,4 @@
-"""One topology, and so one set of links, for each event loop. Loops that end take theirs with them."""
+"""The state of each event loop: its topology, and so its connections. It is closed with the loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Loop = asyncio.AbstractEventLoop
 
 
 class LoopState(NamedTuple):
-    """A running loop, its topology, and what closes that when the loop shuts down."""
+    """A running event loop, its topology, and an async generator that closes the topology when the loop shuts down."""
 
     loop: Loop
     topology: Topology
@@ -24,81 +24,89 @@ class LoopState(NamedTuple):
 
 
 class PerLoop:
-    """Makes a topology in each event loop that asks for one.
+    """A topology for each event loop that asks for one.
 
-    It is closed by `aclose()`, or at the latest when its loop shuts down: a loop closes its asynchronous generators
-    then, and each topology has one for this purpose. A loop that is closed without shutting down is found when the
-    next one asks, or at the end of the process.
+    `aclose()` closes it, or at the latest the shutdown of its loop: a loop then closes its async generators, and each
+    topology has one for this purpose. If a loop was closed without a shutdown, its topology is closed when the next
+    loop asks for one, or at exit.
     """
 
-    def __init__(self, make: Callable[[], Topology]) -> None:
-        self._make = make
-        self._here: dict[Loop, LoopState] = {}
-        _ALL.add(self)
+    def __init__(self, new_topology: Callable[[], Topology]) -> None:
+        self._new_topology = new_topology
+        self._states: dict[Loop, LoopState] = {}
+        _INSTANCES.add(self)
 
     def current(self) -> LoopState:
-        """What there is for the running loop."""
+        """Return the state of the running loop. Create it on the first call."""
         loop = asyncio.get_running_loop()
-        here = self._here.get(loop)
-        if here is None:
-            here = self._enter(loop)
-        return here
+        state = self._states.get(loop)
+        if state is None:
+            state = self._open(loop)
+        return state
 
     def all(self) -> list[Topology]:
-        """Those of all loops that are open."""
-        return [here.topology for loop, here in list(self._here.items()) if not loop.is_closed()]
+        """Return the topologies of all loops that are not closed."""
+        return [state.topology for loop, state in list(self._states.items()) if not loop.is_closed()]
 
     async def aclose(self) -> None:
         """Close the running loop's topology. A later call opens a new one."""
-        here = self._here.pop(asyncio.get_running_loop(), None)
-        if here is not None:
-            await here.shutdown_hook.aclose()
+        state = self._states.pop(asyncio.get_running_loop(), None)
+        if state is not None:
+            await state.shutdown_hook.aclose()
 
     def discard_closed(self) -> None:
-        """Close what loops have left behind that were closed without shutting down."""
-        for loop in list(self._here):
-            if loop.is_closed() and (here := self._here.pop(loop, None)):
-                here.topology.abort()
+        """Close the topologies of loops that were closed without a shutdown."""
+        for loop in list(self._states):
+            if loop.is_closed() and (state := self._states.pop(loop, None)):
+                state.topology.abort()
 
     def abandon_after_fork(self) -> None:
-        """In a forked child: all that is here belongs to the parent. Not even to be closed: a loop's selector is
-        shared, and what the child takes out of it is gone for the parent too.
+        """Drop all states in a forked child, because they belong to the parent.
+
+        Closing them would affect the parent: both processes share a loop's selector, so a socket that the child removes
+        from it is removed for the parent, too.
         """
-        _OF_PARENTS.append(self._here)
-        self._here = {}
+        _STATES_OF_PARENTS.append(self._states)
+        self._states = {}
 
-    def _enter(self, loop: Loop) -> LoopState:
+    def _open(self, loop: Loop) -> LoopState:
         self.discard_closed()
-        topology = self._make()
-        here = self._here[loop] = LoopState(loop, topology, self._keep(loop, topology))
-        # The first step is what makes the loop know of the generator. It stops at the yield.
-        with suppress(StopIteration):
-            here.shutdown_hook.__anext__().send(None)
-        return here
+        topology = self._new_topology()
+        hook = self._close_at_shutdown(loop, topology)
+        self._states[loop] = state = LoopState(loop, topology, hook)
+        _run_to_first_yield(hook)
+        return state
 
-    async def _keep(self, loop: Loop, topology: Topology) -> AsyncGenerator[None]:
+    async def _close_at_shutdown(self, loop: Loop, topology: Topology) -> AsyncGenerator[None]:
         try:
             yield
         finally:
-            here = self._here.get(loop)
-            if here is not None and here.topology is topology:
-                del self._here[loop]
+            state = self._states.get(loop)
+            if state is not None and state.topology is topology:
+                del self._states[loop]
             await topology.aclose()
 
 
-_ALL: WeakSet[PerLoop] = WeakSet()
-_OF_PARENTS: list[object] = []
+def _run_to_first_yield(generator: AsyncGenerator[None]) -> None:
+    """Run an async generator to its first `yield`, without awaiting: from then on, its loop's shutdown closes it."""
+    with suppress(StopIteration):
+        generator.__anext__().send(None)
+
+
+_INSTANCES: WeakSet[PerLoop] = WeakSet()
+_STATES_OF_PARENTS: list[object] = []
+"""States that forked children keep, so that nothing in them is collected and closed."""
 
 
 def _after_fork() -> None:
-    for loops in list(_ALL):
-        loops.abandon_after_fork()
+    for per_loop in list(_INSTANCES):
+        per_loop.abandon_after_fork()
 
 
 @atexit.register
 def _at_exit() -> None:
-    for loops in list(_ALL):
-        loops.discard_closed()
+    for per_loop in list(_INSTANCES):
+        per_loop.discard_closed()
 
 
 if hasattr(os, "register_at_fork"):

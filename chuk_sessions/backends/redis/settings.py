@@ -1,21 +1,21 @@
-"""Settings of the connections, from the environment and from arguments.
+"""Settings of connections, from the environment and from arguments.
 
 | environment | argument | meaning | default |
 |---|---|---|---|
-| SESSION_REDIS_CONNECT_TIMEOUT | connect_timeout | seconds to open a connection, log-in included | 5 |
-| SESSION_REDIS_CALL_TIMEOUT | call_timeout | seconds for a call, with all its repeats | 5 |
-| SESSION_REDIS_RETRIES | retries | how often a call that reached a server is tried again in that time | 16 |
-| SESSION_REDIS_MAX_IN_FLIGHT | max_in_flight | calls under way at a node; more wait their turn | 4096 |
-| SESSION_REDIS_LINKS | links | connections per node and event loop | 1 |
-| SESSION_REDIS_CLIENT_NAME | client_name | what CLIENT LIST shows | chuk-sessions |
-| SESSION_REDIS_WAIT_REPLICAS | wait_replicas | replicas that must have a session's making, rotation and end | 0 |
-| SESSION_REDIS_WAIT_TIMEOUT | wait_timeout | seconds to wait for them; then it is a NotReplicatedError | 0.5 |
+| SESSION_REDIS_CONNECT_TIMEOUT | connect_timeout | seconds to open a connection, including login | 5 |
+| SESSION_REDIS_CALL_TIMEOUT | call_timeout | seconds for a call, including all retries | 5 |
+| SESSION_REDIS_RETRIES | retries | retries of a call that has reached a server, within its timeout | 16 |
+| SESSION_REDIS_MAX_IN_FLIGHT | max_in_flight | the in-flight limit of a node; calls over it wait | 4096 |
+| SESSION_REDIS_CONNECTIONS | connections | connections per node and event loop | 1 |
+| SESSION_REDIS_CLIENT_NAME | client_name | the name in CLIENT LIST | chuk-sessions |
+| SESSION_REDIS_WAIT_REPLICAS | wait_replicas | replicas that must acknowledge creation, rotation, and deletion | 0 |
+| SESSION_REDIS_WAIT_TIMEOUT | wait_timeout | seconds to wait for them, before a NotReplicatedError | 0.5 |
 
-Two can be given as arguments only: `credential_provider`, which is one of redis-py's, and `address_remap`, which takes
-(host, port) of a node as CLUSTER SLOTS, MOVED, ASK and Sentinels name it and returns those by which it is reached from
-here, through NAT or a tunnel. The addresses in the URL are used as they are.
+Two settings exist only as arguments. `credential_provider` is a credential provider of redis-py. `address_remap` is a
+function for NAT or tunnels: it takes the (host, port) of a node that CLUSTER SLOTS, MOVED, ASK, or Sentinels name, and
+returns the (host, port) at which this process reaches the node. Addresses in the URL are used as they are.
 
-Arguments are stronger than a URL's query, and that than the environment.
+Arguments override the URL's query, and the query overrides the environment.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CLIENT_NAME: Final = "chuk-sessions"
 
 
 class ConnectionSettings(TypedDict, total=False):
-    """The arguments; what is left out or None is as in the environment."""
+    """Settings given as arguments. Those left out or None come from the environment."""
 
     connect_timeout: float | None
     call_timeout: float | None
@@ -46,14 +46,18 @@ class ConnectionSettings(TypedDict, total=False):
 
 
 def from_env() -> Options:
-    """Options as the environment has them now. Raises ValueError for a value that cannot be."""
-    given = {name: os.environ.get(f"SESSION_REDIS_{name.upper()}") for name in _READERS}
-    values = {name: _READERS[name](text, f"SESSION_REDIS_{name.upper()}") for name, text in given.items() if text}
-    return Options(**{"client_name": CLIENT_NAME, **values})
+    """Return the options that the environment sets now. Raises ValueError for an invalid value."""
+    values: dict[str, Any] = {"client_name": CLIENT_NAME}
+    for name, read in _READERS.items():
+        variable = f"SESSION_REDIS_{name.upper()}"
+        text = os.environ.get(variable)
+        if text:
+            values[name] = read(text, variable)
+    return Options(**values)
 
 
 def overrides(**settings: Unpack[ConnectionSettings]) -> dict[str, Any]:
-    """What the arguments change in Options. Raises ValueError for a value that cannot be."""
+    """Return the fields of Options that the arguments change. Raises ValueError for an invalid value."""
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     provider = given.pop("credential_provider", None)
     values = {name: _ARGUMENTS[name](value, name) for name, value in given.items()}
@@ -70,11 +74,11 @@ def _seconds(value: object, name: str) -> float:
     return number
 
 
-def _count(least: int) -> Callable[[object, str], int]:
+def _count(minimum: int) -> Callable[[object, str], int]:
     def read(value: object, name: str) -> int:
         number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} must be a whole number from {least} on, not {value!r}")
+        if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
+            raise ValueError(f"{name} must be a whole number of at least {minimum}, not {value!r}")
         return number
 
     return read
@@ -82,7 +86,7 @@ def _count(least: int) -> Callable[[object, str], int]:
 
 def _name(value: object, name: str) -> str:
     if not isinstance(value, str) or not all("!" <= character <= "~" for character in value):
-        raise ValueError(f"{name} must be printable ASCII without blanks, not {value!r}")
+        raise ValueError(f"{name} must be printable ASCII without spaces, not {value!r}")
     return value
 
 
@@ -103,4 +107,4 @@ _READERS: Final[dict[str, Callable[[object, str], Any]]] = {
     "wait_timeout": _seconds,
 }
 _ARGUMENTS: Final[dict[str, Callable[[object, str], Any]]] = {**_READERS, "address_remap": _callable}
-"""Those that the environment cannot give, too."""
+"""The readers of arguments. There is one more than of environment variables."""

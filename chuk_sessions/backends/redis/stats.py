@@ -11,18 +11,18 @@ from .net.node import NodeStats
 
 @dataclass(frozen=True, slots=True)
 class RedisStats:
-    """How the connections of a backend are doing in this process.
+    """The state of a backend's connections in this process.
 
     Attributes:
-        links: open connections.
-        in_flight: calls under way.
-        waiting: calls that wait for others to end.
-        reconnects: how often a lost connection has been opened again.
-        retries: how often a call was tried again.
-        last_error: the last thing that went wrong with a connection, as text; None when nothing has, or when a
-            connection to that node has been opened since.
-        last_error_at: when that was, in UTC; None without an error.
-        nodes: the same for each node, and for each event loop that uses it.
+        connections: open connections.
+        in_flight: calls that have been sent and wait for their reply.
+        waiting: calls that wait for the in-flight limit.
+        reconnects: how often a lost connection was replaced.
+        retries: how often a call was retried.
+        last_error: the text of the last error of a connection; None if there was none, or if its node has opened a
+            connection since.
+        last_error_at: the time of that error, in UTC; None without an error.
+        nodes: the figures of each node, per event loop that uses it.
 
     """
 
@@ -37,17 +37,17 @@ class RedisStats:
 
 
 def overview(nodes: Iterable[NodeStats], retries: int) -> RedisStats:
-    """Add up."""
+    """Add up the figures of all nodes."""
     found = tuple(nodes)
     errors = [(node.last_error_at, node.last_error) for node in found if node.last_error_at is not None]
     last_error_at, last_error = max(errors, key=lambda error: error[0], default=(None, None))
     return RedisStats(
-        sum(node.connections for node in found),
-        sum(node.in_flight for node in found),
-        sum(node.waiting for node in found),
-        sum(node.reconnects for node in found),
-        retries,
-        last_error,
-        found,
-        last_error_at,
+        connections=sum(node.connections for node in found),
+        in_flight=sum(node.in_flight for node in found),
+        waiting=sum(node.waiting for node in found),
+        reconnects=sum(node.reconnects for node in found),
+        retries=retries,
+        last_error=last_error,
+        nodes=found,
+        last_error_at=last_error_at,
     )

@@ -55,19 +55,19 @@ class CircuitBreaker:
         self.is_open = False
         self.opens_at = inf
 
-    def check(self) -> None:
+    def raise_if_open(self) -> None:
         """Raise CircuitOpenError if the circuit is open."""
         if self.is_open:
             raise CircuitOpenError(str(self._cause or f"{self._subject} does not answer{self._hint}")) from self._cause
 
-    def attempt(self) -> None:
+    def record_attempt(self) -> None:
         """Note that an attempt begins. If it does not succeed, the outage has begun now."""
         if self._began is None:
             self._began = self._loop.time()
             self.opens_at = self._began + self._patience
             self._opening = call_later_weakly(self._loop, self._patience, self._open)
 
-    def failed(self, cause: BaseException) -> None:
+    def record_failure(self, cause: BaseException) -> None:
         """Note that an attempt has failed, and start another one soon."""
         if self._began is None:
             return
@@ -75,14 +75,14 @@ class CircuitBreaker:
         if self._retrying is None:
             self._retrying = call_later_weakly(self._loop, _RETRY_EVERY, self._try_again)
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Close the circuit: the outage is over."""
         if self.is_open and self._began is not None:
             seconds = self._loop.time() - self._began
             logger.info("circuit closed: %s can be reached again after %.1f s", self._subject, seconds)
-        self.stop()
+        self.reset()
 
-    def stop(self) -> None:
+    def reset(self) -> None:
         """Forget the outage. No more attempts follow."""
         for timer in (self._opening, self._retrying):
             if timer is not None:

@@ -12,13 +12,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 from hiredis import PushNotification
 
 from .limiter import InFlightLimiter
 from .orphans import close_orphan
-from .reply_window import LARGE_REPLY, ReplyWindow, size_of
+from .reply_window import LARGE_REPLY, ReplyWindow, reply_size
 from .resp import NEED_DATA, NotSentError, ProtocolError, ReplyError, ReplyLostError, reader
 
 _CLOCK_STEP = 0.002
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
     """One live connection, and the calls under way on it. Belongs to one event loop.
 
     Attributes:
-        lost: why it has ended; None while it lives.
+        close_reason: why it has ended; None while it lives.
         usable_until: a deadline beyond this means that the connection is lost, or has been silent for so long that it
             needs a probe. (Deadlines are compared instead of the time, which the hot path then need not ask for.)
 
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._gone: asyncio.Future[None] = self._future()
         self._empty: asyncio.Future[None] | None = None
-        self.lost: BaseException | None = None
+        self.close_reason: BaseException | None = None
         self.usable_until = -inf
 
     # Callers
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
         """
         if skip:
             for _ in range(skip):
-                self.send_ahead(b"", deadline)
+                self.queue_ignoring_reply(b"", deadline)
         future = self._future()
         self._entries.append((future, deadline, size, window))
         unsent = self._unsent
@@ -116,22 +116,22 @@ class Connection(asyncio.Protocol):
             self._ring_at(deadline)
         return future
 
-    def send_ahead(self, packed: bytes, deadline: float) -> None:
+    def queue_ignoring_reply(self, packed: bytes, deadline: float) -> None:
         """Send one command, with the next call, whose reply is of no interest whatever it is."""
         self._entries.append((None, deadline, 0, None))
         self._unsent.append(packed)
 
-    async def drain(self) -> None:
+    async def wait_for_replies(self) -> None:
         """Wait until nobody waits for a reply any more."""
-        if self.lost is None and any(future and not future.done() for future, *_ in self._entries):
+        if self.close_reason is None and any(future and not future.done() for future, *_ in self._entries):
             self._empty = self._empty or self._future()
             await asyncio.shield(self._empty)
 
-    def end(self, why: BaseException) -> None:
+    def abort(self, why: BaseException) -> None:
         """End the connection now. What was not sent fails with NotSentError, all else under way with LostError."""
-        if self.lost is not None:
+        if self.close_reason is not None:
             return
-        self.lost = why
+        self.close_reason = why
         self.usable_until = -inf
         if self._loop.is_closed():
             self._discard()
@@ -143,29 +143,29 @@ class Connection(asyncio.Protocol):
         self._fail_all(why)
         self._tell_if_empty()
 
-    async def gone(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until the connection's socket is closed."""
         await asyncio.shield(self._gone)
 
-    def on_gone(self, callback: Callable[[], None]) -> None:
+    def add_close_callback(self, callback: Callable[[], None]) -> None:
         """Call that when the connection's socket is closed."""
         self._gone.add_done_callback(lambda _: callback())
 
     # The transport
 
-    def adopt(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take over an open connection."""
-        self._transport = transport
-        self.confirm()
+        self._transport = cast(asyncio.Transport, transport)
+        self.mark_alive()
 
-    def confirm(self) -> None:
+    def mark_alive(self) -> None:
         """Note that the connection works: it is not probed again before it has been idle."""
         self._heard_at = self._time()
         self.usable_until = self._heard_at + self._usable
 
     def data_received(self, data: bytes) -> None:
         """Give replies to their callers."""
-        if self.lost is not None:
+        if self.close_reason is not None:
             return
         self._heard_at = self._time()
         self._received = True
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         try:
             self._deal(self._buffered >= LARGE_REPLY)
         except (ProtocolError, IndexError) as nonsense:
-            self.end(nonsense)
+            self.abort(nonsense)
         if len(self._entries) != before:
             self._buffered = len(data)
         if self._empty is not None:
@@ -183,11 +183,11 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The server closes. Not to wait for the rest of it: TLS can take its time with that."""
-        self.end(ConnectionResetError("the server closed the connection"))
+        self.abort(ConnectionResetError("the server closed the connection"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
-        self.end(exc or ConnectionResetError("the server closed the connection"))
+        self.abort(exc or ConnectionResetError("the server closed the connection"))
         self._gone.set_result(None)
 
     def pause_writing(self) -> None:
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
                     if kind is ReplyError:
                         window.settle()  # an error says nothing about the size of replies
                     elif large or window.learning:
-                        window.answered(size_of(reply) if large else 0)
+                        window.record_reply(reply_size(reply) if large else 0)
                 if future is None or future.done():
                     continue
                 if kind is ReplyError:
@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):
             self._write()
 
     def _write(self) -> None:
-        if self.lost is not None or not self._unsent or self._transport is None:
+        if self.close_reason is not None or not self._unsent or self._transport is None:
             return
         if self._due <= (now := self._time()):
             self._drop_late(now)
@@ -307,7 +307,7 @@ class Connection(asyncio.Protocol):
 
     def _judge_when_read(self, quiet: int, turns: int) -> None:
         quiet, self._received = 0 if self._received else quiet + 1, False
-        if self.lost is not None:
+        if self.close_reason is not None:
             return
         if quiet < _QUIET_TURNS and turns:
             self._loop.call_soon(self._judge_when_read, quiet, turns - 1)
@@ -322,7 +322,7 @@ class Connection(asyncio.Protocol):
         self._drop_late(now)
         silent_at = self._heard_at + self._patience
         if self._entries and self._entries[0][1] <= now and silent_at <= now:
-            self.end(TimeoutError("no answer in time"))
+            self.abort(TimeoutError("no answer in time"))
             return
         earliest = inf
         for future, deadline, _, _ in self._entries:

@@ -34,7 +34,7 @@ class ConnectionSlot:
     """Belongs to one event loop.
 
     Attributes:
-        link: the present link, which may have been lost; None before the first.
+        connection: the present link, which may have been lost; None before the first.
         opened: how many links it has opened.
         opened_at: when it opened the last one, likewise.
         trouble: why the last link was lost, or could not be opened; None while there is nothing wrong.
@@ -52,7 +52,7 @@ class ConnectionSlot:
         self._failures = 0
         self._not_before = 0.0
         self._closed = False
-        self.link: Connection | None = None
+        self.connection: Connection | None = None
         self.opened = 0
         self.opened_at = 0.0
         self.trouble: Trouble | None = None
@@ -62,8 +62,8 @@ class ConnectionSlot:
         probed first. Raises NotSentError when there is none to be had by the deadline, ReplyError when the server
         refuses it. Callers that come meanwhile wait for the same attempt.
         """
-        if self._opening is None and self.link is not None and self.link.has_callers:
-            return self.link  # their deadlines will tell; to end it now could cost them their outcomes
+        if self._opening is None and self.connection is not None and self.connection.has_callers:
+            return self.connection  # their deadlines will tell; to end it now could cost them their outcomes
         opening = self.start()
         # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
@@ -96,12 +96,12 @@ class ConnectionSlot:
             if self._opening is not None:
                 self._opening.cancel()
                 await asyncio.wait([self._opening])
-            if self.link is not None:
-                await self.link.drain()
+            if self.connection is not None:
+                await self.connection.wait_for_replies()
         finally:
             self.abort()
-        if self.link is not None:
-            await self.link.gone()
+        if self.connection is not None:
+            await self.connection.wait_closed()
 
     def abort(self) -> None:
         """Close at once; calls under way fail."""
@@ -111,30 +111,30 @@ class ConnectionSlot:
         elif self._opening is not None:
             # It can neither go on nor be cancelled, and asyncio would log that at its end.
             self._opening._log_destroy_pending = False  # type: ignore[attr-defined]
-        if self.link is not None:
-            self.link.end(ConnectionAbortedError("closed"))
+        if self.connection is not None:
+            self.connection.abort(ConnectionAbortedError("closed"))
 
     async def _usable(self) -> Connection:
-        if self.link is not None and await answers(self.link):
-            return self.link
+        if self.connection is not None and await answers(self.connection):
+            return self.connection
         return await self._open()
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         if self._breaker is not None:
-            self._breaker.attempt()
+            self._breaker.record_attempt()
         link = Connection(self._limiter, self._options.call_timeout)
         try:
-            await self._opener.open(link)
+            await self._opener.connect(link)
         except Exception as failure:
             self._failed(failure, loop.time())
             raise
-        if link.lost is None:
+        if link.close_reason is None:
             self._greet(link, loop.time() + self._options.call_timeout)
         self._failures = 0
         self.opened += 1
-        self.link = link
+        self.connection = link
         self._succeeded(link)
         return link
 
@@ -144,7 +144,7 @@ class ConnectionSlot:
         if self._options.log is not None:
             self._options.log.opened(self._opener.address)
         # The event loop holds the link: it must not hold the lane, and so a backend that nobody uses any more.
-        link.on_gone(partial(_tell, WeakMethod(self._lost), link))
+        link.add_close_callback(partial(_tell, WeakMethod(self._lost), link))
 
     def _reason(self) -> str:
         """Return what is known of the reason why there is no connection, as the end of a sentence."""
@@ -152,7 +152,7 @@ class ConnectionSlot:
 
     def _lost(self, link: Connection) -> None:
         """Record and log a link that has ended, unless this lane was closed."""
-        why = link.lost
+        why = link.close_reason
         if self._closed or why is None:
             return
         self.trouble = Trouble(why, time.monotonic())
@@ -162,7 +162,7 @@ class ConnectionSlot:
     def _greet(self, link: Connection, deadline: float) -> None:
         """Ahead of the first call goes what is of use, and no loss where a user's rights do not reach so far."""
         if self._options.client_name:
-            link.send_ahead(pack((b"CLIENT", b"SETNAME", self._options.client_name)), deadline)
+            link.queue_ignoring_reply(pack((b"CLIENT", b"SETNAME", self._options.client_name)), deadline)
         if self._options.policy_seen is not None:
             ask_policy(link, partial(self._options.policy_seen, self._opener.address), deadline)
 
@@ -178,13 +178,13 @@ class ConnectionSlot:
         self._opening = None
         if task.cancelled():
             return
-        failure = task.exception() or task.result().lost  # whoever waited has seen it; nobody may have
+        failure = task.exception() or task.result().close_reason  # whoever waited has seen it; nobody may have
         if self._breaker is None or self._closed:
             return
         if failure is None or isinstance(failure, ReplyError):
-            self._breaker.succeeded()
+            self._breaker.record_success()
         else:
-            self._breaker.failed(failure)
+            self._breaker.record_failure(failure)
 
 
 def _tell(lost: WeakMethod[Callable[[Connection], None]], link: Connection) -> None:

@@ -50,7 +50,7 @@ class Connector:
         """A likely reason why opening takes too long: a server without TLS waits for the rest of a line."""
         return f"; {_SPEAKS_TLS}" if self._options.tls is not None and self._tls_unproven else ""
 
-    async def open(self, link: Connection) -> None:
+    async def connect(self, link: Connection) -> None:
         """Connect, log in, and give the connection to the link.
 
         Raises NotSentError when there is no connection to be had in time, ReplyError when the server refuses it.
@@ -124,7 +124,7 @@ class Connector:
             return NotSentError(_with_hint(failure, self._options.tls is not None))
         code = getattr(failure, "status_code", None)
         refusal = ReplyError(f"{code} {failure}" if code else str(failure))
-        refusal.where = str(self.address)
+        refusal.server = str(self.address)
         return refusal
 
 
@@ -158,7 +158,7 @@ def _hand_over(connection: AbstractConnection, link: Connection) -> None:
     if parser._reader.has_data() or reader.at_eof() or transport.is_closing():  # type: ignore[attr-defined]
         transport.abort()
         raise NotSentError("the connection broke as it was opened")
-    link.adopt(transport)
+    link.connection_made(transport)
     transport.set_protocol(link)
     left_over = bytes(reader._buffer)  # type: ignore[attr-defined]
     transport.resume_reading()

@@ -28,20 +28,20 @@ class Batch:
     """Commands that one WAIT acknowledges.
 
     Attributes:
-        lane: whose connection they are sent on.
-        link: that connection.
+        connection_slot: whose connection they are sent on.
+        connection: that connection.
         acknowledged: the number of replicas that have the commands' writes, or the error that WAIT ended with.
         closing: sends the WAIT when it is due.
 
     """
 
-    __slots__ = ("acknowledged", "closing", "lane", "link")
+    __slots__ = ("acknowledged", "closing", "connection", "connection_slot")
 
     closing: asyncio.Handle
 
     def __init__(self, lane: ConnectionSlot, link: Connection) -> None:
-        self.lane = lane
-        self.link = link
+        self.connection_slot = lane
+        self.connection = link
         self.acknowledged: asyncio.Future[int | BaseException] = asyncio.get_running_loop().create_future()
 
 
@@ -59,18 +59,18 @@ class GroupCommit:
         self._patience = options.wait_timeout + options.call_timeout
         self._hold = _LONGEST_HOLD
         self._loop = asyncio.get_running_loop()
-        self._lanes: list[ConnectionSlot] = []
+        self._connection_slots: list[ConnectionSlot] = []
         self._waiting: set[ConnectionSlot] = set()
         self._batch: Batch | None = None
 
     def lane(self) -> ConnectionSlot:
         """Return a place whose connection has no WAIT under way. The connection may still have to be opened."""
         # The first that is free: a caller that repeats a change then waits for what its last attempt wrote, too.
-        for lane in self._lanes:
+        for lane in self._connection_slots:
             if lane not in self._waiting:
                 return lane
-        self._lanes.append(self._make_lane())
-        return self._lanes[-1]
+        self._connection_slots.append(self._make_lane())
+        return self._connection_slots[-1]
 
     async def call(self, lane: ConnectionSlot, packed: bytes, deadline: float, size: int, skip: int) -> Any:
         """Return the reply of a command once enough replicas have its writes. `lane` is what `lane()` has just given,
@@ -79,7 +79,7 @@ class GroupCommit:
         Raises ReplyError, NotSentError, LostError, and NotReplicatedError.
         """
         batch = self._join(lane)
-        reply = await batch.link.send(packed, deadline, size, skip)
+        reply = await batch.connection.send(packed, deadline, size, skip)
         # Not the future itself: a caller that is cancelled would cancel it for all.
         await asyncio.wait((batch.acknowledged,), timeout=max(0.0, deadline - self._loop.time()))
         if not batch.acknowledged.done():
@@ -103,9 +103,9 @@ class GroupCommit:
             self._close(self._batch)
 
     def _join(self, lane: ConnectionSlot) -> Batch:
-        link = lane.link
+        link = lane.connection
         assert link is not None
-        if self._batch is not None and self._batch.link is not link:
+        if self._batch is not None and self._batch.connection is not link:
             self._close(self._batch)
         if self._batch is None:
             self._batch = batch = Batch(lane, link)
@@ -119,14 +119,14 @@ class GroupCommit:
     def _close(self, batch: Batch) -> None:
         self._batch = None
         batch.closing.cancel()
-        if batch.link.lost is not None:
-            batch.acknowledged.set_result(ReplyLostError(str(batch.link.lost)))
+        if batch.connection.close_reason is not None:
+            batch.acknowledged.set_result(ReplyLostError(str(batch.connection.close_reason)))
             return
-        self._waiting.add(batch.lane)
-        sent = batch.link.send(self._wait, self._loop.time() + self._patience)
+        self._waiting.add(batch.connection_slot)
+        sent = batch.connection.send(self._wait, self._loop.time() + self._patience)
         sent.add_done_callback(partial(self._acknowledge, batch))
 
     def _acknowledge(self, batch: Batch, wait: asyncio.Future[int]) -> None:
-        self._waiting.discard(batch.lane)
+        self._waiting.discard(batch.connection_slot)
         batch.acknowledged.set_result(wait.exception() or wait.result())
         self._flush()

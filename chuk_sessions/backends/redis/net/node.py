@@ -56,8 +56,8 @@ class Node:
     Attributes:
         address: of the server.
         closed: whether `aclose()` or `abort()` was called.
-        texts_sent: when a call last brought a script's text, by the script's SHA-1; times of the event loop's clock.
-        on_outage: is called with each of those attempts.
+        script_sent_at: when a call last brought a script's text, by the script's SHA-1; times of the event loop's clock.
+        on_reconnect_attempt: is called with each of those attempts.
 
     """
 
@@ -65,7 +65,7 @@ class Node:
         self, address: Address, options: Options, opener: Connector | None = None, *, circuit: bool = False
     ) -> None:
         self.address = address
-        self.on_outage: Callable[[], object] | None = None
+        self.on_reconnect_attempt: Callable[[], object] | None = None
         self._options = options
         self._bulk_bytes = options.bulk_bytes
         self._limiter = InFlightLimiter(options.max_in_flight, options.max_bytes)
@@ -74,23 +74,23 @@ class Node:
         self._breaker: CircuitBreaker | None = None
         if circuit:
             self._breaker = CircuitBreaker(str(address), options.call_timeout, self._try_again, opener.hint)
-        self._lanes = [
+        self._connection_slots = [
             ConnectionSlot(opener, options, self._limiter, self._breaker) for _ in range(options.connections)
         ]
         self._bulk = ConnectionSlot(opener, options, self._limiter, self._breaker)
         self._windows: defaultdict[str, ReplyWindow] = defaultdict(ReplyWindow)
-        self._all = [*self._lanes, self._bulk]
+        self._all = [*self._connection_slots, self._bulk]
         self._durable = GroupCommit(self._add_lane, str(address), options)
-        self._only = self._lanes[0] if options.connections == 1 else None
+        self._only = self._connection_slots[0] if options.connections == 1 else None
         self.closed = False
-        self.texts_sent: dict[bytes, float] = {}
+        self.script_sent_at: dict[bytes, float] = {}
         self._loop = asyncio.get_running_loop()
         self._call_timeout = options.call_timeout
         subscribe(options.credentials, self)
 
     def try_call(self, packed: bytes, deadline: float, large: str = "") -> asyncio.Future[Any] | None:
         """Send a packed command like `call`, without blocking. Return None if that would block."""
-        link = self._only.link if self._only is not None else None
+        link = self._only.connection if self._only is not None else None
         if link is None or deadline > link.usable_until:
             return None
         size = len(packed)
@@ -122,10 +122,10 @@ class Node:
         size = 0 if internal else len(packed)
         if size and not self._limiter.try_acquire(size):
             await self._limiter.acquire(size, deadline)
-        lane = self._only or min(self._lanes, key=_load)
+        lane = self._only or min(self._connection_slots, key=_load)
         if len(packed) >= self._bulk_bytes:
             lane = self._bulk
-        link = lane.link
+        link = lane.connection
         if link is None or deadline > link.usable_until:
             link = await self._link(lane, deadline, size)
         return await link.send(packed, deadline, size, len(group) - 1)
@@ -153,8 +153,8 @@ class Node:
         try:
             if not self._limiter.try_acquire(size):
                 await self._limiter.acquire(size, deadline)
-            lane = self._bulk if window.expected else self._only or min(self._lanes, key=_load)
-            link = lane.link
+            lane = self._bulk if window.expected_size else self._only or min(self._connection_slots, key=_load)
+            link = lane.connection
             if link is None or deadline > link.usable_until:
                 link = await self._link(lane, deadline, size)
         except BaseException:
@@ -172,7 +172,7 @@ class Node:
         if not self._limiter.try_acquire(size):
             await self._limiter.acquire(size, deadline)
         lane = self._durable.lane()
-        while (link := lane.link) is None or (deadline > link.usable_until and not link.has_callers):
+        while (link := lane.connection) is None or (deadline > link.usable_until and not link.has_callers):
             await self._link(lane, deadline, size)
             # Others may have had the same connection opened, and its WAIT may be under way by now.
             lane = self._durable.lane()
@@ -181,14 +181,18 @@ class Node:
     @property
     def connected(self) -> bool:
         """Whether the connection that calls take first has been opened and not been lost since."""
-        link = self._lanes[0].link
-        return link is not None and link.lost is None
+        link = self._connection_slots[0].connection
+        return link is not None and link.close_reason is None
 
-    def open_links(self) -> list[Connection]:
+    def open_connections(self) -> list[Connection]:
         """Return the connections that are open now."""
-        return [lane.link for lane in self._all if lane.link is not None and lane.link.lost is None]
+        return [
+            lane.connection
+            for lane in self._all
+            if lane.connection is not None and lane.connection.close_reason is None
+        ]
 
-    def successor(self) -> Node:
+    def replacement(self) -> Node:
         """Return a node with new connections to the same name, which need not lead to the same server any more. It goes
         on with the count of reconnects.
         """
@@ -203,7 +207,7 @@ class Node:
         trouble = self._trouble()
         return NodeStats(
             self.address,
-            sum(lane.link is not None and lane.link.lost is None for lane in lanes),
+            sum(lane.connection is not None and lane.connection.close_reason is None for lane in lanes),
             self._limiter.calls,
             self._limiter.bytes,
             self._limiter.waiting + sum(window.waiting for window in self._windows.values()),
@@ -237,21 +241,21 @@ class Node:
 
     def _renew(self, packed: bytes) -> None:
         for lane in self._all:
-            if lane.link is not None and lane.link.lost is None:
-                reply = lane.link.send(packed, self._loop.time() + self._call_timeout)
-                reply.add_done_callback(partial(_renewed, lane.link))
+            if lane.connection is not None and lane.connection.close_reason is None:
+                reply = lane.connection.send(packed, self._loop.time() + self._call_timeout)
+                reply.add_done_callback(partial(_renewed, lane.connection))
 
     def _close(self) -> None:
         self.closed = True
         if self._breaker is not None:
-            self._breaker.stop()
+            self._breaker.reset()
 
     def _try_again(self) -> None:
-        failing = next((lane for lane in self._all if lane.failing), self._lanes[0])
-        if failing.link is None or failing.link.lost is not None:
+        failing = next((lane for lane in self._all if lane.failing), self._connection_slots[0])
+        if failing.connection is None or failing.connection.close_reason is not None:
             failing.start()
-        if self.on_outage is not None:
-            self.on_outage()
+        if self.on_reconnect_attempt is not None:
+            self.on_reconnect_attempt()
 
     def _add_lane(self) -> ConnectionSlot:
         lane = ConnectionSlot(self._opener, self._options, self._limiter, self._breaker)
@@ -263,8 +267,8 @@ class Node:
     async def _link(self, lane: ConnectionSlot, deadline: float, size: int) -> Connection:
         try:
             link = await self._ready(lane, deadline)
-            if link.lost is not None:
-                raise NotSentError("the connection broke as it was opened") from link.lost
+            if link.close_reason is not None:
+                raise NotSentError("the connection broke as it was opened") from link.close_reason
             return link
         except BaseException:
             if size:
@@ -274,11 +278,11 @@ class Node:
     async def _ready(self, lane: ConnectionSlot, deadline: float) -> Connection:
         if self._breaker is None:
             return await lane.ready(deadline)
-        self._breaker.check()
+        self._breaker.raise_if_open()
         try:
             return await lane.ready(min(deadline, self._breaker.opens_at))
         except NotSentError:
-            self._breaker.check()
+            self._breaker.raise_if_open()
             raise
 
 
@@ -286,11 +290,11 @@ def _renewed(link: Connection, reply: asyncio.Future[Any]) -> None:
     failure = None if reply.cancelled() else reply.exception()
     if isinstance(failure, ReplyError | NotSentError):
         # Another connection asks the provider, and may have more luck.
-        link.end(ConnectionError(f"the server does not take the renewed credentials: {failure}"))
+        link.abort(ConnectionError(f"the server does not take the renewed credentials: {failure}"))
 
 
 def _load(lane: ConnectionSlot) -> int:
-    return lane.link.in_flight if lane.link is not None else 0
+    return lane.connection.in_flight if lane.connection is not None else 0
 
 
 __all__ = ["Address", "Node", "NodeStats", "NotSentError", "Options", "ReplyError", "ReplyLostError"]

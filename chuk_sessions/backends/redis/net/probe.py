@@ -18,16 +18,16 @@ _LEAST_USER_TIMEOUT = 5.0
 
 async def answers(link: Connection) -> bool:
     """Return whether the connection is alive. One that does not answer in time is ended."""
-    if link.lost is not None:
+    if link.close_reason is not None:
         return False
     try:
         await link.send(_PING, asyncio.get_running_loop().time() + PATIENCE)
     except ReplyError:
         pass  # an answer as good as any
     except (ReplyLostError, NotSentError):
-        link.end(TimeoutError("the connection did not answer after it had been idle"))
+        link.abort(TimeoutError("the connection did not answer after it had been idle"))
         return False
-    link.confirm()
+    link.mark_alive()
     return True
 
 

@@ -36,18 +36,18 @@ class ReplyWindow(InFlightLimiter):
 
     """
 
-    __slots__ = ("expected", "learning", "limit")
+    __slots__ = ("expected_size", "learning", "limit")
 
     def __init__(self) -> None:
         super().__init__(_FIRST, sys.maxsize)
-        self.expected = 0.0
+        self.expected_size = 0.0
         self.limit = _FIRST
         self.learning = True
 
-    def answered(self, size: int) -> None:
+    def record_reply(self, size: int) -> None:
         """Learn from the size of a reply; 0 stands for any that is small. The call has left `calls` already."""
-        if size >= LARGE_REPLY or self.expected:
-            self._expect(max(float(size), self.expected * _DECAY))
+        if size >= LARGE_REPLY or self.expected_size:
+            self._expect(max(float(size), self.expected_size * _DECAY))
         elif self.limit < _MOST:
             self.limit = self._most_calls = self.limit + 1
         self.settle()
@@ -65,13 +65,13 @@ class ReplyWindow(InFlightLimiter):
 
     def _expect(self, size: float) -> None:
         if size < LARGE_REPLY:
-            self.expected, self.limit, self._most_calls = 0.0, _FIRST, _FIRST
+            self.expected_size, self.limit, self._most_calls = 0.0, _FIRST, _FIRST
         else:
-            self.expected, self.limit, self._most_calls = size, 0, max(1, _LARGE_BYTES // int(size))
+            self.expected_size, self.limit, self._most_calls = size, 0, max(1, _LARGE_BYTES // int(size))
 
 
-def size_of(reply: Any) -> int:
+def reply_size(reply: Any) -> int:
     """Return how many bytes of text a reply has."""
     if isinstance(reply, bytes):
         return len(reply)
-    return sum(map(size_of, reply)) if isinstance(reply, list) else 0
+    return sum(map(reply_size, reply)) if isinstance(reply, list) else 0

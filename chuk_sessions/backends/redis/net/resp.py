@@ -22,11 +22,11 @@ class ReplyError(Exception):
 
     Attributes:
         message: all of it, its code first.
-        where: the server, if a connection was refused.
+        server: the server, if a connection was refused.
 
     """
 
-    where = ""
+    server = ""
 
     @property
     def message(self) -> str:

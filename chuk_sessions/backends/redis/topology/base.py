@@ -1,4 +1,4 @@
-"""Which node a call goes to, and what an error reply says about that: one small protocol."""
+"""The protocol that all topologies follow: which node a call goes to, and what an error reply says about that."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from ..net.node import Node, ReplyError
+from ..net.node import Node
+from ..net.resp import ReplyError
 
 
-class Next(Enum):
-    """What becomes of a call that got an error reply."""
+class RetryTiming(Enum):
+    """When to retry a call that got an error reply."""
 
-    NOW = "try again at once"
-    PAUSE = "try again after a pause"
-    GIVE_UP = "raise the error"
+    AT_ONCE = "retry at once"
+    AFTER_PAUSE = "retry after a pause"
+    NEVER = "raise the error"
 
 
-class Redirect(NamedTuple):
-    """What becomes of a call that got an error reply, and with what.
+class RetryDecision(NamedTuple):
+    """When and where to retry a call that got an error reply.
 
     Attributes:
-        next: see there.
-        node: for NOW, where; None asks for a route again.
-        asking: for NOW, whether ASKING goes before the call.
+        timing: when to retry the call.
+        node: the node for a retry at once; None asks the topology for a route again.
+        asking: whether ASKING precedes the call in a retry at once.
 
     """
 
-    next: Next
+    timing: RetryTiming
     node: Node | None = None
     asking: bool = False
 
@@ -36,7 +37,7 @@ class Topology(Protocol):
     """The nodes of a store, as one event loop sees them.
 
     Attributes:
-        slotted: whether `route` wants to know slots.
+        slotted: whether routes depend on slots.
         closed: whether `aclose()` or `abort()` was called.
 
     """
@@ -45,26 +46,34 @@ class Topology(Protocol):
     closed: bool
 
     async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
-        """The node for a slot; None is any node that takes writes. Raises NotSentError when there is none by the
-        deadline (a time of the loop's clock), and CircuitOpenError at once in an old outage.
+        """Return the node for a slot, or for None any node that takes writes.
+
+        `deadline` is a time of the event loop's clock.
+
+        Raises:
+            NotSentError: there was no such node by the deadline.
+            CircuitOpenError: there has been none for so long that the circuit is open. Raised without waiting.
+
         """
 
     def cached_route(self, slot: int | None) -> Node | None:
-        """The same where that is known already; None: ask `route`."""
+        """Return the node for a slot if it is known without a query. For None, call `route`."""
 
-    async def on_error_reply(self, error: ReplyError, node: Node) -> Redirect:
-        """What becomes of a call that got this error from this node. Asked about the codes that the table of `replies`
-        leaves to it: those that may mean that the call belongs elsewhere, or that the node is not ready.
+    async def on_error_reply(self, error: ReplyError, node: Node) -> RetryDecision:
+        """Decide about a call that got this error from this node.
+
+        Only codes that `error_replies` leaves to the topology come here: the call may belong to another node, or the
+        node may not be ready.
         """
 
     async def on_connection_lost(self, node: Node) -> None:
-        """A node could not be reached, or a connection to it broke: look again where things are. Does not wait."""
+        """Start a query for the present nodes: a node could not be reached, or lost a connection. Does not wait."""
 
     def nodes(self) -> Sequence[Node]:
-        """All nodes with connections, without asking anybody: for figures."""
+        """Return all nodes in use, without a query."""
 
     async def aclose(self) -> None:
-        """Close all nodes, after calls under way have had their replies."""
+        """Close all nodes after the calls in flight have received their replies."""
 
     def abort(self) -> None:
         """Close all nodes at once."""

@@ -1,14 +1,14 @@
-"""A cluster: which node has which slot, kept up to date by what the nodes answer.
+"""A cluster: a map of its slots, kept up to date by the nodes' replies.
 
 | reply | what is done |
 |---|---|
-| MOVED | the slot is taken to be there; the call goes there at once, and the map is read anew in the background |
-| ASK | the call goes there at once, with ASKING before it; the map stays, since the slot has not moved yet |
-| TRYAGAIN | the keys are on both sides of a migration: a pause, then the same way again |
-| CLUSTERDOWN, READONLY, MASTERDOWN, LOADING | the map is read anew, and the call repeated after a pause |
+| MOVED | the map has the slot at the named node; the call goes there at once, and a refresh starts in the background |
+| ASK | the call goes to the named node at once, after ASKING; the map stays, since the slot has not moved yet |
+| TRYAGAIN | the keys are on both sides of a migration: the call is retried after a pause, on the same node |
+| CLUSTERDOWN, READONLY, MASTERDOWN, LOADING | a refresh starts, and the call is retried after a pause |
 
-A lost node has the map read anew, too, and calls for its slots try on: until it is back, or its replica has taken over.
-Calls for other slots notice nothing of that.
+The loss of a node starts a refresh, too. Calls for its slots are retried until it is back, or its replica has taken
+over. Calls for other slots are not affected.
 """
 
 from __future__ import annotations
@@ -21,26 +21,29 @@ from collections.abc import Iterable, Sequence
 from ..net.node import Node
 from ..net.resp import NotSentError, ReplyError, ReplyLostError
 from ..options import Address, Options
-from .base import Next, Redirect
+from .background import BackgroundTasks
+from .base import RetryDecision, RetryTiming
 from .single_flight import SingleFlight
-from .slot_map import Redirection, SlotRange, redirection, slot_ranges
+from .slot_map import Redirect, SlotRange, parse_redirect, slot_ranges
 from .slots import SLOTS
 
 logger = logging.getLogger(__name__)
 
-_PAUSE = 0.1
-_PATIENCE = 1.0
+_REFRESH_INTERVAL = 0.1
+"""Seconds between the starts of two refreshes, at least."""
+
+_QUERY_TIMEOUT = 1.0
 """Seconds for one node's map."""
 
-_HURRY = 0.2
-"""Seconds after which another node is asked beside one that has not answered."""
+_HEDGE_DELAY = 0.2
+"""Seconds until a further node is queried, while the earlier ones have not replied."""
 
-_FLIP = 0.05
-"""A slot that moves again within so many seconds is one that two nodes disagree on."""
+_DISPUTE_WINDOW = 0.05
+"""Seconds within which a second move of a slot means that two nodes disagree about it."""
 
 
 class Cluster:
-    """The topology of a cluster. Replicas are not read from: they lag behind."""
+    """The topology of a cluster. Calls never read from replicas: their data may be stale."""
 
     slotted = True
 
@@ -50,64 +53,65 @@ class Cluster:
         self._options = options
         self._nodes: dict[Address, Node] = {}
         self._replicas: tuple[Address, ...] = ()
-        self._table: list[Node | None] = [None] * SLOTS
+        self._slots: list[Node | None] = [None] * SLOTS
         self._primaries: tuple[Node, ...] = ()
-        self._flips: dict[int, float] = {}
-        shown = ", ".join(map(str, self._seeds))
-        self._refresh = SingleFlight(self._look, _PAUSE, f"the cluster at {shown}", options.call_timeout)
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._moved_at: dict[int, float] = {}
+        subject = f"the cluster at {', '.join(map(str, self._seeds))}"
+        self._refresh = SingleFlight(self._refresh_map, _REFRESH_INTERVAL, subject, options.call_timeout)
+        self._queries = BackgroundTasks()
+        self._closing = BackgroundTasks()
         for node in nodes:
             self._add(node)
 
     async def route(self, slot: int | None, *, read_only: bool, deadline: float) -> Node:
-        """The primary of that slot, or any."""
-        node = self._owner(slot)
+        """Return the primary of a slot, or for None any primary. See `Topology.route`."""
+        node = self.cached_route(slot)
         while node is None:
-            await self._refresh.until(lambda: self._owner(slot) is not None, deadline)
-            node = self._owner(slot)
+            await self._refresh.wait_until(lambda: self.cached_route(slot) is not None, deadline)
+            node = self.cached_route(slot)
         return node
 
     def cached_route(self, slot: int | None) -> Node | None:
-        """The same where that is known already."""
-        return self._owner(slot)
+        """Return the primary of a slot, or for None any primary, if the map has it."""
+        if slot is None:
+            return random.choice(self._primaries) if self._primaries else None
+        return self._slots[slot]
 
-    async def on_error_reply(self, error: ReplyError, node: Node) -> Redirect:
-        """See the table above."""
-        there = redirection(error.message, node.address) if error.code in ("MOVED", "ASK") else None
-        if there is None or self.closed:
+    async def on_error_reply(self, error: ReplyError, node: Node) -> RetryDecision:
+        """Decide by the table above."""
+        redirect = parse_redirect(error.message, node.address) if error.code in ("MOVED", "ASK") else None
+        if redirect is None or self.closed:
             if error.code != "TRYAGAIN":
                 await self.on_connection_lost(node)
-            return Redirect(Next.PAUSE)
-        there = there._replace(address=self._options.reached_at(there.address))
+            return RetryDecision(RetryTiming.AFTER_PAUSE)
+        redirect = redirect._replace(address=self._options.remapped(redirect.address))
         if error.code == "ASK":
-            return Redirect(Next.NOW, self._node_at(there.address), asking=True)
-        return self._follow(there)
+            return RetryDecision(RetryTiming.AT_ONCE, self._node_at(redirect.address), asking=True)
+        return self._on_moved(redirect)
 
     async def on_connection_lost(self, node: Node) -> None:
-        """Read the map anew."""
-        self._read_again()
+        """Start a refresh of the map."""
+        self._start_refresh()
 
     def nodes(self) -> Sequence[Node]:
-        """All nodes that there are connections to."""
+        """Return all nodes with connections."""
         return tuple(self._nodes.values())
 
     async def aclose(self) -> None:
-        """Close all nodes in order."""
-        self.closed = True
-        self._refresh.stop()
-        await asyncio.gather(*(node.aclose() for node in self.nodes()), *self._leaving)
+        """Close all nodes after the calls in flight have received their replies."""
+        self._stop()
+        await asyncio.gather(*(node.aclose() for node in self.nodes()), self._closing.wait())
 
     def abort(self) -> None:
         """Close all nodes at once."""
-        self.closed = True
-        self._refresh.stop()
+        self._stop()
         for node in self.nodes():
             node.abort()
 
-    def _owner(self, slot: int | None) -> Node | None:
-        if slot is None:
-            return random.choice(self._primaries) if self._primaries else None
-        return self._table[slot]
+    def _stop(self) -> None:
+        self.closed = True
+        self._refresh.stop()
+        self._queries.cancel()
 
     def _node_at(self, address: Address) -> Node:
         node = self._nodes.get(address)
@@ -118,101 +122,101 @@ class Cluster:
     def _add(self, node: Node) -> Node:
         self._nodes[node.address] = node
         # Its replica may take over, whether or not there are calls that would notice.
-        node.on_outage = self._read_again
+        node.on_reconnect_attempt = self._start_refresh
         return node
 
-    def _read_again(self) -> None:
+    def _start_refresh(self) -> None:
         if not self.closed:
             self._refresh.start()
 
-    def _follow(self, there: Redirection) -> Redirect:
-        """A slot has moved. When it does so again in no time, two nodes send each other what neither wants to have:
-        they need a moment.
-        """
-        target, now = self._node_at(there.address), asyncio.get_running_loop().time()
+    def _on_moved(self, redirect: Redirect) -> RetryDecision:
+        """Follow a MOVED. If the slot moves again within a short time, two nodes redirect to each other: pause."""
+        node, now = self._node_at(redirect.address), asyncio.get_running_loop().time()
         self._refresh.start()
-        if self._table[there.slot] is target:
-            return Redirect(Next.NOW, target)
-        self._table[there.slot] = target
-        soon = now < self._flips.get(there.slot, 0.0) + _FLIP
-        self._flips[there.slot] = now
-        return Redirect(Next.PAUSE) if soon else Redirect(Next.NOW, target)
+        if self._slots[redirect.slot] is node:
+            return RetryDecision(RetryTiming.AT_ONCE, node)
+        self._slots[redirect.slot] = node
+        disputed = now < self._moved_at.get(redirect.slot, 0.0) + _DISPUTE_WINDOW
+        self._moved_at[redirect.slot] = now
+        return RetryDecision(RetryTiming.AFTER_PAUSE) if disputed else RetryDecision(RetryTiming.AT_ONCE, node)
 
-    async def _look(self) -> None:
-        """One round: read the map from the first node that gives it."""
+    async def _refresh_map(self) -> None:
+        """Read the map from the first node that returns it. Hedge: query a further node after each short delay."""
         failures: list[Exception] = []
-        asked: set[asyncio.Task[list[SlotRange]]] = set()
+        pending: set[asyncio.Task[list[SlotRange]]] = set()
         try:
-            for address in self._to_ask():
-                asked.add(self._refresh.spawn(self._ask(address)))
-                if (found := await _first(asked, failures, _HURRY)) is not None:
-                    return self._adopt(found)
-            while asked:
-                if (found := await _first(asked, failures, None)) is not None:
-                    return self._adopt(found)
+            for address in self._addresses_to_query():
+                pending.add(self._queries.spawn(self._query(address)))
+                if (ranges := await _first_result(pending, failures, _HEDGE_DELAY)) is not None:
+                    return self._use(ranges)
+            while pending:
+                if (ranges := await _first_result(pending, failures, None)) is not None:
+                    return self._use(ranges)
         finally:
-            for task in asked:
+            for task in pending:
                 task.cancel()
-        raise _complaint(failures)
+        raise _error_for(failures)
 
-    def _to_ask(self) -> list[Address]:
-        """Nodes with a connection first, in any order, then all that are known of."""
+    def _addresses_to_query(self) -> list[Address]:
+        """Return all known addresses: nodes with a connection first, in random order, then the other ones."""
         nodes = random.sample(list(self._nodes.values()), len(self._nodes))
         ordered = sorted(nodes, key=lambda node: not node.connected)
         return list(dict.fromkeys([*(node.address for node in ordered), *self._seeds, *self._replicas]))
 
-    async def _ask(self, address: Address) -> list[SlotRange]:
-        found = slot_ranges(await self._node_at(address).query((b"CLUSTER", b"SLOTS"), _PATIENCE), address)
-        if not found:
+    async def _query(self, address: Address) -> list[SlotRange]:
+        reply = await self._node_at(address).query((b"CLUSTER", b"SLOTS"), _QUERY_TIMEOUT)
+        ranges = slot_ranges(reply, address)
+        if not ranges:
             raise NotSentError(f"{address} knows of no slots")
-        return [share.at(self._options.reached_at) for share in found]
+        return [slot_range.remapped(self._options.remapped) for slot_range in ranges]
 
-    def _adopt(self, found: list[SlotRange]) -> None:
-        self._log_failovers(found)
-        table: list[Node | None] = [None] * SLOTS
-        for share in found:
-            table[share.first : share.last + 1] = [self._node_at(share.primary)] * (share.last + 1 - share.first)
-        self._table = table
-        self._primaries = tuple({share.primary: self._node_at(share.primary) for share in found}.values())
-        self._replicas = tuple(replica for share in found for replica in share.replicas)
-        self._flips.clear()
+    def _use(self, ranges: list[SlotRange]) -> None:
+        """Replace the map, and close the nodes that no longer have slots."""
+        self._log_failovers(ranges)
+        slots: list[Node | None] = [None] * SLOTS
+        for first, last, primary, _ in ranges:
+            slots[first : last + 1] = [self._node_at(primary)] * (last + 1 - first)
+        self._slots = slots
+        self._primaries = tuple({each.primary: self._node_at(each.primary) for each in ranges}.values())
+        self._replicas = tuple(replica for each in ranges for replica in each.replicas)
+        self._moved_at.clear()
         for node in self.nodes():
             if node not in self._primaries and not (node.connected and node.stats().in_flight):
-                self._retire(node)
+                self._remove(node)
 
-    def _log_failovers(self, found: list[SlotRange]) -> None:
-        """Log who has taken over from whom. A slot that moves otherwise does not go to a replica."""
-        primaries = {share.primary for share in found}
-        old = {share.primary: self._table[share.first] for share in found if share.primary in self._replicas}
-        for new, node in old.items():
+    def _log_failovers(self, ranges: list[SlotRange]) -> None:
+        """Log each replica that took over the slots of its primary. Other moves of slots do not go to a replica."""
+        primaries = {each.primary for each in ranges}
+        former = {each.primary: self._slots[each.first] for each in ranges if each.primary in self._replicas}
+        for new, node in former.items():
             if node is not None and node.address not in primaries:
                 logger.warning("failover: %s has taken over the slots of %s", new, node.address)
 
-    def _retire(self, node: Node) -> None:
-        """Close the connections to a node that has no slots any more."""
+    def _remove(self, node: Node) -> None:
         del self._nodes[node.address]
-        task = asyncio.create_task(node.aclose())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._closing.spawn(node.aclose())
 
 
-async def _first(
-    asked: set[asyncio.Task[list[SlotRange]]], failures: list[Exception], seconds: float | None
+async def _first_result(
+    pending: set[asyncio.Task[list[SlotRange]]], failures: list[Exception], seconds: float | None
 ) -> list[SlotRange] | None:
-    """The first map to come, if one comes in time. Takes those that have ended out of `asked`."""
-    done, _ = await asyncio.wait(asked, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    asked -= done
-    found = None
+    """Wait for the first query that is done, and return its map; None if it failed or took too long.
+
+    Removes queries that are done from `pending`, and adds their errors to `failures`.
+    """
+    done, _ = await asyncio.wait(pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    pending -= done
+    ranges = None
     for task in done:
         try:
-            found = task.result()
+            ranges = task.result()
         except (ReplyError, NotSentError, ReplyLostError) as failure:
             failures.append(failure)
-    return found
+    return ranges
 
 
-def _complaint(failures: list[Exception]) -> Exception:
-    """Why there is no map. When all nodes refuse (a wrong password), waiting does not help."""
+def _error_for(failures: list[Exception]) -> Exception:
+    """Return the error of a refresh without a result. If all nodes refuse (a wrong password), waiting does not help."""
     if failures and all(isinstance(failure, ReplyError) for failure in failures):
         return failures[0]
-    return NotSentError(f"no node of the cluster gives its map: {'; '.join(sorted(set(map(str, failures))))}")
+    return NotSentError(f"no node of the cluster returns its map: {'; '.join(sorted(set(map(str, failures))))}")

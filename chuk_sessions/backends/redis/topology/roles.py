@@ -1,4 +1,4 @@
-"""What a server says about its role."""
+"""Queries for the role of a server."""
 
 from __future__ import annotations
 
@@ -12,49 +12,50 @@ from ..net.node import Node
 from ..net.resp import NotSentError, ReplyError, ReplyLostError, pack
 
 _ROLE = (b"ROLE",)
-_PACKED = pack(_ROLE)
-_REFUSALS = frozenset({"NOPERM", "ERR"})
+_PACKED_ROLE = pack(_ROLE)
+_REFUSED_CODES = frozenset({"NOPERM", "ERR"})
 
 
 class Role(Enum):
     """The role of a server."""
 
     PRIMARY = "takes writes"
-    REPLICA = "follows a primary, or tries to"
-    UNKNOWN = "does not say"
-    REFUSED = "has no such command, or this user may not run it"
+    REPLICA = "replicates a primary, or tries to"
+    UNKNOWN = "did not say"
+    REFUSED = "does not have the command, or this user may not run it"
 
 
-async def roles_on(links: Iterable[Connection], patience: float, deadline: float) -> set[Role]:
-    """Return the roles that the servers at these connections name within `patience` seconds.
+async def roles_on(connections: Iterable[Connection], seconds: float, deadline: float) -> set[Role]:
+    """Return the roles that the servers of these connections report within so many seconds.
 
-    The deadline is that of any call, so that other calls on the connections do not suffer from the shorter patience.
+    The connections time out at `deadline`, like those of any call. So a slow reply does not cost other calls their
+    connection.
     """
-    replies = [link.send(_PACKED, deadline) for link in links]
+    replies = [connection.send(_PACKED_ROLE, deadline) for connection in connections]
     if not replies:
         return set()
     for reply in replies:
-        reply.add_done_callback(_retrieve)
-    done, pending = await asyncio.wait(replies, timeout=patience)
+        reply.add_done_callback(_retrieve_exception)
+    done, pending = await asyncio.wait(replies, timeout=seconds)
     for reply in pending:
         reply.cancel()
     return {_role_in(reply) for reply in done}
 
 
 async def role_of(node: Node, deadline: float) -> Role:
-    """Return the role of the server that the node's first connection leads to. Raises NotSentError and ReplyError."""
+    """Return the role of the server at the node's first connection. Raises NotSentError and ReplyError."""
     try:
         return _role(await node.call((_ROLE,), deadline, internal=True))
     except ReplyLostError as lost:
-        raise NotSentError(f"{node.address} has not said its role: {lost}") from lost
+        raise NotSentError(f"{node.address} has not reported its role: {lost}") from lost
     except ReplyError as refused:
-        if refused.code in _REFUSALS:
+        if refused.code in _REFUSED_CODES:
             return Role.REFUSED
         raise
 
 
-def _retrieve(reply: asyncio.Future[Any]) -> None:
-    """Keep asyncio from complaining about a failure that came too late for anybody to see it."""
+def _retrieve_exception(reply: asyncio.Future[Any]) -> None:
+    """Keep asyncio from logging a failure that nobody awaits any more."""
     if not reply.cancelled():
         reply.exception()
 
@@ -63,7 +64,7 @@ def _role_in(reply: asyncio.Future[Any]) -> Role:
     failure = reply.exception()
     if failure is None:
         return _role(reply.result())
-    return Role.REFUSED if isinstance(failure, ReplyError) and failure.code in _REFUSALS else Role.UNKNOWN
+    return Role.REFUSED if isinstance(failure, ReplyError) and failure.code in _REFUSED_CODES else Role.UNKNOWN
 
 
 def _role(reply: Any) -> Role:

@@ -9,7 +9,7 @@ SLOTS = 16_384
 
 
 def slot_of(key: str) -> int:
-    """0 to 16,383: of the text between the first brace and the next closing one, where there is such a text."""
+    """Return the slot of a key, 0 to 16,383. Only the hash tag counts: the text in the first braces, if not empty."""
     start = key.find("{") + 1
     end = key.find("}", start) if start else -1
     return _slot(key[start:end] if end > start else key)
