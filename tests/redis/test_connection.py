@@ -94,7 +94,7 @@ async def test_a_late_call_fails_with_a_timeout(pair: Peers):
     with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
         await pair.link.send(MUTE, soon(0.01))
     assert isinstance(pair.link.close_reason, TimeoutError)
-    assert str(pair.link.close_reason) == "no answer in time"
+    assert str(pair.link.close_reason) == "no reply in time"
 
 
 async def test_a_connection_on_which_bytes_arrive_stays_open(patient: Peers):
@@ -105,7 +105,7 @@ async def test_a_connection_on_which_bytes_arrive_stays_open(patient: Peers):
     for _ in range(100):
         await patient.reply(b"x" * 10)
         await asyncio.sleep(0.005)
-    with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
+    with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await late
     assert patient.link.lost is None
     await patient.reply(b"\r\n+other\r\n")
@@ -154,7 +154,7 @@ async def test_late_calls_without_a_waiting_caller_do_not_close_the_connection(p
     left = pair.link.send(MUTE, soon(0.01))
     left.cancel()
     pair.link.queue_ignoring_reply(MUTE, soon(0.01))
-    with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
+    with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await pair.link.send(MUTE, soon(0.02))
     assert pair.link.lost is None
     await pair.reply(b"+first\r\n+second\r\n+third\r\n+fourth\r\n")

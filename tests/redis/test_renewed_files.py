@@ -86,7 +86,7 @@ async def test_files_are_read_only_when_they_change(
                 for _ in range(3):
                     await reconnect(backend, proxy)
             assert [one.message[:56] for one in caplog.records if one.name.endswith("tls")] == [
-                "the changed TLS files cannot be read, the ones before st"
+                "the changed TLS files cannot be read, the previous ones "
             ]
             files.authority.write_bytes(authority)
             before = len(tls_contexts)

@@ -1,4 +1,4 @@
-"""Log lines about connections: lost, refused, restored. One line for an event, however many connections it breaks."""
+"""Log lines about connections: lost, refused, restored. Each event is one line, however many connections it affects."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from .resp import ReplyError
 
 logger = logging.getLogger(__name__)
 
-_QUIET = 5.0
-"""Seconds after a lost connection during which another one to the same address is not worth a line."""
+_QUIET_SECONDS = 5.0
+"""After a lost connection, further losses of connections to the same address are not logged for this long."""
 
 _LOGIN_CODES = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 
 
 class ConnectionLog:
-    """Tells the log how a backend's servers are doing. Safe for threads; all of a backend's event loops share one."""
+    """The log of a backend's connections. Thread-safe, because all event loops of a backend share one."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._down: dict[Address, float] = {}
+        self._down_since: dict[Address, float] = {}
         self._refused: set[Address] = set()
         self._lost_at: dict[Address, float] = {}
 
-    def on_connection_lost(self, address: Address, why: BaseException) -> None:
-        """Log that a connection broke, unless the server is known to be down or has broken another one just now."""
+    def on_connection_lost(self, address: Address, reason: BaseException) -> None:
+        """Log a lost connection, unless the server is known to be down or the last loss was logged just before."""
         now = time.monotonic()
         with self._lock:
             last = self._lost_at.get(address)
-            if address in self._down or (last is not None and now < last + _QUIET):
+            if address in self._down_since or (last is not None and now < last + _QUIET_SECONDS):
                 return
-            self._lost_at[address] = self._down[address] = now
-        logger.warning("the connection to %s was lost: %s", address, _text(why))
+            self._lost_at[address] = self._down_since[address] = now
+        logger.warning("the connection to %s was lost: %s", address, _text(reason))
 
-    def failed(self, address: Address, why: BaseException) -> None:
-        """Log that no connection can be opened: a refused login once until one succeeds, all else once an outage."""
-        refused = isinstance(why, ReplyError) and why.code in _LOGIN_CODES
+    def on_connect_failed(self, address: Address, error: BaseException) -> None:
+        """Log that a connection could not be opened: once per outage, or once until a login succeeds."""
+        refused = isinstance(error, ReplyError) and error.code in _LOGIN_CODES
         with self._lock:
-            told = address in (self._refused if refused else self._down)
-            self._down.setdefault(address, time.monotonic())
+            logged = address in (self._refused if refused else self._down_since)
+            self._down_since.setdefault(address, time.monotonic())
             if refused:
                 self._refused.add(address)
-        if not told:
-            what = "the server at %s refused the login: %s" if refused else "no connection to %s: %s"
-            logger.warning(what, address, _text(why))
+        if not logged:
+            message = "the server at %s refused the login: %s" if refused else "no connection to %s: %s"
+            logger.warning(message, address, _text(error))
 
-    def opened(self, address: Address) -> None:
-        """Log that the server is back, where its absence was logged."""
-        if address not in self._down:
+    def on_connected(self, address: Address) -> None:
+        """Log that the server is reachable again, if its absence was logged."""
+        if address not in self._down_since:
             return
         with self._lock:
-            since = self._down.pop(address, None)
+            since = self._down_since.pop(address, None)
             self._refused.discard(address)
         if since is not None:
             logger.info("the connection to %s was restored after %.1f s", address, time.monotonic() - since)
 
 
-def _text(why: BaseException) -> str:
-    return str(why) or type(why).__name__
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__

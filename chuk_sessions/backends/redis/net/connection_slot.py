@@ -1,4 +1,4 @@
-"""A lane: the place of one link at a node. It opens the link when one is wanted, and opens it again when it is lost."""
+"""A connection slot: the place of one connection at a node. It opens the connection on demand and reopens a lost one."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ from ..options import Options
 from .circuit_breaker import CircuitBreaker
 from .connection import Connection
 from .connector import Connector
-from .eviction_policy import ask_policy
+from .eviction_policy import request_eviction_policy
 from .limiter import InFlightLimiter
-from .probe import answers
+from .probe import probe
 from .resp import NotSentError, ReplyError, pack
 
-_FIRST_PAUSE = 0.02
-_LONGEST_PAUSE = 0.25
+_MIN_BACKOFF = 0.02
+_MAX_BACKOFF = 0.25
+"""Seconds between a failed attempt to connect and the next one, doubled with each failure, with jitter."""
 
 
-class Trouble(NamedTuple):
-    """Why a connection was lost or not to be had, and when (seconds of the monotonic clock)."""
+class ConnectionFailure(NamedTuple):
+    """The reason why a connection was lost or could not be opened, and when (seconds of the monotonic clock)."""
 
-    why: BaseException
+    reason: BaseException
     at: float
 
 
 class ConnectionSlot:
-    """Belongs to one event loop.
+    """The place of one connection at a node. Belongs to one event loop.
 
     Attributes:
-        connection: the present link, which may have been lost; None before the first.
-        opened: how many links it has opened.
-        opened_at: when it opened the last one, likewise.
-        trouble: why the last link was lost, or could not be opened; None while there is nothing wrong.
+        connection: the current connection, which may have been closed; None before the first one.
+        connections_opened: how many connections the slot has opened.
+        opened_at: when it opened the last one (seconds of the monotonic clock).
+        last_failure: why the last connection was lost or could not be opened; None since a connection was opened.
 
     """
 
     def __init__(
-        self, opener: Connector, options: Options, limiter: InFlightLimiter, breaker: CircuitBreaker | None = None
+        self, connector: Connector, options: Options, limiter: InFlightLimiter, breaker: CircuitBreaker | None = None
     ) -> None:
-        self._opener = opener
+        self._connector = connector
         self._options = options
         self._limiter = limiter
         self._breaker = breaker
@@ -53,44 +54,52 @@ class ConnectionSlot:
         self._not_before = 0.0
         self._closed = False
         self.connection: Connection | None = None
-        self.opened = 0
+        self.connections_opened = 0
         self.opened_at = 0.0
-        self.trouble: Trouble | None = None
+        self.last_failure: ConnectionFailure | None = None
 
-    async def ready(self, deadline: float) -> Connection:
-        """Return a usable link, where there is none in `link`, or one that has been silent for long. A silent one is
-        probed first. Raises NotSentError when there is none to be had by the deadline, ReplyError when the server
-        refuses it. Callers that come meanwhile wait for the same attempt.
+    async def get_connection(self, deadline: float) -> Connection:
+        """Return a usable connection: probe an idle one, or open a new one.
+
+        Concurrent callers wait for the same attempt. Raises NotSentError if there is no connection by the deadline, and
+        ReplyError if the server refuses it.
         """
         if self._opening is None and self.connection is not None and self.connection.has_callers:
-            return self.connection  # their deadlines will tell; to end it now could cost them their outcomes
-        opening = self.start()
-        # Not shield(): when the lane is closed meanwhile, that would cancel the caller, too.
+            # The deadlines of its calls show whether it is alive. To close it now could cost them their outcomes.
+            return self.connection
+        opening = self.start_opening()
+        # Not shield(): if the slot is closed in the meantime, shield() would cancel the caller, too.
         await asyncio.wait((opening,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not opening.done():
-            raise NotSentError(f"no connection in time{self._reason()}")
+            raise NotSentError(f"no connection in time{self._failure_text()}")
         if opening.cancelled():
-            raise NotSentError("closed")
+            raise NotSentError("the connection is closed")
         return opening.result()
 
-    def start(self) -> asyncio.Task[Connection]:
-        """Open a new link, unless the present one answers or one is being opened. Raises NotSentError after the lane
-        was closed.
+    def start_opening(self) -> asyncio.Task[Connection]:
+        """Return the task that opens a connection. Start it if it is not running.
+
+        The task keeps the current connection if that replies to a probe. Raises NotSentError if the slot is closed.
         """
         if self._closed:
-            raise NotSentError("closed")
+            raise NotSentError("the connection is closed")
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._usable())
-            self._opening.add_done_callback(self._opened)
+            self._opening = asyncio.get_running_loop().create_task(self._probe_or_open())
+            self._opening.add_done_callback(self._on_opening_done)
         return self._opening
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the slot has an open connection."""
+        return self.connection is not None and self.connection.close_reason is None
+
+    @property
     def failing(self) -> bool:
-        """Whether the last attempt to open a link has failed."""
+        """Whether the last attempt to open a connection failed."""
         return self._failures > 0
 
     async def aclose(self) -> None:
-        """Let calls under way have their replies, then close."""
+        """Wait for the replies to the calls in flight, then close."""
         self._closed = True
         try:
             if self._opening is not None:
@@ -104,18 +113,18 @@ class ConnectionSlot:
             await self.connection.wait_closed()
 
     def abort(self) -> None:
-        """Close at once; calls under way fail."""
+        """Close at once. Calls in flight fail."""
         self._closed = True
         if self._opening is not None and not self._opening.get_loop().is_closed():
             self._opening.cancel()
         elif self._opening is not None:
-            # It can neither go on nor be cancelled, and asyncio would log that at its end.
+            # The task can neither continue nor be canceled. asyncio would log that when it is garbage-collected.
             self._opening._log_destroy_pending = False  # type: ignore[attr-defined]
         if self.connection is not None:
-            self.connection.abort(ConnectionAbortedError("closed"))
+            self.connection.abort(ConnectionAbortedError("the connection is closed"))
 
-    async def _usable(self) -> Connection:
-        if self.connection is not None and await answers(self.connection):
+    async def _probe_or_open(self) -> Connection:
+        if self.connection is not None and await probe(self.connection):
             return self.connection
         return await self._open()
 
@@ -124,61 +133,60 @@ class ConnectionSlot:
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         if self._breaker is not None:
             self._breaker.record_attempt()
-        link = Connection(self._limiter, self._options.call_timeout)
+        connection = Connection(self._limiter, self._options.call_timeout)
         try:
-            await self._opener.connect(link)
-        except Exception as failure:
-            self._failed(failure, loop.time())
+            await self._connector.connect(connection)
+        except Exception as error:
+            self._on_connect_failed(error, loop.time())
             raise
-        if link.close_reason is None:
-            self._greet(link, loop.time() + self._options.call_timeout)
-        self._failures = 0
-        self.opened += 1
-        self.connection = link
-        self._succeeded(link)
-        return link
+        if connection.close_reason is None:
+            self._queue_greeting(connection, loop.time() + self._options.call_timeout)
+        self._on_connected(connection)
+        return connection
 
-    def _succeeded(self, link: Connection) -> None:
-        self.trouble = None
-        self.opened_at = time.monotonic()
-        if self._options.log is not None:
-            self._options.log.opened(self._opener.address)
-        # The event loop holds the link: it must not hold the lane, and so a backend that nobody uses any more.
-        link.add_close_callback(partial(_tell, WeakMethod(self._lost), link))
-
-    def _reason(self) -> str:
-        """Return what is known of the reason why there is no connection, as the end of a sentence."""
-        return f": {self.trouble.why}" if self.trouble is not None else self._opener.hint
-
-    def _lost(self, link: Connection) -> None:
-        """Record and log a link that has ended, unless this lane was closed."""
-        why = link.close_reason
-        if self._closed or why is None:
-            return
-        self.trouble = Trouble(why, time.monotonic())
-        if self._options.log is not None:
-            self._options.log.on_connection_lost(self._opener.address, why)
-
-    def _greet(self, link: Connection, deadline: float) -> None:
-        """Ahead of the first call goes what is of use, and no loss where a user's rights do not reach so far."""
+    def _queue_greeting(self, connection: Connection, deadline: float) -> None:
+        """Queue useful commands before the first call. If the user's rights do not suffice, nothing is lost."""
         if self._options.client_name:
-            link.queue_ignoring_reply(pack((b"CLIENT", b"SETNAME", self._options.client_name)), deadline)
+            packed = pack((b"CLIENT", b"SETNAME", self._options.client_name))
+            connection.queue_ignoring_reply(packed, deadline)
         if self._options.policy_seen is not None:
-            ask_policy(link, partial(self._options.policy_seen, self._opener.address), deadline)
+            on_policy = partial(self._options.policy_seen, self._connector.address)
+            request_eviction_policy(connection, on_policy, deadline)
 
-    def _failed(self, failure: Exception, now: float) -> None:
-        self.trouble = Trouble(failure, time.monotonic())
+    def _on_connected(self, connection: Connection) -> None:
+        self._failures = 0
+        self.connection = connection
+        self.connections_opened += 1
+        self.opened_at = time.monotonic()
+        self.last_failure = None
         if self._options.log is not None:
-            self._options.log.failed(self._opener.address, failure)
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._failures)
-        self._failures = min(self._failures + 1, 10)
-        self._not_before = now + pause * random.uniform(0.5, 1)
+            self._options.log.on_connected(self._connector.address)
+        # The event loop keeps the connection alive. The connection must not keep the slot alive, because the slot would
+        # keep a backend that is no longer used.
+        connection.add_close_callback(partial(_call_weakly, WeakMethod(self._on_closed), connection))
 
-    def _opened(self, task: asyncio.Task[Connection]) -> None:
+    def _on_connect_failed(self, error: Exception, now: float) -> None:
+        self.last_failure = ConnectionFailure(error, time.monotonic())
+        if self._options.log is not None:
+            self._options.log.on_connect_failed(self._connector.address, error)
+        backoff = min(_MAX_BACKOFF, _MIN_BACKOFF * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        self._not_before = now + backoff * random.uniform(0.5, 1)
+
+    def _on_closed(self, connection: Connection) -> None:
+        """Record and log a lost connection. Do nothing if this slot was closed."""
+        reason = connection.close_reason
+        if self._closed or reason is None:
+            return
+        self.last_failure = ConnectionFailure(reason, time.monotonic())
+        if self._options.log is not None:
+            self._options.log.on_connection_lost(self._connector.address, reason)
+
+    def _on_opening_done(self, task: asyncio.Task[Connection]) -> None:
         self._opening = None
         if task.cancelled():
             return
-        failure = task.exception() or task.result().close_reason  # whoever waited has seen it; nobody may have
+        failure = task.exception() or task.result().close_reason  # retrieved even if no caller waits for it any more
         if self._breaker is None or self._closed:
             return
         if failure is None or isinstance(failure, ReplyError):
@@ -186,8 +194,12 @@ class ConnectionSlot:
         else:
             self._breaker.record_failure(failure)
 
+    def _failure_text(self) -> str:
+        """Return the known reason for the missing connection, as the end of an error message."""
+        return f": {self.last_failure.reason}" if self.last_failure is not None else self._connector.timeout_hint
 
-def _tell(lost: WeakMethod[Callable[[Connection], None]], link: Connection) -> None:
-    take_note = lost()
-    if take_note is not None:
-        take_note(link)
+
+def _call_weakly(method: WeakMethod[Callable[[Connection], None]], connection: Connection) -> None:
+    on_closed = method()
+    if on_closed is not None:
+        on_closed(connection)

@@ -1,19 +1,22 @@
-"""Connections as redis-py opens them, handed over to a protocol of ours. All that touches redis-py's internals is here.
+"""The connector: it lets redis-py open a connection, and then hands the transport to a `Connection` of this package.
 
-redis-py connects, does TLS, HELLO, AUTH and SELECT. Then its transport gets another protocol, and
-redis-py never reads or writes again: its own `disconnect()` would wait for ever. The range of redis-py versions in
-pyproject.toml belongs to what is assumed here: `Connection._writer`, `_reader` and `_parser._reader`; and asyncio's
+redis-py connects and does TLS, HELLO, AUTH and SELECT. Then its transport gets another protocol, and redis-py never
+reads or writes again: its own `disconnect()` would wait forever. In this module, `redis_py` is redis-py's module, a
+`redis_py_connection` is redis-py's connection, and a `connection` is this package's `Connection`.
+
+This is the only module that uses redis-py's internals. It relies on `Connection._writer`, `_reader` and
+`_parser._reader`, which the range of redis-py versions in pyproject.toml has, and on asyncio's
 `StreamWriter._transport` and `StreamReader._buffer`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from redis import exceptions as redis_errors
-from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.connection import Connection as RedisConnection
+from redis.asyncio import connection as redis_py
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -29,12 +32,15 @@ _PERHAPS_TLS = ("Connection closed by server", "Connection lost", "Protocol erro
 _SPEAKS_TLS = "does the port speak TLS? Without TLS the URL begins with redis://"
 _NO_RESP3 = ("unknown command", "NOPROTO", "unsupported protocol")
 
+_Handshake = Callable[[redis_py.AbstractConnection], Awaitable[None]]
+
 
 class Connector:
-    """Opens connections to one address. Remembers what the first one found out.
+    """The opener of connections to one address. It remembers what the first connection showed: whether the server has
+    RESP3, and whether it speaks TLS.
 
     Attributes:
-        address: of the server.
+        address: the server's address.
 
     """
 
@@ -46,58 +52,60 @@ class Connector:
         self._tls_unproven = True
 
     @property
-    def hint(self) -> str:
-        """A likely reason why opening takes too long: a server without TLS waits for the rest of a line."""
+    def timeout_hint(self) -> str:
+        """A likely reason for a timeout while connecting: a server without TLS waits for the rest of a line."""
         return f"; {_SPEAKS_TLS}" if self._options.tls is not None and self._tls_unproven else ""
 
-    async def connect(self, link: Connection) -> None:
-        """Connect, log in, and give the connection to the link.
+    async def connect(self, connection: Connection) -> None:
+        """Connect, log in, and hand the transport to `connection`.
 
-        Raises NotSentError when there is no connection to be had in time, ReplyError when the server refuses it.
+        Raises NotSentError if there is no connection within `connect_timeout`, and ReplyError if the server refuses it.
         """
         try:
             async with asyncio.timeout(self._options.connect_timeout):
-                connection = await self._connected()
-        except redis_errors.RedisError as failure:
-            raise self._refusal(failure) from failure
+                redis_py_connection = await self._open_with_any_protocol()
+        except redis_errors.RedisError as error:
+            raise self._error_for(error) from error
         except TimeoutError:
-            raise NotSentError(f"no connection within {self._options.connect_timeout:g} s{self.hint}") from None
-        except Exception as failure:  # also what a credential provider may raise
-            raise NotSentError(_with_hint(failure, self._options.tls is not None)) from failure
-        _hand_over(connection, link)
+            message = f"no connection within {self._options.connect_timeout:g} s{self.timeout_hint}"
+            raise NotSentError(message) from None
+        except Exception as error:  # for example an error of a credential provider
+            raise NotSentError(_with_hint(error, self._options.tls is not None)) from error
+        _hand_over(redis_py_connection, connection)
 
-    async def _connected(self) -> AbstractConnection:
+    async def _open_with_any_protocol(self) -> redis_py.AbstractConnection:
+        """Open a connection with RESP3. If the server does not have it, use RESP2 from now on."""
         try:
-            return await self._connect()
-        except redis_errors.RedisError as failure:
-            old = self._options.protocol is None and self._protocol == 3
-            if not old or not any(sign in str(failure) for sign in _NO_RESP3):
+            return await self._open()
+        except redis_errors.RedisError as error:
+            may_fall_back = self._options.protocol is None and self._protocol == 3
+            if not may_fall_back or not any(sign in str(error) for sign in _NO_RESP3):
                 raise
         self._protocol = 2
-        return await self._connect()
+        return await self._open()
 
-    async def _connect(self) -> AbstractConnection:
-        opened: list[asyncio.StreamWriter | None] = []
+    async def _open(self) -> redis_py.AbstractConnection:
+        writers: list[asyncio.StreamWriter | None] = []
 
-        async def handshake(connection: AbstractConnection) -> None:
-            opened.append(connection._writer)
+        async def handshake(redis_py_connection: redis_py.AbstractConnection) -> None:
+            writers.append(redis_py_connection._writer)
             self._tls_unproven = False
-            await connection.on_connect()
+            await redis_py_connection.on_connect()
 
-        connection = self._connection(handshake)
-        if self._tls is not None and isinstance(connection, SSLConnection):
-            await self._tls.apply(connection)
+        redis_py_connection = self._new_redis_py_connection(handshake)
+        if self._tls is not None and isinstance(redis_py_connection, redis_py.SSLConnection):
+            await self._tls.apply(redis_py_connection)
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
+            await redis_py_connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
-            # redis-py closes not at all, or in good manners, which a server that hangs can draw out for long.
-            for writer in (*opened, connection._writer):
+            # redis-py does not close, or closes gracefully, which a server that hangs can delay for long.
+            for writer in (*writers, redis_py_connection._writer):
                 if writer is not None:
-                    _detached(connection, writer).abort()
+                    _detach(redis_py_connection, writer).abort()
             raise
-        return connection
+        return redis_py_connection
 
-    def _connection(self, handshake: Any) -> AbstractConnection:
+    def _new_redis_py_connection(self, handshake: _Handshake) -> redis_py.AbstractConnection:
         options, address = self._options, self.address
         common: dict[str, Any] = {
             "db": options.db,
@@ -112,24 +120,25 @@ class Connector:
             "maint_notifications_config": None,
         }
         if address.path:
-            return UnixDomainSocketConnection(path=address.path, **common)
+            return redis_py.UnixDomainSocketConnection(path=address.path, **common)
         common |= {"host": address.host, "port": address.port, "socket_keepalive": options.keepalive}
         common["socket_keepalive_options"] = keepalive_options(options.call_timeout)
         if options.tls is None:
-            return RedisConnection(**common)
-        return SSLConnection(**common, **dict(options.tls))
+            return redis_py.Connection(**common)
+        return redis_py.SSLConnection(**common, **dict(options.tls))
 
-    def _refusal(self, failure: redis_errors.RedisError) -> Exception:
-        if not isinstance(failure, _REFUSALS):
-            return NotSentError(_with_hint(failure, self._options.tls is not None))
-        code = getattr(failure, "status_code", None)
-        refusal = ReplyError(f"{code} {failure}" if code else str(failure))
+    def _error_for(self, error: redis_errors.RedisError) -> Exception:
+        """Return a ReplyError for a refusal of the server, else a NotSentError."""
+        if not isinstance(error, _REFUSALS):
+            return NotSentError(_with_hint(error, self._options.tls is not None))
+        code = getattr(error, "status_code", None)
+        refusal = ReplyError(f"{code} {error}" if code else str(error))
         refusal.server = str(self.address)
         return refusal
 
 
-class _Closed(asyncio.Transport):
-    """A transport that a StreamWriter has no more business with."""
+class _ClosedTransport(asyncio.Transport):
+    """The transport of a StreamWriter that must not touch the real one any more."""
 
     def is_closing(self) -> bool:
         return True
@@ -138,38 +147,42 @@ class _Closed(asyncio.Transport):
         pass
 
 
-_CLOSED = _Closed()
+_CLOSED_TRANSPORT = _ClosedTransport()
 
 
-def _detached(connection: AbstractConnection, writer: asyncio.StreamWriter) -> asyncio.Transport:
-    """The transport, without those who at their ends would close it and complain."""
+def _detach(redis_py_connection: redis_py.AbstractConnection, writer: asyncio.StreamWriter) -> asyncio.Transport:
+    """Return the writer's transport. Separate it from the writer and from redis-py, whose finalizers would close it and
+    issue warnings.
+    """
     transport = cast(asyncio.Transport, writer.transport)
-    connection._writer = connection._reader = None
-    writer._transport = _CLOSED  # type: ignore[attr-defined]
+    redis_py_connection._writer = redis_py_connection._reader = None
+    writer._transport = _CLOSED_TRANSPORT  # type: ignore[attr-defined]
     return transport
 
 
-def _hand_over(connection: AbstractConnection, link: Connection) -> None:
-    writer, reader, parser = connection._writer, connection._reader, connection._parser
+def _hand_over(redis_py_connection: redis_py.AbstractConnection, connection: Connection) -> None:
+    """Give the transport, and the bytes that redis-py has received but not parsed, to the connection."""
+    writer, reader = redis_py_connection._writer, redis_py_connection._reader
+    parser = redis_py_connection._parser._reader  # type: ignore[attr-defined]
     assert writer is not None
     assert reader is not None
-    transport = _detached(connection, writer)
-    # A transport whose peer has closed says so once, and that was to redis-py.
-    if parser._reader.has_data() or reader.at_eof() or transport.is_closing():  # type: ignore[attr-defined]
+    transport = _detach(redis_py_connection, writer)
+    # A transport reports only once that its peer has closed. Here it has already reported that to redis-py.
+    if parser.has_data() or reader.at_eof() or transport.is_closing():
         transport.abort()
-        raise NotSentError("the connection broke as it was opened")
-    link.connection_made(transport)
-    transport.set_protocol(link)
-    left_over = bytes(reader._buffer)  # type: ignore[attr-defined]
+        raise NotSentError("the connection broke while it was opened")
+    connection.connection_made(transport)
+    transport.set_protocol(connection)
+    unparsed = bytes(reader._buffer)  # type: ignore[attr-defined]
     transport.resume_reading()
-    if left_over:
-        link.data_received(left_over)
+    if unparsed:
+        connection.data_received(unparsed)
 
 
-def _with_hint(failure: Exception, tls: bool) -> str:
-    """Return the failure's text, and what else it can mean: one side speaks TLS, and the other does not."""
-    text = str(failure) or type(failure).__name__
-    if tls and any(sign in f"{text} {failure.__cause__}" for sign in _NOT_TLS):
+def _with_hint(error: Exception, tls: bool) -> str:
+    """Return the error's text, and a hint if one side seems to speak TLS and the other one does not."""
+    text = str(error) or type(error).__name__
+    if tls and any(sign in f"{text} {error.__cause__}" for sign in _NOT_TLS):
         return f"{text}: {_SPEAKS_TLS}"
     if not tls and any(sign in text for sign in _PERHAPS_TLS):
         return f"{text.rstrip('.')}: if the port expects TLS, the URL begins with rediss://"

@@ -1,4 +1,4 @@
-"""Asks a server what it does when its memory is full."""
+"""A server's eviction policy: what it does when its memory is full."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from .connection import Connection
 from .resp import pack
 
 
-def ask_policy(link: Connection, seen: Callable[[str], None], deadline: float) -> None:
-    """Ask with the next call on the link, and tell `seen`. Not told when the server does not say (its ACL, say)."""
-    link.send(pack((b"INFO", b"memory")), deadline).add_done_callback(partial(_read, seen))
+def request_eviction_policy(connection: Connection, on_policy: Callable[[str], None], deadline: float) -> None:
+    """Send INFO with the connection's next call, and call `on_policy` with the maxmemory-policy.
+
+    `on_policy` is not called if the server does not tell the policy, for example because its ACL forbids INFO.
+    """
+    connection.send(pack((b"INFO", b"memory")), deadline).add_done_callback(partial(_on_reply, on_policy))
 
 
-def _read(seen: Callable[[str], None], reply: asyncio.Future[Any]) -> None:
+def _on_reply(on_policy: Callable[[str], None], reply: asyncio.Future[Any]) -> None:
     if reply.cancelled() or reply.exception() is not None:
         return
     for line in bytes(reply.result()).decode(errors="replace").splitlines():
         name, _, policy = line.partition(":")
         if name == "maxmemory_policy":
-            seen(policy)
+            on_policy(policy)

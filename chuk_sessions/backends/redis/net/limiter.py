@@ -1,4 +1,6 @@
-"""The bound on what a node has under way: calls and bytes. Who comes too many waits, first come first served."""
+"""The in-flight limiter of a node: it bounds the calls in flight and their bytes. Calls over the limit wait, first in,
+first out.
+"""
 
 from __future__ import annotations
 
@@ -9,70 +11,78 @@ from .resp import NotSentError
 
 
 class InFlightLimiter:
-    """Counts calls in and out. Belongs to one event loop."""
+    """A limit on calls and bytes in flight. Belongs to one event loop.
 
-    __slots__ = ("_most_bytes", "_most_calls", "_waiting", "bytes", "calls")
+    Attributes:
+        calls: calls in flight.
+        bytes: their packed size.
 
-    def __init__(self, most_calls: int, most_bytes: int) -> None:
-        self._most_calls: float = most_calls
-        self._most_bytes = most_bytes
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+    """
+
+    __slots__ = ("_max_bytes", "_max_calls", "_waiters", "bytes", "calls")
+
+    def __init__(self, max_calls: int, max_bytes: int) -> None:
+        self._max_calls: float = max_calls
+        self._max_bytes = max_bytes
+        self._waiters: deque[tuple[asyncio.Future[None], int]] = deque()
         self.calls = 0
         self.bytes = 0
 
     @property
     def waiting(self) -> int:
-        """Calls that wait."""
-        return len(self._waiting)
+        """The number of calls that wait."""
+        return len(self._waiters)
 
     def try_acquire(self, size: int) -> bool:
-        """Let a call of that many bytes in, unless it must wait."""
-        # In the way of every call: what `_fits` says, without calling it.
+        """Admit a call of `size` bytes and return True, or return False if it must wait."""
+        # Every call passes here, so this repeats `_fits` instead of calling it.
         calls, total = self.calls, self.bytes + size
-        if self._waiting or calls >= self._most_calls or (total > self._most_bytes and calls):
+        if self._waiters or calls >= self._max_calls or (total > self._max_bytes and calls):
             return False
         self.calls, self.bytes = calls + 1, total
         return True
 
     async def acquire(self, size: int, deadline: float) -> None:
-        """Come in when it is this call's turn. Raises NotSentError when that is not before the deadline."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, size))
+        """Wait until a call of `size` bytes is admitted. Raises NotSentError if it is not admitted by the deadline (a
+        time of the event loop's clock).
+        """
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((admitted, size))
         try:
             async with asyncio.timeout_at(deadline):
-                await turn
-        except BaseException as failure:
-            self._give_up(turn, size)
-            if isinstance(failure, TimeoutError):
-                raise NotSentError("too many calls under way") from None
+                await admitted
+        except BaseException as error:
+            self._give_up(admitted, size)
+            if isinstance(error, TimeoutError):
+                raise NotSentError("too many calls in flight") from None
             raise
 
     def release(self, calls: int, size: int) -> None:
-        """So many calls of so many bytes are over; the next ones come in."""
+        """Release `calls` calls of `size` bytes in all, and admit those that wait."""
         self.calls -= calls
         self.bytes -= size
-        if self._waiting:
+        if self._waiters:
             self._admit()
 
     def _fits(self, size: int) -> bool:
-        # What is larger than the bound itself goes when nothing else is under way, else it would never go.
-        return self.calls < self._most_calls and (self.bytes + size <= self._most_bytes or not self.calls)
+        # A call larger than the limit itself is admitted when nothing else is in flight. Otherwise it never would be.
+        return self.calls < self._max_calls and (self.bytes + size <= self._max_bytes or not self.calls)
 
     def _admit(self) -> None:
-        while self._waiting:
-            turn, size = self._waiting[0]
-            if not turn.done():
+        while self._waiters:
+            admitted, size = self._waiters[0]
+            if not admitted.done():
                 if not self._fits(size):
                     return
                 self.calls += 1
                 self.bytes += size
-                turn.set_result(None)
-            self._waiting.popleft()
+                admitted.set_result(None)
+            self._waiters.popleft()
 
-    def _give_up(self, turn: asyncio.Future[None], size: int) -> None:
-        # The turn may have come in the moment of giving up: then it goes to the next one.
-        if turn.done() and not turn.cancelled():
+    def _give_up(self, admitted: asyncio.Future[None], size: int) -> None:
+        # The call may have been admitted at the moment when it gave up. Then the next one gets its room.
+        if admitted.done() and not admitted.cancelled():
             self.release(1, size)
             return
-        turn.cancel()
+        admitted.cancel()
         self._admit()

@@ -1,4 +1,7 @@
-"""Closes transports whose event loop was closed before them. A loop should be shut down first, but not all are."""
+"""A transport whose event loop was closed first: a function that closes its socket.
+
+A loop should be shut down before it is closed, but not every program does that.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from typing import Any
 
 
 def close_orphan(transport: asyncio.BaseTransport) -> None:
-    """Close the socket, and keep the transport from warning of it.
+    """Close the socket of a transport, and suppress the transport's ResourceWarning.
 
-    asyncio's transports close with their loop's help; this takes the last step for them, which a living loop would be
-    asked for. uvloop closes sockets with the loop, and warns by itself: then there is nothing left to do.
+    asyncio's transports need their event loop to close. This function takes the last step directly, which an open loop
+    would schedule. uvloop closes sockets with the loop and issues its own warning, so there is nothing left to do.
     """
     plain: Any = transport
     encrypted = getattr(transport, "_ssl_protocol", None)
@@ -21,5 +24,5 @@ def close_orphan(transport: asyncio.BaseTransport) -> None:
     last_step = getattr(plain, "_call_connection_lost", None)
     if last_step is not None and getattr(plain, "_sock", None) is not None:
         plain._closing = True
-        with suppress(RuntimeError):  # TLS would tell its protocol through the loop, after the socket is closed
+        with suppress(RuntimeError):  # TLS notifies its protocol through the closed loop, after it closes the socket
             last_step(None)

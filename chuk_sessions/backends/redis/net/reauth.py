@@ -1,6 +1,6 @@
-"""Credentials that are renewed while connections are open: each open connection logs in anew, by a call of its own.
+"""Reauthentication: when credentials are renewed, each open connection sends AUTH with the new ones.
 
-redis-py would do this itself, on streams that are the link's by then.
+redis-py's own reauthentication does not work here, because the connection has taken over redis-py's streams.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ logger = logging.getLogger(__name__)
 
 
 class Subscriber(Protocol):
-    """Has open connections."""
+    """An owner of open connections."""
 
     def reauthenticate(self, username: str, password: str) -> None:
-        """Log in anew on all of them. Called in any thread."""
+        """Send AUTH on all open connections. Any thread may call this."""
 
 
 _SUBSCRIBERS: WeakKeyDictionary[StreamingCredentialProvider, WeakSet[Subscriber]] = WeakKeyDictionary()
 
 
 def subscribe(provider: object, subscriber: Subscriber) -> None:
-    """Have a follower told of new credentials, if the provider is of the kind that has some from time to time."""
+    """Reauthenticate the subscriber whenever the provider renews its credentials. Other providers are ignored."""
     if not isinstance(provider, StreamingCredentialProvider):
         return
     subscribers = _SUBSCRIBERS.get(provider)
     if subscribers is None:
         subscribers = _SUBSCRIBERS[provider] = WeakSet()
-        provider.on_next(partial(_renewed, subscribers))
-        provider.on_error(_failed)
+        provider.on_next(partial(_on_token, subscribers))
+        provider.on_error(_on_error)
     subscribers.add(subscriber)
 
 
 class _Done:
-    """Providers await what a callback gives, or do not."""
+    """An awaitable that is done. Some providers await the result of a callback, others do not."""
 
     def __await__(self) -> Generator[None]:
         return
         yield
 
 
-def _renewed(subscribers: WeakSet[Subscriber], token: Any) -> Any:
+def _on_token(subscribers: WeakSet[Subscriber], token: Any) -> Any:
     for subscriber in list(subscribers):
         subscriber.reauthenticate(token.try_get("oid"), token.get_value())
     return _Done()
 
 
-def _failed(failure: Exception) -> Any:
-    logger.error("the credential provider could not renew the credentials: %s", failure)
+def _on_error(error: Exception) -> Any:
+    logger.error("the credential provider could not renew the credentials: %s", error)
     return _Done()

@@ -1,4 +1,4 @@
-"""Commands on the wire, and the three ways in which one ends without a reply of use."""
+"""RESP, the Redis protocol: packed commands, the parser of replies, and the errors of a call without a usable reply."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import hiredis
 
 Command = tuple[str | bytes | int, ...] | bytes
-"""The parts of a command; or all of it, packed already."""
+"""The parts of a command, or the whole command, already packed."""
 
 Group = Sequence[Command]
-"""Commands that travel with nothing between them; the reply of the last one counts."""
+"""Commands that are sent with nothing between them. Only the reply to the last one counts."""
 
 NEED_DATA = object()
-"""What a reader gives when it needs more bytes: no reply is this object."""
+"""The parser returns this object, which is never a reply, when it needs more bytes."""
 
 
 class ReplyError(Exception):
-    """The server answered with an error.
+    """The server's error reply to a command or to a login.
 
     Attributes:
-        message: all of it, its code first.
-        server: the server, if a connection was refused.
+        message: the whole text, which begins with the error code.
+        server: the address of the server if it refused a connection, else empty.
 
     """
 
@@ -30,7 +30,7 @@ class ReplyError(Exception):
 
     @property
     def message(self) -> str:
-        """See above."""
+        """The whole text, which begins with the error code."""
         return str(self.args[0])
 
     @property
@@ -40,25 +40,25 @@ class ReplyError(Exception):
 
 
 class NotSentError(Exception):
-    """Nothing of the call has left this process."""
+    """The failure of a call of which nothing has left this process."""
 
 
 class ReplyLostError(Exception):
-    """The call was sent, and its reply will not come: it may or may not have been applied."""
+    """The failure of a call that was sent, but will get no reply. The server may or may not have applied it."""
 
 
 class ProtocolError(Exception):
-    """The server sent what is not the Redis protocol."""
+    """The failure to parse bytes that are not RESP."""
 
 
 def pack(command: Command) -> bytes:
-    """A command as it is sent. Raises UnicodeEncodeError for text with lone surrogates."""
+    """Return the bytes of a command. Raises UnicodeEncodeError for text with lone surrogates."""
     if isinstance(command, bytes):
         return command
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     return packed
 
 
-def reader() -> Any:
-    """A parser that gives error replies as values and bytes as they are."""
+def new_parser() -> Any:
+    """Return a parser that returns error replies as values and leaves bytes undecoded."""
     return hiredis.Reader(protocolError=ProtocolError, replyError=ReplyError, notEnoughData=NEED_DATA)

@@ -11,7 +11,7 @@ from weakref import WeakMethod
 def call_later_weakly(
     loop: asyncio.AbstractEventLoop, seconds: float, method: Callable[[], Any]
 ) -> asyncio.TimerHandle:
-    """Call a bound method after so many seconds, unless its object has been collected by then."""
+    """Call a bound method after `seconds`, unless its object has been garbage-collected."""
     return loop.call_later(seconds, _call, WeakMethod(method))
 
 
