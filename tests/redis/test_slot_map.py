@@ -48,9 +48,9 @@ def test_replicas_follow_the_primary():
     ],
 )
 def test_redirects(message, address):
-    assert redirection(message, ASKED) == (3999, address)
+    assert parse_redirect(message, ASKED) == (3999, address)
 
 
 @pytest.mark.parametrize("message", ["MOVED", "MOVED somewhere", "ASK 3999 nowhere"])
 def test_other_messages_are_no_redirects(message):
-    assert redirection(message, ASKED) is None
+    assert parse_redirect(message, ASKED) is None
