@@ -93,7 +93,7 @@ async def test_an_eof_closes_the_connection(pair: Peers):
 
 
 async def test_a_late_call_fails_with_a_timeout(pair: Peers):
-    with pytest.raises(ReplyLostError, match=r"^no answer in time$"):
+    with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await pair.connection.send(MUTE, soon(0.01))
     assert isinstance(pair.connection.close_reason, TimeoutError)
     assert str(pair.connection.close_reason) == "no reply in time"
@@ -171,7 +171,7 @@ async def test_each_call_is_late_at_its_own_deadline(pair: Peers):
     for index, future in enumerate(late):
         future.add_done_callback(lambda _, index=index: order.append(index))  # type: ignore[misc]
     results = await asyncio.gather(*late, return_exceptions=True)
-    assert [str(result) for result in results] == ["no answer in time"] * 3
+    assert [str(result) for result in results] == ["no reply in time"] * 3
     assert order == [1, 2, 0]
     assert not oldest.done()
 

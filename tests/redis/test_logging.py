@@ -171,4 +171,4 @@ async def test_a_hung_connection_is_one_line(own_server: Server, lines: list[str
         own_server.signal(signal.SIGCONT)
         await until_it_works(backend)
         lost, _ = lines
-        assert lost == f"WARNING the connection to 127.0.0.1:{own_server.port} was lost: no answer in time"
+        assert lost == f"WARNING the connection to 127.0.0.1:{own_server.port} was lost: no reply in time"
