@@ -26,7 +26,7 @@ _RETRY_DELAY = 0.2
 
 
 class CircuitOpenError(NotSentError):
-    """The failure of a call while the circuit is open: the outage is so long that it is not worthwhile to wait."""
+    """The error of a call while the circuit is open: the outage is so long that it is not worthwhile to wait."""
 
 
 class CircuitBreaker:
@@ -67,14 +67,14 @@ class CircuitBreaker:
             raise CircuitOpenError(str(self._cause or f"{self._subject} does not reply{self._hint}")) from self._cause
 
     def record_attempt(self) -> None:
-        """Note that an attempt begins. If it does not succeed, the outage began now."""
+        """Record that an attempt begins. If it does not succeed, the outage began now."""
         if self._outage_began is None:
             self._outage_began = self._loop.time()
             self.opens_at = self._outage_began + self._open_after
             self._open_timer = call_later_weakly(self._loop, self._open_after, self._open)
 
     def record_failure(self, cause: BaseException) -> None:
-        """Note that an attempt has failed, and schedule a retry."""
+        """Record that an attempt has failed, and schedule a retry."""
         if self._outage_began is None:
             return
         self._cause = cause

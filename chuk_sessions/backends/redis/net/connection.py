@@ -141,7 +141,7 @@ class Connection(CallQueue, asyncio.Protocol):
             self._notify_if_empty()
 
     def eof_received(self) -> None:
-        """Close the connection when the server does, without the wait for TLS to shut down, which can take long."""
+        """Close the connection when the server does, without waiting for the TLS shutdown, which can take long."""
         self.abort(ConnectionResetError("the server closed the connection"))
 
     def connection_lost(self, exc: Exception | None) -> None:

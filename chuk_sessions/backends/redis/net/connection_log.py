@@ -27,7 +27,7 @@ class ConnectionLog:
         self._lost_at: dict[Address, float] = {}
 
     def on_connection_lost(self, address: Address, reason: BaseException) -> None:
-        """Log a lost connection, unless the server is known to be down or the last loss was logged just before."""
+        """Log a lost connection, unless the server is known to be down or another loss was logged just before."""
         now = time.monotonic()
         with self._lock:
             last = self._lost_at.get(address)
@@ -37,7 +37,7 @@ class ConnectionLog:
         logger.warning("the connection to %s was lost: %s", address, _text(reason))
 
     def on_connect_failed(self, address: Address, error: BaseException) -> None:
-        """Log that a connection could not be opened: once per outage, or once until a login succeeds."""
+        """Log once per outage that no connection can be opened. Log a refused login once until a login succeeds."""
         refused = isinstance(error, ReplyError) and error.code in _LOGIN_CODES
         with self._lock:
             logged = address in (self._refused if refused else self._down_since)

@@ -1,4 +1,4 @@
-"""A connection slot: the place of one connection at a node. It opens the connection on demand and reopens a lost one."""
+"""A connection slot: one connection's place at a node. It opens the connection on demand, and again after a loss."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class ConnectionSlot:
         return connection
 
     def _queue_greeting(self, connection: Connection, deadline: float) -> None:
-        """Queue useful commands before the first call. If the user's rights do not suffice, nothing is lost."""
+        """Queue useful commands before the first call. Their failure, for example for lack of rights, is harmless."""
         if self._options.client_name:
             packed = pack((b"CLIENT", b"SETNAME", self._options.client_name))
             connection.queue_ignoring_reply(packed, deadline)

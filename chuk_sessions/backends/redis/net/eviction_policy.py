@@ -14,7 +14,7 @@ from .resp import pack
 def request_eviction_policy(connection: Connection, on_policy: Callable[[str], None], deadline: float) -> None:
     """Send INFO with the connection's next call, and call `on_policy` with the maxmemory-policy.
 
-    `on_policy` is not called if the server does not tell the policy, for example because its ACL forbids INFO.
+    `on_policy` is not called if the server does not report the policy, for example because its ACL forbids INFO.
     """
     connection.send(pack((b"INFO", b"memory")), deadline).add_done_callback(partial(_on_reply, on_policy))
 

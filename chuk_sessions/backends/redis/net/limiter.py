@@ -80,7 +80,7 @@ class InFlightLimiter:
             self._waiters.popleft()
 
     def _give_up(self, admitted: asyncio.Future[None], size: int) -> None:
-        # The call may have been admitted at the moment when it gave up. Then the next one gets its room.
+        # The call may have been admitted at the moment when it gave up. Then its room goes to the next call.
         if admitted.done() and not admitted.cancelled():
             self.release(1, size)
             return

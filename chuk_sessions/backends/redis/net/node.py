@@ -246,7 +246,7 @@ class Node:
             self.on_reconnect_attempt()
 
     def reauthenticate(self, username: str, password: str) -> None:
-        """Send AUTH on all open connections. Any thread may call this."""
+        """Send AUTH on all open connections. Thread-safe."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._send_auth, pack((b"AUTH", username, password)))
 

@@ -1,4 +1,4 @@
-"""A transport whose event loop was closed first: a function that closes its socket.
+"""Cleanup of transports whose event loop was closed before they were.
 
 A loop should be shut down before it is closed, but not every program does that.
 """

@@ -20,7 +20,7 @@ class Subscriber(Protocol):
     """An owner of open connections."""
 
     def reauthenticate(self, username: str, password: str) -> None:
-        """Send AUTH on all open connections. Any thread may call this."""
+        """Send AUTH on all open connections. Thread-safe."""
 
 
 _SUBSCRIBERS: WeakKeyDictionary[StreamingCredentialProvider, WeakSet[Subscriber]] = WeakKeyDictionary()

@@ -40,15 +40,15 @@ class ReplyError(Exception):
 
 
 class NotSentError(Exception):
-    """The failure of a call of which nothing has left this process."""
+    """The error of a call of which nothing has left this process."""
 
 
 class ReplyLostError(Exception):
-    """The failure of a call that was sent, but will get no reply. The server may or may not have applied it."""
+    """The error of a call that was sent, but will get no reply. The server may or may not have applied it."""
 
 
 class ProtocolError(Exception):
-    """The failure to parse bytes that are not RESP."""
+    """The error for received bytes that are not RESP."""
 
 
 def pack(command: Command) -> bytes:
