@@ -27,8 +27,8 @@ MUTE = pack((b"PING",))
 class Peers:
     """A connection and its other end, which the test controls as the server."""
 
-    def __init__(self, link: Connection, transport: asyncio.Transport, other: socket.socket) -> None:
-        self.link, self.transport, self.other = link, transport, other
+    def __init__(self, connection: Connection, transport: asyncio.Transport, other: socket.socket) -> None:
+        self.connection, self.transport, self.other = connection, transport, other
 
     async def reply(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self.other, data)
@@ -52,18 +52,20 @@ async def pair_of(patience: float) -> AsyncIterator[Peers]:
     ours, other = socket.socketpair()
     other.setblocking(False)
     loop = asyncio.get_running_loop()
-    transport, link = await loop.create_connection(lambda: Connection(InFlightLimiter(10, 10**6), patience), sock=ours)
+    transport, connection = await loop.create_connection(
+        lambda: Connection(InFlightLimiter(10, 10**6), patience), sock=ours
+    )
     with closing(other):
-        yield Peers(link, transport, other)
-        link.abort(ConnectionResetError("the test is over"))
-        await link.wait_closed()
+        yield Peers(connection, transport, other)
+        connection.abort(ConnectionResetError("the test is over"))
+        await connection.wait_closed()
 
 
 async def test_data_that_the_server_does_not_read_waits_and_is_sent_later(pair: Peers):
-    pair.link.send(CHUNK, soon())
+    pair.connection.send(CHUNK, soon())
     await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
     held = pair.transport.get_write_buffer_size()
-    future = pair.link.send(CHUNK, soon())
+    future = pair.connection.send(CHUNK, soon())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert pair.transport.get_write_buffer_size() <= held
@@ -75,61 +77,61 @@ async def test_data_that_the_server_does_not_read_waits_and_is_sent_later(pair: 
 
 
 async def test_every_call_learns_at_once_why_the_connection_closed(pair: Peers):
-    future = pair.link.send(MUTE, soon())
+    future = pair.connection.send(MUTE, soon())
     await asyncio.sleep(0)
     pair.other.shutdown(socket.SHUT_WR)
     with pytest.raises(ReplyLostError, match=r"^the server closed the connection$") as caught:
         await future
     assert isinstance(caught.value.__cause__, ConnectionResetError)
-    assert pair.link.close_reason is caught.value.__cause__
+    assert pair.connection.close_reason is caught.value.__cause__
 
 
 async def test_an_eof_closes_the_connection(pair: Peers):
     """It does not wait until the transport reports that the socket is closed."""
-    pair.link.eof_received()
-    assert re.fullmatch("the server closed the connection", str(pair.link.close_reason))
+    pair.connection.eof_received()
+    assert re.fullmatch("the server closed the connection", str(pair.connection.close_reason))
 
 
 async def test_a_late_call_fails_with_a_timeout(pair: Peers):
     with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
-        await pair.link.send(MUTE, soon(0.01))
-    assert isinstance(pair.link.close_reason, TimeoutError)
-    assert str(pair.link.close_reason) == "no reply in time"
+        await pair.connection.send(MUTE, soon(0.01))
+    assert isinstance(pair.connection.close_reason, TimeoutError)
+    assert str(pair.connection.close_reason) == "no reply in time"
 
 
 async def test_a_connection_on_which_bytes_arrive_stays_open(patient: Peers):
     """A slow reply costs its own caller the outcome, and no other."""
-    late = patient.link.send(MUTE, soon(0.05))
-    other = patient.link.send(MUTE, soon())
+    late = patient.connection.send(MUTE, soon(0.05))
+    other = patient.connection.send(MUTE, soon())
     await patient.reply(b"$1000\r\n")
     for _ in range(100):
         await patient.reply(b"x" * 10)
         await asyncio.sleep(0.005)
     with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
         await late
-    assert patient.link.close_reason is None
+    assert patient.connection.close_reason is None
     await patient.reply(b"\r\n+other\r\n")
     assert await other == b"other"
 
 
 async def test_silence_closes_the_connection_even_if_late_calls_have_failed_before(patient: Peers):
-    late = patient.link.send(MUTE, soon(0.05))
-    other = patient.link.send(MUTE, soon())
+    late = patient.connection.send(MUTE, soon(0.05))
+    other = patient.connection.send(MUTE, soon())
     await patient.reply(b"$1000\r\nx")
     with pytest.raises(ReplyLostError):
         await late
     with pytest.raises(ReplyLostError):
         await other
-    assert isinstance(patient.link.close_reason, TimeoutError)
+    assert isinstance(patient.connection.close_reason, TimeoutError)
 
 
 async def test_calls_that_are_late_before_they_could_be_sent_are_never_sent(pair: Peers):
     """The server does not read meanwhile. Commands that the connection itself queues are sent all the same."""
-    pair.link.send(CHUNK, soon())
+    pair.connection.send(CHUNK, soon())
     await until(lambda: pair.transport.get_write_buffer_size() > HIGH_WATER)
-    pair.link.queue_ignoring_reply(b"ahead", soon(0.02))
-    late = pair.link.send(b"late", soon(0.02), skip=2)
-    later = pair.link.send(b"later", soon())
+    pair.connection.queue_ignoring_reply(b"ahead", soon(0.02))
+    late = pair.connection.send(b"late", soon(0.02), skip=2)
+    later = pair.connection.send(b"later", soon())
     with pytest.raises(NotSentError, match=r"^there was no time left to send it$"):
         await late
     received = b""
@@ -138,33 +140,33 @@ async def test_calls_that_are_late_before_they_could_be_sent_are_never_sent(pair
     assert received == CHUNK + b"aheadlater"
     await pair.reply(b"+chunk\r\n+ahead\r\n+later\r\n")
     assert await later == b"later"
-    assert pair.link.in_flight == 0
+    assert pair.connection.in_flight == 0
 
 
 async def test_no_reply_is_awaited_if_the_last_call_was_never_sent():
-    link = Connection(InFlightLimiter(10, 10**6))
-    late = link.send(MUTE, soon(0.02))
-    await asyncio.wait_for(link.wait_for_replies(), 5.0)
+    connection = Connection(InFlightLimiter(10, 10**6))
+    late = connection.send(MUTE, soon(0.02))
+    await asyncio.wait_for(connection.wait_for_replies(), 5.0)
     with pytest.raises(NotSentError):
         await late
 
 
 async def test_late_calls_without_a_waiting_caller_do_not_close_the_connection(pair: Peers):
-    oldest = pair.link.send(MUTE, soon())
-    left = pair.link.send(MUTE, soon(0.01))
+    oldest = pair.connection.send(MUTE, soon())
+    left = pair.connection.send(MUTE, soon(0.01))
     left.cancel()
-    pair.link.queue_ignoring_reply(MUTE, soon(0.01))
+    pair.connection.queue_ignoring_reply(MUTE, soon(0.01))
     with pytest.raises(ReplyLostError, match=r"^no reply in time$"):
-        await pair.link.send(MUTE, soon(0.02))
-    assert pair.link.close_reason is None
+        await pair.connection.send(MUTE, soon(0.02))
+    assert pair.connection.close_reason is None
     await pair.reply(b"+first\r\n+second\r\n+third\r\n+fourth\r\n")
     assert await oldest == b"first"
-    assert pair.link.in_flight == 0
+    assert pair.connection.in_flight == 0
 
 
 async def test_each_call_is_late_at_its_own_deadline(pair: Peers):
-    oldest = pair.link.send(MUTE, soon())
-    late = [pair.link.send(MUTE, soon(after)) for after in (0.06, 0.02, 0.04)]
+    oldest = pair.connection.send(MUTE, soon())
+    late = [pair.connection.send(MUTE, soon(after)) for after in (0.06, 0.02, 0.04)]
     order: list[int] = []
     for index, future in enumerate(late):
         future.add_done_callback(lambda _, index=index: order.append(index))  # type: ignore[misc]
@@ -178,51 +180,51 @@ async def test_each_call_is_late_at_its_own_deadline(pair: Peers):
 async def test_a_suspended_server_gets_no_more_than_the_transport_buffers(calls: int, burst: int, most: int):
     with running(bundled()) as server:
         assert server.folder is not None
-        link = Connection(InFlightLimiter(10, 10**6))
+        connection = Connection(InFlightLimiter(10, 10**6))
         transport, _ = await asyncio.get_running_loop().create_unix_connection(
-            lambda: link, str(server.folder / "socket")
+            lambda: connection, str(server.folder / "socket")
         )
         server.signal(signal.SIGSTOP)
         futures = []
         for number in range(1, calls + 1):
-            futures.append(link.send(pack((b"ECHO", CHUNK)), soon(20)))
+            futures.append(connection.send(pack((b"ECHO", CHUNK)), soon(20)))
             if number % burst == 0:
                 await asyncio.sleep(0)
         assert transport.get_write_buffer_size() < most * len(CHUNK)
         server.signal(signal.SIGCONT)
         assert await asyncio.gather(*futures) == [CHUNK] * calls
-        link.abort(ConnectionResetError("the test is over"))
-        await link.wait_closed()
+        connection.abort(ConnectionResetError("the test is over"))
+        await connection.wait_closed()
 
 
 async def test_a_protocol_error_closes_the_connection(pair: Peers):
-    future = pair.link.send(MUTE, soon())
+    future = pair.connection.send(MUTE, soon())
     await pair.reply(b"?what\r\n")
     with pytest.raises(ReplyLostError):
         await future
-    assert isinstance(pair.link.close_reason, ProtocolError)
+    assert isinstance(pair.connection.close_reason, ProtocolError)
 
 
 async def test_a_reply_without_a_request_closes_the_connection(pair: Peers):
     """Otherwise all later replies would go to the wrong callers."""
     await pair.reply(b"+one\r\n+more\r\n")
-    await until(lambda: pair.link.close_reason is not None)
+    await until(lambda: pair.connection.close_reason is not None)
 
 
 async def test_data_after_closing_is_ignored(pair: Peers):
     why = ConnectionResetError("why")
-    future = pair.link.send(MUTE, soon())
-    pair.link.abort(why)
-    pair.link.data_received(b"+late\r\n")
+    future = pair.connection.send(MUTE, soon())
+    pair.connection.abort(why)
+    pair.connection.data_received(b"+late\r\n")
     with pytest.raises(NotSentError, match="why"):
         await future
-    assert pair.link.close_reason is why
+    assert pair.connection.close_reason is why
 
 
 async def test_a_connection_that_never_opened_fails_its_calls():
-    link = Connection(InFlightLimiter(10, 10**6))
-    future = link.send(MUTE, soon())
-    link.abort(ConnectionAbortedError("closed"))
+    connection = Connection(InFlightLimiter(10, 10**6))
+    future = connection.send(MUTE, soon())
+    connection.abort(ConnectionAbortedError("closed"))
     with pytest.raises(NotSentError, match="closed"):
         await future
 
@@ -231,24 +233,24 @@ def test_after_its_loop_was_closed_a_connection_closes_its_socket_and_drops_its_
     ours, other = socket.socketpair()
 
     async def open_() -> tuple[asyncio.Transport, Connection]:
-        transport, link = await asyncio.get_running_loop().create_connection(
+        transport, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(InFlightLimiter(10, 10**6)), sock=ours
         )
-        link.send(MUTE, soon())
-        return transport, link
+        connection.send(MUTE, soon())
+        return transport, connection
 
     loop = asyncio.new_event_loop()
-    transport, link = loop.run_until_complete(open_())
+    transport, connection = loop.run_until_complete(open_())
     loop.close()
     why = ConnectionAbortedError("closed")
     with closing(other):
-        link.abort(why)
+        connection.abort(why)
         assert ours.fileno() < 0
         other.settimeout(5)
         assert other.recv(100) in (b"", MUTE)
         close_orphan(transport)
-    assert link.close_reason is why
-    assert link.in_flight == 0
+    assert connection.close_reason is why
+    assert connection.in_flight == 0
 
 
 def test_after_its_loop_was_closed_an_unopened_connection_has_nothing_to_close():
@@ -257,7 +259,7 @@ def test_after_its_loop_was_closed_an_unopened_connection_has_nothing_to_close()
     async def create() -> Connection:
         return Connection(InFlightLimiter(10, 10**6))
 
-    link = loop.run_until_complete(create())
+    connection = loop.run_until_complete(create())
     loop.close()
-    link.abort(ConnectionAbortedError("closed"))
-    assert isinstance(link.close_reason, ConnectionAbortedError)
+    connection.abort(ConnectionAbortedError("closed"))
+    assert isinstance(connection.close_reason, ConnectionAbortedError)

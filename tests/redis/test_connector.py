@@ -62,7 +62,7 @@ def test_a_connection_of_redis_py_has_the_internals_that_the_connector_uses(
 def test_only_one_module_touches_the_internals():
     touching = {
         path.name
-        for path in SOURCES.glob("*.py")
+        for path in SOURCES.rglob("*.py")
         if any(name in path.read_text() for name in ("._writer", "._parser", "._reader._buffer", "redis.asyncio.retry"))
     }
     assert touching == {"connector.py"}
@@ -78,15 +78,15 @@ async def test_bytes_in_redis_pys_buffer_reach_the_connection(server: Server, mo
         await until(lambda: b"early" in connection._reader._buffer)
 
     monkeypatch.setattr(RedisConnection, "on_connect", send_more)
-    link = Connection(InFlightLimiter(10, 1000))
-    early = link.send(b"", asyncio.get_running_loop().time() + 5)
-    late = link.send(pack((b"ECHO", b"late")), asyncio.get_running_loop().time() + 5)
-    await Connector(Address("127.0.0.1", server.port), Options()).connect(link)
-    link.resume_writing()
+    opened_connection = Connection(InFlightLimiter(10, 1000))
+    early = opened_connection.send(b"", asyncio.get_running_loop().time() + 5)
+    late = opened_connection.send(pack((b"ECHO", b"late")), asyncio.get_running_loop().time() + 5)
+    await Connector(Address("127.0.0.1", server.port), Options()).connect(opened_connection)
+    opened_connection.resume_writing()
     assert await early == b"early"
     assert await late == b"late"
-    link.abort(ConnectionAbortedError())
-    await link.wait_closed()
+    opened_connection.abort(ConnectionAbortedError())
+    await opened_connection.wait_closed()
 
 
 async def test_a_connection_with_a_surplus_reply_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch):

@@ -138,14 +138,14 @@ async def test_a_silent_connection_with_calls_in_flight_is_kept_until_their_dead
 
 
 async def test_the_kernel_probes_dead_peers(server: Server):
-    link = Connection(InFlightLimiter(10, 1000))
-    await Connector(Address("127.0.0.1", server.port), Options(call_timeout=7.0)).connect(link)
-    assert link._transport is not None
-    connection = link._transport.get_extra_info("socket")
+    connection = Connection(InFlightLimiter(10, 1000))
+    await Connector(Address("127.0.0.1", server.port), Options(call_timeout=7.0)).connect(connection)
+    assert connection._transport is not None
+    sock = connection._transport.get_extra_info("socket")
     options = keepalive_options(7.0)
-    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    assert {name: connection.getsockopt(socket.IPPROTO_TCP, name) for name in options} == options
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert {name: sock.getsockopt(socket.IPPROTO_TCP, name) for name in options} == options
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         assert options[socket.TCP_USER_TIMEOUT] == 7000
-    link.abort(ConnectionResetError("the test is over"))
-    await link.wait_closed()
+    connection.abort(ConnectionResetError("the test is over"))
+    await connection.wait_closed()

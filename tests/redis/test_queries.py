@@ -55,7 +55,7 @@ async def query_repeatedly(backend: RedisBackend) -> None:
 def is_queried(backend: RedisBackend, member: Member) -> bool:
     """Return whether a query to that server, or any other call, is in flight."""
     [node] = [node for node in backend.client.topology().nodes() if node.address.port == member.port]
-    return any(lane.connection is not None and lane.connection.in_flight for lane in node._connection_slots)
+    return any(slot.connection and slot.connection.in_flight for slot in node._connection_slots)
 
 
 async def increment_while_paused(url: str, members: list[Member], calls_first: bool) -> list[object]:

@@ -98,5 +98,5 @@ def test_no_message_reveals_a_secret(url: str):
 
 
 def test_a_credential_provider_and_a_login_exclude_each_other():
-    with pytest.raises(ValueError, match="takes the place"):
+    with pytest.raises(ValueError, match="either a credential provider"):
         parse("redis://me:secret@h", credentials=object())
