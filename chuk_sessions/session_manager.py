@@ -68,7 +68,7 @@ class SessionManager(GridPaths):
                 caller do not count together until they are rotated. Where a user has many more sessions, for example
                 after the cap was lowered, each new session evicts up to 32 of them.
             when_full: `"evict"` deletes the user's oldest session, `"refuse"` raises SessionLimitError.
-            retention_seconds: how long the store keeps the record of an ended session, unless a sweep removes it.
+            retention_seconds: how long the store keeps the record of an expired session, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
 
@@ -169,7 +169,7 @@ class SessionManager(GridPaths):
             return False
         policy = self._policy
         call = operations.validate(target, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
-        # The most frequent call: nothing is between this method and the backend where the reply is OK.
+        # The most frequent call: if the reply is OK, nothing else runs between this method and the backend.
         reply = await self._submit(call)
         return reply[0] == statuses.OK or await self._sessions.is_alive(target, call, reply)
 
@@ -367,7 +367,7 @@ class SessionManager(GridPaths):
         return await self._revoker.revoke(user_id, validation.owner(user_id), self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
-        """Remove ended sessions, of this sandbox or of all, and return how many there were. The store expires their
+        """Remove expired sessions, of this sandbox or of all, and return how many there were. The store expires their
         records anyway; call this every few minutes in one process to remove their index entries, too.
         """
         return await (self._sweeper.sweep_everything() if all_sandboxes else self._sweeper.sweep())
