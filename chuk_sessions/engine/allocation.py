@@ -126,7 +126,7 @@ class Allocator:
         raise errors.SessionLimitError("other new sessions of the user keep filling the cap")
 
     async def _sweep(self, target: SessionKeys, ended: Sequence[bytes]) -> None:
-        """Remove ended sessions that an allocation has found. A failure does not fail the allocation."""
+        """Remove expired sessions that an allocation has found. A failure does not fail the allocation."""
         with suppress(errors.SessionError):
             await self._executor.execute(operations.sweep(target.index_keys, self._executor.sandbox_id, ended))
 
