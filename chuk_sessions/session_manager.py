@@ -199,7 +199,7 @@ class SessionManager(GridPaths, ManySessions):
         """Change metadata in one atomic step. Returns False when there is no such session.
 
         Args:
-            session_id: of the session.
+            session_id: the session's id.
             custom_metadata: top-level keys to set.
             merge: keep the other keys; False replaces all metadata by `custom_metadata`.
             remove: keys to remove; missing ones are ignored.

@@ -18,10 +18,10 @@ class Operation:
     """A script and its twin: their name, keys, arguments and statuses, and the traits that backends act on.
 
     Attributes:
-        name: of `lua/NAME.lua` and `backends/memory/twins/NAME.py`.
+        name: the name of its script, `lua/NAME.lua`, and of its twin, `backends/memory/twins/NAME.py`.
         keys: names of the KEYS, in the order of the script's header.
         args: names of the ARGV elements, in the order of the script's header.
-        statuses: those that its reply may begin with.
+        statuses: the statuses that its reply may begin with.
         read_only: it writes nothing.
         retryable: it may be sent again after its reply was lost. Without this a lost reply is an OutcomeUnknownError.
         not_retryable_arg: name of the ARGV element whose value, unless empty, prevents a retry of the call.

@@ -29,10 +29,10 @@ class NewSession:
         user_id: its user, or None.
         owner: the user id as stored; empty without a user.
         pairs: fields and values as stored: metadata and, for a moved session, other fields to keep.
-        ttl_ms: until its deadline, unless `deadline_ms` is given.
+        ttl_ms: time until its deadline, unless `deadline_ms` is given.
         deadline_ms: absolute deadline; 0 means that `ttl_ms` counts.
         idle_ms: idle timeout; 0 means none.
-        session_id: of the latest attempt; empty where the caller has chosen the id, which all attempts then have.
+        session_id: the id of the latest attempt; empty if the caller chose the id, which all attempts then have.
         target: keys of the session.
         call: the latest attempt.
 
