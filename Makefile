@@ -107,7 +107,7 @@ $(VENV)/%/ready: pyproject.toml
 
 ## clean: remove environments and everything built
 clean:
-	rm -rf $(VENV) .site mutants build dist *.egg-info
+	rm -rf $(VENV) .site benchmarks/.peers mutants build dist *.egg-info
 
 ## help: list the targets
 help:

@@ -123,7 +123,7 @@ class Health:
     Attributes:
         latency_ms: time until the store replied, ms. The first time, this includes opening the connection.
         server: its name, such as `redis` or `valkey`; `memory` for the emulator, `custom` for a custom provider.
-        version: of the server; None if it is unknown.
+        version: the server's version; None if it is unknown.
         role: `primary` or `replica`; None if it is unknown. Of several nodes, `replica` if all are replicas.
         problems: conditions that an operator should correct, one text each. The store replies in spite of them.
 

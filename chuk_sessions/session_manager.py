@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Self, cast
 from weakref import finalize
@@ -15,6 +15,7 @@ from .core.durations import ms_from_hours, ms_from_seconds
 from .core.grid import GridPaths
 from .engine import results
 from .engine.executor import Executor
+from .engine.many_sessions import ManySessions
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
@@ -29,7 +30,7 @@ from .provider_factory import factory_for_env
 MAX_METADATA_BYTES = 1_048_576
 
 
-class SessionManager(GridPaths):
+class SessionManager(GridPaths, ManySessions):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -68,7 +69,7 @@ class SessionManager(GridPaths):
                 caller do not count together until they are rotated. Where a user has many more sessions, for example
                 after the cap was lowered, each new session evicts up to 32 of them.
             when_full: `"evict"` deletes the user's oldest session, `"refuse"` raises SessionLimitError.
-            retention_seconds: how long the store keeps the record of an ended session, unless a sweep removes it.
+            retention_seconds: how long the store keeps the record of an expired session, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
 
@@ -169,7 +170,7 @@ class SessionManager(GridPaths):
             return False
         policy = self._policy
         call = operations.validate(target, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
-        # The most frequent call: nothing is between this method and the backend where the reply is OK.
+        # The most frequent call: if the reply is OK, nothing else runs between this method and the backend.
         reply = await self._submit(call)
         return reply[0] == statuses.OK or await self._sessions.is_alive(target, call, reply)
 
@@ -198,7 +199,7 @@ class SessionManager(GridPaths):
         """Change metadata in one atomic step. Returns False when there is no such session.
 
         Args:
-            session_id: of the session.
+            session_id: the session's id.
             custom_metadata: top-level keys to set.
             merge: keep the other keys; False replaces all metadata by `custom_metadata`.
             remove: keys to remove; missing ones are ignored.
@@ -318,59 +319,6 @@ class SessionManager(GridPaths):
         if grace_ms:
             raise ValueError("a login invalidates the old id immediately: grace_seconds must be 0")
         return None if target is None else await self._rotator.log_in(target, user_id, owner)
-
-    # Many sessions. Each method queries all 256 buckets: call them for administration, not for every request.
-
-    async def list_sessions(self, limit: int = 10_000) -> list[str]:
-        """Return the ids of at most `limit` live sessions of this sandbox, in no particular order. Raises
-        NotSupportedError on a custom provider, as do all methods below that list, count or revoke.
-        """
-        return await self._session_index.session_ids(validation.positive(limit, "limit"))
-
-    def iter_sessions(self) -> AsyncGenerator[str, None]:
-        """Iterate over the ids of all live sessions of this sandbox, in no particular order, with bounded memory.
-
-        A session that is alive during the whole iteration is yielded at least once, and exactly once unless its
-        expiry moves meanwhile (a touch that restarts the idle timeout, or an extension). A session that is created,
-        rotated or deleted, or expires meanwhile may be yielded or not.
-        """
-        return self._session_index.iter_ids()
-
-    async def list_user_sessions(self, user_id: str) -> list[SessionMetadata]:
-        """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out."""
-        validation.owner(user_id)
-        return await self._session_index.sessions_of(user_id)
-
-    def iter_user_sessions(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
-        """Iterate over the sessions that `list_user_sessions` returns, in no particular order, with bounded memory."""
-        validation.owner(user_id)
-        return self._session_index.iter_sessions_of(user_id)
-
-    async def count_sessions(self, user_id: str | None = None) -> int:
-        """Return how many live sessions this sandbox, or a user in it, has."""
-        if user_id is not None:
-            validation.owner(user_id)
-        return await self._session_index.count(user_id)
-
-    async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
-        """Revoke all sessions of a user in this sandbox, except `except_session_id`. Returns how many were revoked.
-
-        The kept session may be rotated meanwhile, with a grace period. While a cap moves it to the user's home bucket,
-        it may be revoked, too. If `except_session_id` is not a live session of the user, all are revoked. Unreadable
-        records are revoked, too.
-
-        Raises:
-            RevocationIncompleteError: parts of the store did not answer; the sessions in all others were revoked.
-            SessionConflictError: new sessions of the user are created faster than they can be revoked.
-
-        """
-        return await self._revoker.revoke(user_id, validation.owner(user_id), self._find(except_session_id))
-
-    async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
-        """Remove ended sessions, of this sandbox or of all, and return how many there were. The store expires their
-        records anyway; call this every few minutes in one process to remove their index entries, too.
-        """
-        return await (self._sweeper.sweep_everything() if all_sandboxes else self._sweeper.sweep())
 
     async def ping(self) -> Health:
         """Check the store for a readiness probe: its latency, server, role and known problems.

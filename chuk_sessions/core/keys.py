@@ -4,9 +4,9 @@
 |---|---|---|
 | `chuk1:{T}/SANDBOX/s/HANDLE` | hash | the session |
 | `chuk1:{T}/SANDBOX/o/HANDLE` | sorted set | operation id → ms until which the session remembers it |
-| `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session ends |
+| `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session expires |
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
-| `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session ends |
+| `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
 
 `T` is one of 256 texts, one for each bucket. Their slots are spread evenly over the 16,384 slots of a cluster. Stored
 data depends on these texts, on handles and on the formulas in `ids`: another layout needs another prefix than `chuk1`.

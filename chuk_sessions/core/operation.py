@@ -18,19 +18,19 @@ class Operation:
     """A script and its twin: their name, keys, arguments and statuses, and the traits that backends act on.
 
     Attributes:
-        name: of `lua/NAME.lua` and `backends/memory/twins/NAME.py`.
+        name: the name of its script, `lua/NAME.lua`, and of its twin, `backends/memory/twins/NAME.py`.
         keys: names of the KEYS, in the order of the script's header.
         args: names of the ARGV elements, in the order of the script's header.
-        statuses: those that its reply may begin with.
+        statuses: the statuses that its reply may begin with.
         read_only: it writes nothing.
         retryable: it may be sent again after its reply was lost. Without this a lost reply is an OutcomeUnknownError.
         not_retryable_arg: name of the ARGV element whose value, unless empty, prevents a retry of the call.
         operation_id_arg: name of the ARGV element for an operation id; a call that has one is retryable, because the
             script applies it only once.
         needs_index: it reads an index of sessions, which custom providers do not have.
-        needs_index_arg: name of the ARGV element whose value, unless 0, has the call read an index.
+        needs_index_arg: name of the ARGV element that makes the call read an index, unless its value is 0.
         large_reply: its reply can be as large as a session.
-        durable: where the store was told to wait for replicas, it does so before it acknowledges this operation.
+        durable: with `wait_replicas`, a call returns only after that many replicas have acknowledged its writes.
         status_after_retry: statuses of a retried call that mean another one. For example, a delete that finds no
             session the second time has most likely deleted it the first time.
 

@@ -28,7 +28,7 @@ LATEST_MS: Final = 253_402_300_799_999
 """The latest deadline allowed, in ms: the last of the year 9999, where ISO 8601 dates with four digits end."""
 
 SWEEP_LIMIT: Final = 500
-"""Most ended sessions that the reply of a sweep lists for the next sweep to remove."""
+"""Most expired sessions that the reply of a sweep lists for the next sweep to remove."""
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -306,7 +306,7 @@ def cursor(reply: Reply) -> Cursor | None:
 
 
 def sweep(index: IndexKeys, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
-    """Remove ended sessions of one bucket, and list up to SWEEP_LIMIT more.
+    """Remove expired sessions of one bucket, and list up to SWEEP_LIMIT more.
 
     `ended` are handles from the reply of an earlier sweep.
     """
@@ -316,7 +316,7 @@ def sweep(index: IndexKeys, sandbox_id: str, ended: Sequence[bytes] = ()) -> Cal
 
 
 def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
-    """Read a page of the sandboxes that have ended sessions in one bucket."""
+    """Read a page of the sandboxes that have expired sessions in one bucket."""
     return Call(DUE, (sandboxes,), (limit, *after))
 
 

@@ -29,10 +29,10 @@ class NewSession:
         user_id: its user, or None.
         owner: the user id as stored; empty without a user.
         pairs: fields and values as stored: metadata and, for a moved session, other fields to keep.
-        ttl_ms: until its deadline, unless `deadline_ms` is given.
+        ttl_ms: time until its deadline, unless `deadline_ms` is given.
         deadline_ms: absolute deadline; 0 means that `ttl_ms` counts.
         idle_ms: idle timeout; 0 means none.
-        session_id: of the latest attempt; empty where the caller has chosen the id, which all attempts then have.
+        session_id: the id of the latest attempt; empty if the caller chose the id, which all attempts then have.
         target: keys of the session.
         call: the latest attempt.
 
@@ -126,7 +126,7 @@ class Allocator:
         raise errors.SessionLimitError("other new sessions of the user keep filling the cap")
 
     async def _sweep(self, target: SessionKeys, ended: Sequence[bytes]) -> None:
-        """Remove ended sessions that an allocation has found. A failure does not fail the allocation."""
+        """Remove expired sessions that an allocation has found. A failure does not fail the allocation."""
         with suppress(errors.SessionError):
             await self._executor.execute(operations.sweep(target.index_keys, self._executor.sandbox_id, ended))
 

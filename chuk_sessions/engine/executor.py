@@ -30,8 +30,8 @@ class Executor:
     """Runs calls on a backend.
 
     Attributes:
-        sandbox_id: of the sessions.
-        submit: runs one call, see `Backend.run`. The reply is not checked.
+        sandbox_id: the sandbox of the sessions.
+        submit: a function that runs one call, see `Backend.run`. It does not check the reply.
 
     """
 

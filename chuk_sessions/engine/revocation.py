@@ -63,7 +63,7 @@ class _Job:
     Attributes:
         user: hash of the user id.
         owner: the user id as stored.
-        time_slice: of all buckets.
+        time_slice: the time slice that all buckets share.
         slots: for buckets that delete.
 
     """

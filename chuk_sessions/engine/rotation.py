@@ -33,10 +33,10 @@ class _Move:
 
     Attributes:
         old: keys of the old session.
-        record: of the old session, as it was read.
-        operation_ids: that the old session remembers, as they were read.
+        record: the record of the old session, as it was read.
+        operation_ids: the operation ids that the old session remembers, as they were read.
         new: the copy.
-        grace_ms: for which the old id points to the copy.
+        grace_ms: how long the old id points to the copy, in ms.
 
     """
 

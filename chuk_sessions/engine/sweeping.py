@@ -1,4 +1,4 @@
-"""Sweeps: removal of ended sessions, of one sandbox or of all, each record together with its index entries."""
+"""Sweeps: removal of expired sessions, of one sandbox or of all, each record together with its index entries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONCURRENT_REMOVALS = 16
 
 
 class Sweeper:
-    """Removes ended sessions."""
+    """Removes expired sessions."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -31,7 +31,7 @@ class Sweeper:
         return await self._sweep([(keys.index(self._sandbox, bucket), self._sandbox) for bucket in range(ids.BUCKETS)])
 
     async def sweep_everything(self) -> int:
-        """Sweep every sandbox that has ended sessions. Returns how many were removed."""
+        """Sweep every sandbox that has expired sessions. Returns how many were removed."""
         pages, total = Pages(self._executor, _due), 0
         while replies := await pages.next():
             due = ((bucket, name) for bucket, reply in replies for name in map(_text, reply[1]) if ids.is_name(name))
@@ -40,7 +40,7 @@ class Sweeper:
         return total
 
     async def _sweep(self, targets: list[tuple[IndexKeys, str]]) -> int:
-        """Sweep in rounds: each removes the ended sessions that the one before listed, and lists more."""
+        """Sweep in rounds: each removes the expired sessions that the one before listed, and lists more."""
         swept, time_slice = 0, TimeSlice()
         calls = [operations.sweep(index, sandbox) for index, sandbox in targets]
         replies = await self._executor.execute_all(calls)
