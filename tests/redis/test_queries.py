@@ -71,7 +71,8 @@ async def increment_while_paused(url: str, members: list[Member], calls_first: b
         await until(lambda: is_queried(backend, members[0]))
         results = await incrementing or await increment_all(manager, session_ids)
         querying.cancel()
-        assert backend.stats().reconnects == 0
+        # A connection without calls in flight may fail the probe of an idle connection, which costs no call.
+        assert not (calls_first and backend.stats().reconnects)
         return results
 
 

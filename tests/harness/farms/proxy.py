@@ -181,7 +181,7 @@ class Proxy:
     async def _serve(self, client: socket.socket) -> None:
         try:
             reader, writer, encrypted = await self._shake_hands(client)
-        except (OSError, EOFError):
+        except (OSError, EOFError, asyncio.CancelledError):
             client.close()
             return
         try:
