@@ -78,7 +78,7 @@ class Rotator:
             record, section = Record.from_reply(reply[1]), CriticalSection()
             new = self._copy(target, record, login)
             if new is None:
-                return await section.run(self._rotate_in_bucket(target, record.user_id, grace_ms))
+                return await section.run(self._rotate_in_bucket(target, record, grace_ms))
             # The old session may have changed since it was read: then the next round reads it again.
             with suppress(errors.VersionConflictError):
                 return await section.run(self._move(section, _Move(target, record, reply[2], new, grace_ms)))
@@ -100,10 +100,12 @@ class Rotator:
             return False
         return target.index_keys.bucket != ids.home_bucket(self._executor.sandbox_id, user_id)
 
-    async def _rotate_in_bucket(self, target: SessionKeys, user_id: str | None, grace_ms: int) -> str | None:
-        new_id, new = self._executor.new_target(user_id, target.index_keys.bucket)
+    async def _rotate_in_bucket(self, target: SessionKeys, record: Record, grace_ms: int) -> str | None:
+        new_id, new = self._executor.new_target(record.user_id, target.index_keys.bucket)
+        # A later session with the same id may belong to another user.
+        call = operations.rotate(target, new, grace_ms=grace_ms, created=record.fields[b"c"])
         try:
-            reply = await self._executor.execute(operations.rotate(target, new, grace_ms=grace_ms))
+            reply = await self._executor.execute(call)
         except errors.OutcomeUnknownError as error:
             if error.may_be_applied(s.OK):
                 error.session_id = new_id

@@ -95,6 +95,11 @@ SCENARIOS = {
         operations.delete(TARGET), operations.delete(TARGET, pointer=TARGET.handle),
         operations.delete(TARGET, pointer=OTHER.handle),
     ],
+    "rotations of a session created at a time": lambda now: [
+        create(), operations.rotate(TARGET, OTHER, grace_ms=0, created=now + 1), operations.read(OTHER),
+        operations.rotate(TARGET, OTHER, grace_ms=0, created=now), operations.read(OTHER),
+        operations.rotate(TARGET, OTHER, grace_ms=0, created=now + 1),
+    ],
     "the shortest grace periods": lambda now: [
         create(), operations.rotate(TARGET, OTHER, grace_ms=0), operations.read(TARGET), create(),
         operations.rotate(TARGET, TARGETS[2], grace_ms=1), operations.read(TARGET), 1, operations.read(TARGET),

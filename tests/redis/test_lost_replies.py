@@ -147,6 +147,20 @@ async def test_a_deletion_in_a_login_that_was_not_applied_is_repeated(proxy: Pro
     assert proxy.release() == b":0\r\n", "the late deletion finds no session"
 
 
+async def test_a_rotation_that_arrives_late_does_not_rotate_a_new_session_with_the_same_id(
+    proxy: Proxy, backend: RedisBackend
+):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine")
+    proxy.hold(backend._scripts["rotate"].sha)
+    newer = await manager.rotate_session("mine")
+    assert newer is not None
+    assert await manager.delete_session(newer)
+    await manager.allocate_session("mine")
+    assert proxy.release() == b":0\r\n", "the late rotation finds another session"
+    assert await manager.list_sessions() == ["mine"]
+
+
 async def test_allocate_creates_one_session(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
     manager, _ = session
     lose(proxy, backend, "allocate")
