@@ -14,7 +14,7 @@ from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
 from ..core.record import Record
 from .allocation import Allocator, NewSession
-from .cancellation import CriticalSection
+from .cancellation import CriticalSection, run_in_background
 from .executor import MAX_ATTEMPTS, Executor
 from .policy import SessionPolicy
 
@@ -132,7 +132,10 @@ class Rotator:
                 raise asyncio.CancelledError
             reply = await self._delete_old(move)
         except errors.OutcomeUnknownError as error:
-            if error.session_id is None:
+            if isinstance(error, errors.NotReplicatedError) and error.session_id is None:
+                # The deletion would wait for the replicas, too.
+                run_in_background(self._allocator.undo(copy))
+            elif error.session_id is None:
                 await self._allocator.undo(copy)
             raise
         except (errors.SessionError, asyncio.CancelledError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 
 import pytest
 
 from chuk_sessions import SessionManager
 from chuk_sessions.core import operations
+from chuk_sessions.engine import cancellation
 from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError
 from chuk_sessions.providers.factory import Factory
 from tests.harness.farms import Proxy, wait_for
@@ -54,13 +56,16 @@ async def test_too_few_replicas_are_a_typed_error(replicated: tuple[Server, Serv
 
 async def test_too_few_replicas_leave_a_session_whose_id_the_caller_knows(replicated: tuple[Server, Server]):
     primary, replica = replicated
-    async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.1) as backend:
+    async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.5) as backend:
         manager = manager_on(backend)
         guest = await manager.allocate_session()
         replica.signal(signal.SIGSTOP)
+        begun = time.monotonic()
         with pytest.raises(NotReplicatedError) as caught:
             await manager.rotate_session(guest, user_id="ann")
+        assert time.monotonic() - begun < 0.95, "it does not wait for the replicas twice"
         assert caught.value.session_id is None
+        await asyncio.gather(*cancellation._background)
         assert await manager.list_sessions() == [guest], "the login is undone"
         for call in (manager.rotate_session(guest), manager.allocate_session(user_id="ann")):
             with pytest.raises(NotReplicatedError) as caught:
