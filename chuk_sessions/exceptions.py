@@ -56,7 +56,18 @@ class OutcomeUnknownError(ProviderError):
     """The reply was lost: the change may or may not have been applied.
 
     Read the session before you repeat the change.
+
+    Attributes:
+        session_id: of the session that the call may have created or rotated, if the caller does not know the id;
+            otherwise None, and a session that was to be rotated is still under its id, if that can be known.
+
     """
+
+    session_id: str | None = None
+
+    def may_be_applied(self, *_: int) -> bool:
+        """Return whether the change may have been applied, for internal use."""
+        return True
 
 
 class NotReplicatedError(OutcomeUnknownError):
@@ -70,6 +81,10 @@ class NotReplicatedError(OutcomeUnknownError):
     def __init__(self, message: str, reply: Any = None) -> None:
         super().__init__(message)
         self.reply = reply if isinstance(reply, list) else [reply]
+
+    def may_be_applied(self, *statuses: int) -> bool:
+        """Return whether the primary's reply has one of these statuses, for internal use."""
+        return self.reply[0] in statuses
 
 
 class RevocationIncompleteError(ProviderError):

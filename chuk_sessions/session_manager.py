@@ -308,6 +308,9 @@ class SessionManager(GridPaths, ManySessions):
         Raises:
             ValueError: an argument is malformed, or a login has a grace period.
             SessionRotatedError: `session_id` has been replaced already and is in its grace period.
+            OutcomeUnknownError: a reply was lost or, with NotReplicatedError, too few replicas have acknowledged the
+                change. If the session has a new id, the error's `session_id` is that id; otherwise it is None, and the
+                session is under `session_id`. Only if the store cannot be reached to find out may that be wrong.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
 
         """

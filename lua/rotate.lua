@@ -8,6 +8,7 @@
 -- ARGV[1] old: handle
 -- ARGV[2] new: handle
 -- ARGV[3] grace: ms; 0 means none
+-- ARGV[4] created: rotate only a session created at this time, ms; empty means any
 -- Reply: OK | GONE | MOVED handle (the old id was rotated before)
 --- @include "now"
 --- @include "open"
@@ -15,8 +16,9 @@
 -- A retry after a lost reply finds the rotation done: no other caller can know the new id.
 local _, rotated = open(KEYS[2], now)
 if rotated then return OK end
-local reply, expiry, deadline = open(KEYS[1], now)
+local reply, expiry, deadline, _, _, created = open(KEYS[1], now, 'c')
 if reply then return reply end
+if ARGV[4] ~= '' and ARGV[4] ~= created then return GONE end
 redis.call('COPY', KEYS[1], KEYS[2], 'REPLACE')
 redis.call('ZADD', KEYS[3], expiry, ARGV[2])
 local user = redis.call('ZSCORE', KEYS[4], ARGV[1])

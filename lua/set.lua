@@ -10,8 +10,8 @@
 local key = KEYS[1]
 local reply, _, _, _, _, version, bound = open(key, now, 'v', 'z')
 if reply then return reply end
--- Check two numbers of the usual length with one search, as in `open`.
-if not (version and bound and #version <= 15 and #bound <= 15 and string.find(version .. bound, '^%d+$')) then
+-- Check two numbers of the usual length with one search, as in `open`. The space shows that neither is empty.
+if not (version and bound and #version <= 15 and #bound <= 15 and string.find(version .. ' ' .. bound, '^%d+ %d+$')) then
   version, bound = parse_int(version), parse_int(bound) or math.huge
   if not version then return CORRUPT end
 end

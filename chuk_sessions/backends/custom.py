@@ -77,9 +77,9 @@ class CustomBackend:
             return [OK, 0, []]
         if operation.reads_index(argv):
             raise errors.NotSupportedError(_NO_INDEX)
-        records = sorted(key for key, name in zip(keys, operation.keys, strict=False) if name in _RECORDS)
+        records = [key for key, name in zip(keys, operation.keys, strict=False) if name in _RECORDS]
         async with AsyncExitStack() as stack:
-            for key in records:
+            for key in sorted(records):
                 await stack.enter_async_context(_LOCKS.hold(key))
             store = await stack.enter_async_context(self._open())
             return await self._run_twin(store, records, call)
@@ -92,7 +92,8 @@ class CustomBackend:
                 _restore(space, key, stored)
         space.tick()
         reply = TWINS[call.operation.name](space, call.keys, call.argv)
-        for key in records:
+        # The new record of a rotation first: if the provider fails in between, the old one is left.
+        for key in reversed(records):
             after = _snapshot(space, key)
             if after != before[key]:
                 await _save(store, key, after, space.now)

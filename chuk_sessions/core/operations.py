@@ -111,7 +111,7 @@ DELETE = Operation(
 ROTATE = Operation(
     "rotate",
     _names("old new deadlines users old_operations new_operations"),
-    _names("old new grace"),
+    _names("old new grace created"),
     _SESSION | {s.OK},
     retryable=True,
     durable=True,
@@ -277,10 +277,13 @@ def delete(
     return Call(DELETE, keys, (target.handle, owner, expected, pointer, created, successor, grace_ms))
 
 
-def rotate(old: SessionKeys, new: SessionKeys, *, grace_ms: int) -> Call:
-    """Give the session a new id in the same bucket. The old id points to it for the grace period."""
+def rotate(old: SessionKeys, new: SessionKeys, *, grace_ms: int, created: Arg = b"") -> Call:
+    """Give the session a new id in the same bucket, if it was created at the time given (ms).
+
+    The old id points to it for the grace period.
+    """
     keys = (old.record, new.record, old.index_keys.deadlines, old.index_keys.users, old.operations, new.operations)
-    return Call(ROTATE, keys, (old.handle, new.handle, grace_ms))
+    return Call(ROTATE, keys, (old.handle, new.handle, grace_ms, created))
 
 
 def carry(target: SessionKeys, operation_ids: Sequence[bytes]) -> Call:

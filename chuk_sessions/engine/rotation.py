@@ -11,10 +11,10 @@ from .. import exceptions as errors
 from ..core import ids, keys, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
-from ..core.operation import Reply
+from ..core.operation import Call, Reply
 from ..core.record import Record
 from .allocation import Allocator, NewSession
-from .cancellation import CriticalSection
+from .cancellation import CriticalSection, run_in_background
 from .executor import MAX_ATTEMPTS, Executor
 from .policy import SessionPolicy
 
@@ -78,7 +78,7 @@ class Rotator:
             record, section = Record.from_reply(reply[1]), CriticalSection()
             new = self._copy(target, record, login)
             if new is None:
-                return await section.run(self._rotate_in_bucket(target, record.user_id, grace_ms))
+                return await section.run(self._rotate_in_bucket(target, record, grace_ms))
             # The old session may have changed since it was read: then the next round reads it again.
             with suppress(errors.VersionConflictError):
                 return await section.run(self._move(section, _Move(target, record, reply[2], new, grace_ms)))
@@ -100,9 +100,16 @@ class Rotator:
             return False
         return target.index_keys.bucket != ids.home_bucket(self._executor.sandbox_id, user_id)
 
-    async def _rotate_in_bucket(self, target: SessionKeys, user_id: str | None, grace_ms: int) -> str | None:
-        new_id, new = self._executor.new_target(user_id, target.index_keys.bucket)
-        reply = await self._executor.execute(operations.rotate(target, new, grace_ms=grace_ms))
+    async def _rotate_in_bucket(self, target: SessionKeys, record: Record, grace_ms: int) -> str | None:
+        new_id, new = self._executor.new_target(record.user_id, target.index_keys.bucket)
+        # A later session with the same id may belong to another user.
+        call = operations.rotate(target, new, grace_ms=grace_ms, created=record.fields[b"c"])
+        try:
+            reply = await self._executor.execute(call)
+        except errors.OutcomeUnknownError as error:
+            if error.may_be_applied(s.OK):
+                error.session_id = new_id
+            raise
         _refuse_moved(reply)
         return new_id if reply[0] == s.OK else None
 
@@ -110,7 +117,8 @@ class Rotator:
         """Create the copy with its operation ids, and delete the old session if it is unchanged.
 
         The deletion is the point of no return: only then is the id of the copy returned. Raises VersionConflictError
-        when the old session has changed.
+        when the old session has changed. An OutcomeUnknownError has the copy's id if the old session was deleted;
+        otherwise the copy is deleted.
         """
         copy, created = move.new, False
         try:
@@ -123,6 +131,13 @@ class Rotator:
             if section.canceled:
                 raise asyncio.CancelledError
             reply = await self._delete_old(move)
+        except errors.OutcomeUnknownError as error:
+            if isinstance(error, errors.NotReplicatedError) and error.session_id is None:
+                # The deletion would wait for the replicas, too.
+                run_in_background(self._allocator.undo(copy))
+            elif error.session_id is None:
+                await self._allocator.undo(copy)
+            raise
         except (errors.SessionError, asyncio.CancelledError):
             if created or section.canceled:
                 await self._allocator.undo(copy)
@@ -133,7 +148,10 @@ class Rotator:
         return copy.session_id if reply[0] == s.OK else None
 
     async def _delete_old(self, move: _Move) -> Reply:
-        """Delete the old session if it is as it was read. Its id points to the copy for the grace period."""
+        """Delete the old session if it is as it was read. Its id points to the copy for the grace period.
+
+        If the outcome is unknown, a repeat shows it: an attempt that was applied leaves nothing or the pointer.
+        """
         successor = keys.pointer_to(move.new.target, move.old.index_keys.bucket) if move.grace_ms else b""
         call = operations.delete(
             move.old,
@@ -142,7 +160,28 @@ class Rotator:
             successor=successor,
             grace_ms=move.grace_ms,
         )
-        return await self._executor.execute(call)
+        try:
+            return await self._executor.execute(call)
+        except errors.OutcomeUnknownError as error:
+            if isinstance(error, errors.NotReplicatedError):
+                deleted = error.may_be_applied(s.OK)
+            else:
+                reply = await self._repeat(call)
+                if reply == [s.OK]:
+                    return reply
+                deleted = reply in ([s.GONE], [s.MOVED, successor])
+            if deleted:
+                error.session_id = move.new.session_id
+            raise
+
+    async def _repeat(self, call: Call) -> Reply | None:
+        """Return the reply to another attempt, or None if it fails, too."""
+        try:
+            return await self._executor.submit(call)
+        except errors.NotReplicatedError as error:
+            return [s.GONE] if error.may_be_applied(s.OK) else error.reply
+        except errors.SessionError:
+            return None
 
 
 def _refuse_moved(reply: Reply) -> None:

@@ -38,6 +38,10 @@ class Sessions:
         except asyncio.CancelledError:
             run_in_background(self._allocator.undo(new))
             raise
+        except errors.OutcomeUnknownError as error:
+            if error.may_be_applied(s.CREATED):
+                error.session_id = new.session_id
+            raise
         return new.session_id
 
     async def allocate_at(

@@ -250,6 +250,20 @@ async def test_a_retried_rotation_recognizes_its_own_work_and_changes_nothing_el
     assert await manager.count_sessions("bob") == 1
 
 
+@pytest.mark.parametrize("user_id", [None, "alice"])
+async def test_a_rotation_leaves_a_session_alone_that_got_the_id_meanwhile(single, user_id):
+    async def replace(call):
+        if call.operation is operations.ROTATE:
+            await manager.delete_session("mine")
+            await single.advance(ms=1)
+            await manager.allocate_session("mine", user_id="bob")
+
+    manager = single.manager()
+    await manager.allocate_session("mine", user_id="alice")
+    assert await single.intercepted(replace).rotate_session("mine", user_id=user_id) is None
+    assert (await manager.get_session_metadata("mine")).user_id == "bob"
+
+
 async def test_the_grace_period_does_not_depend_on_the_idle_timeout(single):
     manager = single.manager(idle_timeout_seconds=60)
     old = await manager.allocate_session()

@@ -59,6 +59,11 @@ def user_of(user: str | None) -> int:
     return 0 if user is None else ids.user_hash(user)
 
 
+def creations(now: int) -> st.SearchStrategy[bytes | int]:
+    """Return a strategy for the time of creation that a call expects."""
+    return st.sampled_from([b"", b"", now, now - 350, b"soon"])
+
+
 def neighbors(target: SessionKeys, sandbox: str) -> list[SessionKeys]:
     """Return the other sessions of the bucket. A script may access them together with the target."""
     others = (keys.session_keys(sandbox, session_id) for session_id in OWN_IDS + GENERATED_IDS)
@@ -142,13 +147,12 @@ class CallGenerator:
 
     def delete(self) -> Call:
         owner, version = owner_of(self.draw(users)), self.draw(versions)
-        created = self.draw(st.sampled_from([b"", b"", self.now, self.now - 350, b"soon"]))
         return operations.delete(
             self.target()[1],
             owner=owner,
             version=version,
             pointer=self.draw(pointers),
-            created=created,
+            created=self.draw(creations(self.now)),
             successor=self.draw(pointers),
             grace_ms=self.draw(st.sampled_from([0, 800, 10**6])),
         )
@@ -156,8 +160,10 @@ class CallGenerator:
     def rotate(self) -> Call:
         sandbox = self.draw(sandboxes)
         old, new = self.draw(st.lists(st.sampled_from(GENERATED_IDS), min_size=2, max_size=2, unique=True))
-        grace = self.draw(st.sampled_from([0, 800, 10**6]))
-        return operations.rotate(keys.session_keys(sandbox, old), keys.session_keys(sandbox, new), grace_ms=grace)
+        grace, created = self.draw(st.sampled_from([0, 800, 10**6])), self.draw(creations(self.now))
+        return operations.rotate(
+            keys.session_keys(sandbox, old), keys.session_keys(sandbox, new), grace_ms=grace, created=created
+        )
 
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))

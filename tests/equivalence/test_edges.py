@@ -79,6 +79,17 @@ SCENARIOS = {
         create(), put(pairs=[b"v", b"x"]), put(pairs=[]), increment(), extend(additional_ms=1),
         operations.delete(TARGET, version=1), operations.delete(TARGET),
     ],
+    "an empty version or size": lambda now: [
+        create(), put(pairs=[b"z", b""]), put(pairs=[b"m:a", b"1"]), put(pairs=[b"z", b""]), increment(),
+        put(pairs=[b"v", b""]), put(pairs=[b"m:a", b"1"]), put(pairs=[b"m:a", b"1"], version=1), increment(),
+        extend(additional_ms=1), operations.rotate(TARGET, OTHER, grace_ms=0), operations.delete(OTHER, version=0),
+    ],
+    "an empty time": lambda now: [
+        step for field in (b"d", b"a", b"i", b"c") for step in (
+            create(idle=700), put(pairs=[field, b""]), operations.read(TARGET), touch(), 1, put(pairs=[b"m:a", b"1"]),
+            increment(), extend(additional_ms=1), create(idle=700), operations.delete(TARGET),
+        )
+    ],
     "a counter at the ends of its range": lambda now: [
         create(), put(pairs=[b"m:n", b"%d" % (LARGEST - 1)]), increment(), increment(), increment(amount=0),
         increment(amount=0, ceiling=1), increment(amount=-1, ceiling=1), increment(ceiling=1),
@@ -94,6 +105,11 @@ SCENARIOS = {
         create(), operations.delete(TARGET, pointer=OTHER.handle), operations.rotate(TARGET, OTHER, grace_ms=500),
         operations.delete(TARGET), operations.delete(TARGET, pointer=TARGET.handle),
         operations.delete(TARGET, pointer=OTHER.handle),
+    ],
+    "rotations of a session created at a time": lambda now: [
+        create(), operations.rotate(TARGET, OTHER, grace_ms=0, created=now + 1), operations.read(OTHER),
+        operations.rotate(TARGET, OTHER, grace_ms=0, created=now), operations.read(OTHER),
+        operations.rotate(TARGET, OTHER, grace_ms=0, created=now + 1),
     ],
     "the shortest grace periods": lambda now: [
         create(), operations.rotate(TARGET, OTHER, grace_ms=0), operations.read(TARGET), create(),

@@ -87,3 +87,38 @@ async def test_operations_that_need_an_index_are_not_supported():
     capped = CustomWorld(ManualClock()).manager(max_sessions_per_user=1)
     with pytest.raises(NotSupportedError):
         await capped.allocate_session(user_id="alice")
+
+
+@pytest.mark.parametrize("grace_seconds", [0, 60])
+async def test_a_rotation_that_a_provider_fails_to_store_keeps_the_old_session(grace_seconds):
+    world = CustomWorld(ManualClock())
+    manager = SessionManager("test", world.open)
+    for _ in range(8):
+        old = await manager.allocate_session()
+        failing = SessionManager("test", _failing_after_first_change(world))
+        with pytest.raises(ProviderError):
+            await failing.rotate_session(old, grace_seconds=grace_seconds)
+        assert await manager.validate_session(old)
+
+
+def _failing_after_first_change(world):
+    """Return a factory of sessions of which each makes only one change."""
+
+    @asynccontextmanager
+    async def factory():
+        async with world.open() as store:
+            setex, delete, changes = store.setex, store.delete, []
+
+            def change(method):
+                async def changed(*args):
+                    changes.append(args)
+                    if len(changes) > 1:
+                        raise OSError("no route to host")
+                    await method(*args)
+
+                return changed
+
+            store.setex, store.delete = change(setex), change(delete)
+            yield store
+
+    return factory

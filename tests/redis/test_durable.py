@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 
 import pytest
 
+from chuk_sessions import SessionManager
+from chuk_sessions.core import operations
+from chuk_sessions.engine import cancellation
 from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError
+from chuk_sessions.providers.factory import Factory
 from tests.harness.farms import Proxy, wait_for
 from tests.harness.servers import Server
+from tests.harness.worlds import Intercepted
 from tests.redis.tools import backend_on, manager_on
 
 
@@ -46,6 +52,45 @@ async def test_too_few_replicas_are_a_typed_error(replicated: tuple[Server, Serv
         assert not await manager.validate_session(session_id), "the primary has applied it"
         replica.signal(signal.SIGCONT)
         assert await manager.allocate_session()
+
+
+async def test_too_few_replicas_leave_a_session_whose_id_the_caller_knows(replicated: tuple[Server, Server]):
+    primary, replica = replicated
+    async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.5) as backend:
+        manager = manager_on(backend)
+        guest = await manager.allocate_session()
+        replica.signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        with pytest.raises(NotReplicatedError) as caught:
+            await manager.rotate_session(guest, user_id="ann")
+        assert time.monotonic() - begun < 0.95, "it does not wait for the replicas twice"
+        assert caught.value.session_id is None
+        await asyncio.gather(*cancellation._background)
+        assert await manager.list_sessions() == [guest], "the login is undone"
+        for call in (manager.rotate_session(guest), manager.allocate_session(user_id="ann")):
+            with pytest.raises(NotReplicatedError) as caught:
+                await call
+            assert caught.value.session_id is not None
+            assert await manager.validate_session(caught.value.session_id)
+        assert await manager.count_sessions() == 2
+        replica.signal(signal.SIGCONT)
+
+
+async def test_a_login_whose_deletion_too_few_replicas_have_keeps_the_new_session(replicated: tuple[Server, Server]):
+    primary, replica = replicated
+
+    async def stop_replica(call):
+        if call.operation is operations.DELETE:
+            replica.signal(signal.SIGSTOP)
+
+    async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.1) as backend:
+        manager = manager_on(backend)
+        guest = await manager.allocate_session()
+        login = SessionManager("test", Factory(Intercepted(backend, stop_replica), lambda: None))  # type: ignore[type-var]
+        with pytest.raises(NotReplicatedError) as caught:
+            await login.rotate_session(guest, user_id="ann")
+        assert await manager.list_sessions() == [caught.value.session_id]
+        replica.signal(signal.SIGCONT)
 
 
 async def test_forgotten_scripts_and_results_are_as_without_replicas(replicated: tuple[Server, Server]):

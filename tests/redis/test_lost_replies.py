@@ -125,6 +125,42 @@ async def test_a_delete_that_arrives_late_does_not_delete_a_new_session_with_the
     assert await manager.validate_session("mine")
 
 
+@pytest.mark.parametrize("grace_seconds", [0, 60])
+async def test_a_lost_deletion_in_a_move_keeps_the_new_session(
+    proxy: Proxy, backend: RedisBackend, grace_seconds: float
+):
+    manager = manager_on(backend, max_sessions_per_user=3)
+    old = await manager.allocate_session("mine", user_id="ann" if grace_seconds else None)
+    proxy.lose_replies(1, backend._scripts["delete"].sha)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await manager.rotate_session(old, user_id=None if grace_seconds else "ann", grace_seconds=grace_seconds)
+    assert await manager.list_sessions() == [caught.value.session_id]
+    assert await manager.count_sessions("ann") == 1
+
+
+async def test_a_deletion_in_a_login_that_was_not_applied_is_repeated(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    guest = await manager.allocate_session()
+    proxy.hold(backend._scripts["delete"].sha)
+    session_id = await manager.rotate_session(guest, user_id="ann")
+    assert await manager.list_sessions() == [session_id]
+    assert proxy.release() == b":0\r\n", "the late deletion finds no session"
+
+
+async def test_a_rotation_that_arrives_late_does_not_rotate_a_new_session_with_the_same_id(
+    proxy: Proxy, backend: RedisBackend
+):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine")
+    proxy.hold(backend._scripts["rotate"].sha)
+    newer = await manager.rotate_session("mine")
+    assert newer is not None
+    assert await manager.delete_session(newer)
+    await manager.allocate_session("mine")
+    assert proxy.release() == b":0\r\n", "the late rotation finds another session"
+    assert await manager.list_sessions() == ["mine"]
+
+
 async def test_allocate_creates_one_session(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
     manager, _ = session
     lose(proxy, backend, "allocate")

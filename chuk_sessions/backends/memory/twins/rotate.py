@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import OK
-from ..keyspace import Keyspace
+from ....core.statuses import GONE, OK
+from ..keyspace import Keyspace, text
 from .include import open_, unindex
 
 
@@ -16,14 +16,16 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     invalid.
     """
     old, new, deadlines, users, old_operations, new_operations = keys
-    old_handle, new_handle, grace = argv
+    old_handle, new_handle, grace, expected_created = argv
     rotated = isinstance(open_(space, new), tuple)
     if rotated:
         return [OK]
-    opened = open_(space, old)
+    opened = open_(space, old, b"c")
     if isinstance(opened, list):
         return opened
-    expiry, deadline, *_ = opened
+    expiry, deadline, _, _, created, *_ = opened
+    if expected_created != b"" and (created is None or text(expected_created) != text(created)):
+        return [GONE]
     space.copy(old, new)
     space.zadd(deadlines, expiry, new_handle)
     user = space.zscore(users, old_handle)
