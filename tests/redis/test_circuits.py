@@ -17,12 +17,18 @@ from chuk_sessions.exceptions import SessionUnavailableError
 from tests.conftest import bundled
 from tests.harness.farms import Member, cluster_farm, one_sentinel_over, wait_for
 from tests.harness.servers import Server, free_port, running
-from tests.redis.tools import backend_on, manager_on, slot_of_session, until
+from tests.redis.tools import backend_on, echo, manager_on, slot_of_session, until
 
 AT_ONCE = 0.005
 SOON = 0.5
 BRIEF = 0.5
 """A call timeout for tests that wait for it."""
+
+IDLE = 1.2
+"""Seconds after which an unused connection is probed before its next call."""
+
+LARGE = b"x" * (1 << 17)
+"""A text whose call uses the connection for large calls."""
 
 PASSWORD = "hunter2-very-secret"
 
@@ -110,6 +116,23 @@ async def test_a_server_that_hangs_while_a_connection_is_opened_opens_the_circui
         await fail_at_once(manager, session_id)
         own_server.signal(signal.SIGCONT)
         assert await succeeds(manager, session_id) < SOON
+
+
+async def test_an_open_connection_is_used_although_no_further_one_can_be_opened(own_server: Server, caplog: Any):
+    caplog.set_level(logging.DEBUG, "chuk_sessions")
+    async with backend_on(own_server.url, call_timeout=BRIEF) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        with own_server.client() as client:
+            client.config_set("maxclients", 2)
+            with pytest.raises(SessionUnavailableError):
+                await echo(backend, LARGE)
+            await until(lambda: ("WARNING", "circuit opened") in lines(caplog))
+            await asyncio.sleep(IDLE)
+            assert await manager.validate_session(session_id)
+            client.config_set("maxclients", 100)
+        await asyncio.sleep(SOON)
+        assert await echo(backend, LARGE) == LARGE
 
 
 async def test_refused_passwords_open_no_circuit(caplog: Any):

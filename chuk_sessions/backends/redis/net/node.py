@@ -172,8 +172,10 @@ class Node:
             raise
 
     async def _wait_for_connection(self, connection_slot: ConnectionSlot, deadline: float) -> Connection:
-        """Wait for a connection until the deadline, or until the circuit opens."""
-        if self._breaker is None:
+        """Wait for a connection until the deadline, or until the circuit opens. The circuit does not concern an open
+        connection, which only needs a probe: perhaps only a further connection cannot be opened.
+        """
+        if self._breaker is None or connection_slot.is_connected:
             return await connection_slot.get_connection(deadline)
         self._breaker.raise_if_open()
         try:
