@@ -137,6 +137,25 @@ async def test_an_open_connection_is_used_although_no_further_one_can_be_opened(
         assert await echo(backend, LARGE) == LARGE
 
 
+async def test_calls_use_the_open_connections_while_another_one_cannot_be_opened(own_server: Server):
+    async with backend_on(own_server.url, call_timeout=BRIEF, connections=2) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(10))))
+        with own_server.client() as client:
+            newest = max(int(one["id"]) for one in client.client_list() if one["name"] == "chuk-sessions")
+            client.config_set("maxclients", 2)
+            client.client_kill_filter(_id=str(newest))
+            await until(lambda: backend.stats().connections == 1)
+            end = time.monotonic() + 3 * BRIEF
+            while time.monotonic() < end:
+                assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(10))))
+            client.config_set("maxclients", 100)
+        async with asyncio.timeout(SOON):
+            while backend.stats().connections < 2:
+                assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(10))))
+
+
 async def test_a_connection_that_is_lost_at_once_is_opened_again(own_server: Server, monkeypatch: pytest.MonkeyPatch):
     """The first connection works, so only the missing one shows that it is missing."""
     node = Node(Address("127.0.0.1", own_server.port), Options(call_timeout=BRIEF), circuit=True)
