@@ -13,16 +13,24 @@ import pytest
 
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend, per_loop
+from chuk_sessions.backends.redis.net.connection import Connection
+from chuk_sessions.backends.redis.net.node import Address, Node, Options
 from chuk_sessions.exceptions import SessionUnavailableError
 from tests.conftest import bundled
 from tests.harness.farms import Member, cluster_farm, one_sentinel_over, wait_for
 from tests.harness.servers import Server, free_port, running
-from tests.redis.tools import backend_on, manager_on, slot_of_session, until
+from tests.redis.tools import backend_on, echo, manager_on, slot_of_session, soon, until
 
 AT_ONCE = 0.005
 SOON = 0.5
 BRIEF = 0.5
 """A call timeout for tests that wait for it."""
+
+IDLE = 1.2
+"""Seconds after which an unused connection is probed before its next call."""
+
+LARGE = b"x" * (1 << 17)
+"""A text whose call uses the connection for large calls."""
 
 PASSWORD = "hunter2-very-secret"
 
@@ -110,6 +118,73 @@ async def test_a_server_that_hangs_while_a_connection_is_opened_opens_the_circui
         await fail_at_once(manager, session_id)
         own_server.signal(signal.SIGCONT)
         assert await succeeds(manager, session_id) < SOON
+
+
+async def test_an_open_connection_is_used_although_no_further_one_can_be_opened(own_server: Server, caplog: Any):
+    caplog.set_level(logging.DEBUG, "chuk_sessions")
+    async with backend_on(own_server.url, call_timeout=BRIEF) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        with own_server.client() as client:
+            client.config_set("maxclients", 2)
+            with pytest.raises(SessionUnavailableError):
+                await echo(backend, LARGE)
+            await until(lambda: ("WARNING", "circuit opened") in lines(caplog))
+            await asyncio.sleep(IDLE)
+            assert await manager.validate_session(session_id)
+            client.config_set("maxclients", 100)
+        await asyncio.sleep(SOON)
+        assert await echo(backend, LARGE) == LARGE
+
+
+async def test_calls_use_the_open_connections_while_another_one_cannot_be_opened(own_server: Server):
+    async with backend_on(own_server.url, call_timeout=BRIEF, connections=2) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(10))))
+        with own_server.client() as client:
+            newest = max(int(one["id"]) for one in client.client_list() if one["name"] == "chuk-sessions")
+            client.config_set("maxclients", 2)
+            client.client_kill_filter(_id=str(newest))
+            await until(lambda: backend.stats().connections == 1)
+            end = time.monotonic() + 3 * BRIEF
+            while time.monotonic() < end:
+                assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(10))))
+            client.config_set("maxclients", 100)
+        async with asyncio.timeout(SOON):
+            while backend.stats().connections < 2:
+                assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(10))))
+
+
+async def test_a_connection_that_is_lost_at_once_is_opened_again(own_server: Server, monkeypatch: pytest.MonkeyPatch):
+    """The first connection works, so only the missing one shows that it is missing."""
+    node = Node(Address("127.0.0.1", own_server.port), Options(call_timeout=BRIEF), circuit=True)
+    assert await node.call(((b"ECHO", b"x"),), soon()) == b"x"
+    connect = node._connector.connect
+
+    async def connect_and_lose(connection: Connection) -> None:
+        await connect(connection)
+        connection.abort(ConnectionResetError("lost at once"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node._connector, "connect", connect_and_lose)
+        await node._bulk.start_opening()
+    await asyncio.sleep(2 * BRIEF)
+    assert await node.call(((b"ECHO", LARGE),), soon()) == LARGE
+    await node.aclose()
+
+
+async def test_a_canceled_attempt_to_connect_does_not_end_the_attempts(own_server: Server):
+    async with backend_on(own_server.url, call_timeout=BRIEF) as backend:
+        own_server.signal(signal.SIGSTOP)
+        call = asyncio.create_task(echo(backend, b"x"))
+        await asyncio.sleep(BRIEF / 5)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait([call])
+        own_server.signal(signal.SIGCONT)
+        await asyncio.sleep(2 * BRIEF)
+        assert await echo(backend, b"y") == b"y"
 
 
 async def test_refused_passwords_open_no_circuit(caplog: Any):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.backends.redis.net import connection_log
 from chuk_sessions.exceptions import ProviderError, SessionUnavailableError
 from tests.conftest import bundled
 from tests.harness.farms import Proxy, cluster_farm, wait_for
@@ -115,6 +116,25 @@ async def test_connections_that_keep_breaking_do_not_flood_the_log(own_server: S
                 await until(lambda: backend.stats().connections == 0)
             assert backend.stats().reconnects == 19
     assert len(lines) == 2
+
+
+async def test_an_outage_is_logged_although_an_unused_connection_was_lost_long_before(
+    own_server: Server, lines: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(connection_log, "_QUIET_SECONDS", 0.05)
+    async with backend_on(own_server.url, call_timeout=0.5) as backend:
+        await echo(backend, b"x")
+        await echo(backend, b"x" * (1 << 17))
+        with own_server.client() as client:
+            newest = max(int(one["id"]) for one in client.client_list() if one["name"] == "chuk-sessions")
+            client.client_kill_filter(_id=str(newest))
+        await until(lambda: len(lines) == 1)
+        await asyncio.sleep(0.1)
+        assert backend.stats().connections == 1
+        own_server.kill()
+        await until(lambda: backend.stats().connections == 0)
+        _, lost = lines
+        assert lost.startswith(f"WARNING the connection to 127.0.0.1:{own_server.port} was lost: ")
 
 
 async def test_closing_is_not_logged(own_server: Server, lines: list[str]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
 
 import pytest
 
@@ -10,6 +12,7 @@ from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend
 from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Member, SentinelFarm, cluster_farm, sentinel_farm
+from tests.harness.servers import Server
 from tests.redis.tools import backend_on, manager_on, until
 
 MANY = 12
@@ -87,3 +90,16 @@ async def test_a_slow_node_of_a_cluster_keeps_its_calls(cluster: ClusterFarm, pa
 async def test_a_slow_primary_keeps_its_calls(sentinels: SentinelFarm, calls_first: bool):
     results = await increment_while_paused(sentinels.url, [sentinels.primary()], calls_first)
     assert set(results) == {(True, 2)}
+
+
+async def test_closing_does_not_wait_for_the_reply_to_a_query(own_server: Server):
+    async with backend_on(own_server.url) as backend:
+        await manager_on(backend).allocate_session()
+        [node] = backend.client.topology().nodes()
+        [connection] = node.open_connections()
+        own_server.signal(signal.SIGSTOP)
+        await until(lambda: connection.in_flight > 0)
+        begun = time.monotonic()
+        await backend.aclose()
+        assert time.monotonic() - begun < 1
+        own_server.signal(signal.SIGCONT)

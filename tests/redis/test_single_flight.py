@@ -7,6 +7,7 @@ import gc
 
 import pytest
 
+from chuk_sessions.backends.redis.net.circuit_breaker import CircuitOpenError
 from chuk_sessions.backends.redis.net.resp import NotSentError
 from chuk_sessions.backends.redis.topology.poller import Poller
 from chuk_sessions.backends.redis.topology.single_flight import SingleFlight
@@ -50,6 +51,26 @@ async def test_no_refresh_begins_after_stop():
     flight.stop()
     with pytest.raises(NotSentError, match="closed"):
         await flight.wait_until(lambda: True, soon())
+
+
+async def test_a_canceled_refresh_begins_again_in_the_background():
+    ready = asyncio.Event()
+    running: list[asyncio.Task[None] | None] = []
+
+    async def refresh() -> None:
+        running.append(asyncio.current_task())
+        await ready.wait()
+
+    flight = SingleFlight(refresh, 0.0, max_outage=0.05)
+    with pytest.raises(CircuitOpenError):
+        await flight.wait_until(lambda: True, soon())
+    (task,) = running
+    assert task is not None
+    task.cancel()
+    ready.set()
+    await asyncio.sleep(0.5)
+    await flight.wait_until(lambda: True, soon())
+    flight.stop()
 
 
 async def test_polls_repeat_one_at_a_time_until_stop():

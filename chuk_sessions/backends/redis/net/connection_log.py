@@ -27,11 +27,14 @@ class ConnectionLog:
         self._lost_at: dict[Address, float] = {}
 
     def on_connection_lost(self, address: Address, reason: BaseException) -> None:
-        """Log a lost connection, unless the server is known to be down or another loss was logged just before."""
+        """Log a lost connection, unless another loss was logged just before.
+
+        An earlier loss may be that of a connection that was not needed again, while the others worked.
+        """
         now = time.monotonic()
         with self._lock:
             last = self._lost_at.get(address)
-            if address in self._down_since or (last is not None and now < last + _QUIET_SECONDS):
+            if last is not None and now < last + _QUIET_SECONDS:
                 return
             self._lost_at[address] = self._down_since[address] = now
         logger.warning("the connection to %s was lost: %s", address, _text(reason))

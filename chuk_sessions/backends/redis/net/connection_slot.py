@@ -95,8 +95,8 @@ class ConnectionSlot:
 
     @property
     def failing(self) -> bool:
-        """Whether the last attempt to open a connection failed."""
-        return self._failures > 0
+        """Whether there is no connection, because the last attempt failed or its connection broke at once."""
+        return self._failures > 0 and not self.is_connected
 
     async def aclose(self) -> None:
         """Wait for the replies to the calls in flight, then close."""
@@ -184,19 +184,25 @@ class ConnectionSlot:
 
     def _on_opening_done(self, task: asyncio.Task[Connection]) -> None:
         self._opening = None
-        if task.cancelled():
-            return
-        failure = task.exception() or task.result().close_reason  # retrieved even if no caller waits for it any more
+        failure = _failure_of(task)
         if self._breaker is None or self._closed:
             return
         if failure is None or isinstance(failure, ReplyError):
             self._breaker.record_success()
         else:
+            self._failures = max(1, self._failures)
             self._breaker.record_failure(failure)
 
     def _failure_text(self) -> str:
         """Return the known reason for the missing connection, as the end of an error message."""
         return f": {self.last_failure.reason}" if self.last_failure is not None else self._connector.timeout_hint
+
+
+def _failure_of(opening: asyncio.Task[Connection]) -> BaseException | None:
+    """Return why there is no connection now. The exception counts as retrieved, even if no caller waits any more."""
+    if opening.cancelled():
+        return NotSentError("the attempt to connect was canceled")
+    return opening.exception() or opening.result().close_reason
 
 
 def _call_weakly(method: WeakMethod[Callable[[Connection], None]], connection: Connection) -> None:

@@ -99,7 +99,7 @@ class Node:
         size = 0 if internal else len(packed)
         if size and not self._limiter.try_acquire(size):
             await self._limiter.acquire(size, deadline)
-        connection_slot = self._only or min(self._connection_slots, key=_load)
+        connection_slot = self._only or self._least_loaded_slot()
         if len(packed) >= self._bulk_bytes:
             connection_slot = self._bulk
         connection = connection_slot.connection
@@ -131,9 +131,7 @@ class Node:
         try:
             if not self._limiter.try_acquire(size):
                 await self._limiter.acquire(size, deadline)
-            connection_slot = (
-                self._bulk if window.expected_size else self._only or min(self._connection_slots, key=_load)
-            )
+            connection_slot = self._bulk if window.expected_size else self._only or self._least_loaded_slot()
             connection = connection_slot.connection
             if connection is None or deadline > connection.usable_until:
                 connection = await self._get_connection(connection_slot, deadline, size)
@@ -172,8 +170,10 @@ class Node:
             raise
 
     async def _wait_for_connection(self, connection_slot: ConnectionSlot, deadline: float) -> Connection:
-        """Wait for a connection until the deadline, or until the circuit opens."""
-        if self._breaker is None:
+        """Wait for a connection until the deadline, or until the circuit opens. The circuit does not concern an open
+        connection, which only needs a probe: perhaps only a further connection cannot be opened.
+        """
+        if self._breaker is None or connection_slot.is_connected:
             return await connection_slot.get_connection(deadline)
         self._breaker.raise_if_open()
         try:
@@ -228,6 +228,16 @@ class Node:
             self._breaker.reset()
 
     # Connection slots
+
+    def _least_loaded_slot(self) -> ConnectionSlot:
+        """Return the slot for the next call: not one that fails to open its connection while another one has one."""
+        connection_slot = min(self._connection_slots, key=_load)
+        if connection_slot.failing and not self.closed:
+            connected = [other for other in self._connection_slots if other.is_connected]
+            if connected:
+                connection_slot.start_opening()
+                return min(connected, key=_load)
+        return connection_slot
 
     def _add_connection_slot(self) -> ConnectionSlot:
         connection_slot = ConnectionSlot(self._connector, self._options, self._limiter, self._breaker)

@@ -36,9 +36,11 @@ async def roles_on(connections: Iterable[Connection], seconds: float, deadline: 
         return set()
     for reply in replies:
         reply.add_done_callback(_retrieve_exception)
-    done, pending = await asyncio.wait(replies, timeout=seconds)
-    for reply in pending:
-        reply.cancel()
+    try:
+        done, _ = await asyncio.wait(replies, timeout=seconds)
+    finally:
+        for reply in replies:
+            reply.cancel()  # if it has not arrived: a connection that closes waits for replies that somebody waits for
     return {_role_in(reply) for reply in done}
 
 

@@ -88,10 +88,10 @@ class SingleFlight:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if task.cancelled():
+        if self._stopped and task.cancelled():
             return
         # This also marks the exception as retrieved: there may be no caller that has waited for it.
-        failure = task.exception()
+        failure = NotSentError("the search was canceled") if task.cancelled() else task.exception()
         self._last_failure = "" if failure is None else str(failure)
         if failure is None or isinstance(failure, ReplyError):
             self._breaker.record_success()
