@@ -41,6 +41,10 @@ class Stored(NamedTuple):
     operation_ids: dict[bytes, int]
 
 
+_UNREADABLE = Stored({b"d": b""}, operations.LATEST_MS, {})
+"""Stands for a value that is not a session record: operations reply CORRUPT, and a deletion removes it."""
+
+
 class SimpleStore(Protocol):
     """The methods that a session of a custom provider must have."""
 
@@ -69,7 +73,6 @@ class CustomBackend:
         Raises:
             NotSupportedError: the operation needs an index.
             SessionUnavailableError: the provider raised an exception.
-            CorruptRecordError: the provider returned a value that is not a session record.
 
         """
         operation, keys, argv = call
@@ -146,8 +149,8 @@ async def _load(store: SimpleStore, key: str) -> Stored | None:
         record = {name.encode("latin-1"): text.encode("latin-1") for name, text in fields.items()}
         ids = {name.encode("latin-1"): int(until) for name, until in more[0].items()} if more else {}
         return Stored(record, int(expiry), ids)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise errors.CorruptRecordError("the custom provider returned a value that is not a session record") from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return _UNREADABLE
 
 
 async def _save(store: SimpleStore, key: str, stored: Stored | None, now: int) -> None:

@@ -67,10 +67,20 @@ async def test_an_invalid_record_raises_a_typed_error():
     world = CustomWorld(ManualClock())
     manager = world.manager()
     await manager.allocate_session("s1")
-    for garbage in ("{", "[]", "7", "[1, {}, 3]", '["x", {}]', "[1, []]"):
+    for garbage in ("{", "[]", "7", "[1, {}, 3]", '["x", {}]', "[1, []]", "[Infinity, {}]"):
         world.values = dict.fromkeys(world.values, garbage)
         with pytest.raises(CorruptRecordError):
             await manager.validate_session("s1")
+
+
+async def test_an_invalid_record_can_be_deleted():
+    world = CustomWorld(ManualClock())
+    manager = world.manager()
+    for session_id in (await manager.allocate_session(), await manager.allocate_session("s1")):
+        world.values = dict.fromkeys(world.values, "{")
+        assert await manager.delete_session(session_id)
+        assert not await manager.validate_session(session_id)
+    assert world.values == {}
 
 
 async def test_operations_that_need_an_index_are_not_supported():
