@@ -93,6 +93,23 @@ async def test_staggered_calls(primary: Server, stop: Stop):
         assert backend.stats().connections < 8, "connections are shared"
 
 
+async def test_calls_use_the_open_connections_while_another_one_cannot_be_opened(own_server: Server):
+    async with backend_on(own_server.url, call_timeout=WAIT, wait_replicas=1, wait_timeout=WAIT / 5) as backend:
+        manager = manager_on(backend)
+        calls = [asyncio.create_task(outcome(manager.allocate_session()))]
+        await until_waiting(own_server)
+        calls.append(asyncio.create_task(outcome(manager.allocate_session())))
+        assert [kind for kind, _ in await asyncio.gather(*calls)] == [NotReplicatedError] * 2
+        with own_server.client() as client:
+            first, _ = sorted(int(one["id"]) for one in client.client_list() if one["name"] == "chuk-sessions")
+            client.config_set("maxclients", 2)
+            client.client_kill_filter(_id=str(first))
+            await until(lambda: backend.stats().connections == 1)
+            end = time.monotonic() + 3 * WAIT
+            while time.monotonic() < end:
+                assert (await outcome(manager.allocate_session()))[0] is NotReplicatedError
+
+
 async def test_revocation_deletes_everything_before_it_raises(primary: Server, stop: Stop):
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=WAIT) as backend:
         manager = manager_on(backend)
