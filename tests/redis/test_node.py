@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chuk_sessions.backends.redis.net.node import Address, Node, NotSentError, Options, ReplyError, ReplyLostError
+from chuk_sessions.exceptions import NotReplicatedError
 from tests.harness.servers import Server
 from tests.redis.tools import soon, until
 
@@ -137,3 +138,15 @@ async def test_a_command_that_cannot_be_packed_leaves_no_state(node: Node):
     with pytest.raises(UnicodeEncodeError):
         await node.call(((b"ECHO", "\ud800"),), soon())
     assert node.stats().in_flight == 0
+
+
+async def test_a_replacement_continues_the_count_of_reconnects_of_all_connections(server: Server):
+    node = Node(Address("127.0.0.1", server.port), Options(wait_replicas=1, wait_timeout=0.01))
+    for _ in range(3):
+        with pytest.raises(NotReplicatedError):
+            await node.call_durably(((b"SET", b"a", b"b"),), soon())
+        for connection in node.open_connections():
+            connection.abort(ConnectionResetError("lost"))
+    assert node.stats().reconnects == 2
+    assert node.replacement().stats().reconnects == 2
+    await node.aclose()

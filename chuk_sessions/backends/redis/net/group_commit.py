@@ -66,8 +66,8 @@ class GroupCommit:
 
     def free_connection_slot(self) -> ConnectionSlot:
         """Return a connection slot without a WAIT in progress. Its connection may still have to be opened."""
-        # The first free one: a caller that retries a change then also waits for the writes of its last attempt. One that
-        # fails to open its connection is used only if there is no other.
+        # The first free one: a caller that retries a change then also waits for the writes of its last attempt.
+        # A slot that fails to open its connection is used only if there is no other.
         free = [connection_slot for connection_slot in self._connection_slots if connection_slot not in self._waiting]
         if free:
             return next((connection_slot for connection_slot in free if not connection_slot.failing), free[0])

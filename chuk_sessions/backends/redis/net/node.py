@@ -206,6 +206,11 @@ class Node:
         node = Node(self.address, self._options, self._connector, circuit=self._breaker is not None)
         for new, old in zip(node._all_connection_slots, self._all_connection_slots, strict=False):
             new.connections_opened = old.connections_opened
+        # Slots that were added on demand have no counterpart yet.
+        added = self._all_connection_slots[len(node._all_connection_slots) :]
+        reconnects = sum(max(0, old.connections_opened - 1) for old in added)
+        if reconnects:
+            node._bulk.connections_opened = max(1, node._bulk.connections_opened) + reconnects
         return node
 
     # Closing
