@@ -113,10 +113,9 @@ class Keyspace:
         self.pexpireat(target, self._expiries[source])
 
     def delete(self, key: str) -> None:
-        """Remove a key."""
-        self._hashes.pop(key, None)
-        self._sets.pop(key, None)
-        self._expiries.pop(key, None)
+        """Remove a key, if it exists."""
+        if self._hashes.pop(key, None) is not None or self._sets.pop(key, None) is not None:
+            self._expiries.pop(key, None)
 
     def rename(self, source: str, target: str) -> None:
         """Rename a sorted set that has an expiry to a key that does not exist."""

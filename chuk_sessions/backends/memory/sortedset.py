@@ -17,7 +17,7 @@ class SortedSet:
     brings the list up to date first.
     """
 
-    __slots__ = ("_lowest", "_order", "_removed", "_scores")
+    __slots__ = ("_last", "_lowest", "_order", "_removed", "_scores")
 
     def __init__(self) -> None:
         # A member that is added or moved goes to the end of the dict. So the members missing in `_order` are the last.
@@ -26,6 +26,8 @@ class SortedSet:
         self._removed: list[tuple[int, bytes]] = []
         # No score is lower. It is exact only after the list was brought up to date.
         self._lowest: float = inf
+        # Known from the first call of `last` on, until that member is removed.
+        self._last: tuple[int, bytes] | None = None
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -42,6 +44,8 @@ class SortedSet:
         if present is not None:
             self.remove(member)
         self._scores[member] = score
+        if self._last is not None and (score, member) > self._last:
+            self._last = (score, member)
         if score < self._lowest:  # noqa: PLR1730  (`min` would double the time of this method)
             self._lowest = score
 
@@ -50,6 +54,8 @@ class SortedSet:
         score = self._scores.pop(member, None)
         if score is not None:
             self._removed.append((score, member))
+            if self._last == (score, member):
+                self._last = None
             if len(self._removed) > len(self._scores) + _SLACK:
                 self._ordered()
 
@@ -89,7 +95,9 @@ class SortedSet:
         """Return the member with the highest score, and the score, or None."""
         if not self._scores:
             return None
-        score, member = self._ordered()[-1]
+        if self._last is None:
+            self._last = self._ordered()[-1]
+        score, member = self._last
         return member, score
 
     def _span(self, lowest: int, highest: int | None) -> tuple[int, int]:

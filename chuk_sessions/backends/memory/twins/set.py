@@ -14,7 +14,7 @@ from .include import bound_of, measure, open_, parse_int
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Set metadata fields; the others stay. Nearly every change needs only this; `merge` can do the rest."""
     key = keys[0]
-    limit, *changes = argv
+    limit, field, value, *rest = argv
     opened = open_(space, key, b"v", b"z")
     if isinstance(opened, list):
         return opened
@@ -22,12 +22,13 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     version, bound = parse_int(version_field), bound_of(bound_field)
     if version is None:
         return [CORRUPT]
-    size = bound + sum(map(len, changes))
+    size = bound + len(field) + len(value) + sum(map(len, rest))
     if size > limit:
-        size = measure(space, key, bound, limit, changes)
+        size = measure(space, key, bound, limit, argv[1:])
         if size > limit:
             return [TOO_LARGE, size]
-    fields: Fields = {b"v": version + 1, b"z": int(size)}
-    fields.update(pairs(changes))
+    fields: Fields = {b"v": version + 1, b"z": int(size), field: value}
+    if rest:
+        fields.update(pairs(rest))
     space.hset(key, fields)
     return [OK]
