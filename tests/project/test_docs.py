@@ -16,6 +16,7 @@ import chuk_sessions
 from chuk_sessions import SessionManager, settings
 from chuk_sessions.backends.redis.settings import ConnectionSettings
 from chuk_sessions.core import keys, operations
+from tests.faults.matrix import MATRIX
 from tests.project.error_tree import defined_tree, drawn_tree
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +158,11 @@ def test_the_operations_table_names_all_operations_and_real_methods():
     methods = {name for row in rows for name in re.findall(r"`(\w+)\(", row[1])}
     assert methods
     assert [name for name in methods if not hasattr(SessionManager, name)] == []
+
+
+def test_the_page_of_faults_has_every_fault():
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs/faults.md").read_text(encoding="utf-8"), re.M)
+    assert {fault.name for fault in MATRIX} <= set(rows)
 
 
 def test_the_keys_table_shows_the_keys_of_the_code():
