@@ -16,6 +16,7 @@ from .connection import Connection
 from .connector import Connector
 from .eviction_policy import request_eviction_policy
 from .limiter import InFlightLimiter
+from .orphans import cancel
 from .probe import probe
 from .resp import NotSentError, ReplyError, pack
 
@@ -115,11 +116,8 @@ class ConnectionSlot:
     def abort(self) -> None:
         """Close at once. Calls in flight fail."""
         self._closed = True
-        if self._opening is not None and not self._opening.get_loop().is_closed():
-            self._opening.cancel()
-        elif self._opening is not None:
-            # The task can neither continue nor be canceled. asyncio would log that when it is garbage-collected.
-            self._opening._log_destroy_pending = False  # type: ignore[attr-defined]
+        if self._opening is not None:
+            cancel(self._opening)
         if self.connection is not None:
             self.connection.abort(ConnectionAbortedError("the connection is closed"))
 

@@ -1,4 +1,4 @@
-"""Cleanup of transports whose event loop was closed before they were.
+"""Cleanup of transports and tasks whose event loop was closed before they were.
 
 A loop should be shut down before it is closed, but not every program does that.
 """
@@ -8,6 +8,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import Any
+
+
+def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, whose event loop may be closed."""
+    if task.get_loop().is_closed():
+        # The task can neither continue nor be canceled, and asyncio would log that when it is garbage-collected.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    else:
+        task.cancel()
 
 
 def close_orphan(transport: asyncio.BaseTransport) -> None:

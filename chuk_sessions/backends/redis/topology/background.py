@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from ..net.orphans import cancel
+
 T = TypeVar("T")
 
 
@@ -30,13 +32,4 @@ class BackgroundTasks:
     def cancel(self) -> None:
         """Cancel the tasks that are not done. Does not wait."""
         for task in self._tasks:
-            cancel_on(self._loop, task)
-
-
-def cancel_on(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-    """Cancel a task of an event loop that may be closed."""
-    if loop.is_closed():
-        # The task can neither continue nor be canceled, and asyncio would log that when it is collected.
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
-    else:
-        task.cancel()
+            cancel(task)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from ..net.orphans import cancel
 from ..net.timers import call_later_weakly
-from .background import cancel_on
 
 
 class Poller:
@@ -35,7 +35,7 @@ class Poller:
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
-            cancel_on(self._loop, self._task)
+            cancel(self._task)
 
     def _schedule(self, seconds: float) -> None:
         if not self._stopped:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..net.circuit_breaker import CircuitBreaker
+from ..net.orphans import cancel
 from ..net.resp import NotSentError, ReplyError
-from .background import cancel_on
 
 
 class SingleFlight:
@@ -71,7 +71,7 @@ class SingleFlight:
         self._stopped = True
         self._breaker.reset()
         if self._task is not None:
-            cancel_on(self._loop, self._task)
+            cancel(self._task)
 
     async def _wait(self, deadline: float) -> None:
         """Wait for one refresh, and raise its error. Raises NotSentError if it takes too long."""
