@@ -10,7 +10,7 @@ from weakref import finalize
 
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
-from .core import codec, ids, keys, notices, operations, statuses, validation
+from .core import codec, data_operations, ids, keys, notices, operation_ids, operations, statuses, validation
 from .core.durations import ms_from_hours, ms_from_seconds
 from .core.grid import GridPaths
 from .engine import results
@@ -53,7 +53,7 @@ class SessionManager(GridPaths, ManySessions):
         when_full: WhenFull | str = WhenFull.EVICT,
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
-        max_session_bytes: int = operations.MAX_SESSION_BYTES,
+        max_session_bytes: int = data_operations.MAX_SESSION_BYTES,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -217,11 +217,11 @@ class SessionManager(GridPaths, ManySessions):
         removals = validation.removals(remove)
         if expected_version is not None:
             validation.check_whole(expected_version, "expected_version")
-        operation_id = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="merge")
+        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
         target = self._find(session_id)
         if target is None:
             return False
-        call = operations.merge(
+        call = data_operations.merge(
             target,
             pairs=pairs,
             removals=removals,
@@ -258,12 +258,12 @@ class SessionManager(GridPaths, ManySessions):
         validation.check_whole(amount, "amount")
         if ceiling is not None:
             validation.check_whole(ceiling, "ceiling")
-        operation_id = b"" if idempotency_key is None else operations.operation_id(idempotency_key, kind="increment")
+        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="increment")
         target = self._find(session_id)
         if target is None:
             return None
         limit = self._policy.session_bytes
-        call = operations.increment(
+        call = data_operations.increment(
             target, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id, limit=limit
         )
         return await self._execute(target, call, results.increment)
@@ -277,7 +277,7 @@ class SessionManager(GridPaths, ManySessions):
         target = self._find(session_id)
         if target is None:
             return False
-        operation_id, retention_ms = operations.operation_id(), self._policy.retention_ms
+        operation_id, retention_ms = operation_ids.operation_id(), self._policy.retention_ms
         call = operations.extend(
             target, additional_ms=additional_ms, operation_id=operation_id, retention_ms=retention_ms
         )

@@ -11,7 +11,7 @@ from benchmarks.peers.scripted import PLACEHOLDER
 from benchmarks.peers.sessions import SHORT, TTL
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import scripts
-from chuk_sessions.core import codec, ids, keys, operations
+from chuk_sessions.core import codec, data_operations, ids, keys, operation_ids, operations
 from chuk_sessions.core.operation import Call
 from chuk_sessions.providers import redis
 
@@ -44,9 +44,10 @@ def _repeatable_calls(targets: list[keys.SessionKeys]) -> dict[str, list[Call]]:
         "validate": [_validation(target, interval_ms=0) for target in targets],
         "validate_interval": [_validation(target, interval_ms=60_000) for target in targets],
         "read": [operations.read(target) for target in targets],
-        "merge": [operations.merge(target, pairs=pairs) for target in targets],
+        "merge": [data_operations.merge(target, pairs=pairs) for target in targets],
         "increment": [
-            operations.increment(target, field=hits, amount=1, ceiling=None, operation_id=b"") for target in targets
+            data_operations.increment(target, field=hits, amount=1, ceiling=None, operation_id=b"")
+            for target in targets
         ],
     }
 
@@ -68,7 +69,7 @@ def _validation(target: keys.SessionKeys, interval_ms: int) -> Call:
 
 def extension(target: keys.SessionKeys) -> Call:
     """Return the call that extends a session by one second."""
-    operation_id = operations.operation_id()
+    operation_id = operation_ids.operation_id()
     return operations.extend(target, additional_ms=1000, operation_id=operation_id, retention_ms=RETENTION_MS)
 
 

@@ -22,7 +22,7 @@ from chuk_sessions.backends.memory import SystemClock
 from chuk_sessions.backends.memory.keyspace import Keyspace
 from chuk_sessions.backends.memory.twins import TWINS
 from chuk_sessions.backends.redis.scripts import scripts
-from chuk_sessions.core import codec, ids, keys, operations
+from chuk_sessions.core import codec, data_operations, ids, keys, operation_ids, operations
 from chuk_sessions.core.operation import Call, Reply, RetryCalls
 from chuk_sessions.core.record import Record
 from chuk_sessions.providers.factory import Factory
@@ -118,7 +118,7 @@ def _id_and_codec_steps(store: Store) -> dict[str, Step]:
         "look up the keys of an id, cached": lambda: keys.find(SANDBOX, session_id),
         "look up the keys of an id, not cached": lambda: keys.find(SANDBOX, next(session_ids)),
         "generate an id": lambda: ids.new_id_and_handle("user000001", 7),
-        "generate an operation id": operations.operation_id,
+        "generate an operation id": operation_ids.operation_id,
         "encode four values as JSON": lambda: codec.encode(SHORT, 1000),
         "encode one value as JSON": lambda: codec.encode({"last_page": "/cart"}, 1000),
     }
@@ -159,7 +159,7 @@ def _twin_steps(store: Store) -> dict[str, Step]:
 
     return {
         "twin of validate, 1 ms later each time": validate_a_ms_later,
-        "twin of set": lambda: store.run(operations.merge(next(targets), pairs=pairs)),
+        "twin of set": lambda: store.run(data_operations.merge(next(targets), pairs=pairs)),
         "twin of extend": extend,
         "twin of allocate": lambda: store.run(_allocation(next(new_targets))),
     }

@@ -17,7 +17,7 @@ from benchmarks.harness.workload import USERS, allocation, extension
 from benchmarks.peers.sessions import TTL
 from chuk_sessions.backends.redis import scripts
 from chuk_sessions.backends.redis.net.resp import Command, pack
-from chuk_sessions.core import codec, ids, keys, operations
+from chuk_sessions.core import codec, data_operations, ids, keys, operations
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
 from tests.harness.servers import Server
@@ -119,8 +119,8 @@ def _allocation(target: SessionKeys) -> Call:
 CALL_BUILDERS: dict[str, Callable[[SessionKeys], Call]] = {
     "validate": lambda target: operations.validate(target, 0, 300_000, False),
     "read": operations.read,
-    "set": lambda target: operations.merge(target, pairs=codec.encode({"last_page": "/cart"}, 100)),
-    "increment": lambda target: operations.increment(
+    "set": lambda target: data_operations.merge(target, pairs=codec.encode({"last_page": "/cart"}, 100)),
+    "increment": lambda target: data_operations.increment(
         target, field=codec.field_of("hits"), amount=1, ceiling=None, operation_id=b""
     ),
     "extend": extension,

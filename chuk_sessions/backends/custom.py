@@ -15,8 +15,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, NamedTuple, Protocol
 
 from .. import exceptions as errors
+from ..core import index_operations, operations
 from ..core import keys as names
-from ..core import operations
 from ..core.operation import Call, Reply, RetryCalls
 from ..core.statuses import OK
 from ..models import Health
@@ -76,7 +76,7 @@ class CustomBackend:
 
         """
         operation, keys, argv = call
-        if operation is operations.SWEEP:
+        if operation is index_operations.SWEEP:
             return [OK, 0, []]
         if operation.reads_index(argv):
             raise errors.NotSupportedError(_NO_INDEX)

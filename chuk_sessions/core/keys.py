@@ -14,6 +14,7 @@ data depends on these texts, on handles and on the formulas in `ids`: another la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -119,6 +120,11 @@ def session_keys_for_handle(sandbox_id: str, bucket: int, handle: bytes) -> Sess
 def session_keys_for_entry(index_keys: IndexKeys, entry: bytes) -> SessionKeys:
     """Return the keys for an index entry. An entry that is not a handle gets a key that no record has."""
     return _session_keys(index_keys, entry, entry.decode("ascii", "replace"))
+
+
+def session_keys_to_delete(targets: Sequence[SessionKeys]) -> tuple[str, ...]:
+    """Return all keys of sessions that may be deleted: the record and the operation ids of each."""
+    return tuple([key for target in targets for key in (target.record, target.operations)])
 
 
 def pointer_to(target: SessionKeys, bucket: int) -> bytes:

@@ -64,6 +64,11 @@ class Operation:
         return argv[self.args.index(name)]
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a text, for `keys` and `args`."""
+    return tuple(text.split())
+
+
 class Call(NamedTuple):
     """An operation with its keys and arguments: all that a backend needs."""
 
@@ -71,6 +76,9 @@ class Call(NamedTuple):
     keys: Sequence[str]
     argv: Sequence[Arg]
 
+
+new_call = tuple.__new__
+"""Builds a `Call` in a third of the time that the constructor of a named tuple takes. For frequent calls."""
 
 RetryCalls = Callable[[], Sequence[Call]]
 """Returns the calls to send instead of a call whose reply was lost. All are in one slot. The last is the call to retry;

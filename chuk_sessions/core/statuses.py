@@ -44,6 +44,11 @@ TOO_LARGE: Final = 13
 NAMES: Final = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}
 """Names of statuses by number."""
 
+DONE: Final = frozenset({OK})
+"""The statuses of an operation that always succeeds."""
+ONE_SESSION: Final = frozenset({GONE, MOVED, CORRUPT})
+"""The statuses that every operation on one session may reply with."""
+
 _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
     OTHER_OWNER: lambda _: errors.SessionOwnerError("the session belongs to another user"),
     CONFLICT: lambda reply: errors.VersionConflictError(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from .. import exceptions as errors
-from ..core import ids, operations
+from ..core import ids, index_operations, operations
 from ..core import statuses as s
 from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
 from ..core.operation import Call, Reply
@@ -128,7 +128,7 @@ class Allocator:
     async def _sweep(self, target: SessionKeys, ended: Sequence[bytes]) -> None:
         """Remove expired sessions that an allocation has found. A failure does not fail the allocation."""
         with suppress(errors.SessionError):
-            await self._executor.execute(operations.sweep(target.index_keys, self._executor.sandbox_id, ended))
+            await self._executor.execute(index_operations.sweep(target.index_keys, self._executor.sandbox_id, ended))
 
     async def _victims(self, index: IndexKeys, handles: list[bytes], owner: bytes) -> list[SessionKeys]:
         """Return the sessions that the store must check to make room under the cap.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
-from ..core import ids, operations
+from ..core import ids, index_operations
+from ..core.index_operations import Cursor
 from ..core.operation import Call, Reply
-from ..core.operations import Cursor
 from .executor import Executor
 
 FEW_BUCKETS = 32
@@ -38,7 +38,7 @@ class Pages:
         self._page_call = page_call
         self._buckets_per_round = ids.BUCKETS if all_at_once else FEW_BUCKETS
         self._min_limit = min_limit
-        self._unread: dict[int, Cursor] = dict.fromkeys(range(ids.BUCKETS), operations.START)
+        self._unread: dict[int, Cursor] = dict.fromkeys(range(ids.BUCKETS), index_operations.START)
 
     async def next(self, wanted: int = _ROUND_ENTRIES) -> list[tuple[int, Reply]]:
         """Read the next round of about `wanted` entries. Returns buckets with replies; an empty list at the end.
@@ -49,12 +49,12 @@ class Pages:
         if not buckets:
             return []
         share = -(-min(wanted, _ROUND_ENTRIES) // len(buckets))
-        limit = min(operations.PAGE_LIMIT, max(self._min_limit, share))
+        limit = min(index_operations.PAGE_LIMIT, max(self._min_limit, share))
         calls = [self._page_call(bucket, limit, cursor) for bucket, cursor in buckets]
         replies = await self._executor.execute_all(calls)
         for (bucket, _), reply in zip(buckets, replies, strict=True):
             if len(reply) > 2:
-                self._unread[bucket] = operations.cursor(reply) or operations.START
+                self._unread[bucket] = index_operations.cursor(reply) or index_operations.START
             else:
                 del self._unread[bucket]
         self._buckets_per_round = FEW_BUCKETS

@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Sequence
 
 from .. import exceptions as errors
-from ..core import ids, keys, operations
+from ..core import ids, index_operations, keys, operations
 from ..core import statuses as s
+from ..core.index_operations import Cursor
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
-from ..core.operations import Cursor
 from ..core.record import fields_of, is_owner
 from .executor import MAX_ATTEMPTS, Executor
 from .time_slice import TimeSlice
@@ -112,9 +112,11 @@ class _BucketRevocation:
     async def _delete_listed(self) -> bool:
         """Read the index once and delete what it lists. Returns whether there was anything to delete."""
         found = False
-        after: Cursor | None = operations.START
+        after: Cursor | None = index_operations.START
         while after is not None:
-            call = operations.list_(self._index, user=self._job.user, limit=operations.PAGE_LIMIT, after=after)
+            call = index_operations.list_(
+                self._index, user=self._job.user, limit=index_operations.PAGE_LIMIT, after=after
+            )
             if self._job.time_slice.is_over():
                 await self._job.time_slice.renew()
             reply = await self._executor.execute(call)
@@ -122,7 +124,7 @@ class _BucketRevocation:
             if reply[1]:
                 async with self._job.slots:
                     found |= await self._delete(await self._targets_of(reply[1]))
-            after = operations.cursor(reply)
+            after = index_operations.cursor(reply)
         return found
 
     async def _targets_of(self, handles: list[bytes]) -> list[SessionKeys]:

@@ -8,10 +8,10 @@ from heapq import merge
 from itertools import islice
 
 from .. import exceptions as errors
-from ..core import ids, keys, operations
+from ..core import ids, index_operations, keys, operations
 from ..core import statuses as s
+from ..core.index_operations import PAGE_LIMIT, Cursor
 from ..core.operation import Call, Reply
-from ..core.operations import PAGE_LIMIT, Cursor
 from ..core.record import Record
 from ..models import SessionMetadata
 from .executor import Executor
@@ -53,7 +53,7 @@ class SessionIndex:
                         found.append(session_id)
                     if time_slice.is_over():
                         await time_slice.renew()
-                if operations.cursor(reply) is not None:
+                if index_operations.cursor(reply) is not None:
                     seen[bucket] = known
         del found[limit:]
         return found
@@ -92,7 +92,7 @@ class SessionIndex:
         user = None if user_id is None else ids.user_hash(user_id)
 
         def page_call(bucket: int, limit: int, after: Cursor) -> Call:
-            return operations.count(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
+            return index_operations.count(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
 
         pages, total = Pages(self._executor, page_call, min_limit=PAGE_LIMIT), 0
         while replies := await pages.next():
@@ -118,7 +118,7 @@ class SessionIndex:
 
     def _list_of(self, user: int | None) -> PageCall:
         def page_call(bucket: int, limit: int, after: Cursor) -> Call:
-            return operations.list_(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
+            return index_operations.list_(keys.index(self._sandbox, bucket), user=user, limit=limit, after=after)
 
         return page_call
 

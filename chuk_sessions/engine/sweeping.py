@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ..core import ids, keys, operations
+from ..core import ids, index_operations, keys
+from ..core.index_operations import Cursor
 from ..core.keys import IndexKeys
 from ..core.operation import Call
-from ..core.operations import Cursor
 from .executor import Executor
 from .paging import Pages
 from .time_slice import TimeSlice
@@ -42,14 +42,14 @@ class Sweeper:
     async def _sweep(self, targets: list[tuple[IndexKeys, str]]) -> int:
         """Sweep in rounds: each removes the expired sessions that the one before listed, and lists more."""
         swept, time_slice = 0, TimeSlice()
-        calls = [operations.sweep(index, sandbox) for index, sandbox in targets]
+        calls = [index_operations.sweep(index, sandbox) for index, sandbox in targets]
         replies = await self._executor.execute_all(calls)
         while replies:
             swept += sum(reply[1] for reply in replies)
             listed = [(*target, reply[2]) for target, reply in zip(targets, replies, strict=True) if reply[2]]
             targets, calls = [(index, sandbox) for index, sandbox, _ in listed], []
             for index, sandbox, ended in listed:
-                calls.append(operations.sweep(index, sandbox, ended))
+                calls.append(index_operations.sweep(index, sandbox, ended))
                 if time_slice.is_over():
                     await time_slice.renew()
             replies = await self._executor.execute_all(calls, concurrency=_CONCURRENT_REMOVALS)
@@ -57,7 +57,7 @@ class Sweeper:
 
 
 def _due(bucket: int, limit: int, after: Cursor) -> Call:
-    return operations.due(keys.sandboxes(bucket), limit, after)
+    return index_operations.due(keys.sandboxes(bucket), limit, after)
 
 
 def _text(name: bytes) -> str:

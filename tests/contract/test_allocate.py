@@ -8,7 +8,7 @@ import re
 import pytest
 
 from chuk_sessions import SessionConflictError, SessionLimitError, SessionOwnerError, SessionUnavailableError
-from chuk_sessions.core import ids, operations, statuses
+from chuk_sessions.core import data_operations, ids, index_operations, operations, statuses
 from chuk_sessions.core.ids import home_bucket, locate
 from chuk_sessions.core.keys import SessionKeys, session_keys
 
@@ -202,12 +202,12 @@ async def test_removes_expired_sessions_of_its_bucket_once_there_are_16(world):
     index = session_keys("test", old[0]).index_keys
     await world.advance(hours=2)
     await manager.allocate_session(user_id="alice")
-    assert (await world.backend.run(operations.sweep(index, "test")))[2] == []
+    assert (await world.backend.run(index_operations.sweep(index, "test")))[2] == []
 
 
 async def test_an_allocation_succeeds_when_the_removal_of_expired_sessions_fails(world):
     async def fail(call):
-        if call.operation is operations.SWEEP:
+        if call.operation is index_operations.SWEEP:
             raise SessionUnavailableError("no connection")
 
     for _ in range(16):
@@ -238,7 +238,7 @@ async def test_evicts_only_sessions_that_the_user_still_has_and_no_more_than_nec
 async def test_evicts_an_unreadable_record_first(world):
     manager = world.manager(max_sessions_per_user=2)
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
-    await world.backend.run(operations.merge(session_keys("test", bad), pairs=[b"c", b"soon"]))
+    await world.backend.run(data_operations.merge(session_keys("test", bad), pairs=[b"c", b"soon"]))
     await manager.allocate_session(user_id="alice")
     assert [await manager.validate_session(session_id) for session_id in (good, bad)] == [True, False]
     assert len(await manager.list_user_sessions("alice")) == 2
@@ -331,7 +331,7 @@ async def test_an_expired_session_that_is_created_again_under_a_cap_counts_once(
 async def test_a_damaged_record_is_evicted_at_a_full_cap(world, damage):
     manager = world.manager(max_sessions_per_user=2)
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
-    await world.backend.run(operations.merge(session_keys("test", bad), pairs=damage))
+    await world.backend.run(data_operations.merge(session_keys("test", bad), pairs=damage))
     newest = await manager.allocate_session(user_id="alice")
     assert [await manager.validate_session(session_id) for session_id in (good, bad, newest)] == [True, False, True]
 

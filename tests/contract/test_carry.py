@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chuk_sessions import SessionTooLargeError
-from chuk_sessions.core import keys, operations, statuses
+from chuk_sessions.core import data_operations, keys, operation_ids, operations, statuses
 from chuk_sessions.core.keys import session_keys
 
 
@@ -118,9 +118,9 @@ async def test_operation_ids_are_removed_with_the_session_whatever_removes_it(wo
     "build",
     [
         lambda target: operations.read(target, operation_ids=True),
-        lambda target: operations.merge(target, pairs=[b"m:a", b"1"], operation_id=b"once"),
-        lambda target: operations.increment(target, field=b"m:n", amount=1, ceiling=None, operation_id=b"once"),
-        lambda target: operations.increment(target, field=b"m:n", amount=1, ceiling=None, operation_id=b""),
+        lambda target: data_operations.merge(target, pairs=[b"m:a", b"1"], operation_id=b"once"),
+        lambda target: data_operations.increment(target, field=b"m:n", amount=1, ceiling=None, operation_id=b"once"),
+        lambda target: data_operations.increment(target, field=b"m:n", amount=1, ceiling=None, operation_id=b""),
         lambda target: operations.extend(target, additional_ms=1, operation_id=b"once", retention_ms=0),
         operations.delete,
     ],
@@ -161,9 +161,9 @@ async def test_operation_ids_expire_after_their_window(world):
     assert await manager.extend_session_ttl(session_id, 1)
     await increment(manager, session_id, "k")
     assert await number_of_ids() == 2
-    await world.advance(ms=operations.EXTEND_WINDOW_MS)
+    await world.advance(ms=operation_ids.EXTEND_WINDOW_MS)
     assert await number_of_ids() == 1
-    await world.advance(ms=operations.ONCE_WINDOW_MS)
+    await world.advance(ms=operation_ids.ONCE_WINDOW_MS)
     assert await number_of_ids() == 0
 
 

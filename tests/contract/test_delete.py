@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chuk_sessions.core import keys, operations
+from chuk_sessions.core import data_operations, keys, operations
 
 
 async def test_is_true_once(single):
@@ -130,7 +130,7 @@ async def test_a_generated_id_takes_one_call(single):
 async def test_deletes_a_damaged_session_with_a_callers_id(single):
     manager = single.manager()
     await manager.allocate_session("mine")
-    await single.backend.run(operations.merge(keys.session_keys("test", "mine"), pairs=[b"a", b"soon"]))
+    await single.backend.run(data_operations.merge(keys.session_keys("test", "mine"), pairs=[b"a", b"soon"]))
     await manager.delete_session("mine")
     assert not await manager.validate_session("mine")
     assert await manager.allocate_session("mine") == "mine"

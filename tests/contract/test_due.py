@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chuk_sessions.core import keys, operations
+from chuk_sessions.core import index_operations, keys
 
 
 async def due(world):
     return {
         (bucket, sandbox)
         for bucket in range(256)
-        for sandbox in (await world.backend.run(operations.due(keys.sandboxes(bucket))))[1]
+        for sandbox in (await world.backend.run(index_operations.due(keys.sandboxes(bucket))))[1]
     }
 
 
@@ -37,11 +37,11 @@ async def test_a_sweep_of_all_sandboxes_leaves_none_due(world):
 
 
 async def test_a_sweep_of_all_sandboxes_finds_more_than_one_call_names(world):
-    number = operations.SWEEP_LIMIT + 1
+    number = index_operations.SWEEP_LIMIT + 1
     for sandbox in range(number):
         await world.manager(f"sandbox{sandbox}").allocate_session("s1", ttl_hours=1)
     await world.advance(hours=2)
-    assert len(await due(world)) == operations.SWEEP_LIMIT
+    assert len(await due(world)) == index_operations.SWEEP_LIMIT
     assert await world.manager().cleanup_expired_sessions(all_sandboxes=True) == number
     assert await due(world) == set()
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from chuk_sessions import SessionConflictError
-from chuk_sessions.core import ids, keys, operations
+from chuk_sessions.core import data_operations, ids, index_operations, keys, operations
 
 
 async def create_twenty(manager):
@@ -109,7 +109,7 @@ async def test_revoking_gives_up_when_new_sessions_keep_coming(world):
 async def test_a_users_list_leaves_out_unreadable_records(world, caplog):
     manager = world.manager()
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
-    await world.backend.run(operations.merge(keys.session_keys("test", bad), pairs=[b"c", b"soon"]))
+    await world.backend.run(data_operations.merge(keys.session_keys("test", bad), pairs=[b"c", b"soon"]))
     assert [model.session_id for model in await manager.list_user_sessions("alice")] == [good]
     assert "cannot be read" in caplog.text
     assert bad not in caplog.text
@@ -156,7 +156,7 @@ async def create_in_bucket(manager, bucket, number):
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 async def test_pages_of_a_bucket_hold_each_session_once(world, limit, monkeypatch):
-    monkeypatch.setattr(operations, "PAGE_LIMIT", limit)
+    monkeypatch.setattr(index_operations, "PAGE_LIMIT", limit)
     manager = world.manager()
     created = await create_in_bucket(manager, 7, 10)
     assert sorted(await manager.list_sessions()) == sorted(created)
@@ -164,7 +164,7 @@ async def test_pages_of_a_bucket_hold_each_session_once(world, limit, monkeypatc
 
 
 async def test_an_iteration_includes_sessions_whose_expiry_moves_meanwhile(world, monkeypatch):
-    monkeypatch.setattr(operations, "PAGE_LIMIT", 2)
+    monkeypatch.setattr(index_operations, "PAGE_LIMIT", 2)
     manager = world.manager(idle_timeout_seconds=600)
     created = await create_in_bucket(manager, 7, 12)
     seen = []
@@ -177,14 +177,14 @@ async def test_an_iteration_includes_sessions_whose_expiry_moves_meanwhile(world
 
 
 async def test_a_list_names_each_session_once_although_its_expiry_moves_meanwhile(world, monkeypatch):
-    monkeypatch.setattr(operations, "PAGE_LIMIT", 2)
+    monkeypatch.setattr(index_operations, "PAGE_LIMIT", 2)
     manager = world.manager(idle_timeout_seconds=600)
     created = await create_in_bucket(manager, 7, 12)
     calls = 0
 
     async def touch(call):
         nonlocal calls
-        if call.operation is operations.LIST and call.keys[0] == keys.index("test", 7).deadlines and calls < 12:
+        if call.operation is index_operations.LIST and call.keys[0] == keys.index("test", 7).deadlines and calls < 12:
             calls += 1
             await world.advance(seconds=1)
             assert await manager.validate_session(created[calls - 1])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chuk_sessions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError, SessionMetadata
-from chuk_sessions.core import operations
+from chuk_sessions.core import data_operations
 from chuk_sessions.core.keys import session_keys
 
 KEYS = {
@@ -184,7 +184,7 @@ async def test_accepts_a_megabyte_and_thousands_of_keys(single):
 async def put_raw_fields(world, session_id, *pairs):
     """Create a session, and write raw fields to its record."""
     await world.manager().allocate_session(session_id)
-    await world.backend.run(operations.merge(session_keys("test", session_id), pairs=pairs))
+    await world.backend.run(data_operations.merge(session_keys("test", session_id), pairs=pairs))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ async def test_a_pointer_that_is_not_text_raises_a_typed_error(single):
     manager = single.manager()
     await manager.allocate_session("s1")
     # A pointer is a record without a last access.
-    call = operations.merge(session_keys("test", "s1"), pairs=[b"r", b"\xff"], removals=[b"a"])
+    call = data_operations.merge(session_keys("test", "s1"), pairs=[b"r", b"\xff"], removals=[b"a"])
     await single.backend.run(call)
     with pytest.raises(CorruptRecordError):
         await manager.validate_session("s1")

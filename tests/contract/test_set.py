@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chuk_sessions.core import operations
+from chuk_sessions.core import data_operations, operations
 from chuk_sessions.core.keys import session_keys
 
 PAIRS = [part for number in range(500) for part in (b"m:%d" % number, b"%d" % number)]
@@ -14,7 +14,7 @@ PAIRS = [part for number in range(500) for part in (b"m:%d" % number, b"%d" % nu
 async def test_sets_any_number_of_fields_in_one_version(single, pairs):
     manager = single.manager()
     session_id = await manager.allocate_session(custom_metadata={"kept": True})
-    call = operations.merge(session_keys("test", session_id), pairs=pairs)
+    call = data_operations.merge(session_keys("test", session_id), pairs=pairs)
     assert (await single.backend.run(call))[0] == operations.s.OK
     found = await manager.get_session_metadata(session_id)
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))

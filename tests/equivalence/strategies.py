@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from chuk_sessions.core import ids, keys, operations
+from chuk_sessions.core import data_operations, ids, index_operations, keys, operations
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
 
@@ -42,7 +42,7 @@ ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
 pointers = st.one_of(
     st.just(b""), st.sampled_from([keys.session_keys("a", session_id).handle for session_id in GENERATED_IDS])
 )
-limits = st.sampled_from([operations.MAX_SESSION_BYTES, operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
+limits = st.sampled_from([data_operations.MAX_SESSION_BYTES, data_operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
 handles = st.sampled_from(
     [keys.session_keys("a", session_id).handle for session_id in OWN_IDS + GENERATED_IDS] + [b"~", b"\xff"]
 )
@@ -114,7 +114,7 @@ class CallGenerator:
         return operations.read(self.target()[1], operation_ids=self.draw(st.booleans()))
 
     def merge(self) -> Call:
-        return operations.merge(
+        return data_operations.merge(
             self.target()[1],
             pairs=self.draw(pairs),
             removals=self.draw(removals),
@@ -125,10 +125,10 @@ class CallGenerator:
         )
 
     def set(self) -> Call:
-        return operations.merge(self.target()[1], pairs=self.draw(pairs), limit=self.draw(limits))
+        return data_operations.merge(self.target()[1], pairs=self.draw(pairs), limit=self.draw(limits))
 
     def increment(self) -> Call:
-        return operations.increment(
+        return data_operations.increment(
             self.target()[1],
             field=self.draw(fields),
             amount=self.draw(amounts),
@@ -171,26 +171,26 @@ class CallGenerator:
 
     def list(self) -> Call:
         user, limit = self.draw(users), self.draw(st.sampled_from([1, 1, 2, 3, 100]))
-        return operations.list_(
+        return index_operations.list_(
             self.target()[1].index_keys, user=user_of(user) if user else None, limit=limit, after=self.after(user)
         )
 
     def count(self) -> Call:
         user, limit = self.draw(users), self.draw(st.sampled_from([1, 1, 2, 3, 100]))
-        return operations.count(
+        return index_operations.count(
             self.target()[1].index_keys, user=user_of(user) if user else None, limit=limit, after=self.after(user)
         )
 
     def sweep(self) -> Call:
         sandbox, target = self.target()
         near = st.sampled_from([target, *neighbors(target, sandbox)]).map(lambda other: other.handle)
-        return operations.sweep(target.index_keys, sandbox, self.draw(st.lists(near, max_size=3, unique=True)))
+        return index_operations.sweep(target.index_keys, sandbox, self.draw(st.lists(near, max_size=3, unique=True)))
 
     def due(self) -> Call:
         limit = self.draw(st.sampled_from([1, 2, 100]))
-        return operations.due(self.target()[1].index_keys.sandboxes, limit, self.after(None))
+        return index_operations.due(self.target()[1].index_keys.sandboxes, limit, self.after(None))
 
-    def after(self, user: str | None) -> operations.Cursor:
+    def after(self, user: str | None) -> index_operations.Cursor:
         """Draw the cursor of a page: the start, or an entry that may exist."""
         if self.draw(st.booleans()):
             return ()

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
-from chuk_sessions.core import ids, keys, operations
+from chuk_sessions.core import data_operations, ids, index_operations, keys, operation_ids, operations
 from chuk_sessions.core.operation import Call
 from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
 from tests.harness.worlds import EmulatorWorld, ServerWorld
@@ -25,8 +25,8 @@ LARGEST = 2**53 - 1
 TTL = 10_000
 ODD_NUMBERS = (b"0" * 17, b"0" * 18, b"-" + b"0" * 16, b"-" + b"0" * 17, b"", b"-", b"1\n")
 
-put = partial(operations.merge, TARGET)
-increment = partial(operations.increment, TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
+put = partial(data_operations.merge, TARGET)
+increment = partial(data_operations.increment, TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
 touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, index=True)
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
@@ -53,7 +53,7 @@ def sweep(limit, *expired):
     index = (TARGET.index_keys.deadlines, TARGET.index_keys.users, TARGET.index_keys.sandboxes)
     records = [key for target in expired for key in (target.record, target.operations)]
     handles = [target.handle for target in expired]
-    return Call(operations.SWEEP, (*index, *records), (b"a", limit, *handles))
+    return Call(index_operations.SWEEP, (*index, *records), (b"a", limit, *handles))
 
 
 FOUR = [create(target, ttl=TTL + number) for number, target in enumerate(TARGETS)]
@@ -118,9 +118,10 @@ SCENARIOS = {
     "lists, counts and sweeps at the time of expiration": lambda now: [
         *FOUR, TTL - 1,
         *[step for _ in range(4) for step in (
-            operations.list_(TARGET.index_keys, user=None, limit=2),
-            operations.list_(TARGET.index_keys, user=ALICE, limit=2),
-            operations.count(TARGET.index_keys, user=None), operations.count(TARGET.index_keys, user=ALICE), 1)],
+            index_operations.list_(TARGET.index_keys, user=None, limit=2),
+            index_operations.list_(TARGET.index_keys, user=ALICE, limit=2),
+            index_operations.count(TARGET.index_keys, user=None),
+            index_operations.count(TARGET.index_keys, user=ALICE), 1)],
         sweep(1), sweep(2, TARGET), sweep(9, *TARGETS[:3]), sweep(0, *TARGETS), sweep(9, *TARGETS),
     ],
     "a full cap with expired sessions, another user's, and the user's own": lambda now: [
@@ -139,13 +140,13 @@ SCENARIOS = {
     "many expired sessions": lambda now: [*[create(target, ttl=5) for target in MANY[:17]], 5, create(), create(OTHER)],
     "due sandboxes, in pages": lambda now: [
         *FOUR, create(keys.session_keys("b", "sess-alice-1700000000-07" + "0" * 32)), TTL,
-        *[Call(operations.DUE, (TARGET.index_keys.sandboxes,), (limit,)) for limit in (1, 2, 0)],
+        *[Call(index_operations.DUE, (TARGET.index_keys.sandboxes,), (limit,)) for limit in (1, 2, 0)],
     ],
     "operation ids at their expiration": lambda now: [
         create(ttl=10**6), operations.carry(TARGET, [b"old", b"%d" % (now + 5), b"new", b"%d" % (now + 6)]), 5,
         increment(operation_id=b"old"), 1, increment(operation_id=b"new"), increment(operation_id=b"old"), 1,
-        increment(operation_id=b"new"), extend(additional_ms=1), operations.EXTEND_WINDOW_MS,
-        extend(additional_ms=1), 1, put(pairs=[b"m:n", b"9"], operation_id=b"once"), operations.ONCE_WINDOW_MS,
+        increment(operation_id=b"new"), extend(additional_ms=1), operation_ids.EXTEND_WINDOW_MS,
+        extend(additional_ms=1), 1, put(pairs=[b"m:n", b"9"], operation_id=b"once"), operation_ids.ONCE_WINDOW_MS,
         increment(operation_id=b"old"), 1, increment(operation_id=b"old"), operations.read(TARGET, operation_ids=True),
     ],
     "operation ids move with a rotation and are not inherited": lambda now: [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chuk_sessions.backends.memory import ManualClock
-from chuk_sessions.core import ids, keys, operations
+from chuk_sessions.core import ids, index_operations, keys, operations
 from tests.equivalence.comparison import FAR_MS
 from tests.fuzz.cases import FUZZ
 from tests.harness.worlds import EmulatorWorld, ServerWorld
@@ -55,11 +55,13 @@ class Pair:
         """Read all pages, with one change after each. Return the listed handles and the deleted ones."""
         listed, after, changes, deleted = [], (), list(changes), set()
         while True:
-            reply = await self.run(operations.list_(INDEX, user=user, limit=limit, after=after))
-            counted = await self.run(operations.count(INDEX, user=ALICE, limit=limit, after=after if user else ()))
+            reply = await self.run(index_operations.list_(INDEX, user=user, limit=limit, after=after))
+            counted = await self.run(
+                index_operations.count(INDEX, user=ALICE, limit=limit, after=after if user else ())
+            )
             assert user is None or counted[1:] == [len(reply[1]), *reply[2:]]
             listed += reply[1]
-            after = operations.cursor(reply)
+            after = index_operations.cursor(reply)
             if after is None:
                 return listed, deleted
             if changes:

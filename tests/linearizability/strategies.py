@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from chuk_sessions.core import ids, keys, operations
+from chuk_sessions.core import data_operations, ids, index_operations, keys, operations
 from tests.linearizability.model import Step, Wait
 
 SANDBOX = "a"
@@ -65,15 +65,15 @@ class StepGenerator:
         version = self._random.choice([None, 1, 2, 3])
         once = self._random.choice([b"", b"", b"once"])
         replace = self._random.random() < 0.2
-        limit = self._random.choice([operations.MAX_SESSION_BYTES, 6])
-        return operations.merge(
+        limit = self._random.choice([data_operations.MAX_SESSION_BYTES, 6])
+        return data_operations.merge(
             self._target(), pairs=pairs, version=version, replace=replace, operation_id=once, limit=limit
         )
 
     def increment(self) -> Step:
         ceiling = self._random.choice([None, 2, 3])
         once = self._random.choice([b"", b"", b"twice"])
-        return operations.increment(self._target(), field=b"m:n", amount=1, ceiling=ceiling, operation_id=once)
+        return data_operations.increment(self._target(), field=b"m:n", amount=1, ceiling=ceiling, operation_id=once)
 
     def extend(self) -> Step:
         once = self._random.choice([b"thrice", b"often"])
@@ -91,14 +91,16 @@ class StepGenerator:
         return operations.rotate(self._target(), new, grace_ms=self._random.choice([0, 800, 60_000]))
 
     def count(self) -> Step:
-        return operations.count(self._target().index_keys, user=self._random.choice([None, ids.user_hash("alice")]))
+        return index_operations.count(
+            self._target().index_keys, user=self._random.choice([None, ids.user_hash("alice")])
+        )
 
     def list(self) -> Step:
-        return operations.list_(self._target().index_keys, user=None, limit=10)
+        return index_operations.list_(self._target().index_keys, user=None, limit=10)
 
     def sweep(self) -> Step:
         target = self._target()
-        return operations.sweep(target.index_keys, SANDBOX, [target.handle])
+        return index_operations.sweep(target.index_keys, SANDBOX, [target.handle])
 
     def wait(self) -> Step:
         return Wait(self._random.choice([400, 900, 2100]))

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from chuk_sessions.core import keys, operations
+from chuk_sessions.core import data_operations, keys, operations
 from tests.equivalence.comparison import FAR_MS
 from tests.harness.worlds import NOW_KEY
 from tests.linearizability.checker import UNKNOWN, Event, linearizable
@@ -71,7 +71,7 @@ TARGET = keys.session_keys(SANDBOX, session_id(0))
 ALLOCATE = operations.allocate(
     TARGET, SANDBOX, ttl_ms=10**6, idle_ms=0, owner=b"", user=0, cap=0, retention_ms=0, create=True
 )
-INCREMENT = operations.increment(TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
+INCREMENT = data_operations.increment(TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
 DELETE = operations.delete(TARGET)
 VALIDATE = operations.validate(TARGET, interval_ms=0, retention_ms=0, index=True)
 CREATED = Event(ALLOCATE, 0, 1, (2,))

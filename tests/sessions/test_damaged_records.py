@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from chuk_sessions import SessionManager
-from chuk_sessions.core import keys, operations
+from chuk_sessions.core import data_operations, keys, operations
 from chuk_sessions.providers import redis
 
 USER = "alice"
@@ -42,7 +42,9 @@ async def damaged(world, damage, number=1):
     session_ids = [await world.manager().allocate_session(user_id=USER) for _ in range(number)]
     for session_id in session_ids:
         pairs, removals = damage
-        await world.backend.run(operations.merge(keys.session_keys("test", session_id), pairs=pairs, removals=removals))
+        await world.backend.run(
+            data_operations.merge(keys.session_keys("test", session_id), pairs=pairs, removals=removals)
+        )
     return session_ids
 
 

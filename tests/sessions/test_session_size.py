@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chuk_sessions import SessionTooLargeError
-from chuk_sessions.core import operations
+from chuk_sessions.core import data_operations, operations
 from chuk_sessions.core.keys import session_keys
 
 
@@ -95,7 +95,7 @@ async def test_the_default_is_four_megabytes(single):
         assert await manager.update_session_metadata(session_id, {f"{number}": "x" * 1_048_560})
     with pytest.raises(SessionTooLargeError):
         await manager.update_session_metadata(session_id, {"4": "x" * 100})
-    assert operations.MAX_SESSION_BYTES == 4 * 2**20
+    assert data_operations.MAX_SESSION_BYTES == 4 * 2**20
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "1", True, None])

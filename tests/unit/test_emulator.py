@@ -15,7 +15,7 @@ import pytest
 
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.memory import ManualClock, SystemClock, backend
-from chuk_sessions.core import operations
+from chuk_sessions.core import index_operations
 from chuk_sessions.providers import memory
 
 
@@ -23,7 +23,7 @@ async def test_it_sweeps_all_expired_sessions_at_the_next_call():
     clock = ManualClock()
     factory = memory.factory(clock)
     manager = SessionManager("test", factory, default_ttl_hours=1, retention_seconds=0)
-    for _ in range(operations.SWEEP_LIMIT + 1):
+    for _ in range(index_operations.SWEEP_LIMIT + 1):
         await manager.allocate_session(user_id="alice")
     clock.advance(hours=2)
     assert not await manager.validate_session("unknown")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from chuk_sessions import exceptions
-from chuk_sessions.core import keys, operations, statuses
+from chuk_sessions.core import keys, operation_ids, operations, statuses
 
 
 def test_an_operation_id_is_11_characters_of_64_bits():
-    fresh = {operations.operation_id() for _ in range(1000)}
+    fresh = {operation_ids.operation_id() for _ in range(1000)}
     assert len(fresh) == 1000
     assert {len(one) for one in fresh} == {11}
     # 64 bits in base64 leave two bits of the last character unused.
@@ -18,15 +18,15 @@ def test_an_operation_id_is_11_characters_of_64_bits():
 
 def test_every_version_derives_the_same_operation_id_from_an_idempotency_key():
     """The ids are stored, so the formula must not change."""
-    assert operations.operation_id("pay-1", kind="merge") == b"pXiJeuR1Hec"
-    assert operations.operation_id("pay-1", kind="increment") == b"kEo2ebpWfdM"
-    assert operations.operation_id("\ud800", kind="merge") == b"KbGWznjEomA"
+    assert operation_ids.operation_id("pay-1", kind="merge") == b"pXiJeuR1Hec"
+    assert operation_ids.operation_id("pay-1", kind="increment") == b"kEo2ebpWfdM"
+    assert operation_ids.operation_id("\ud800", kind="merge") == b"KbGWznjEomA"
 
 
 @pytest.mark.parametrize("key", ["", 7, b"x"])
 def test_refuses_invalid_idempotency_keys(key):
     with pytest.raises(ValueError, match=r"^an idempotency key must be a string that is not empty$"):
-        operations.operation_id(key)
+        operation_ids.operation_id(key)
 
 
 def test_a_status_that_an_operation_does_not_have_is_a_provider_error():

@@ -10,8 +10,8 @@ from functools import cache
 from threading import Lock
 from weakref import WeakSet
 
+from ...core import index_operations
 from ...core import keys as names
-from ...core import operations
 from ...core.ids import BUCKETS
 from ...core.operation import Call, Reply, RetryCalls
 from ...models import Health
@@ -84,12 +84,12 @@ class MemoryBackend:
     def _sweep_all(self) -> None:
         self._next_sweep = self._space.now + self._sweep_interval_ms
         for bucket in range(BUCKETS):
-            for sandbox in self._run_twin(operations.due(names.sandboxes(bucket)))[1]:
+            for sandbox in self._run_twin(index_operations.due(names.sandboxes(bucket)))[1]:
                 self._sweep(names.index(sandbox.decode(), bucket), sandbox.decode())
 
     def _sweep(self, index: names.IndexKeys, sandbox_id: str) -> None:
         expired: Sequence[bytes] = ()
-        while expired := self._run_twin(operations.sweep(index, sandbox_id, expired))[2]:
+        while expired := self._run_twin(index_operations.sweep(index, sandbox_id, expired))[2]:
             pass
 
     def _run_twin(self, call: Call) -> Reply:
