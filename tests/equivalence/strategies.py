@@ -39,13 +39,10 @@ retentions = st.sampled_from([0, 300_000])
 idles = st.sampled_from([0, 0, 700, 4000])
 amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
 ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
-pointers = st.one_of(
-    st.just(b""), st.sampled_from([keys.session_keys("a", session_id).handle for session_id in GENERATED_IDS])
-)
+targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERATED_IDS]
+pointers = st.sampled_from([b"", *[pointer for one in targets for pointer in (one.handle, one.reference.encode())]])
 limits = st.sampled_from([data_operations.MAX_SESSION_BYTES, data_operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
-handles = st.sampled_from(
-    [keys.session_keys("a", session_id).handle for session_id in OWN_IDS + GENERATED_IDS] + [b"~", b"\xff"]
-)
+handles = st.sampled_from([*[target.handle for target in targets], b"~", b"\xff"])
 durations = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
