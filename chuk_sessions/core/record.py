@@ -77,6 +77,11 @@ class Record:
             ) from error
 
     @property
+    def expiry(self) -> int:
+        """When the session expires, ms: at its deadline or, if that is earlier, at the end of the idle timeout."""
+        return min(self.deadline, self.accessed + self.idle) if self.idle else self.deadline
+
+    @property
     def metadata_pairs(self) -> list[bytes]:
         """The metadata fields, as field, value, field, value... A copy for another owner gets only these."""
         return [part for pair in self.fields.items() if pair[0].startswith(codec.PREFIX) for part in pair]

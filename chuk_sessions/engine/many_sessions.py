@@ -52,9 +52,10 @@ class ManySessions:
 
     async def count_sessions(self, user_id: str | None = None) -> int:
         """Return how many live sessions this sandbox, or a user in it, has."""
-        if user_id is not None:
-            validation.owner(user_id)
-        return await self._session_index.count(user_id)
+        if user_id is None:
+            return await self._session_index.count()
+        validation.owner(user_id)
+        return await self._session_index.count_of(user_id)
 
     async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
         """Revoke all sessions of a user in this sandbox, except `except_session_id`. Returns how many were revoked.

@@ -17,13 +17,15 @@ from .allocation import Allocator, NewSession
 from .cancellation import run_in_background
 from .executor import MAX_ATTEMPTS, Executor
 from .policy import SessionPolicy
+from .strays import StrayNotes
 
 
 class Sessions:
     """The sessions of one sandbox on one backend."""
 
-    def __init__(self, executor: Executor, policy: SessionPolicy) -> None:
+    def __init__(self, executor: Executor, policy: SessionPolicy, notes: StrayNotes) -> None:
         self._executor = executor
+        self._notes = notes
         self._policy = policy
         self._allocator = Allocator(executor, policy)
 
@@ -51,6 +53,12 @@ class Sessions:
         """Create the session with these keys, or touch it if it exists."""
         idle_ms = self._policy.idle_ms
         new = NewSession(self._executor, user_id, owner, pairs, ttl_ms=ttl_ms, idle_ms=idle_ms, target=target)
+        if self._notes.is_stray(user_id, target.index_keys.bucket):
+            # A session that exists has a note already. It is touched without another one.
+            reply = await self._executor.execute(self._touch_call(target, owner))
+            if reply[0] == s.EXISTS:
+                return
+            await self._notes.note(user_id, target.index_keys.bucket)
         for _ in range(MAX_ATTEMPTS):
             reply = await self._allocator.allocate(new)
             if reply[0] != s.MOVED or await self._touch_moved(target, reply, owner):
@@ -62,8 +70,13 @@ class Sessions:
     async def _touch_moved(self, target: SessionKeys, moved: Reply, owner: bytes) -> bool:
         """Touch the session that an old id points to. Returns False when it has ended."""
         current = self._executor.target_for_pointer(target.index_keys.bucket, moved[1])
-        touch = operations.allocate(
-            current,
+        touch = self._touch_call(current, owner)
+        return await self._executor.execute_following_rotation(current, touch, results.existed)
+
+    def _touch_call(self, target: SessionKeys, owner: bytes) -> Call:
+        """Return the call that touches a session of this owner and never creates one."""
+        return operations.allocate(
+            target,
             self._executor.sandbox_id,
             ttl_ms=1,
             idle_ms=0,
@@ -73,7 +86,6 @@ class Sessions:
             retention_ms=self._policy.retention_ms,
             create=False,
         )
-        return await self._executor.execute_following_rotation(current, touch, results.existed)
 
     async def is_alive(self, target: SessionKeys, call: Call, reply: Reply) -> bool:
         """Return whether the session is alive, after a reply other than OK to its validation.
