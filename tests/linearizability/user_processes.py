@@ -17,10 +17,13 @@ from tests.linearizability.users import ROTATED, USER, UserStep
 
 SANDBOX = "test"
 HOME = ids.home_bucket(SANDBOX, USER)
-CHOSEN = [f"sess-{1_700_000_000 + number}-{(HOME + number) % ids.BUCKETS:02x}{number:032x}" for number in (0, 1, 1, 2)]
+CHOSEN = [
+    f"sess-{1_700_000_000 + number}-{(HOME + distance) % ids.BUCKETS:02x}{number:032x}"
+    for number, distance in enumerate((0, 1, 1, 2))
+]
 """Ids that callers choose: one in the home bucket, two in another bucket, and one in a third bucket."""
 
-CHOSEN[2] = CHOSEN[2][:-1] + "f"
+NO_GUEST = "no-guest"
 GRACE_SECONDS = 60
 CALLS, TASKS, PROCESSES = 4, 2, 3
 NAMES = (
@@ -38,7 +41,7 @@ class UserRecorder:
         factory = Factory(backend, lambda: None)  # type: ignore[type-var]
         self._manager = SessionManager(SANDBOX, factory)
         self._capped = SessionManager(SANDBOX, factory, max_sessions_per_user=1000)
-        self._retries = retries
+        self._repeats = retries > 0
 
     async def record(self, seeds: Sequence[int]) -> list[Event]:
         """Run a task for each seed concurrently, and return their events."""
@@ -48,33 +51,29 @@ class UserRecorder:
         await self._backend.aclose()
 
     async def _record_task(self, seed: int) -> list[Event]:
-        random, known, guests = Random(seed), [*CHOSEN], [CHOSEN[0]]
+        random, known, guests = Random(seed), [*CHOSEN], [NO_GUEST]
         events = []
         for _ in range(CALLS):
             name = random.choice(NAMES)
+            # The id of a guest is never chosen. A chosen id could be used again after a login, for another session.
             session_id = random.choice(CHOSEN if name == "allocate" else guests if name == "log_in" else known)
             event = await self.take(name, session_id)
-            events += [] if event is None else [event]
-            if event is not None and event.result is True:
-                known += [event.step.session_id, event.step.new_id] if event.step.new_id else [event.step.session_id]
+            events += [event] if event else []
+            if event and event.result is True:
+                known.append(event.step.new_id or event.step.session_id)
                 guests += [event.step.session_id] if name == "create_guest" else []
         return events
 
-    async def take(self, name: str, session_id: str) -> Event | None:
-        """Take a step, and return its event; None if it certainly had no effect."""
+    async def take(self, name: str, session_id: str = "") -> Event | None:
+        """Take a step, and return its event; None if it had no effect that could be explained later."""
         began = time.monotonic_ns()
         try:
             step, result = await getattr(self, f"_{name}")(session_id)
         except SessionRotatedError:
             step, result = UserStep("rotate", session_id), ROTATED
         except ProviderError as error:
-            if name in ("list", "validate", "create", "create_guest"):
-                return None
-            new_id = (isinstance(error, OutcomeUnknownError) and error.session_id) or f"unknown {began}"
-            names = {"move": "rotate"}
-            moves = name in ("rotate", "move", "log_in")
-            return Event(UserStep(names.get(name, name), session_id, new_id if moves else ""), began)
-        or_result = False if name == "delete" and result and self._retries else UNKNOWN
+            return _failed(name, session_id, error, began)
+        or_result = False if name == "delete" and result and self._repeats else UNKNOWN
         return Event(step, began, time.monotonic_ns(), result, or_result)
 
     async def _allocate(self, session_id: str) -> tuple[UserStep, Any]:
@@ -113,6 +112,16 @@ class UserRecorder:
     async def _list(self, _: str) -> tuple[UserStep, Any]:
         sessions = await self._manager.list_user_sessions(USER)
         return UserStep("list"), frozenset(session.reference for session in sessions)
+
+
+def _failed(name: str, session_id: str, error: ProviderError, began: float) -> Event | None:
+    """Return the event of a step whose outcome is unknown. The ids of sessions that it has created may be unknown, too."""
+    if name in ("list", "validate", "create", "create_guest"):
+        return None
+    if name not in ("rotate", "move", "log_in"):
+        return Event(UserStep(name, session_id), began)
+    new_id = error.session_id if isinstance(error, OutcomeUnknownError) else None
+    return Event(UserStep("log_in" if name == "log_in" else "rotate", session_id, new_id or f"unknown {began}"), began)
 
 
 def _rotated(name: str, session_id: str, new_id: str | None) -> tuple[UserStep, Any]:

@@ -1,15 +1,15 @@
 """The sequential model for the sessions of a user: creation, rotation, login, deletion, list, and revocation.
 
 A list and a revocation read several keys, one after another. So they are not atomic for all sessions of a user, but for
-each session by itself: a revocation deletes each session at some time between its beginning and its end, and a list
-names each session under the id that it has at some such time. While a session is rotated or moved, a list may name it
-under both ids, each of which it has at some time. The model therefore follows each session separately: the histories of
-different sessions have no influence on each other.
+each session by itself. A revocation deletes each session at some time between its beginning and its end, and perhaps
+once more if the session is created again meanwhile. A list names each session under the id that it has at some such
+time. While a session is rotated or moved, a list may name it under both ids, each of which it has at some time. The
+model therefore follows each session separately: the histories of different sessions have no influence on each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,6 @@ from chuk_sessions import session_hash
 from tests.linearizability.checker import Event, linearizable
 
 USER = "alice"
-OTHER_OWNER = "other owner"
 ROTATED = "rotated"
 
 
@@ -132,11 +131,19 @@ def _sessions(history: Sequence[Event]) -> Iterator[frozenset[str]]:
     return iter({frozenset(group) for group in groups.values()})
 
 
-def _events_of(history: Iterable[Event], session_ids: frozenset[str]) -> Iterator[Event]:
-    """Yield the events that concern a session. A list becomes one event for each id of the session that it names."""
+def _events_of(history: Sequence[Event], session_ids: frozenset[str]) -> Iterator[Event]:
+    """Yield the events that concern a session.
+
+    A list becomes one event for each id of the session that it names. A revocation becomes one event, and another one
+    for each creation meanwhile.
+    """
+    creations = [one for one in history if one.step.name == "allocate" and one.step.session_id in session_ids]
     for event in history:
         if event.step.name == "list":
             named = [one for one in session_ids if session_hash(one) in event.result]
             yield from (replace(event, step=UserStep("list", one), result=True) for one in named or [""])
-        elif event.step.name == "revoke" or event.step.session_id in session_ids:
+        elif event.step.name == "revoke":
+            meanwhile = [one for one in creations if one.began < event.ended and one.ended > event.began]
+            yield from [event] * (1 + len(meanwhile))
+        elif event.step.session_id in session_ids:
             yield event
