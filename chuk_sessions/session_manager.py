@@ -136,7 +136,8 @@ class SessionManager(GridPaths, ManySessions):
 
         If there is a live session with the given `session_id`, it is touched and otherwise stays as it is. Without one,
         a session with that id is created. Never pass an id that a client sent: check it with `validate_session`, and
-        let this method choose ids.
+        let this method choose ids. Do not create a session under a generated id that was deleted: a retry of that
+        deletion may arrive late and delete the new session.
 
         If the call is canceled and chose the id, the session that it may have created is deleted in the background.
 

@@ -92,7 +92,8 @@ def _handle(digest: bytes) -> bytes:
 def is_generated(session_id: str) -> bool:
     """Return whether an id has the form of generated ones.
 
-    The engine gives each such id to one session only. A caller may still choose an id of this form.
+    The engine gives each such id to one session only. A caller may still choose an id of this form, so callers of this
+    function may use the result to save a call, and for nothing that protects a session from other clients.
     """
     return _GENERATED(session_id) is not None
 
