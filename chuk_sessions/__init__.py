@@ -29,7 +29,7 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, SessionMetadata
+from .models import Health, Increment, RateLimit, SessionMetadata
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
@@ -48,6 +48,7 @@ __all__ = [
     "OutcomeUnknownError",
     "ProviderError",
     "ProviderType",
+    "RateLimit",
     "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",

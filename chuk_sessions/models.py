@@ -116,6 +116,26 @@ class Increment(NamedTuple):
         return self.applied
 
 
+class RateLimit(NamedTuple):
+    """The result of a request to a rate limit. It is true if the request was allowed. Times are in seconds.
+
+    Attributes:
+        allowed: whether the request was counted; a refused one changes nothing.
+        remaining: how many more requests would be allowed now.
+        retry_after: time until the same request would be allowed; 0 if it was.
+        reset_after: time until a whole burst would be allowed again.
+
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+    reset_after: float
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """The state of the store, as `SessionManager.ping()` returns it.
@@ -136,4 +156,4 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-__all__ = ["Health", "Increment", "SessionMetadata"]
+__all__ = ["Health", "Increment", "RateLimit", "SessionMetadata"]
