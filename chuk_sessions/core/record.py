@@ -50,7 +50,7 @@ FIELDS: Final = {
     b"v": Field(_MOVE, "a login changes the deadline, so it increments the version"),
     b"u": Field(_NONE, "the new session is created for its owner"),
     b"z": Field(_NONE, "it is computed from the fields that are copied"),
-    b"s": Field(_LOGIN, "the salt belongs to the encrypted metadata"),
+    b"s": Field(_ALL, "encryption needs a salt in every session, and finds that of its metadata here"),
     b"e": Field(_MOVE, "the manager that handles the login sets it"),
     b"h": Field(_MOVE, "the manager that handles the login sets it"),
     b"t": Field(_MOVE, "the new lifetime has nothing to do with the session that was adopted"),
