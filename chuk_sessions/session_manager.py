@@ -137,7 +137,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
 
         If there is a live session with the given `session_id`, it is touched and otherwise stays as it is. Without one,
         a session with that id is created. Never pass an id that a client sent: check it with `validate_session`, and
-        let this method choose ids.
+        let this method choose ids. Do not create a session under a generated id that was deleted: a retry of that
+        deletion may arrive late and delete the new session.
 
         If the call is canceled and chose the id, the session that it may have created is deleted in the background.
 
@@ -207,7 +208,27 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         arrives late does not delete a new session with that id.
         """
         target = self._find(session_id)
-        return target is not None and await self._sessions.delete(target)
+        return target is not None and await self._sessions.delete(target, reused=not ids.is_generated(session_id))
+
+    async def revoke_session(self, reference: str, *, user_id: str | None = None) -> bool:
+        """Delete the session with this reference, as lists and `session_hash` return it; False if there is none.
+
+        A reference from a client, for example from a page with the user's devices, needs `user_id`: then a session of
+        another user counts as none. During its grace period, the reference of an old id deletes the session, too; after
+        that a rotated session has only its new reference. An id is not a reference, and never deletes anything here.
+
+        Raises:
+            ValueError: `user_id` is malformed.
+            CorruptRecordError: with `user_id`, the record cannot be read, so its owner is unknown; nothing was deleted.
+
+        """
+        owner = b"" if user_id is None else validation.owner(user_id)
+        target = keys.find_reference(self._sandbox_id, reference)
+        if target is None:
+            return False
+        if owner:
+            return await self._sessions.revoke(target, owner)
+        return await self._sessions.delete(target, reused=True)
 
     async def rotate_session(
         self,

@@ -10,15 +10,11 @@
 -- Reply: OK | GONE | MOVED handle
 --- @include "now"
 --- @include "open"
-local key, handle, sandbox = KEYS[1], ARGV[1], ARGV[2]
-local reply, _, _, accessed, idle, version = open(key, now, 'v')
+--- @include "move_deadline"
+local reply, _, _, accessed, idle, version = open(KEYS[1], now, 'v')
 if reply then return reply end
 version = parse_int(version)
 if not version then return CORRUPT end
 local deadline = math.min(now + ARGV[3], tonumber(ARGV[4]))
-local expiry = idle and math.min(deadline, accessed + idle) or deadline
-redis.call('HSET', key, 'd', deadline, 'v', version + 1)
-redis.call('PEXPIREAT', key, expiry + ARGV[5])
-redis.call('ZADD', KEYS[2], expiry, handle)
-redis.call('ZADD', KEYS[3], 'LT', expiry, sandbox)
+move_deadline(KEYS[1], KEYS[2], ARGV[1], version + 1, deadline, accessed, idle, ARGV[5], KEYS[3], ARGV[2])
 return OK

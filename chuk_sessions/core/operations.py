@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from . import statuses as s
-from .data_operations import INCREMENT, MERGE, SET
+from .data_operations import APPEND, INCREMENT, MERGE, SET
 from .durations import LATEST_MS
 from .index_operations import COUNT, DUE, LIST, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
@@ -84,8 +84,8 @@ CARRY = Operation("carry", names("session operations"), names("rest"), s.ONE_SES
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE, VALIDATE, READ, LOAD, SET, MERGE, INCREMENT, RATE_LIMIT, EXTEND, SET_TTL, DELETE, ROTATE, CARRY, LIST,
-        COUNT, SWEEP, DUE,
+        ALLOCATE, VALIDATE, READ, LOAD, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE, ROTATE,
+        CARRY, LIST, COUNT, SWEEP, DUE,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -167,10 +167,10 @@ def extend(target: SessionKeys, *, additional_ms: int, operation_id: bytes, rete
     return Call(EXTEND, (target.record, target.index_keys.deadlines, target.operations), argv)
 
 
-def set_ttl(target: SessionKeys, sandbox_id: str, *, ttl_ms: int, retention_ms: int) -> Call:
+def set_ttl(target: SessionKeys, *, ttl_ms: int, retention_ms: int) -> Call:
     """Move the deadline to `ttl_ms` from now, but not after the latest one allowed."""
     index = target.index_keys
-    argv = (target.handle, sandbox_id.encode(), ttl_ms, LATEST_MS, retention_ms)
+    argv = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms)
     return Call(SET_TTL, (target.record, index.deadlines, index.sandboxes), argv)
 
 
@@ -198,7 +198,6 @@ class Lifetime(NamedTuple):
     """The lifetime that a session starts at login.
 
     Attributes:
-        sandbox_id: the session's sandbox.
         ttl_ms: time until the deadline, which is not after the latest one allowed.
         idle_ms: idle timeout; 0 means none.
         retention_ms: how long the record outlives the session.
@@ -206,7 +205,6 @@ class Lifetime(NamedTuple):
 
     """
 
-    sandbox_id: str
     ttl_ms: int
     idle_ms: int
     retention_ms: int
@@ -223,9 +221,9 @@ def rotate(
     keys: tuple[str, ...] = (old.record, new.record, index.deadlines, index.users, old.operations, new.operations)
     argv: tuple[Arg, ...] = (old.handle, new.handle, grace_ms, created)
     if lifetime is not None:
-        sandbox_id, ttl_ms, idle_ms, retention_ms, kept = lifetime
+        ttl_ms, idle_ms, retention_ms, kept = lifetime
         keys += (index.sandboxes,)
-        argv += (sandbox_id.encode(), ttl_ms, LATEST_MS, idle_ms, retention_ms, *kept)
+        argv += (index.sandbox, ttl_ms, LATEST_MS, idle_ms, retention_ms, *kept)
     return Call(ROTATE, keys, argv)
 
 

@@ -139,9 +139,7 @@ class Rotator:
 
     def _lifetime(self, login: _Login) -> operations.Lifetime:
         policy = self._policy
-        return operations.Lifetime(
-            self._executor.sandbox_id, login.ttl_ms, policy.idle_ms, policy.retention_ms, KEPT_AT_LOGIN
-        )
+        return operations.Lifetime(login.ttl_ms, policy.idle_ms, policy.retention_ms, KEPT_AT_LOGIN)
 
     async def _move(self, section: CriticalSection, move: _Move) -> str | None:
         """Create the copy with its operation ids, and delete the old session if it is unchanged.

@@ -54,7 +54,7 @@ class SessionAccess:
         target = self._find(session_id)
         if target is None:
             return False
-        call = operations.set_ttl(target, self._sandbox_id, ttl_ms=ttl_ms, retention_ms=self._policy.retention_ms)
+        call = operations.set_ttl(target, ttl_ms=ttl_ms, retention_ms=self._policy.retention_ms)
         return await self._execute(target, call, results.is_ok)
 
     async def rate_limit_session(

@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from chuk_sessions import VersionConflictError
+from tests.harness.references import references
 
 
 async def hours_left(world, manager, session_id):
@@ -93,7 +94,7 @@ async def test_moves_the_deadline_in_the_indexes_too(world):
     assert await manager.set_session_ttl(longer, 3)
     assert await manager.set_session_ttl(shorter, 1)
     await world.advance(hours=1)
-    assert await manager.list_sessions() == [longer]
+    assert await manager.list_sessions() == references([longer])
     # Without the earlier time in the index of sandboxes, this sweep would not find the sandbox.
     assert await manager.cleanup_expired_sessions(all_sandboxes=True) == 1
     await world.advance(hours=1)

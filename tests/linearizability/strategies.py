@@ -33,7 +33,8 @@ class StepGenerator:
         return [[[self.step() for _ in range(CALLS)] for _ in range(TASKS)] for _ in range(PROCESSES)]
 
     def step(self) -> Step:
-        names = ["allocate"] * 4 + ["merge", "increment", "rate_limit", "read"] * 3 + ["load", "delete", "rotate"] * 2
+        names = ["allocate"] * 4 + ["merge", "increment", "append", "rate_limit", "read"] * 3
+        names += ["load", "delete", "rotate"] * 2
         rarely = ["validate", "extend", "set_ttl", "count", "list", "sweep", "wait"]
         step: Step = getattr(self, self._random.choice([*names, *rarely]))()
         return step
@@ -70,9 +71,24 @@ class StepGenerator:
         once = self._random.choice([b"", b"", b"once"])
         replace = self._random.random() < 0.2
         limit = self._random.choice([data_operations.MAX_SESSION_BYTES, 6])
+        expected = self._random.choice([(), (), (b"m:n", b"1"), (b"m:n", b"2"), (b"m:x", b"")])
         return data_operations.merge(
-            self._target(), pairs=pairs, version=version, replace=replace, operation_id=once, limit=limit
+            self._target(),
+            pairs=pairs,
+            version=version,
+            expected=expected,
+            replace=replace,
+            operation_id=once,
+            ttl_ms=self._random.choice([None, None, 1000, 5000]),
+            retention_ms=300_000,
+            limit=limit,
         )
+
+    def append(self) -> Step:
+        item = b"%d" % self._random.randrange(100)
+        once = self._random.choice([b"", b"", b"seldom"])
+        most = self._random.choice([None, None, 12])
+        return data_operations.append(self._target(), field=b"m:list", items=item, most=most, operation_id=once)
 
     def increment(self) -> Step:
         ceiling = self._random.choice([None, 2, 3])
@@ -90,7 +106,7 @@ class StepGenerator:
 
     def set_ttl(self) -> Step:
         ttl = self._random.choice([500, 5000])
-        return operations.set_ttl(self._target(), SANDBOX, ttl_ms=ttl, retention_ms=300_000)
+        return operations.set_ttl(self._target(), ttl_ms=ttl, retention_ms=300_000)
 
     def delete(self) -> Step:
         owner = self._random.choice([b"", b"", b"alice"])

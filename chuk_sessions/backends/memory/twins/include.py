@@ -88,6 +88,31 @@ def access(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     return [OK]
 
 
+def move_deadline(
+    space: Keyspace,
+    key: str,
+    deadlines: str,
+    handle: bytes,
+    version: int,
+    deadline: int,
+    accessed: int,
+    idle: int | None,
+    retention: int,
+    sandboxes: str | None = None,
+    sandbox: bytes = b"",
+) -> None:
+    """Move a session's deadline: in its record, in the index, and in the expiry of the record's key.
+
+    A deadline that may become earlier needs the index of sandboxes, too.
+    """
+    expiry = deadline if idle is None else min(deadline, accessed + idle)
+    space.hset(key, {b"d": deadline, b"v": version})
+    space.pexpireat(key, expiry + retention)
+    space.zadd(deadlines, expiry, handle)
+    if sandboxes is not None:
+        space.zadd(sandboxes, expiry, sandbox, lower_only=True)
+
+
 def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
     """Return whether an operation id was applied and still counts."""
     valid_until = space.zscore(operations, operation)

@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK
 from ..keyspace import Keyspace
-from .include import open_, parse_int
+from .include import move_deadline, open_, parse_int
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -23,9 +23,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if version is None:
         return [CORRUPT]
     deadline = min(space.now + ttl, latest)
-    expiry = deadline if idle is None else min(deadline, accessed + idle)
-    space.hset(key, {b"d": deadline, b"v": version + 1})
-    space.pexpireat(key, expiry + retention)
-    space.zadd(deadlines, expiry, handle)
-    space.zadd(sandboxes, expiry, sandbox, lower_only=True)
+    move_deadline(space, key, deadlines, handle, version + 1, deadline, accessed, idle, retention, sandboxes, sandbox)
     return [OK]
