@@ -68,7 +68,7 @@ hset_all(key, fields)
 hdel_all(key, removed)
 if ttl then
 --- @include "move_deadline"
-  move_deadline(key, KEYS[3], ARGV[8], version + 1, now + ttl, accessed, idle, ARGV[9], KEYS[4], ARGV[10])
+  move_deadline(key, KEYS[3], KEYS[4], ARGV[8], ARGV[10], version + 1, now + ttl, accessed, idle, ARGV[9])
 end
 if operation ~= '' then
 --- @include "remember"

@@ -16,5 +16,5 @@ if reply then return reply end
 version = parse_int(version)
 if not version then return CORRUPT end
 local deadline = math.min(now + ARGV[3], tonumber(ARGV[4]))
-move_deadline(KEYS[1], KEYS[2], ARGV[1], version + 1, deadline, accessed, idle, ARGV[5], KEYS[3], ARGV[2])
+move_deadline(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], version + 1, deadline, accessed, idle, ARGV[5])
 return OK

@@ -92,14 +92,14 @@ def move_deadline(
     space: Keyspace,
     key: str,
     deadlines: str,
+    sandboxes: str | None,
     handle: bytes,
+    sandbox: bytes,
     version: int,
     deadline: int,
     accessed: int,
     idle: int | None,
     retention: int,
-    sandboxes: str | None = None,
-    sandbox: bytes = b"",
 ) -> None:
     """Move a session's deadline: in its record, in the index, and in the expiry of the record's key.
 

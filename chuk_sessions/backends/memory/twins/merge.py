@@ -16,8 +16,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     request.
     """
     key = keys[0]
-    expected_version, replace, operation, window, limit, ttl, latest, handle, retention, sandbox = argv[:10]
-    removals, expected = argv[10:12]
+    expected_version, replace, operation, window, limit, ttl, latest, *indexed, removals, expected = argv[:12]
     opened = open_(space, key, b"v", b"z")
     if isinstance(opened, list):
         return opened
@@ -50,12 +49,24 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.hset(key, fields)
     space.hdel(key, removed)
     if ttl != b"":
-        deadline = space.now + ttl
-        move_deadline(space, key, keys[2], handle, version + 1, deadline, accessed, idle, retention, keys[3], sandbox)
+        _move_deadline(space, keys, indexed, version + 1, space.now + ttl, (accessed, idle))
     if operation != b"":
         remember(space, keys[1], operation, window)
         expire_with_last(space, keys[1])
     return [OK]
+
+
+def _move_deadline(
+    space: Keyspace,
+    keys: Sequence[str],
+    indexed: Sequence[Any],
+    version: int,
+    deadline: int,
+    access: tuple[int, int | None],
+) -> None:
+    key, _, deadlines, sandboxes = keys
+    handle, retention, sandbox = indexed
+    move_deadline(space, key, deadlines, sandboxes, handle, sandbox, version, deadline, *access, retention)
 
 
 def _different(stored: Mapping[bytes, Value], expected: Sequence[bytes]) -> list[bytes]:

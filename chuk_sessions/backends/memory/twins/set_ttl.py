@@ -23,5 +23,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if version is None:
         return [CORRUPT]
     deadline = min(space.now + ttl, latest)
-    move_deadline(space, key, deadlines, handle, version + 1, deadline, accessed, idle, retention, sandboxes, sandbox)
+    move_deadline(space, key, deadlines, sandboxes, handle, sandbox, version + 1, deadline, accessed, idle, retention)
     return [OK]
