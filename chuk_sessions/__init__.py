@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from .api import get_session, session
 from .core.ids import session_hash
-from .enums import ProviderType, SessionStatus, WhenFull
+from .enums import ABSENT, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
     InvalidMetadataError,
+    ListFullError,
     ManagerClosedError,
+    MetadataConflictError,
     MetadataTooLargeError,
     NotACounterError,
+    NotAListError,
     NotReplicatedError,
     NotSupportedError,
     OutcomeUnknownError,
@@ -30,26 +33,31 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, ListedSession, SessionMetadata
+from .models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "ABSENT",
     "CorruptRecordError",
     "Health",
     "Increment",
     "InvalidMetadataError",
+    "ListFullError",
     "ListedSession",
     "ManagerClosedError",
+    "MetadataConflictError",
     "MetadataTooLargeError",
     "NotACounterError",
+    "NotAListError",
     "NotReplicatedError",
     "NotSupportedError",
     "OutcomeUnknownError",
     "ProviderError",
     "ProviderType",
+    "RateLimit",
     "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",
@@ -63,6 +71,7 @@ __all__ = [
     "SessionTooLargeError",
     "SessionUnavailableError",
     "StoreFullError",
+    "Transformed",
     "VersionConflictError",
     "WhenFull",
     "__version__",

@@ -141,6 +141,40 @@ class Increment(NamedTuple):
         return self.applied
 
 
+class Transformed(NamedTuple):
+    """The result of a transform.
+
+    Attributes:
+        value: the new value; ABSENT if the key was removed.
+        attempts: how often the function was called: once, and again after each conflict with another change. 0 if the
+            transform had been applied before, by a call with the same idempotency key.
+
+    """
+
+    value: Any
+    attempts: int
+
+
+class RateLimit(NamedTuple):
+    """The result of a request to a rate limit. It is true if the request was allowed. Times are in seconds.
+
+    Attributes:
+        allowed: whether the request was counted; a refused one changes nothing.
+        remaining: how many more requests would be allowed now.
+        retry_after: time until the same request would be allowed; 0 if it was.
+        reset_after: time until a whole burst would be allowed again.
+
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+    reset_after: float
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """The state of the store, as `SessionManager.ping()` returns it.
@@ -161,4 +195,4 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-__all__ = ["Health", "Increment", "ListedSession", "SessionMetadata"]
+__all__ = ["Health", "Increment", "ListedSession", "RateLimit", "SessionMetadata", "Transformed"]

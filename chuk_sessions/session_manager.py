@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from functools import partial
 from typing import Any, Self, cast
 from weakref import finalize
@@ -11,7 +10,7 @@ from weakref import finalize
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
 from .core import codec, data_operations, ids, keys, notices, operation_ids, operations, statuses, validation
-from .core.durations import ms_from_hours, ms_from_seconds
+from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
 from .engine import results
 from .engine.executor import Executor
@@ -19,19 +18,21 @@ from .engine.many_sessions import ManySessions
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
+from .engine.session_access import SessionAccess
+from .engine.session_data import SessionData
 from .engine.session_index import SessionIndex
 from .engine.sessions import Sessions
 from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
-from .models import Health, Increment, SessionMetadata
+from .models import Health, SessionMetadata
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
 
 
-class SessionManager(GridPaths, ManySessions):
+class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -139,7 +140,8 @@ class SessionManager(GridPaths, ManySessions):
 
         If there is a live session with the given `session_id`, it is touched and otherwise stays as it is. Without one,
         a session with that id is created. Never pass an id that a client sent: check it with `validate_session`, and
-        let this method choose ids.
+        let this method choose ids. Do not create a session under a generated id that was deleted: a retry of that
+        deletion may arrive late and delete the new session.
 
         If the call is canceled and chose the id, the session that it may have created is deleted in the background.
 
@@ -175,7 +177,7 @@ class SessionManager(GridPaths, ManySessions):
         call = operations.validate(target, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
         # The most frequent call: if the reply is OK, nothing else runs between this method and the backend.
         reply = await self._submit(call)
-        return reply[0] == statuses.OK or await self._sessions.is_alive(target, call, reply)
+        return reply[0] == statuses.OK or results.is_ok(await self._sessions.access(target, call, reply))
 
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
@@ -188,88 +190,6 @@ class SessionManager(GridPaths, ManySessions):
         target = self._find(session_id)
         record = None if target is None else await self._execute(target, operations.read(target), results.record)
         return record.to_model(session_id, self.sandbox_id) if record else None
-
-    async def update_session_metadata(
-        self,
-        session_id: str,
-        custom_metadata: dict[str, Any],
-        merge: bool = True,
-        *,
-        remove: Iterable[str] = (),
-        expected_version: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> bool:
-        """Change metadata in one atomic step. Returns False when there is no such session.
-
-        Args:
-            session_id: the session's id.
-            custom_metadata: top-level keys to set.
-            merge: keep the other keys; False replaces all metadata by `custom_metadata`.
-            remove: keys to remove; missing ones are ignored.
-            expected_version: the required `SessionMetadata.version`, for optimistic concurrency control.
-            idempotency_key: apply only the first of the calls for this session with this key within ten minutes.
-
-        Raises:
-            ValueError: an argument is malformed, InvalidMetadataError and MetadataTooLargeError included.
-            VersionConflictError: the session has another version; nothing was changed.
-            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was changed.
-            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
-
-        """
-        pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
-        removals = validation.removals(remove)
-        if expected_version is not None:
-            validation.check_whole(expected_version, "expected_version")
-        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
-        target = self._find(session_id)
-        if target is None:
-            return False
-        call = data_operations.merge(
-            target,
-            pairs=pairs,
-            removals=removals,
-            replace=not merge,
-            version=expected_version,
-            operation_id=operation_id,
-            limit=self._policy.session_bytes,
-        )
-        return await self._execute(target, call, results.is_ok)
-
-    async def increment_session_counter(
-        self,
-        session_id: str,
-        key: str,
-        amount: int = 1,
-        *,
-        ceiling: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> Increment | None:
-        """Add to a metadata value that is a whole number, unless the result is above the ceiling; a missing one is 0.
-
-        The result is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
-        ceiling=100)` is a rate limiter. Returns None when there is no such session. With an `idempotency_key` that was
-        used in the last ten minutes nothing is added, and the result has the current value.
-
-        Raises:
-            NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
-            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was added.
-            ValueError: an argument is malformed.
-            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
-
-        """
-        field = codec.field_of(key)
-        validation.check_whole(amount, "amount")
-        if ceiling is not None:
-            validation.check_whole(ceiling, "ceiling")
-        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="increment")
-        target = self._find(session_id)
-        if target is None:
-            return None
-        limit = self._policy.session_bytes
-        call = data_operations.increment(
-            target, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id, limit=limit
-        )
-        return await self._execute(target, call, results.increment)
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
@@ -314,13 +234,23 @@ class SessionManager(GridPaths, ManySessions):
         return await self._sessions.delete(target, reused=True)
 
     async def rotate_session(
-        self, session_id: str, *, user_id: str | None = None, grace_seconds: float = 0
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        ttl_hours: float | None = None,
+        grace_seconds: float = 0,
     ) -> str | None:
-        """Give a session a new id and return it; data and deadline stay. Returns None when there is no such session.
+        """Give a session a new id and return it. Returns None when there is no such session.
 
-        Without `user_id` the old id remains valid for `grace_seconds`, for concurrent requests; its holders do not
-        learn the new one. With `user_id`, at login, the session then belongs to that user, and the old id is invalid
-        immediately, which prevents session fixation.
+        Without `user_id`, everything else stays, and the old id remains valid for `grace_seconds`, for concurrent
+        requests; its holders do not learn the new one.
+
+        With `user_id`, at login, the session then belongs to that user, and the old id is invalid immediately, which
+        prevents session fixation. A new lifetime starts, also if the user logs in again: with the deadline in
+        `ttl_hours` from now, by default the manager's, and with the manager's idle timeout. Metadata stays, unless the
+        session belonged to another user, who may have left a cart in it. Rate limits always stay; requests to them
+        during the login may go uncounted.
 
         After a canceled call there is either the session under `session_id` or the one under the returned id, not both,
         as long as the store can be reached. Otherwise at most one session remains whose id no caller knows: it is
@@ -329,7 +259,7 @@ class SessionManager(GridPaths, ManySessions):
         follows at the caller's next await, unless it came from a timeout whose block has been left by then.
 
         Raises:
-            ValueError: an argument is malformed, or a login has a grace period.
+            ValueError: an argument is malformed, a login has a grace period, or `ttl_hours` is given without a login.
             SessionRotatedError: `session_id` has been replaced already and is in its grace period.
             OutcomeUnknownError: a reply was lost or, with NotReplicatedError, too few replicas have acknowledged the
                 change. If the session has a new id, the error's `session_id` is that id; otherwise it is None, and the
@@ -340,11 +270,14 @@ class SessionManager(GridPaths, ManySessions):
         grace_ms = 0 if grace_seconds == 0 else ms_from_seconds(grace_seconds, "grace_seconds")
         target = self._find(session_id)
         if user_id is None:
+            if ttl_hours is not None:
+                raise ValueError("only a login starts a new lifetime: ttl_hours needs a user_id")
             return None if target is None else await self._rotator.rotate(target, grace_ms)
         owner = validation.owner(user_id)
+        ttl_ms = self._ttl_ms if ttl_hours is None else ttl_from_hours(ttl_hours, "ttl_hours")
         if grace_ms:
             raise ValueError("a login invalidates the old id immediately: grace_seconds must be 0")
-        return None if target is None else await self._rotator.log_in(target, user_id, owner)
+        return None if target is None else await self._rotator.log_in(target, user_id, owner, ttl_ms)
 
     async def ping(self) -> Health:
         """Check the store for a readiness probe: its latency, server, role and known problems.

@@ -49,6 +49,11 @@ class IndexKeys(NamedTuple):
         """Return the key of the notes about a user's strays, from the user's hash. Only the home bucket has notes."""
         return f"{self.records.removesuffix('s/')}n/{user}"
 
+    @property
+    def sandbox(self) -> bytes:
+        """The name of the sandbox."""
+        return self.records.split("/", 2)[1].encode()
+
 
 class SessionKeys(NamedTuple):
     """The handle of a session, the key of its record, and the index that it is in."""

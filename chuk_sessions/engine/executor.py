@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from .. import exceptions as errors
 from ..backends.base import Backend
 from ..core import ids, keys, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
-from ..core.operation import Call, Reply
+from ..core.operation import Call, Reply, RetryCalls
 from .time_slice import TimeSlice
 
 T = TypeVar("T")
@@ -24,6 +24,20 @@ _MAX_ROTATIONS = 64
 
 _MAX_CONCURRENT_CALLS = 256
 """Most concurrent calls of one caller: one for each bucket. More would hold the event loop for too long."""
+
+
+class Execute(Protocol):
+    """The type of `Executor.execute_following_rotation`, for classes that only need that."""
+
+    def __call__(self, target: SessionKeys, call: Call, result: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:
+        """Run a call on a session, and return `result` of the reply."""
+
+
+class Submit(Protocol):
+    """The type of `Executor.submit`, which is `Backend.run`."""
+
+    def __call__(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
+        """Run one call, and return its reply."""
 
 
 class Executor:

@@ -11,7 +11,17 @@ from functools import partial
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
-from chuk_sessions.core import data_operations, ids, index_operations, keys, operation_ids, operations
+from chuk_sessions.core import (
+    data_operations,
+    ids,
+    index_operations,
+    keys,
+    operation_ids,
+    operations,
+    rate_limits,
+    record,
+)
+from chuk_sessions.core.durations import LATEST_MS
 from chuk_sessions.core.operation import Call
 from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
 from tests.harness.worlds import EmulatorWorld, ServerWorld
@@ -27,6 +37,10 @@ ODD_NUMBERS = (b"0" * 17, b"0" * 18, b"-" + b"0" * 16, b"-" + b"0" * 17, b"", b"
 
 put = partial(data_operations.merge, TARGET)
 increment = partial(data_operations.increment, TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
+append = partial(data_operations.append, TARGET, field=b"m:n")
+limit = partial(rate_limits.rate_limit, TARGET, field=b"l:x", rate=rate_limits.rate(2, 1, None, 1), operation_id=b"")
+load = partial(operations.load, TARGET, retention_ms=5)
+restart = operations.Lifetime(50, 40, 7, record.KEPT_AT_LOGIN)
 touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, index=True)
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
@@ -69,11 +83,66 @@ SCENARIOS = {
         create(), extend_to(now + TTL + 7, additional_ms=8), extend_to(now + TTL + 7, additional_ms=7),
         extend_to(now + TTL + 7, additional_ms=1), extend_to(now + TTL + 7, additional_ms=1, operation_id=b"x"),
     ],
+    "a deadline set to each side of the idle timeout": lambda now: [
+        create(idle=700, retention=5), 300, *[step for ttl in (399, 400, 401, 1, LATEST_MS) for step in (
+            operations.set_ttl(TARGET, ttl_ms=ttl, retention_ms=3), operations.read(TARGET),
+            index_operations.due(TARGET.index_keys.sandboxes))],
+        399, load(interval_ms=0, index=True), 701, operations.set_ttl(TARGET, ttl_ms=1, retention_ms=0),
+    ],
+    "a session loaded at half of its idle timeout": lambda now: [
+        create(idle=701), 349, load(interval_ms=10**6, index=False), 1, load(interval_ms=10**6, index=False),
+        load(interval_ms=10**6, index=True), -1, load(interval_ms=0, index=True), create(OTHER),
+        operations.load(OTHER, 0, 0, False), 1, operations.load(OTHER, 0, 0, False),
+    ],
+    "requests at the edges of a rate limit": lambda now: [
+        create(), limit(limit=17), limit(limit=18), limit(limit=18), limit(limit=18), 499, limit(limit=0), 1,
+        limit(limit=0), limit(limit=0), 1001, limit(limit=0, operation_id=b"once"),
+        limit(limit=0, operation_id=b"once"), limit(limit=0), limit(limit=0, operation_id=b"twice"),
+        operations.read(TARGET),
+    ],
+    "a rate limit whose field is damaged or from another time": lambda now: [
+        create(), *[step for text in (*ODD_NUMBERS, b"-5", b"7", b"9" * 15, b"9" * 16) for step in (
+            put(pairs=[b"l:x", text]), limit(limit=20), operations.read(TARGET))],
+        put(pairs=[b"l:x", b"7", b"z", b""]), limit(limit=17), limit(limit=18), operations.read(TARGET),
+    ],
+    "logins in the same bucket": lambda now: [
+        create(idle=700, retention=5), put(pairs=[b"m:a", b"1", b"l:x", b"5", b"g:j", b"6", b"s", b"salt", b"?", b""]),
+        extend(additional_ms=1), 20, operations.rotate(TARGET, OTHER, grace_ms=0, lifetime=restart),
+        operations.read(OTHER, operation_ids=True), index_operations.due(TARGET.index_keys.sandboxes),
+        operations.rotate(TARGET, OTHER, grace_ms=0, lifetime=restart),
+        operations.rotate(OTHER, TARGET, grace_ms=30, created=now, lifetime=restart),
+        operations.rotate(OTHER, TARGET, grace_ms=30, lifetime=restart._replace(ttl_ms=LATEST_MS, idle_ms=0, kept=())),
+        operations.read(TARGET), operations.read(OTHER), create(OTHER), put(pairs=[b"v", b"x"]),
+        operations.rotate(TARGET, OTHERS[0], grace_ms=0, lifetime=restart),
+    ],
     "versions increase by one": lambda now: [
         create(), put(pairs=[b"m:a", b"1"], version=2), put(pairs=[b"m:a", b"1"], version=1),
         increment(operation_id=b"1"), increment(operation_id=b"1"), increment(), extend(additional_ms=1),
         operations.read(TARGET),
         operations.delete(TARGET, version=4), operations.delete(TARGET, version=5),
+    ],
+    "expected values, and a deadline that moves with them": lambda now: [
+        create(idle=700, retention=5), put(pairs=[b"m:a", b"1"], expected=[b"m:a", b""], ttl_ms=500, retention_ms=7),
+        put(pairs=[b"m:a", b"2"], expected=[b"m:a", b"2", b"m:b", b"", b"m:a", b"3"], ttl_ms=1, operation_id=b"x"),
+        put(pairs=[b"m:b", b"2"], expected=[b"m:a", b"1", b"m:b", b""], ttl_ms=900, operation_id=b"x", retention_ms=7),
+        put(pairs=[], ttl_ms=1, operation_id=b"x"), put(pairs=[b"m:n", b"1"]), increment(),
+        put(pairs=[], expected=[b"m:n", b"2", b"v", b"5"], removals=[b"m:n"], version=5),
+        put(pairs=[], ttl_ms=LATEST_MS - now), put(pairs=[], ttl_ms=LATEST_MS - now + 1),
+        put(pairs=[], ttl_ms=100, operation_id=b"y", window_ms=5), 5, put(pairs=[], ttl_ms=95, operation_id=b"y"),
+        operations.read(TARGET, operation_ids=True), 94, touch(), 1, touch(),
+    ],
+    "operation ids with different windows": lambda now: [
+        create(ttl=10**7), put(pairs=[], operation_id=b"long"), 9,
+        put(pairs=[], operation_id=b"short", window_ms=operation_ids.TRANSFORM_WINDOW_MS),
+        operation_ids.TRANSFORM_WINDOW_MS, put(pairs=[], operation_id=b"long"), put(pairs=[], operation_id=b"short"),
+    ],
+    "lists at their ends and limits": lambda now: [
+        create(), append(items=b""), append(items=b""), append(items=b"1"), append(items=b""), append(items=b"2"),
+        append(items=b"3", most=6), append(items=b"3", most=7), append(items=b"3", limit=14),
+        append(items=b"4", limit=15), append(items=b"5", operation_id=b"x"), append(items=b"5", operation_id=b"x"),
+        *[step for text in (b"[", b"]", b"", b"[]", b"[x", b"x]", b"{}", b"7", b" []") for step in (
+            put(pairs=[b"m:n", text]), append(items=b"1"), append(items=b"", operation_id=b"x"))],
+        put(pairs=[b"z", b"x"]), append(items=b"1"), put(pairs=[b"v", b"x"]), append(items=b"1"),
     ],
     "an invalid version": lambda now: [
         create(), put(pairs=[b"v", b"x"]), put(pairs=[]), increment(), extend(additional_ms=1),
