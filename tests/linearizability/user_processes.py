@@ -115,7 +115,7 @@ class UserRecorder:
 
 
 def _failed(name: str, session_id: str, error: ProviderError, began: float) -> Event | None:
-    """Return the event of a step whose outcome is unknown. The id of a session that it has created may be unknown, too."""
+    """Return the event of a step whose outcome is unknown. The id of a new session may be unknown, too."""
     if name in ("list", "validate", "create", "create_guest"):
         return None
     if name not in ("rotate", "move", "log_in"):
