@@ -10,9 +10,10 @@ from weakref import finalize
 
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
-from .core import codec, data_operations, ids, keys, notices, operation_ids, operations, statuses, validation
+from .core import data_operations, ids, keys, notices, operation_ids, operations, statuses, validation
 from .core.durations import ms_from_hours, ms_from_seconds
 from .core.grid import GridPaths
+from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
 from .engine.executor import Executor
 from .engine.many_sessions import ManySessions
@@ -54,6 +55,7 @@ class SessionManager(GridPaths, ManySessions):
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
         max_session_bytes: int = data_operations.MAX_SESSION_BYTES,
+        _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -97,7 +99,9 @@ class SessionManager(GridPaths, ManySessions):
         self._backend = backend_of(self.session_factory)
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
-        executor = Executor(self._backend, self._sandbox_id)
+        self._values = _values(self._sandbox_id)
+        self._record = results.record_reader(self._values)
+        executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
@@ -149,12 +153,15 @@ class SessionManager(GridPaths, ManySessions):
         """
         if session_id is not None:
             ids.check_name(session_id, "session_id")
-        owner = b"" if user_id is None else validation.owner(user_id)
+        owner = b"" if user_id is None else self._values.encode_owner(validation.owner(user_id))
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
         pairs: list[bytes] = []
+        salt = new_salt(self._values)
         if custom_metadata is not None:
-            pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
+            pairs = self._values.encode(custom_metadata, self._max_metadata_bytes, salt)
             validation.check_size(pairs, self._policy.session_bytes)
+        if salt:
+            pairs = [SALT, salt, *pairs]
         if session_id is None:
             return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
         target = keys.session_keys(self._sandbox_id, session_id)
@@ -177,13 +184,13 @@ class SessionManager(GridPaths, ManySessions):
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
         target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), results.record)
+        record = None if target is None else await self._execute(target, operations.read(target), self._record)
         return record.to_dict(session_id, self._sandbox_id) if record else None
 
     async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
         """Return the session, or None. Does not touch it."""
         target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), results.record)
+        record = None if target is None else await self._execute(target, operations.read(target), self._record)
         return record.to_model(session_id, self.sandbox_id) if record else None
 
     async def update_session_metadata(
@@ -213,12 +220,14 @@ class SessionManager(GridPaths, ManySessions):
             OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
-        pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
+        target, salt = self._find(session_id), b""
+        if self._values.needs_salt and target is not None:
+            salt = await self._sessions.salt_of(target)
+        pairs = self._values.encode(custom_metadata, self._max_metadata_bytes, salt)
         removals = validation.removals(remove)
         if expected_version is not None:
             validation.check_whole(expected_version, "expected_version")
         operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
-        target = self._find(session_id)
         if target is None:
             return False
         call = data_operations.merge(
@@ -254,7 +263,7 @@ class SessionManager(GridPaths, ManySessions):
             OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
-        field = codec.field_of(key)
+        field = self._values.plain_field(key)
         validation.check_whole(amount, "amount")
         if ceiling is not None:
             validation.check_whole(ceiling, "ceiling")
@@ -318,7 +327,7 @@ class SessionManager(GridPaths, ManySessions):
         target = self._find(session_id)
         if user_id is None:
             return None if target is None else await self._rotator.rotate(target, grace_ms)
-        owner = validation.owner(user_id)
+        owner = self._values.encode_owner(validation.owner(user_id))
         if grace_ms:
             raise ValueError("a login invalidates the old id immediately: grace_seconds must be 0")
         return None if target is None else await self._rotator.log_in(target, user_id, owner)

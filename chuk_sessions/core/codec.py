@@ -9,7 +9,7 @@ than 200.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLa
 
 MAX_DEPTH = 200
 PREFIX = b"m:"
+_OWNER = b"u"
 _PREFIX_LENGTH = len(PREFIX)
 _LARGE = 2**63
 MAX_CACHED = 64
@@ -47,8 +48,8 @@ def _short_field(key: str) -> bytes:
     return PREFIX + key.encode("utf-8", "surrogatepass")
 
 
-def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
-    """Return metadata as field, value, field, value...
+def encode(metadata: Mapping[str, Any], limit: int, _salt: bytes = b"") -> list[bytes]:
+    """Return metadata as field, value, field, value... JSON needs no salt; other codecs do, see `values`.
 
     Raises:
         InvalidMetadataError: JSON cannot represent the metadata exactly.
@@ -70,8 +71,8 @@ def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
     return pairs
 
 
-def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """Return the metadata in (field, value) pairs of a record, whose other fields are ignored.
+def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return the metadata in the fields of a record, whose other fields are ignored.
 
     Raises:
         CorruptRecordError: `encode` would not write such a value.
@@ -79,7 +80,7 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     """
     metadata = {}
     try:
-        for field, value in fields:
+        for field, value in fields.items():
             if field[:_PREFIX_LENGTH] == PREFIX:
                 text = value.decode("utf-8", "surrogatepass")
                 key = _short_key(field) if len(field) <= MAX_CACHED else _long_key(field)
@@ -90,6 +91,20 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     except (ValueError, RecursionError, StopIteration) as error:
         raise CorruptRecordError("a stored metadata value is not JSON") from error
     return metadata
+
+
+def decode_owner(fields: Mapping[bytes, bytes]) -> str | None:
+    """Return the owner in the fields of a record, or None if it has none.
+
+    Raises:
+        CorruptRecordError: the owner is not text.
+
+    """
+    owner = fields.get(_OWNER)
+    try:
+        return None if owner is None else owner.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise CorruptRecordError("the owner of a stored session is not text") from error
 
 
 # All sessions of an application have the same few keys. Long keys would take too much memory.

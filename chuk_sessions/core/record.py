@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from ..enums import SessionStatus
 from ..exceptions import CorruptRecordError
 from ..models import SessionMetadata, iso_from_ms
 from . import codec
+from .values import SALT, ValueCodec
 
 _ACTIVE = SessionStatus.ACTIVE.value
 _ORIGIN_FIELDS = frozenset({b"c", b"u", b"v"})
@@ -21,11 +22,11 @@ def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(parts, parts, strict=True))
 
 
-def is_owner(text: bytes) -> bool:
-    """Return whether the value of an owner field can be decoded to a user id."""
+def has_readable_owner(fields: Mapping[bytes, bytes], values: ValueCodec) -> bool:
+    """Return whether the owner in the fields of a record can be decoded, or is missing."""
     try:
-        text.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
+        values.decode_owner(fields)
+    except CorruptRecordError:
         return False
     return True
 
@@ -40,6 +41,7 @@ class Record:
         version: a counter of the changes of metadata and deadline.
         user_id: the owner, or None.
         fields: all fields as stored.
+        values: the codec of the metadata in `fields`.
 
     """
 
@@ -50,9 +52,10 @@ class Record:
     version: int
     user_id: str | None
     fields: dict[bytes, bytes]
+    values: ValueCodec
 
     @classmethod
-    def from_reply(cls, flat: Sequence[bytes]) -> Self:
+    def from_reply(cls, flat: Sequence[bytes], values: ValueCodec) -> Self:
         """Parse a record, given as field, value, field, value...
 
         Raises:
@@ -61,15 +64,15 @@ class Record:
         """
         fields = fields_of(flat)
         try:
-            owner = fields.get(b"u")
             return cls(
                 int(fields[b"c"]),
                 int(fields[b"d"]),
                 int(fields[b"a"]),
                 int(fields[b"i"]) if b"i" in fields else 0,
                 int(fields[b"v"]),
-                None if owner is None else owner.decode("utf-8", "surrogatepass"),
+                values.decode_owner(fields),
                 fields,
+                values,
             )
         except (KeyError, ValueError) as error:
             raise CorruptRecordError(
@@ -78,22 +81,27 @@ class Record:
 
     @property
     def metadata_pairs(self) -> list[bytes]:
-        """The metadata fields, as field, value, field, value... A copy for another owner gets only these."""
-        return [part for pair in self.fields.items() if pair[0].startswith(codec.PREFIX) for part in pair]
+        """The metadata fields and the salt of their values, as field, value, field, value...
+
+        A copy for another owner gets only these.
+        """
+        return [
+            part for pair in self.fields.items() if pair[0].startswith(codec.PREFIX) or pair[0] == SALT for part in pair
+        ]
 
     @property
     def copied_pairs(self) -> list[bytes]:
         """The fields that a copy for the same owner gets, as field, value, field, value...
 
-        These are metadata, creation time, owner, and version. Times of expiry and the bound of the size are computed
-        for the copy.
+        These are metadata with their salt, creation time, owner, and version. Times of expiry and the bound of the size
+        are computed for the copy.
         """
         origin = [part for pair in self.fields.items() if pair[0] in _ORIGIN_FIELDS for part in pair]
         return origin + self.metadata_pairs
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata, decoded. Raises CorruptRecordError if that is impossible."""
-        return codec.decode(self.fields.items())
+        return self.values.decode(self.fields)
 
     def to_model(self, session_id: str, sandbox_id: str) -> SessionMetadata:
         """Return the session as callers get it, under the id that the caller used."""

@@ -13,6 +13,7 @@ from ..core import statuses as s
 from ..core.index_operations import PAGE_LIMIT, Cursor
 from ..core.operation import Call, Reply
 from ..core.record import Record
+from ..core.values import ValueCodec
 from ..models import SessionMetadata
 from .executor import Executor
 from .paging import PageCall, Pages
@@ -109,7 +110,7 @@ class SessionIndex:
                 calls = [operations.read(keys.session_keys(self._sandbox, session_id)) for session_id in part]
                 records = await self._executor.execute_all(calls, accepted=(s.CORRUPT,))
                 for session_id, reply in zip(part, records, strict=True):
-                    session = entries.session(session_id, self._sandbox, reply)
+                    session = entries.session(session_id, self._sandbox, reply, self._executor.values)
                     # The index has only the hash of the user id. The record has the user id.
                     if session is not None and session[1].user_id == user_id:
                         yield session
@@ -141,14 +142,16 @@ class _Entries:
             else:
                 self._warn("an index entry")
 
-    def session(self, session_id: str, sandbox_id: str, reply: Reply) -> tuple[int, SessionMetadata] | None:
+    def session(
+        self, session_id: str, sandbox_id: str, reply: Reply, values: ValueCodec
+    ) -> tuple[int, SessionMetadata] | None:
         """Return a session with its time of creation in ms, or None when it has ended or cannot be read."""
         try:
             if reply[0] == s.CORRUPT:
                 raise errors.CorruptRecordError("a stored session cannot be opened")
             if reply[0] != s.OK:
                 return None
-            record = Record.from_reply(reply[1])
+            record = Record.from_reply(reply[1], values)
             return record.created, record.to_model(session_id, sandbox_id)
         except errors.CorruptRecordError:
             self._warn("a session record")

@@ -74,6 +74,10 @@ class Sessions:
         )
         return await self._executor.execute_following_rotation(current, touch, results.existed)
 
+    async def salt_of(self, target: SessionKeys) -> bytes:
+        """Return the salt of the values of a session; empty when it has none, or when there is no such session."""
+        return await self._executor.execute_following_rotation(target, operations.read(target), results.salt)
+
     async def is_alive(self, target: SessionKeys, call: Call, reply: Reply) -> bool:
         """Return whether the session is alive, after a reply other than OK to its validation.
 
