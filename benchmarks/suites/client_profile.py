@@ -26,6 +26,7 @@ from chuk_sessions.core import codec, data_operations, ids, keys, operation_ids,
 from chuk_sessions.core.operation import Call, Reply, RetryCalls
 from chuk_sessions.core.record import Record
 from chuk_sessions.core.values import JSON
+from chuk_sessions.core.write_hook import WriteHook
 from chuk_sessions.providers.factory import Factory
 
 SANDBOX = "profile"
@@ -43,6 +44,7 @@ class EmptyBackend:
     name = "empty"
 
     def __init__(self, record: list[bytes]) -> None:
+        self.write_hook = WriteHook()
         self._replies: dict[str, Reply] = {"read": [1, record], "allocate": [2], "increment": [1, 1]}
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
