@@ -6,13 +6,17 @@ An emulator gives the same results without a server.
 from __future__ import annotations
 
 from .api import get_session, session
-from .enums import ProviderType, SessionStatus, WhenFull
+from .core.ids import session_hash
+from .enums import ABSENT, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
     InvalidMetadataError,
+    ListFullError,
     ManagerClosedError,
+    MetadataConflictError,
     MetadataTooLargeError,
     NotACounterError,
+    NotAListError,
     NotReplicatedError,
     NotSupportedError,
     OutcomeUnknownError,
@@ -29,20 +33,25 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, SessionMetadata
+from .models import Health, Increment, ListedSession, SessionMetadata, Transformed
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "ABSENT",
     "CorruptRecordError",
     "Health",
     "Increment",
     "InvalidMetadataError",
+    "ListFullError",
+    "ListedSession",
     "ManagerClosedError",
+    "MetadataConflictError",
     "MetadataTooLargeError",
     "NotACounterError",
+    "NotAListError",
     "NotReplicatedError",
     "NotSupportedError",
     "OutcomeUnknownError",
@@ -61,10 +70,12 @@ __all__ = [
     "SessionTooLargeError",
     "SessionUnavailableError",
     "StoreFullError",
+    "Transformed",
     "VersionConflictError",
     "WhenFull",
     "__version__",
     "factory_for_env",
     "get_session",
     "session",
+    "session_hash",
 ]

@@ -1,8 +1,9 @@
-"""Enumerations: session statuses, providers, and the policy of a full cap."""
+"""Enumerations: session statuses, providers, the policy of a full cap, and the value of a missing key."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Final
 
 
 class SessionStatus(StrEnum):
@@ -30,4 +31,17 @@ class WhenFull(StrEnum):
     """Raise SessionLimitError."""
 
 
-__all__ = ["ProviderType", "SessionStatus", "WhenFull"]
+class Absent(Enum):
+    """The type of ABSENT, the stand-in for the value of a metadata key that does not exist."""
+
+    ABSENT = "absent"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ABSENT: Final = Absent.ABSENT
+"""The stand-in for the value of a metadata key that does not exist."""
+
+
+__all__ = ["ABSENT", "Absent", "ProviderType", "SessionStatus", "WhenFull"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from functools import partial
 from typing import Any, Self, cast
 from weakref import finalize
@@ -20,18 +19,19 @@ from .engine.many_sessions import ManySessions
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
+from .engine.session_data import SessionData
 from .engine.session_index import SessionIndex
 from .engine.sessions import Sessions
 from .engine.sweeping import Sweeper
 from .enums import ProviderType, WhenFull
 from .exceptions import ManagerClosedError
-from .models import Health, Increment, SessionMetadata
+from .models import Health, SessionMetadata
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
 
 
-class SessionManager(GridPaths, ManySessions):
+class SessionManager(GridPaths, SessionData, ManySessions):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -140,7 +140,8 @@ class SessionManager(GridPaths, ManySessions):
 
         If there is a live session with the given `session_id`, it is touched and otherwise stays as it is. Without one,
         a session with that id is created. Never pass an id that a client sent: check it with `validate_session`, and
-        let this method choose ids.
+        let this method choose ids. Do not create a session under a generated id that was deleted: a retry of that
+        deletion may arrive late and delete the new session.
 
         If the call is canceled and chose the id, the session that it may have created is deleted in the background.
 
@@ -193,90 +194,6 @@ class SessionManager(GridPaths, ManySessions):
         record = None if target is None else await self._execute(target, operations.read(target), self._record)
         return record.to_model(session_id, self.sandbox_id) if record else None
 
-    async def update_session_metadata(
-        self,
-        session_id: str,
-        custom_metadata: dict[str, Any],
-        merge: bool = True,
-        *,
-        remove: Iterable[str] = (),
-        expected_version: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> bool:
-        """Change metadata in one atomic step. Returns False when there is no such session.
-
-        Args:
-            session_id: the session's id.
-            custom_metadata: top-level keys to set.
-            merge: keep the other keys; False replaces all metadata by `custom_metadata`.
-            remove: keys to remove; missing ones are ignored.
-            expected_version: the required `SessionMetadata.version`, for optimistic concurrency control.
-            idempotency_key: apply only the first of the calls for this session with this key within ten minutes.
-
-        Raises:
-            ValueError: an argument is malformed, InvalidMetadataError and MetadataTooLargeError included.
-            VersionConflictError: the session has another version; nothing was changed.
-            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was changed.
-            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
-
-        """
-        target, salt = self._find(session_id), b""
-        if self._values.needs_salt and target is not None:
-            salt = await self._sessions.salt_of(target)
-        pairs = self._values.encode(custom_metadata, self._max_metadata_bytes, salt)
-        removals = validation.removals(remove)
-        if expected_version is not None:
-            validation.check_whole(expected_version, "expected_version")
-        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
-        if target is None:
-            return False
-        call = data_operations.merge(
-            target,
-            pairs=pairs,
-            removals=removals,
-            replace=not merge,
-            version=expected_version,
-            operation_id=operation_id,
-            limit=self._policy.session_bytes,
-        )
-        return await self._execute(target, call, results.is_ok)
-
-    async def increment_session_counter(
-        self,
-        session_id: str,
-        key: str,
-        amount: int = 1,
-        *,
-        ceiling: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> Increment | None:
-        """Add to a metadata value that is a whole number, unless the result is above the ceiling; a missing one is 0.
-
-        The result is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
-        ceiling=100)` is a rate limiter. Returns None when there is no such session. With an `idempotency_key` that was
-        used in the last ten minutes nothing is added, and the result has the current value.
-
-        Raises:
-            NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
-            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was added.
-            ValueError: an argument is malformed.
-            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
-
-        """
-        field = self._values.plain_field(key)
-        validation.check_whole(amount, "amount")
-        if ceiling is not None:
-            validation.check_whole(ceiling, "ceiling")
-        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="increment")
-        target = self._find(session_id)
-        if target is None:
-            return None
-        limit = self._policy.session_bytes
-        call = data_operations.increment(
-            target, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id, limit=limit
-        )
-        return await self._execute(target, call, results.increment)
-
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
         Returns False when there is no such session. Raises ValueError for hours that are not positive and finite, and
@@ -297,7 +214,27 @@ class SessionManager(GridPaths, ManySessions):
         arrives late does not delete a new session with that id.
         """
         target = self._find(session_id)
-        return target is not None and await self._sessions.delete(target)
+        return target is not None and await self._sessions.delete(target, reused=not ids.is_generated(session_id))
+
+    async def revoke_session(self, reference: str, *, user_id: str | None = None) -> bool:
+        """Delete the session with this reference, as lists and `session_hash` return it; False if there is none.
+
+        A reference from a client, for example from a page with the user's devices, needs `user_id`: then a session of
+        another user counts as none. During its grace period, the reference of an old id deletes the session, too; after
+        that a rotated session has only its new reference. An id is not a reference, and never deletes anything here.
+
+        Raises:
+            ValueError: `user_id` is malformed.
+            CorruptRecordError: with `user_id`, the record cannot be read, so its owner is unknown; nothing was deleted.
+
+        """
+        owner = b"" if user_id is None else self._values.encode_owner(validation.owner(user_id))
+        target = keys.find_reference(self._sandbox_id, reference)
+        if target is None:
+            return False
+        if owner:
+            return await self._sessions.revoke(target, owner)
+        return await self._sessions.delete(target, reused=True)
 
     async def rotate_session(
         self, session_id: str, *, user_id: str | None = None, grace_seconds: float = 0

@@ -14,6 +14,7 @@
 --- @include "applied"
 --- @include "remember"
 --- @include "expire_with_last"
+--- @include "move_deadline"
 local key, operation = KEYS[1], ARGV[4]
 local reply, _, old_deadline, accessed, idle, version = open(key, now, 'v')
 if reply then return reply end
@@ -22,10 +23,7 @@ if not version then return CORRUPT end
 if applied(KEYS[3], operation, now) then return OK end
 local deadline = old_deadline + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, old_deadline} end
-local expiry = idle and math.min(deadline, accessed + idle) or deadline
-redis.call('HSET', key, 'd', deadline, 'v', version + 1)
-redis.call('PEXPIREAT', key, expiry + ARGV[6])
-redis.call('ZADD', KEYS[2], expiry, ARGV[1])
+move_deadline(key, KEYS[2], ARGV[1], version + 1, deadline, accessed, idle, ARGV[6])
 remember(KEYS[3], operation, now, ARGV[5])
 expire_with_last(KEYS[3])
 return OK

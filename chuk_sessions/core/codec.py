@@ -9,10 +9,12 @@ than 200.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
+from ..enums import ABSENT
 from ..exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError
 
 MAX_DEPTH = 200
@@ -71,6 +73,30 @@ def encode(metadata: Mapping[str, Any], limit: int, _salt: bytes = b"") -> list[
     return pairs
 
 
+def encode_expected(
+    expected: Mapping[str, Any], limit: int, _fields: Mapping[bytes, bytes] = MappingProxyType({})
+) -> list[bytes]:
+    """Return expected metadata as field, value, field, value... The value for ABSENT is empty: no JSON text is.
+
+    JSON encodes a value in one way only and need not know the fields of the record; see `values`.
+
+    Raises:
+        InvalidMetadataError: JSON cannot represent the metadata exactly.
+        MetadataTooLargeError: keys and values together have more than `limit` bytes.
+
+    """
+    if not isinstance(expected, Mapping):
+        raise InvalidMetadataError(f"expected metadata must be a dict, not {type(expected).__name__}")
+    pairs = encode({key: value for key, value in expected.items() if value is not ABSENT}, limit)
+    absent = [field_of(key) for key, value in expected.items() if value is ABSENT]
+    return pairs + [part for field in absent for part in (field, b"")]
+
+
+def encode_items(key: str, items: Sequence[Any], limit: int) -> bytes:
+    """Return items to append to a list, as JSON texts that are separated by commas. Raises as `encode` does."""
+    return encode({key: list(items)}, limit)[1][1:-1]
+
+
 def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """Return the metadata in the fields of a record, whose other fields are ignored.
 
@@ -83,7 +109,7 @@ def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         for field, value in fields.items():
             if field[:_PREFIX_LENGTH] == PREFIX:
                 text = value.decode("utf-8", "surrogatepass")
-                key = _short_key(field) if len(field) <= MAX_CACHED else _long_key(field)
+                key = _short_key(field) if len(field) <= MAX_CACHED else key_of(field)
                 # `encode` writes no white space around a value, so the scanner need not skip any.
                 metadata[key], end = _scan(text, 0)
                 if end != len(text):
@@ -110,10 +136,11 @@ def decode_owner(fields: Mapping[bytes, bytes]) -> str | None:
 # All sessions of an application have the same few keys. Long keys would take too much memory.
 @lru_cache(maxsize=1024)
 def _short_key(field: bytes) -> str:
-    return _long_key(field)
+    return key_of(field)
 
 
-def _long_key(field: bytes) -> str:
+def key_of(field: bytes) -> str:
+    """Return the metadata key of a field. Raises UnicodeDecodeError for bytes that `field_of` would not return."""
     return field[_PREFIX_LENGTH:].decode("utf-8", "surrogatepass")
 
 

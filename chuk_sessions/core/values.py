@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from ..enums import ABSENT
 from . import codec, ids
 
 SALT: Final = b"s"
 """The record field of the salt, for codecs that need one."""
 
 _SALT_BYTES: Final = 16
+_NO_FIELDS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 
 class ValueCodec(Protocol):
@@ -35,15 +38,17 @@ class ValueCodec(Protocol):
       out, and a full cap evicts it first. A value that is only unreadable for now, such as one under a missing key,
       raises another SessionError, which the engine passes on to the caller.
     - **JSON text.** `decode` must accept JSON text as well, because scripts write it: a counter is decimal text, which
-      HINCRBY adds to. JSON text never begins with a capital letter, so an encoded value should. `plain_field` names
-      the keys that scripts may change. The codec must store their values as JSON text.
+      HINCRBY adds to, and an append adds the texts of items to a list. JSON text never begins with a capital letter, so
+      an encoded value should. `plain_field` names the keys that scripts may change. The codec must store their values
+      as JSON text.
     - **Owner.** Scripts compare the field `u` byte by byte, so `encode_owner` must be deterministic and cannot use the
       salt. Encryption needs random bytes there. It will store a keyed hash of the owner in the field `h` for
       comparisons.
     - **No I/O.** All methods are synchronous and safe for threads.
 
     Attributes:
-        needs_salt: whether `encode` needs the salt of the session. The engine then reads it before an update.
+        needs_salt: whether `encode` needs the salt of the session. The engine then reads the record before it sends an
+            update.
 
     """
 
@@ -58,6 +63,20 @@ class ValueCodec(Protocol):
 
         """
 
+    def encode_expected(
+        self, expected: Mapping[str, Any], limit: int, fields: Mapping[bytes, bytes] = _NO_FIELDS, /
+    ) -> list[bytes]:
+        """Return expected metadata as field, value, field, value... for a script to compare; empty for ABSENT.
+
+        `fields` is the record as it was read, with `needs_salt` only. A codec that encodes a value differently each
+        time returns the value in `fields` if it decodes to the expected one, and otherwise any that is not there. If
+        such a value is encoded again in between, the script finds another one, and the caller gets a conflict.
+
+        Raises:
+            InvalidMetadataError, MetadataTooLargeError: as `encode` does.
+
+        """
+
     def decode(self, fields: Mapping[bytes, bytes], /) -> dict[str, Any]:
         """Return the metadata in the fields of a record, the salt among them.
 
@@ -67,7 +86,7 @@ class ValueCodec(Protocol):
         """
 
     def plain_field(self, key: object, /) -> bytes:
-        """Return the record field of a metadata key whose value a script changes in place, such as a counter.
+        """Return the field of a metadata key whose value a script changes in place: a counter, or a list that grows.
 
         Raises:
             InvalidMetadataError: the key is not a string.
@@ -96,6 +115,7 @@ class _Json:
 
     needs_salt = False
     encode = staticmethod(codec.encode)
+    encode_expected = staticmethod(codec.encode_expected)
     decode = staticmethod(codec.decode)
     plain_field = staticmethod(codec.field_of)
     encode_owner = staticmethod(ids.user_bytes)
@@ -114,3 +134,10 @@ def json_codec(_sandbox_id: str) -> ValueCodec:
 def new_salt(values: ValueCodec) -> bytes:
     """Return a salt for a new session; empty if the codec needs none."""
     return secrets.token_bytes(_SALT_BYTES) if values.needs_salt else b""
+
+
+def decode_value(values: ValueCodec, field: bytes, fields: Mapping[bytes, bytes]) -> Any:
+    """Return the value of one field of a record, or ABSENT. Raises CorruptRecordError as `decode` does."""
+    if field not in fields:
+        return ABSENT
+    return values.decode({name: fields[name] for name in (SALT, field) if name in fields})[codec.key_of(field)]

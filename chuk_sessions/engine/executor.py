@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from .. import exceptions as errors
 from ..backends.base import Backend
@@ -25,6 +25,13 @@ _MAX_ROTATIONS = 64
 
 _MAX_CONCURRENT_CALLS = 256
 """Most concurrent calls of one caller: one for each bucket. More would hold the event loop for too long."""
+
+
+class Execute(Protocol):
+    """The type of `Executor.execute_following_rotation`, for classes that only need that."""
+
+    def __call__(self, target: SessionKeys, call: Call, result: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:
+        """Run a call on a session, and return `result` of the reply."""
 
 
 class Executor:
@@ -56,8 +63,8 @@ class Executor:
         """Return a fresh id and the keys of its session, by default in the user's home bucket."""
         if bucket is None:
             bucket = ids.random_bucket() if user_id is None else ids.home_bucket(self.sandbox_id, user_id)
-        session_id, handle = ids.new_id_and_handle(user_id, bucket)
-        return session_id, keys.session_keys_for_new(self.sandbox_id, bucket, handle)
+        session_id = ids.new_id(user_id, bucket)
+        return session_id, keys.session_keys(self.sandbox_id, session_id)
 
     async def execute(self, call: Call) -> Reply:
         """Run one call. Raises the error that its status stands for."""

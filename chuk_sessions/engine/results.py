@@ -7,13 +7,13 @@ from collections.abc import Callable
 from ..core import statuses as s
 from ..core.operation import Reply
 from ..core.record import Record, fields_of
-from ..core.values import SALT, ValueCodec
+from ..core.values import ValueCodec
 from ..models import Increment
 
 
 def is_ok(reply: Reply) -> bool:
-    """Return whether the operation was applied to a live session."""
-    return bool(reply[0] == s.OK)
+    """Return whether the operation was applied to a live session, now or by an earlier call."""
+    return reply[0] in (s.OK, s.APPLIED)
 
 
 def existed(reply: Reply) -> bool:
@@ -30,9 +30,14 @@ def record_reader(values: ValueCodec) -> Callable[[Reply], Record | None]:
     return record
 
 
-def salt(reply: Reply) -> bytes:
-    """Return the salt of the record that was read; empty when it has none, or when there is no such session."""
-    return fields_of(reply[1]).get(SALT, b"") if reply[0] == s.OK else b""
+def fields(reply: Reply) -> dict[bytes, bytes]:
+    """Return the fields of the record that was read, as stored; none when there is no such session."""
+    return fields_of(reply[1]) if reply[0] == s.OK else {}
+
+
+def size(reply: Reply) -> int | None:
+    """Return the size of the list that was appended to, in bytes; None when there is no such session."""
+    return None if reply[0] == s.GONE else int(reply[1])
 
 
 def increment(reply: Reply) -> Increment | None:

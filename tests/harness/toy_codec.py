@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from chuk_sessions.core import codec, ids
@@ -11,9 +13,12 @@ from chuk_sessions.core.values import SALT
 from chuk_sessions.exceptions import CorruptRecordError, NotACounterError, ProviderError
 
 _MARK = b"E"
-_TAG_BYTES = 8
+_NONCE_BYTES = 4
+_TAG_START = 1 + _NONCE_BYTES
+_TEXT_START = _TAG_START + 8
 _LOCKED = b"EL"
 _OWNER = b"u"
+_NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class UnreadableError(ProviderError):
@@ -21,13 +26,14 @@ class UnreadableError(ProviderError):
 
 
 class ToyCodec:
-    """A codec that XORs each value with a stream, and puts a tag of stream and value before it.
+    """A codec that XORs each value with a stream, and puts a nonce and a tag before it.
 
-    Values of the keys in PLAIN remain JSON text.
+    It encodes a value differently each time, but an owner always in the same way. Values of the keys in PLAIN remain
+    JSON text.
     """
 
     needs_salt = True
-    PLAIN = ("hits",)
+    PLAIN = ("hits", "log")
 
     def __init__(self, sandbox_id: str) -> None:
         self._sandbox = sandbox_id.encode()
@@ -38,7 +44,18 @@ class ToyCodec:
         if salt:
             for field, place in zip(pairs[::2], range(1, len(pairs), 2), strict=True):
                 if field not in self._plain:
-                    pairs[place] = self._seal(field, salt, pairs[place])
+                    pairs[place] = self._seal(field, salt, pairs[place], secrets.token_bytes(_NONCE_BYTES))
+        return pairs
+
+    def encode_expected(
+        self, expected: Mapping[str, Any], limit: int, fields: Mapping[bytes, bytes] = _NO_FIELDS, /
+    ) -> list[bytes]:
+        pairs = codec.encode_expected(expected, limit)
+        salt = fields.get(SALT, b"")
+        for field, place in zip(pairs[::2], range(1, len(pairs), 2), strict=True):
+            stored = fields.get(field, b"")
+            if stored.startswith(_MARK):
+                pairs[place] = stored if self._open(field, salt, stored) == pairs[place] else pairs[place]
         return pairs
 
     def decode(self, fields: Mapping[bytes, bytes], /) -> dict[str, Any]:
@@ -64,22 +81,23 @@ class ToyCodec:
         owner = fields.get(_OWNER)
         return None if owner is None else codec.decode_owner({_OWNER: self._open(_OWNER, b"", owner)})
 
-    def _seal(self, field: bytes, salt: bytes, text: bytes) -> bytes:
-        return _MARK + self._tag(field, salt, text) + self._xor(field, salt, text)
+    def _seal(self, field: bytes, salt: bytes, text: bytes, nonce: bytes = bytes(_NONCE_BYTES)) -> bytes:
+        return _MARK + nonce + self._tag(nonce, field, salt, text) + self._xor(nonce, field, salt, text)
 
     def _open(self, field: bytes, salt: bytes, value: bytes) -> bytes:
         if value == _LOCKED:
             raise UnreadableError("the key is not available")
-        tag, text = value[1 : 1 + _TAG_BYTES], self._xor(field, salt, value[1 + _TAG_BYTES :])
-        if not value.startswith(_MARK) or tag != self._tag(field, salt, text):
+        mark, nonce, tag = value[:1], value[1:_TAG_START], value[_TAG_START:_TEXT_START]
+        text = self._xor(nonce, field, salt, value[_TEXT_START:])
+        if mark != _MARK or tag != self._tag(nonce, field, salt, text):
             raise CorruptRecordError("a stored value does not belong here")
         return text
 
-    def _tag(self, field: bytes, salt: bytes, text: bytes) -> bytes:
-        return self._digest(_TAG_BYTES, field, salt, text)
+    def _tag(self, *parts: bytes) -> bytes:
+        return self._digest(_TEXT_START - _TAG_START, *parts)
 
-    def _xor(self, field: bytes, salt: bytes, text: bytes) -> bytes:
-        stream = self._digest(len(text), field, salt)
+    def _xor(self, nonce: bytes, field: bytes, salt: bytes, text: bytes) -> bytes:
+        stream = self._digest(len(text), nonce, field, salt)
         return bytes(left ^ right for left, right in zip(text, stream, strict=True))
 
     def _digest(self, length: int, *parts: bytes) -> bytes:

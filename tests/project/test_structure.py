@@ -163,11 +163,9 @@ def test_imports_follow_the_table(path):
 
 def test_only_the_value_codec_encodes_and_decodes():
     """Encryption would miss values that some other module encodes."""
-    users = {
-        named(path)
-        for path in ROOT.rglob("*.py")
-        if re.search(r"\bcodec\.(encode|decode|decode_owner)\b|\bids\.user_bytes\b", path.read_text())
-    }
+    # The items of an append are JSON text with every codec, because the script adds them to a text.
+    found = r"\bcodec\.(?!encode_items\b)(encode|decode)|\bids\.user_bytes\b"
+    users = {named(path) for path in ROOT.rglob("*.py") if re.search(found, path.read_text())}
     assert users == {"chuk_sessions/core/values.py"}
 
 

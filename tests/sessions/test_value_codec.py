@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from chuk_sessions import ABSENT, session_hash
 from chuk_sessions.core import data_operations, operations, statuses
 from chuk_sessions.core.keys import session_keys
 from chuk_sessions.core.record import fields_of
@@ -14,6 +15,7 @@ from chuk_sessions.core.values import JSON, SALT
 from chuk_sessions.exceptions import (
     CorruptRecordError,
     InvalidMetadataError,
+    MetadataConflictError,
     NotACounterError,
     SessionOwnerError,
     VersionConflictError,
@@ -75,6 +77,55 @@ async def test_updates_use_the_salt_of_the_session(single):
     assert await manager.update_session_metadata(session_id, {"only": "this"}, merge=False)
     assert await metadata_of(manager, session_id) == {"only": "this"}
     assert (await stored(single, session_id))[SALT] == before[SALT]
+
+
+async def test_values_are_compared_although_each_encoding_differs(single):
+    manager = single.manager(_values=ToyCodec)
+    session_id = await manager.allocate_session(custom_metadata=DATA)
+    expected = {"cart": DATA["cart"], "hits": 3, "new": ABSENT}
+    assert await manager.update_session_metadata(session_id, {"cart": [], "new": 1}, expected=expected)
+    for wrong in ({"cart": [1]}, {"hits": 4}, {"new": ABSENT}, {"absent": 1}):
+        with pytest.raises(MetadataConflictError):
+            await manager.update_session_metadata(session_id, {"cart": None}, expected=wrong)
+    assert await metadata_of(manager, session_id) == {**DATA, "cart": [], "new": 1}
+
+
+async def test_transforms_lose_no_change(single):
+    one, other = [single.manager(_values=ToyCodec) for _ in range(2)]
+    session_id = await one.allocate_session(custom_metadata={"cart": [0]})
+
+    def add(number):
+        return lambda cart: [*cart, number]
+
+    changes = [
+        manager.transform_session_metadata(session_id, "cart", add(number), idempotency_key=key)
+        for number in range(1, 6)
+        for manager, key in ((one, None), (other, f"key {number}"))
+    ]
+    assert all(await asyncio.gather(*changes))
+    assert sorted((await metadata_of(one, session_id))["cart"]) == sorted([0, *range(1, 6), *range(1, 6)])
+    repeated = await one.transform_session_metadata(session_id, "cart", add(9), idempotency_key="key 1")
+    assert repeated.attempts == 0
+    assert 9 not in repeated.value
+    assert (await one.transform_session_metadata(session_id, "cart", lambda _: ABSENT)).value is ABSENT
+    assert await metadata_of(one, session_id) == {}
+
+
+async def test_lists_that_grow_are_plain_and_only_those_keys_may_grow(single):
+    manager = single.manager(_values=ToyCodec)
+    session_id = await manager.allocate_session(custom_metadata={"log": ["a"], "cart": [1]})
+    assert await manager.append_session_metadata(session_id, "log", "b")
+    with pytest.raises(NotACounterError):
+        await manager.append_session_metadata(session_id, "cart", 2)
+    assert await metadata_of(manager, session_id) == {"log": ["a", "b"], "cart": [1]}
+
+
+async def test_a_reference_deletes_the_session_of_its_owner_only(single):
+    manager = single.manager(_values=ToyCodec)
+    session_id = await manager.allocate_session(user_id="alice")
+    reference = session_hash(session_id)
+    assert not await manager.revoke_session(reference, user_id="bob")
+    assert await manager.revoke_session(reference, user_id="alice")
 
 
 async def test_bad_metadata_is_refused_whether_or_not_there_is_a_session(single):
