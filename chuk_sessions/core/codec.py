@@ -92,9 +92,12 @@ def encode_expected(
     return pairs + [part for field in absent for part in (field, b"")]
 
 
-def encode_items(key: str, items: Sequence[Any], limit: int) -> bytes:
-    """Return items to append to a list, as JSON texts that are separated by commas. Raises as `encode` does."""
-    return encode({key: list(items)}, limit)[1][1:-1]
+def encode_items(key: str, items: Sequence[Any], limit: int) -> tuple[bytes, bytes]:
+    """Return the field of a list, and items to append to it as JSON texts that are separated by commas. Raises as
+    `encode` does.
+    """
+    field, text = encode({key: list(items)}, limit)
+    return field, text[1:-1]
 
 
 def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:

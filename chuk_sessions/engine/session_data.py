@@ -146,8 +146,8 @@ class SessionData:
             OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
-        field = self._values.plain_field(key)
-        texts = codec.encode_items(key, items, self._max_metadata_bytes)
+        self._values.plain_field(key)
+        field, texts = codec.encode_items(key, items, self._max_metadata_bytes)
         if max_bytes is not None:
             validation.positive(max_bytes, "max_bytes")
         operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="append")

@@ -25,7 +25,7 @@ from .key_queues import turn
 MAX_ATTEMPTS: Final = 100
 """Most attempts at a transform, by default."""
 
-_PATIENT: Final = 6
+_PATIENT: Final = 3
 """Lost attempts up to which the pauses get longer, because other callers are at work. After that they get shorter."""
 
 
@@ -104,13 +104,15 @@ class Transform:
         return await execute(target, operations.read(target, operation_ids=self.repeatable), _reply)
 
     def _new_value(self, fields: Mapping[bytes, bytes]) -> Any:
-        """Call the function. A missing value is the default, in a copy of its own for each call."""
-        exists = self.field in fields
-        value = self._value(fields) if exists else deepcopy(self.default)
+        value = self._old_value(fields)
         result = self.function(value)
-        if result is None and exists and value != self._value(fields):
+        if result is None and value != self._old_value(fields):
             raise ValueError("the function changed the value but returned None; it must return the new value")
         return result
+
+    def _old_value(self, fields: Mapping[bytes, bytes]) -> Any:
+        """Return an object of its own for each call, because the function may change it."""
+        return self._value(fields) if self.field in fields else deepcopy(self.default)
 
     def _write(self, target: SessionKeys, fields: Mapping[bytes, bytes], value: Any) -> Call | None:
         """Return the call that writes a value, or None if nothing would change."""

@@ -286,5 +286,5 @@ async def test_indexes_follow_a_moved_deadline(world):
     await world.advance(seconds=10)
     assert await manager.list_sessions() == [session_hash(late)]
     await world.advance(hours=1)
-    assert [session.session_id for session in await manager.list_user_sessions("alice")] == [late]
+    assert [session.reference for session in await manager.list_user_sessions("alice")] == [late]
     assert await manager.cleanup_expired_sessions() == 1

@@ -18,6 +18,9 @@ GROWING = {
     "allocate": lambda manager, session_id: manager.allocate_session(user_id="alice"),
     "merge": lambda manager, session_id: manager.update_session_metadata(session_id, {"a": 1}),
     "increment": lambda manager, session_id: manager.increment_session_counter(session_id, "n"),
+    "append": lambda manager, session_id: manager.append_session_metadata(session_id, "list", 1),
+    "transform": lambda manager, session_id: manager.transform_session_metadata(session_id, "a", lambda a: a + 1),
+    "ttl": lambda manager, session_id: manager.update_session_metadata(session_id, {}, ttl_seconds=9),
     "extend": lambda manager, session_id: manager.extend_session_ttl(session_id, 1),
     "rotate": lambda manager, session_id: manager.rotate_session(session_id),
     "login": lambda manager, session_id: manager.rotate_session(session_id, user_id="bob"),
@@ -79,6 +82,8 @@ async def test_a_keyed_change_and_its_key_are_stored_together_or_not_at_all(mana
     changes = (
         lambda: manager.increment_session_counter(session_id, "n", idempotency_key="k"),
         lambda: manager.update_session_metadata(session_id, {"m": 1}, idempotency_key="k"),
+        lambda: manager.append_session_metadata(session_id, "l", 1, idempotency_key="k"),
+        lambda: manager.transform_session_metadata(session_id, "n", lambda n: 9, idempotency_key="k"),
     )
     fill_memory(full_server)
     for change in changes:
