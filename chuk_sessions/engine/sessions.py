@@ -75,16 +75,18 @@ class Sessions:
         )
         return await self._executor.execute_following_rotation(current, touch, results.existed)
 
-    async def is_alive(self, target: SessionKeys, call: Call, reply: Reply) -> bool:
-        """Return whether the session is alive, after a reply other than OK to its validation.
+    async def access(self, target: SessionKeys, call: Call, reply: Reply) -> Reply:
+        """Return the reply of the current session, after a reply other than OK to a call that records an access.
 
         The id may be an old one, and the index of an idle session may have to be declared.
         """
         target, reply = await self._executor.follow_rotation(target, call, reply)
         if reply[0] != s.NEEDS_INDEX:
-            return results.is_ok(reply)
-        call = operations.validate(target, self._policy.interval_ms, self._policy.retention_ms, True)
-        return await self._executor.execute_following_rotation(target, call, results.is_ok)
+            return reply
+        policy = self._policy
+        call = operations.validate(target, policy.interval_ms, policy.retention_ms, True, call.operation)
+        _, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
+        return reply
 
     async def delete(self, target: SessionKeys, *, reused: bool) -> bool:
         """Delete a session, under its old id too. Returns False when there was none.

@@ -157,8 +157,58 @@ async def test_an_update_with_expected_values_and_a_key_is_applied_once_and_move
     assert seconds_between(before, after) == pytest.approx(-22 * HOUR, abs=30)
 
 
-async def test_validate_and_read_are_retried(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+async def test_rate_limit_raises_outcome_unknown(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
     manager, session_id = session
+    lose(proxy, backend, "rate_limit")
+    with pytest.raises(OutcomeUnknownError):
+        await manager.rate_limit_session(session_id, "x", 3, HOUR)
+    proxy.lose_replies(0)
+    again = await manager.rate_limit_session(session_id, "x", 3, HOUR)
+    assert again is not None
+    assert (again.allowed, again.remaining) == (True, 1)
+
+
+async def test_rate_limit_with_a_key_counts_once(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
+    lose(proxy, backend, "rate_limit")
+    counted = await manager.rate_limit_session(session_id, "x", 3, HOUR, cost=2, idempotency_key="request 7")
+    assert counted is not None
+    assert (counted.allowed, counted.remaining) == (True, 1)
+    assert proxy.losses.met == TIMES
+
+
+async def test_set_ttl_is_retried(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+    manager, session_id = session
+    lose(proxy, backend, "set_ttl")
+    assert await manager.set_session_ttl(session_id, 2)
+    info = await manager.get_session_info(session_id)
+    assert info is not None
+    left = datetime.fromisoformat(info["expires_at"]).timestamp() - time.time()
+    assert left == pytest.approx(2 * HOUR, abs=60)
+    assert proxy.losses.met == TIMES
+
+
+async def test_a_login_again_whose_reply_is_lost_is_retried(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, old = session
+    lose(proxy, backend, "rotate")
+    new = await manager.rotate_session(old, user_id="ann")
+    assert await manager.list_sessions() == references([new])
+    assert proxy.losses.met == TIMES
+
+
+async def test_validate_load_and_read_are_retried(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
+    lose(proxy, backend, "load")
+    assert await manager.load_session(session_id)
+    assert proxy.losses.met == TIMES
     lose(proxy, backend, "validate")
     assert await manager.validate_session(session_id)
     lose(proxy, backend, "read")

@@ -49,13 +49,16 @@ async def test_every_write_is_reported_with_its_record_and_reads_are_not(single)
     with listening(single) as reports:
         session_id = await manager.allocate_session("mine", custom_metadata={"a": 1})
         assert await manager.validate_session(session_id)
+        assert await manager.load_session(session_id)
         assert await manager.get_session_metadata(session_id)
         assert await manager.update_session_metadata(session_id, {"a": 2})
         assert await manager.update_session_metadata(session_id, {"b": 1}, remove=["a"])
         assert await manager.increment_session_counter(session_id, "n", idempotency_key="once")
+        assert await manager.append_session_metadata(session_id, "list", 1)
+        assert await manager.rate_limit_session(session_id, "api", 1, 60)
         assert await manager.extend_session_ttl(session_id, 1)
         assert await manager.delete_session(session_id)
-    written = ["allocate", "validate", "set", "merge", "increment", "extend", "delete"]
+    written = ["allocate", "validate", "load", "set", "merge", "increment", "append", "rate_limit", "extend", "delete"]
     assert reports == [Report(name, (record_of("mine"),)) for name in written]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import inf
 from re import compile as pattern
+from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, GONE, MOVED
+from ....core.statuses import CORRUPT, GONE, MOVED, NEEDS_INDEX, OK
 from ..keyspace import Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
@@ -66,22 +67,50 @@ def touch(
     space.pexpireat(key, expiry + retention)
 
 
+def access(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
+    """Open a session, and record the access unless the touch interval after the last one is not over. Of an idle
+    session, the expiry moves with it, at least once within each half of the idle timeout.
+
+    Takes the keys and arguments of `validate` and of `load`.
+    """
+    key, interval = keys[0], argv[0] if argv else 0
+    opened = open_(space, key)
+    if isinstance(opened, list):
+        return opened
+    _, deadline, accessed, idle, *_ = opened
+    if idle is not None:
+        interval = min(interval, idle // 2)
+    if space.now - accessed >= interval and space.now > accessed:
+        if idle is not None and len(keys) < 2:
+            return [NEEDS_INDEX]
+        deadlines, handle, retention = (keys[1], *argv[1:]) if len(keys) > 1 else ("", b"", 0)
+        touch(space, key, deadlines, handle, deadline, idle, retention)
+    return [OK]
+
+
 def move_deadline(
     space: Keyspace,
     key: str,
     deadlines: str,
+    sandboxes: str | None,
     handle: bytes,
+    sandbox: bytes,
     version: int,
     deadline: int,
     accessed: int,
     idle: int | None,
     retention: int,
 ) -> None:
-    """Move a session's deadline: in its record, in the index, and in the expiry of the record's key."""
+    """Move a session's deadline: in its record, in the index, and in the expiry of the record's key.
+
+    A deadline that may become earlier needs the index of sandboxes, too.
+    """
     expiry = deadline if idle is None else min(deadline, accessed + idle)
     space.hset(key, {b"d": deadline, b"v": version})
     space.pexpireat(key, expiry + retention)
     space.zadd(deadlines, expiry, handle)
+    if sandboxes is not None:
+        space.zadd(sandboxes, expiry, sandbox, lower_only=True)
 
 
 def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
