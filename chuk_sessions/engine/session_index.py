@@ -14,6 +14,7 @@ from ..core.index_operations import PAGE_LIMIT, Cursor
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
 from ..core.record import Record
+from ..core.values import ValueCodec
 from ..models import ListedSession
 from .executor import Executor
 from .paging import PageCall, Pages
@@ -113,7 +114,7 @@ class SessionIndex:
             while part := list(islice(found, _CONCURRENT_READS)):
                 records = await self._executor.execute_all(list(map(operations.read, part)), accepted=(s.CORRUPT,))
                 for target, reply in zip(part, records, strict=True):
-                    session = entries.session(target, reply)
+                    session = entries.session(target, reply, self._executor.values)
                     # The index has only the hash of the user id. The record has the user id.
                     if session is not None and session[1].user_id == user_id:
                         yield session
@@ -145,14 +146,14 @@ class _Entries:
         """Yield the references of the sessions that an index in this bucket lists."""
         return (ids.reference(bucket, handle) for handle in self.handles(found))
 
-    def session(self, target: SessionKeys, reply: Reply) -> tuple[int, ListedSession] | None:
+    def session(self, target: SessionKeys, reply: Reply, values: ValueCodec) -> tuple[int, ListedSession] | None:
         """Return a session with its time of creation in ms, or None when it has ended or cannot be read."""
         try:
             if reply[0] == s.CORRUPT:
                 raise errors.CorruptRecordError("a stored session cannot be opened")
             if reply[0] != s.OK:
                 return None
-            record = Record.from_reply(reply[1])
+            record = Record.from_reply(reply[1], values)
             return record.created, record.to_listed(target.reference)
         except errors.CorruptRecordError:
             self._warn("a session record")
