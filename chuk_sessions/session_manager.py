@@ -9,9 +9,10 @@ from weakref import finalize
 
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
-from .core import codec, data_operations, ids, keys, notices, operation_ids, operations, statuses, validation
+from .core import data_operations, ids, keys, notices, operation_ids, operations, statuses, validation
 from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
+from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
 from .engine.executor import Executor
 from .engine.many_sessions import ManySessions
@@ -56,6 +57,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
         max_session_bytes: int = data_operations.MAX_SESSION_BYTES,
+        _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -99,7 +101,9 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         self._backend = backend_of(self.session_factory)
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
-        executor = Executor(self._backend, self._sandbox_id)
+        self._values = _values(self._sandbox_id)
+        self._record = results.record_reader(self._values)
+        executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
         notes = StrayNotes(executor)
@@ -154,12 +158,15 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         """
         if session_id is not None:
             ids.check_name(session_id, "session_id")
-        owner = b"" if user_id is None else validation.owner(user_id)
+        owner = b"" if user_id is None else self._values.encode_owner(validation.owner(user_id))
         ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
         pairs: list[bytes] = []
+        salt = new_salt(self._values)
         if custom_metadata is not None:
-            pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
+            pairs = self._values.encode(custom_metadata, self._max_metadata_bytes, salt)
             validation.check_size(pairs, self._policy.session_bytes)
+        if salt:
+            pairs = [SALT, salt, *pairs]
         if session_id is None:
             return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
         target = keys.session_keys(self._sandbox_id, session_id)
@@ -182,13 +189,13 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
         target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), results.record)
+        record = None if target is None else await self._execute(target, operations.read(target), self._record)
         return record.to_dict(session_id, self._sandbox_id) if record else None
 
     async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
         """Return the session, or None. Does not touch it."""
         target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), results.record)
+        record = None if target is None else await self._execute(target, operations.read(target), self._record)
         return record.to_model(session_id, self.sandbox_id) if record else None
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
@@ -225,7 +232,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             CorruptRecordError: with `user_id`, the record cannot be read, so its owner is unknown; nothing was deleted.
 
         """
-        owner = b"" if user_id is None else validation.owner(user_id)
+        owner = b"" if user_id is None else self._values.encode_owner(validation.owner(user_id))
         target = keys.find_reference(self._sandbox_id, reference)
         if target is None:
             return False
@@ -273,7 +280,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             if ttl_hours is not None:
                 raise ValueError("only a login starts a new lifetime: ttl_hours needs a user_id")
             return None if target is None else await self._rotator.rotate(target, grace_ms)
-        owner = validation.owner(user_id)
+        owner = self._values.encode_owner(validation.owner(user_id))
         ttl_ms = self._ttl_ms if ttl_hours is None else ttl_from_hours(ttl_hours, "ttl_hours")
         if grace_ms:
             raise ValueError("a login invalidates the old id immediately: grace_seconds must be 0")

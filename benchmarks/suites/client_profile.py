@@ -25,6 +25,8 @@ from chuk_sessions.backends.redis.scripts import scripts
 from chuk_sessions.core import codec, data_operations, ids, keys, operation_ids, operations
 from chuk_sessions.core.operation import Call, Reply, RetryCalls
 from chuk_sessions.core.record import Record
+from chuk_sessions.core.values import JSON
+from chuk_sessions.core.write_hook import WriteHook
 from chuk_sessions.providers.factory import Factory
 
 SANDBOX = "profile"
@@ -42,6 +44,7 @@ class EmptyBackend:
     name = "empty"
 
     def __init__(self, record: list[bytes]) -> None:
+        self.write_hook = WriteHook()
         self._replies: dict[str, Reply] = {
             "read": [1, record],
             "load": [1, record],
@@ -143,8 +146,8 @@ def _wire_steps(store: Store) -> dict[str, Step]:
         "pack a validation": lambda: script_of["validate"].call(validation.keys, validation.argv),
         "pack an allocation": lambda: script_of["allocate"].call(allocation.keys, allocation.argv),
         "parse the reply of a read": parse,
-        "decode a record": lambda: Record.from_reply(record),
-        "decode a record into a dict": lambda: Record.from_reply(record).to_dict(session_id, SANDBOX),
+        "decode a record": lambda: Record.from_reply(record, JSON),
+        "decode a record into a dict": lambda: Record.from_reply(record, JSON).to_dict(session_id, SANDBOX),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from ..core.operation import Call, Reply, RetryCalls
+from ..core.write_hook import WriteHook
 from ..models import Health
 
 
@@ -36,9 +37,16 @@ class Store(Protocol):
 
 
 class Backend(Protocol):
-    """A store that runs operations. Safe to share between tasks, threads and event loops."""
+    """A store that runs operations. Safe to share between tasks, threads and event loops.
+
+    Attributes:
+        name: the kind of store.
+        write_hook: the listeners to its writes. Backends that may have the same store share one.
+
+    """
 
     name: str
+    write_hook: WriteHook
 
     def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
         """Run one operation in one atomic step. Raises a subclass of ProviderError for failures, never for a status.

@@ -20,6 +20,7 @@ from ..core import keys as names
 from ..core.durations import LATEST_MS
 from ..core.operation import Call, Operation, Reply, RetryCalls
 from ..core.statuses import OK
+from ..core.write_hook import WriteHook
 from ..models import Health
 from .locks import KeyLocks
 from .memory.clock import Clock, SystemClock
@@ -34,6 +35,9 @@ _PING_KEY = "chuk1:ping"
 
 _LOCKS = KeyLocks()
 """Shared by all custom backends of the process, because any two may use the same store."""
+
+_WRITE_HOOK = WriteHook()
+"""Shared by all custom backends of the process, for the same reason."""
 
 
 class Stored(NamedTuple):
@@ -65,6 +69,7 @@ class CustomBackend:
     """A backend that runs twins on the sessions of a factory, which are SimpleStore objects."""
 
     name = "custom"
+    write_hook = _WRITE_HOOK
 
     def __init__(self, factory: Callable[[], AbstractAsyncContextManager[Any]], clock: Clock | None = None) -> None:
         self._factory = factory
@@ -78,6 +83,13 @@ class CustomBackend:
             SessionUnavailableError: the provider raised an exception.
 
         """
+        try:
+            return await self._run(call)
+        finally:
+            if self.write_hook.listeners:
+                self.write_hook.report(call)
+
+    async def _run(self, call: Call) -> Reply:
         operation, keys, argv = call
         if operation in _WITHOUT_INDEX:
             return [*_WITHOUT_INDEX[operation]]

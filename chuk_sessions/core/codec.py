@@ -9,8 +9,9 @@ than 200.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from ..enums import ABSENT
@@ -18,6 +19,7 @@ from ..exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLa
 
 MAX_DEPTH = 200
 PREFIX = b"m:"
+_OWNER = b"u"
 _PREFIX_LENGTH = len(PREFIX)
 _LARGE = 2**63
 MAX_CACHED = 64
@@ -48,8 +50,8 @@ def _short_field(key: str) -> bytes:
     return PREFIX + key.encode("utf-8", "surrogatepass")
 
 
-def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
-    """Return metadata as field, value, field, value...
+def encode(metadata: Mapping[str, Any], limit: int, _salt: bytes = b"") -> list[bytes]:
+    """Return metadata as field, value, field, value... JSON needs no salt; other codecs do, see `values`.
 
     Raises:
         InvalidMetadataError: JSON cannot represent the metadata exactly.
@@ -71,8 +73,12 @@ def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
     return pairs
 
 
-def encode_expected(expected: Mapping[str, Any], limit: int) -> list[bytes]:
+def encode_expected(
+    expected: Mapping[str, Any], limit: int, _fields: Mapping[bytes, bytes] = MappingProxyType({})
+) -> list[bytes]:
     """Return expected metadata as field, value, field, value... The value for ABSENT is empty: no JSON text is.
+
+    JSON encodes a value in one way only and need not know the fields of the record; see `values`.
 
     Raises:
         InvalidMetadataError: JSON cannot represent the metadata exactly.
@@ -94,13 +100,8 @@ def encode_items(key: str, items: Sequence[Any], limit: int) -> tuple[bytes, byt
     return field, text[1:-1]
 
 
-def decode_value(field: bytes, text: bytes) -> Any:
-    """Return the value of one field; ABSENT for an empty text. Raises CorruptRecordError as `decode` does."""
-    return decode([(field, text)])[key_of(field)] if text else ABSENT
-
-
-def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """Return the metadata in (field, value) pairs of a record, whose other fields are ignored.
+def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return the metadata in the fields of a record, whose other fields are ignored.
 
     Raises:
         CorruptRecordError: `encode` would not write such a value.
@@ -108,7 +109,7 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     """
     metadata = {}
     try:
-        for field, value in fields:
+        for field, value in fields.items():
             if field[:_PREFIX_LENGTH] == PREFIX:
                 text = value.decode("utf-8", "surrogatepass")
                 key = _short_key(field) if len(field) <= MAX_CACHED else key_of(field)
@@ -119,6 +120,20 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     except (ValueError, RecursionError, StopIteration) as error:
         raise CorruptRecordError("a stored metadata value is not JSON") from error
     return metadata
+
+
+def decode_owner(fields: Mapping[bytes, bytes]) -> str | None:
+    """Return the owner in the fields of a record, or None if it has none.
+
+    Raises:
+        CorruptRecordError: the owner is not text.
+
+    """
+    owner = fields.get(_OWNER)
+    try:
+        return None if owner is None else owner.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise CorruptRecordError("the owner of a stored session is not text") from error
 
 
 # All sessions of an application have the same few keys. Long keys would take too much memory.

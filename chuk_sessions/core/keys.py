@@ -79,6 +79,12 @@ def operations_of(record: str) -> str:
     return f"{head}/o/{handle}"
 
 
+def records_among(keys: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the keys that belong to records of sessions."""
+    # Neither sandboxes nor handles contain a slash.
+    return tuple([key for key in keys if key.count("/") == 3 and key.split("/", 3)[2] == "s"])
+
+
 def tag(bucket: int) -> str:
     """Return the text of the hash tag of a bucket (0 to 255)."""
     return _TAGS[2 * bucket : 2 * bucket + 2]

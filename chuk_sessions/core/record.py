@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
@@ -11,6 +11,7 @@ from ..enums import SessionStatus
 from ..exceptions import CorruptRecordError
 from ..models import ListedSession, SessionMetadata, iso_from_ms
 from . import codec, rate_limits
+from .values import ValueCodec
 
 _ACTIVE = SessionStatus.ACTIVE.value
 
@@ -75,11 +76,11 @@ def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(parts, parts, strict=True))
 
 
-def is_owner(text: bytes) -> bool:
-    """Return whether the value of an owner field can be decoded to a user id."""
+def has_readable_owner(fields: Mapping[bytes, bytes], values: ValueCodec) -> bool:
+    """Return whether the owner in the fields of a record can be decoded, or is missing."""
     try:
-        text.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
+        values.decode_owner(fields)
+    except CorruptRecordError:
         return False
     return True
 
@@ -94,6 +95,7 @@ class Record:
         version: a counter of the changes of metadata and deadline.
         user_id: the owner, or None.
         fields: all fields as stored.
+        values: the codec of the metadata in `fields`.
 
     """
 
@@ -104,9 +106,10 @@ class Record:
     version: int
     user_id: str | None
     fields: dict[bytes, bytes]
+    values: ValueCodec
 
     @classmethod
-    def from_reply(cls, flat: Sequence[bytes]) -> Self:
+    def from_reply(cls, flat: Sequence[bytes], values: ValueCodec) -> Self:
         """Parse a record, given as field, value, field, value...
 
         Raises:
@@ -115,15 +118,15 @@ class Record:
         """
         fields = fields_of(flat)
         try:
-            owner = fields.get(b"u")
             return cls(
                 int(fields[b"c"]),
                 int(fields[b"d"]),
                 int(fields[b"a"]),
                 int(fields[b"i"]) if b"i" in fields else 0,
                 int(fields[b"v"]),
-                None if owner is None else owner.decode("utf-8", "surrogatepass"),
+                values.decode_owner(fields),
                 fields,
+                values,
             )
         except (KeyError, ValueError) as error:
             raise CorruptRecordError(
@@ -143,7 +146,7 @@ class Record:
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata, decoded. Raises CorruptRecordError if that is impossible."""
-        return codec.decode(self.fields.items())
+        return self.values.decode(self.fields)
 
     def to_model(self, session_id: str, sandbox_id: str) -> SessionMetadata:
         """Return the session as callers get it, under the id that the caller used."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from inspect import iscoroutinefunction
 
 from ..exceptions import SessionTooLargeError
-from . import codec, ids
+from . import codec
 
 MAX_SANDBOX_LENGTH = 128
 MAX_USER_LENGTH = 512
@@ -14,8 +14,8 @@ LARGEST_COUNTER = 2**53 - 1
 """The largest whole number up to which a double represents all of them. Lua's numbers are doubles."""
 
 
-def owner(user_id: object) -> bytes:
-    """Return a user id as it is stored.
+def owner(user_id: object) -> str:
+    """Return a user id unchanged.
 
     Raises:
         ValueError: it is not a string of 1 to 512 characters.
@@ -23,7 +23,7 @@ def owner(user_id: object) -> bytes:
     """
     if not isinstance(user_id, str) or not 0 < len(user_id) <= MAX_USER_LENGTH:
         raise ValueError(f"user_id must be a string of 1 to {MAX_USER_LENGTH} characters")
-    return ids.user_bytes(user_id)
+    return user_id
 
 
 def removals(remove: Iterable[str]) -> list[bytes]:

@@ -13,7 +13,8 @@ from ..core import ids, index_operations, operations
 from ..core import statuses as s
 from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
 from ..core.operation import Call, Reply
-from ..core.record import Record, fields_of, is_owner
+from ..core.record import Record, fields_of, has_readable_owner
+from ..core.values import ValueCodec
 from ..enums import WhenFull
 from .executor import MAX_ATTEMPTS, Executor
 from .policy import SessionPolicy
@@ -139,7 +140,7 @@ class Allocator:
         targets = [session_keys_for_entry(index, handle) for handle in handles]
         reads = [operations.read(target) for target in targets]
         replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
-        created = dict(zip(targets, (_created(reply, owner) for reply in replies), strict=True))
+        created = dict(zip(targets, (_created(reply, owner, self._executor.values) for reply in replies), strict=True))
         own = sorted((ms, target) for target, ms in created.items() if ms is not None)
         surplus = len(own) + 1 - self._policy.cap
         if surplus > 0 and self._policy.when_full is WhenFull.REFUSE:
@@ -150,12 +151,16 @@ class Allocator:
 
     async def _delete_ownerless(self, targets: Sequence[SessionKeys], replies: Sequence[Reply]) -> None:
         """Delete sessions with an unreadable owner: the index lists them for this user, their records name another."""
-        owners = [fields_of(reply[1]).get(b"u", b"") if reply[0] == s.OK else b"" for reply in replies]
-        ownerless = [(target, owner) for target, owner in zip(targets, owners, strict=True) if not is_owner(owner)]
-        await self._executor.execute_all([operations.delete(target, owner=owner) for target, owner in ownerless])
+        records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
+        calls = [
+            operations.delete(target, owner=fields[b"u"])
+            for target, fields in zip(targets, records, strict=True)
+            if not has_readable_owner(fields, self._executor.values)
+        ]
+        await self._executor.execute_all(calls)
 
 
-def _created(reply: Reply, owner: bytes) -> int | None:
+def _created(reply: Reply, owner: bytes, values: ValueCodec) -> int | None:
     """Return when a session of this owner was created, in ms; 0 for a damaged one, so that it is evicted first.
 
     Returns None for a session that does not count for the owner: one that has ended, or a session of another user with
@@ -168,6 +173,6 @@ def _created(reply: Reply, owner: bytes) -> int | None:
     if fields_of(reply[1]).get(b"u", owner) != owner:
         return None
     try:
-        return Record.from_reply(reply[1]).created
+        return Record.from_reply(reply[1], values).created
     except errors.CorruptRecordError:
         return 0

@@ -11,7 +11,7 @@ from ..core import statuses as s
 from ..core.index_operations import Cursor
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
-from ..core.record import fields_of, is_owner
+from ..core.record import fields_of, has_readable_owner
 from .executor import MAX_ATTEMPTS, Executor
 from .time_slice import TimeSlice
 
@@ -138,8 +138,12 @@ class BucketRevocation:
         """Delete sessions of an unreadable owner that the index lists for this user. Returns whether there were any."""
         reads = [operations.read(target) for target in foreign]
         replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
-        owners = [(target, _owner_of(reply)) for target, reply in zip(foreign, replies, strict=True)]
-        calls = [operations.delete(target, owner=owner) for target, owner in owners if not is_owner(owner)]
+        records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
+        calls = [
+            operations.delete(target, owner=fields[b"u"])
+            for target, fields in zip(foreign, records, strict=True)
+            if not has_readable_owner(fields, self._executor.values)
+        ]
         self.revoked += sum(reply[0] == s.OK for reply in await self._run(calls))
         return bool(calls)
 
@@ -162,8 +166,3 @@ class BucketRevocation:
             self.revoked += sum(reply[0] == s.OK for reply in replies)
             raise failure
         return replies
-
-
-def _owner_of(reply: Reply) -> bytes:
-    """Return the owner field of a record that was read; empty when it has none."""
-    return fields_of(reply[1]).get(b"u", b"") if reply[0] == s.OK else b""

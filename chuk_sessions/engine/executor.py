@@ -12,6 +12,7 @@ from ..core import ids, keys, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply, RetryCalls
+from ..core.values import ValueCodec
 from .time_slice import TimeSlice
 
 T = TypeVar("T")
@@ -45,12 +46,14 @@ class Executor:
 
     Attributes:
         sandbox_id: the sandbox of the sessions.
+        values: the codec of the values and owners in that sandbox.
         submit: a function that runs one call, see `Backend.run`. It does not check the reply.
 
     """
 
-    def __init__(self, backend: Backend, sandbox_id: str) -> None:
+    def __init__(self, backend: Backend, sandbox_id: str, values: ValueCodec) -> None:
         self.sandbox_id = sandbox_id
+        self.values = values
         self.submit = backend.run
 
     def target_for_pointer(self, bucket: int, pointer: bytes) -> SessionKeys:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from ..core import validation
 from ..core.keys import SessionKeys
+from ..core.values import ValueCodec
 from ..models import ListedSession
 from .revocation import Revoker
 from .session_index import SessionIndex
@@ -20,6 +21,7 @@ class ManySessions:
     """
 
     _find: Callable[[str | None], SessionKeys | None]
+    _values: ValueCodec
     _session_index: SessionIndex
     _revoker: Revoker
     _sweeper: Sweeper
@@ -78,7 +80,8 @@ class ManySessions:
             SessionConflictError: new sessions of the user are created faster than they can be revoked.
 
         """
-        return await self._revoker.revoke(user_id, validation.owner(user_id), self._find(except_session_id))
+        owner = self._values.encode_owner(validation.owner(user_id))
+        return await self._revoker.revoke(user_id, owner, self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:
         """Remove expired sessions, of this sandbox or of all, and return how many there were. The store expires their

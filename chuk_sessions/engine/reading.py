@@ -138,7 +138,7 @@ class UserSessions:
             if b"a" not in fields and (not fields or b"r" in fields):
                 self._incomplete.add(target.index_keys.bucket)
                 return None
-            record = Record.from_reply(reply[1])
+            record = Record.from_reply(reply[1], self._executor.values)
             # The index has only the hash of the user id. The record has the user id.
             if record.user_id != self._user_id or record.expiry <= self._times[target.index_keys.bucket]:
                 return None

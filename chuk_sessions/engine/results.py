@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..core import statuses as s
 from ..core.operation import Reply
-from ..core.record import Record
+from ..core.record import Record, fields_of
+from ..core.values import ValueCodec
 from ..models import Increment
 
 
@@ -18,9 +21,18 @@ def existed(reply: Reply) -> bool:
     return bool(reply[0] == s.EXISTS)
 
 
-def record(reply: Reply) -> Record | None:
-    """Return the record that was read, or None when there is no such session."""
-    return Record.from_reply(reply[1]) if reply[0] == s.OK else None
+def record_reader(values: ValueCodec) -> Callable[[Reply], Record | None]:
+    """Return a function that returns the record that was read, or None when there is no such session."""
+
+    def record(reply: Reply) -> Record | None:
+        return Record.from_reply(reply[1], values) if reply[0] == s.OK else None
+
+    return record
+
+
+def fields(reply: Reply) -> dict[bytes, bytes]:
+    """Return the fields of the record that was read, as stored; none when there is no such session."""
+    return fields_of(reply[1]) if reply[0] == s.OK else {}
 
 
 def size(reply: Reply) -> int | None:

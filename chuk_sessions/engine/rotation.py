@@ -82,7 +82,7 @@ class Rotator:
             _refuse_moved(reply)
             if reply[0] == s.GONE:
                 return None
-            record, section = Record.from_reply(reply[1]), CriticalSection()
+            record, section = Record.from_reply(reply[1], self._executor.values), CriticalSection()
             new = self._copy(target, record, login)
             if new is None:
                 return await section.run(self._rotate_in_bucket(target, record, login, grace_ms))

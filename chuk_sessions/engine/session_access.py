@@ -8,6 +8,8 @@ from ..core import operation_ids, operations, rate_limits
 from ..core import statuses as s
 from ..core.durations import ttl_from_hours
 from ..core.keys import SessionKeys
+from ..core.operation import Reply
+from ..core.record import Record
 from ..models import RateLimit, SessionMetadata
 from . import results
 from .executor import Execute, Submit
@@ -24,6 +26,7 @@ class SessionAccess:
     _execute: Execute
     _sessions: Sessions
     _policy: SessionPolicy
+    _record: Callable[[Reply], Record | None]
 
     async def load_session(self, session_id: str) -> SessionMetadata | None:
         """Return the session, or None, and touch it: `validate_session` and `get_session_metadata` in one call.
@@ -39,7 +42,7 @@ class SessionAccess:
         reply = await self._submit(call)
         if reply[0] != s.OK:
             reply = await self._sessions.access(target, call, reply)
-        record = results.record(reply)
+        record = self._record(reply)
         return record.to_model(session_id, self._sandbox_id) if record else None
 
     async def set_session_ttl(self, session_id: str, hours: float) -> bool:

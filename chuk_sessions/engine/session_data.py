@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from ..core import codec, data_operations, operation_ids, validation
+from ..core import codec, data_operations, operation_ids, operations, validation
 from ..core.durations import ms_from_seconds
 from ..core.keys import SessionKeys
+from ..core.values import SALT, ValueCodec
 from ..models import Increment, Transformed
 from . import results
 from .executor import Execute
 from .policy import SessionPolicy
 from .transform import MAX_ATTEMPTS, Transform
+
+_NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class SessionData:
@@ -21,6 +25,7 @@ class SessionData:
     _find: Callable[[str | None], SessionKeys | None]
     _execute: Execute
     _policy: SessionPolicy
+    _values: ValueCodec
     _max_metadata_bytes: int
 
     async def update_session_metadata(
@@ -57,14 +62,16 @@ class SessionData:
             OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
-        pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
+        target, fields, limit = self._find(session_id), _NO_FIELDS, self._max_metadata_bytes
+        if self._values.needs_salt and target is not None:
+            fields = await self._execute(target, operations.read(target), results.fields)
+        pairs = self._values.encode(custom_metadata, limit, fields.get(SALT, b""))
         removals = validation.removals(remove)
         if expected_version is not None:
             validation.check_whole(expected_version, "expected_version")
-        compared = codec.encode_expected(expected, self._max_metadata_bytes) if expected is not None else ()
+        compared = self._values.encode_expected(expected, limit, fields) if expected is not None else ()
         ttl_ms = None if ttl_seconds is None else ms_from_seconds(ttl_seconds, "ttl_seconds")
         operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
-        target = self._find(session_id)
         if target is None:
             return False
         call = data_operations.merge(
@@ -104,7 +111,7 @@ class SessionData:
             OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
-        field = codec.field_of(key)
+        field = self._values.plain_field(key)
         validation.check_whole(amount, "amount")
         if ceiling is not None:
             validation.check_whole(ceiling, "ceiling")
@@ -140,6 +147,7 @@ class SessionData:
             OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
+        self._values.plain_field(key)
         field, texts = codec.encode_items(key, items, self._max_metadata_bytes)
         if max_bytes is not None:
             validation.positive(max_bytes, "max_bytes")
@@ -191,6 +199,7 @@ class SessionData:
         """
         validation.plain_function(function, "function")
         transform = Transform(
+            values=self._values,
             key=key,
             field=codec.field_of(key),
             function=function,

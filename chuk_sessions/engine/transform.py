@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from random import random
 from typing import Any, Final
 
-from ..core import codec, data_operations, operation_ids, operations
+from ..core import data_operations, operation_ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
-from ..core.record import fields_of
+from ..core.values import SALT, ValueCodec, decode_value
 from ..enums import ABSENT
 from ..exceptions import MetadataConflictError
 from ..models import Transformed
+from . import results
 from .executor import Execute
 from .key_queues import turn
 
@@ -33,6 +34,7 @@ class Transform:
     """A change of one metadata value by a function.
 
     Attributes:
+        values: the codec of the value.
         key: the metadata key.
         field: its field in the record.
         function: it gets the value and returns a new one, or ABSENT.
@@ -44,6 +46,7 @@ class Transform:
 
     """
 
+    values: ValueCodec
     key: str
     field: bytes
     function: Callable[[Any], Any]
@@ -76,11 +79,11 @@ class Transform:
         reply = await self._read(execute, target)
         if reply[0] == s.GONE:
             return None
-        text = self._text(reply)
+        fields = results.fields(reply)
         if self.repeatable and self.operation_id in reply[2][::2]:
-            return Transformed(codec.decode_value(self.field, text), 0)
-        value = self._new_value(text)
-        call = self._write(target, text, value)
+            return Transformed(self._value(fields), 0)
+        value = self._new_value(fields)
+        call = self._write(target, fields, value)
         if call is None:
             return Transformed(value, attempt)
         try:
@@ -90,30 +93,31 @@ class Transform:
         if reply[0] == s.APPLIED and self.repeatable:
             # Another call with the same key was applied in the meantime, or this one was and its reply got lost.
             reply = await self._read(execute, target)
-            value, attempt = codec.decode_value(self.field, self._text(reply)), 0
+            value, attempt = self._value(results.fields(reply)), 0
         return None if reply[0] == s.GONE else Transformed(value, attempt)
 
-    def _text(self, reply: Reply) -> bytes:
-        """Return the stored text from the reply of a read; nothing for a missing key."""
-        return b"" if reply[0] == s.GONE else fields_of(reply[1]).get(self.field, b"")
+    def _value(self, fields: Mapping[bytes, bytes]) -> Any:
+        """Return the value in the fields of a record; ABSENT for a missing key."""
+        return decode_value(self.values, self.field, fields)
 
     async def _read(self, execute: Execute, target: SessionKeys) -> Reply:
         return await execute(target, operations.read(target, operation_ids=self.repeatable), _reply)
 
-    def _new_value(self, text: bytes) -> Any:
-        value = self._old_value(text)
+    def _new_value(self, fields: Mapping[bytes, bytes]) -> Any:
+        value = self._old_value(fields)
         result = self.function(value)
-        if result is None and value != self._old_value(text):
+        if result is None and value != self._old_value(fields):
             raise ValueError("the function changed the value but returned None; it must return the new value")
         return result
 
-    def _old_value(self, text: bytes) -> Any:
+    def _old_value(self, fields: Mapping[bytes, bytes]) -> Any:
         """Return an object of its own for each call, because the function may change it."""
-        return codec.decode_value(self.field, text) if text else deepcopy(self.default)
+        return self._value(fields) if self.field in fields else deepcopy(self.default)
 
-    def _write(self, target: SessionKeys, text: bytes, value: Any) -> Call | None:
+    def _write(self, target: SessionKeys, fields: Mapping[bytes, bytes], value: Any) -> Call | None:
         """Return the call that writes a value, or None if nothing would change."""
-        pairs = [] if value is ABSENT else codec.encode({self.key: value}, self.max_bytes)
+        text, salt = fields.get(self.field, b""), fields.get(SALT, b"")
+        pairs = [] if value is ABSENT else self.values.encode({self.key: value}, self.max_bytes, salt)
         if not self.repeatable and text == (pairs[1] if pairs else b""):
             return None
         return data_operations.merge(

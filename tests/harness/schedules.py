@@ -31,6 +31,7 @@ class Gate:
         self._world = world
         self._gated = gated
         self._done = asyncio.Event()
+        self.write_hook = world.backend.write_hook
         self.waiting: list[asyncio.Event] = []
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:

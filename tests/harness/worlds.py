@@ -40,6 +40,7 @@ class Intercepted:
     def __init__(self, backend: Backend, before: Before) -> None:
         self._backend = backend
         self._before = before
+        self.write_hook = backend.write_hook
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         await self._before(call)

@@ -167,6 +167,14 @@ def test_imports_follow_the_table(path):
     assert {row_of(name) for name in imported(path)} <= {own, *TYPES, *MAY_IMPORT[own].split()}
 
 
+def test_only_the_value_codec_encodes_and_decodes():
+    """Encryption would miss values that some other module encodes."""
+    # The items of an append are JSON text with every codec, because the script adds them to a text.
+    found = r"\bcodec\.(?!encode_items\b)(encode|decode)|\bids\.user_bytes\b"
+    users = {named(path) for path in ROOT.rglob("*.py") if re.search(found, path.read_text())}
+    assert users == {"chuk_sessions/core/values.py"}
+
+
 def test_every_row_of_the_table_names_a_folder_or_module():
     found = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*")}
     assert set(MAY_IMPORT) <= found

@@ -12,9 +12,11 @@ from chuk_sessions import (
     NotSupportedError,
     ProviderError,
     SessionManager,
+    SessionUnavailableError,
 )
 from chuk_sessions.backends.memory import ManualClock
-from tests.harness.worlds import CustomWorld
+from chuk_sessions.core.keys import session_keys
+from tests.harness.worlds import CustomWorld, DictSession
 
 
 async def test_a_minimal_provider_works_with_a_manager():
@@ -51,6 +53,44 @@ async def test_managers_of_one_process_lose_no_update():
     await managers[0].allocate_session("s1")
     await asyncio.gather(*(manager.increment_session_counter("s1", "n") for manager in managers * 50))
     assert (await managers[0].get_session_info("s1"))["custom_metadata"] == {"n": 150}
+
+
+class _Failing(DictSession):
+    """A session that fails, or waits for ever, once it has stored a value."""
+
+    def __init__(self, values, wait):
+        super().__init__(values)
+        self.wait = wait
+        self.stored = asyncio.Event()
+
+    async def setex(self, key, ttl, value):
+        await super().setex(key, ttl, value)
+        self.stored.set()
+        if not self.wait:
+            raise OSError("no route to host")
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["failed", "canceled"])
+async def test_a_write_that_failed_or_was_canceled_halfway_is_reported(wait):
+    session, heard = _Failing({}, wait), []
+
+    @asynccontextmanager
+    async def factory():
+        yield session
+
+    writer, other = SessionManager("test", factory), SessionManager("test", factory)
+    remove = other._backend.write_hook.add(lambda records, call: heard.extend(records))
+    try:
+        task = asyncio.create_task(writer.allocate_session("mine"))
+        await session.stored.wait()
+        if wait:
+            task.cancel()
+        [outcome] = await asyncio.gather(task, return_exceptions=True)
+    finally:
+        remove()
+    assert isinstance(outcome, asyncio.CancelledError if wait else SessionUnavailableError)
+    assert heard == list(session.values) == [session_keys("test", "mine").record]
 
 
 async def test_an_outage_raises_a_typed_error():

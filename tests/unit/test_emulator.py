@@ -154,3 +154,16 @@ def test_a_forked_child_replaces_the_locks_first():
         thread.start()
         thread.join(5)
     assert results == ["v", False]
+
+
+async def test_every_write_is_reported_while_there_is_a_listener_on_the_system_clock():
+    factory, heard = memory.factory(SystemClock()), []
+    manager = SessionManager("test", factory)
+    session_id = await manager.allocate_session()
+    remove = factory.backend.write_hook.add(lambda records, call: heard.append(call.operation.name))
+    for _ in range(100):
+        assert await manager.validate_session(session_id)
+        assert await manager.get_session_metadata(session_id)
+    remove()
+    assert await manager.delete_session(session_id)
+    assert heard == ["validate"] * 100

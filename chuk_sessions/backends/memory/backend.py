@@ -14,6 +14,7 @@ from ...core import index_operations, note_operations
 from ...core import keys as names
 from ...core.ids import BUCKETS
 from ...core.operation import Call, Reply, RetryCalls
+from ...core.write_hook import WriteHook
 from ...models import Health
 from .clock import Clock, SystemClock
 from .keyspace import Keyspace
@@ -41,6 +42,7 @@ class MemoryBackend:
         self._turns = Turns(self.clock)
         self._due = self._turns.due
         self._lock = Lock()
+        self.write_hook = WriteHook(self._listeners_changed)
         self._sweep_interval_ms = math.inf if sweep_interval_ms is None else sweep_interval_ms
         self._next_sweep = self._space.now + self._sweep_interval_ms
         _BACKENDS.add(self)
@@ -52,12 +54,7 @@ class MemoryBackend:
             space.tick()
             if space.now < self._due:
                 return TWINS[call.operation.name](space, call.keys, call.argv)
-            gives_way = self._run_due_tasks()
-        if gives_way:
-            await asyncio.sleep(0)
-        with self._lock:
-            space.tick()
-            return TWINS[call.operation.name](space, call.keys, call.argv)
+        return await self._run_with_due_tasks(call)
 
     async def ping(self) -> Health:
         """Return a healthy state: the emulator is always available."""
@@ -72,14 +69,34 @@ class MemoryBackend:
             self._space.tick()
             return self._space.snapshot()
 
+    async def _run_with_due_tasks(self, call: Call) -> Reply:
+        try:
+            with self._lock:
+                gives_way = self._run_due_tasks()
+            if gives_way:
+                await asyncio.sleep(0)
+            with self._lock:
+                self._space.tick()
+                return self._run_twin(call)
+        finally:
+            self.write_hook.report(call)
+
     def _run_due_tasks(self) -> bool:
         """Sweep if it is time. Return whether the caller should give way to other tasks."""
         now = self._space.now
         if now >= self._next_sweep:
             self._sweep_all()
-        gives_way = self._turns.is_time(now)
-        self._due = self._turns.due
+        gives_way = now >= self._turns.due and self._turns.is_time(now)
+        self._set_due()
         return gives_way
+
+    def _set_due(self) -> None:
+        # With listeners to report to, every call has a task that is due. Without them, calls need not check.
+        self._due = 0 if self.write_hook.listeners else self._turns.due
+
+    def _listeners_changed(self) -> None:
+        with self._lock:
+            self._set_due()
 
     def _sweep_all(self) -> None:
         self._next_sweep = self._space.now + self._sweep_interval_ms

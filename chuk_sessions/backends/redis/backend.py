@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.statuses import CORRUPT, OK
+from ...core.write_hook import WriteHook
 from ...exceptions import CorruptRecordError
 from ...models import Health
 from . import scripts
@@ -26,6 +27,11 @@ from .url import parse
 
 logger = logging.getLogger(__name__)
 
+_WRITE_HOOK = WriteHook()
+"""Shared by all Redis backends of the process, because any two URLs may name the same store. Record keys of different
+stores rarely coincide, and a listener that hears one write too many is not misled: records only may have changed.
+"""
+
 
 class RedisBackend:
     """A backend that runs operations on Redis or Valkey: one server, Sentinel, or a cluster.
@@ -35,6 +41,7 @@ class RedisBackend:
     """
 
     name = "redis"
+    write_hook = _WRITE_HOOK
 
     def __init__(
         self,
@@ -50,7 +57,9 @@ class RedisBackend:
         options = store.options
         self._call_timeout = options.call_timeout
         self._per_loop = PerLoop(lambda: topology_for(store))
-        self.client = Client(self._per_loop, store.redacted, options.call_timeout, options.retries, self._scripts)
+        self.client = Client(
+            self._per_loop, store.redacted, options.call_timeout, options.retries, self._scripts, self.write_hook
+        )
         self._waits_for_replicas = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...core.operation import Call, Operation, Reply, RetryCalls
+from ...core.write_hook import WriteHook
 from ...exceptions import SessionTimeoutError, SessionUnavailableError
 from .net.node import Node
 from .net.resp import Command, NotSentError, ReplyError, ReplyLostError, pack
@@ -51,17 +52,25 @@ class Client:
         timeout: the time in seconds for a call, including all retries.
         max_retries: how often a call is retried.
         retries: how often calls have been retried so far.
+        write_hook: the listeners to writes.
 
     """
 
     def __init__(
-        self, per_loop: PerLoop, redacted_url: str, timeout: float, max_retries: int, scripts: Mapping[str, Script]
+        self,
+        per_loop: PerLoop,
+        redacted_url: str,
+        timeout: float,
+        max_retries: int,
+        scripts: Mapping[str, Script],
+        write_hook: WriteHook,
     ) -> None:
         self._per_loop = per_loop
         self._redacted_url = redacted_url
         self.timeout = timeout
         self.max_retries = max_retries
         self._scripts = scripts
+        self.write_hook = write_hook
         self.retries = 0
 
     async def run(
@@ -125,6 +134,9 @@ class Client:
             reply, repeated = await RetryLoop(self, request, deadline).run(failure, topology, node)
             if repeated:
                 reply = _reply_after_retry(operation, reply)
+        finally:
+            if self.write_hook.listeners:
+                self.write_hook.report(call)
         return reply if reply.__class__ is list else [reply]
 
     def topology(self) -> Topology:

@@ -14,6 +14,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
+from ...core.operation import Call
 from ...exceptions import OutcomeUnknownError, ProviderError, SessionUnavailableError
 from .error_replies import Action, action_for, error_for, unwrapped
 from .net.circuit_breaker import CircuitOpenError
@@ -48,9 +49,20 @@ class RetryLoop:
         self._immediate_retries = 0
         self._pauses = 0
         self._repeated = False
+        self._further_calls: list[Call] = []
 
     async def run(self, failure: Exception, topology: Topology, node: Node | None) -> tuple[Any, bool]:
-        """Retry after the failure of the first attempt. Returns and raises what `Client.run` does."""
+        """Retry after the failure of the first attempt. Returns and raises what `Client.run` does.
+
+        The caller reports the first call to the write hook. Calls that were sent instead of it are reported here.
+        """
+        try:
+            return await self._retry(failure, topology, node)
+        finally:
+            for call in self._further_calls:
+                self._client.write_hook.report(call)
+
+    async def _retry(self, failure: Exception, topology: Topology, node: Node | None) -> tuple[Any, bool]:
         decision = RetryDecision(RetryTiming.AT_ONCE)
         while True:
             decision = await self._decide(failure, topology, node, decision.asking)
@@ -121,6 +133,7 @@ class RetryLoop:
         self._repeated = True
         if self._request.retry_calls is not None:
             *undo_calls, self._call = self._request.retry_calls()
+            self._further_calls += (*undo_calls, self._call)
             # EVAL: with EVALSHA, a server without the script would leave the lost attempt as it is, without a sign.
             self._group = (*map(self._client.pack_eval, undo_calls), self._client.pack_evalsha(self._call))
 

@@ -92,6 +92,7 @@ class TimedBackend:
 
     def __init__(self, backend: RedisBackend, limit: float) -> None:
         self.backend = backend
+        self.write_hook = backend.write_hook
         self._limit = limit
         self.slow: list[tuple[float, float]] = []
         self.durations: list[float] = []
