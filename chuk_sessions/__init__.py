@@ -6,7 +6,7 @@ An emulator gives the same results without a server.
 from __future__ import annotations
 
 from .api import get_session, session
-from .enums import ProviderType, SessionStatus, WhenFull
+from .enums import AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
     InvalidMetadataError,
@@ -20,6 +20,7 @@ from .exceptions import (
     RevocationIncompleteError,
     SessionConflictError,
     SessionError,
+    SessionExistsError,
     SessionLimitError,
     SessionOwnerError,
     SessionRotatedError,
@@ -36,6 +37,7 @@ from .session_manager import SessionManager
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "AllocateMode",
     "CorruptRecordError",
     "Health",
     "Increment",
@@ -51,6 +53,7 @@ __all__ = [
     "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",
+    "SessionExistsError",
     "SessionLimitError",
     "SessionManager",
     "SessionMetadata",

@@ -1,4 +1,4 @@
-"""Enumerations: session statuses, providers, and the policy of a full cap."""
+"""Enumerations: session statuses, providers, modes of an allocation, and the policy of a full cap."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ class ProviderType(StrEnum):
     REDIS = "redis"
 
 
+class AllocateMode(StrEnum):
+    """The treatment of a live session whose id is allocated again. Without one, all modes create a session."""
+
+    TOUCH = "touch"
+    """Touch it; otherwise it stays as it is."""
+    CREATE = "create"
+    """Raise SessionExistsError."""
+    REPLACE = "replace"
+    """Overwrite it, whoever it belongs to."""
+
+
 class WhenFull(StrEnum):
     """The policy for a new session of a user who already has as many as allowed."""
 
@@ -30,4 +41,4 @@ class WhenFull(StrEnum):
     """Raise SessionLimitError."""
 
 
-__all__ = ["ProviderType", "SessionStatus", "WhenFull"]
+__all__ = ["AllocateMode", "ProviderType", "SessionStatus", "WhenFull"]

@@ -12,15 +12,16 @@
 -- Reply: OK | GONE | MOVED handle (the old id was rotated before)
 --- @include "now"
 --- @include "open"
+--- @include "index_score"
 --- @include "unindex"
 -- A retry after a lost reply finds the rotation done: no other caller can know the new id.
 local _, rotated = open(KEYS[2], now)
 if rotated then return OK end
-local reply, expiry, deadline, _, _, created = open(KEYS[1], now, 'c')
+local reply, expiry, deadline, _, _, created, emits = open(KEYS[1], now, 'c', 'e')
 if reply then return reply end
 if ARGV[4] ~= '' and ARGV[4] ~= created then return GONE end
 redis.call('COPY', KEYS[1], KEYS[2], 'REPLACE')
-redis.call('ZADD', KEYS[3], expiry, ARGV[2])
+redis.call('ZADD', KEYS[3], index_score(expiry, emits), ARGV[2])
 local user = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if user then redis.call('ZADD', KEYS[4], user, ARGV[2]) end
 if redis.call('ZCARD', KEYS[5]) > 0 then redis.call('RENAME', KEYS[5], KEYS[6]) end

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from . import modes
 from . import statuses as s
 from .data_operations import INCREMENT, MERGE, SET
 from .index_operations import COUNT, DUE, LIST, SWEEP
@@ -25,7 +26,7 @@ MOST_LEAVING: Final = 32
 ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes victims"),
-    names("handle sandbox ttl deadline idle owner user cap retention create victims rest"),
+    names("handle sandbox ttl deadline idle owner user cap retention create mode operation window events victims rest"),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER},
     retryable=True,
     needs_index_arg="cap",
@@ -88,14 +89,18 @@ def allocate(
     cap: int,
     retention_ms: int,
     create: bool,
+    mode: bytes = modes.TOUCH,
+    operation_id: bytes = b"",
+    events: bool = False,
     victims: Sequence[SessionKeys] = (),
     pairs: Sequence[bytes] = (),
     reused: bool = False,
 ) -> Call:
-    """Create the session, or touch the existing one.
+    """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
-    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. With
-    `reused` the id may have belonged to an earlier session, so operation ids of that session are cleared.
+    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. Without
+    `create`, nothing happens unless the session exists. With `events` the session emits events. With `reused` or an
+    operation id, the id may have belonged to an earlier session, so operation ids of that session are cleared.
     """
     index = target.index_keys
     keys: tuple[str, ...] = (target.record, index.deadlines, index.users, index.sandboxes)
@@ -103,10 +108,13 @@ def allocate(
     if victims:
         keys += session_keys_to_delete(victims)
         evicted = tuple([victim.handle for victim in victims])
-    if reused:
+    if operation_id:
+        keys += (target.operations, target.creations)
+    elif reused:
         keys += (target.operations,)
     argv: tuple[Arg, ...] = (
         target.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
+        mode, operation_id, modes.CREATION_WINDOW_MS, int(events),
         len(victims), *evicted, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)

@@ -13,11 +13,6 @@ def is_ok(reply: Reply) -> bool:
     return bool(reply[0] == s.OK)
 
 
-def existed(reply: Reply) -> bool:
-    """Return whether an allocation found the session."""
-    return bool(reply[0] == s.EXISTS)
-
-
 def record(reply: Reply) -> Record | None:
     """Return the record that was read, or None when there is no such session."""
     return Record.from_reply(reply[1]) if reply[0] == s.OK else None

@@ -70,29 +70,40 @@ class Rotator:
         and completed after it, see `_move`. If the caller gets an id, the cancellation follows at its next await.
         """
         may_move = login is not None or self._policy.cap > 0
+        seen: Record | None = None
         for _ in range(MAX_ATTEMPTS):
             reply = await self._executor.execute(operations.read(target, operation_ids=may_move))
             _refuse_moved(reply)
             if reply[0] == s.GONE:
                 return None
-            record, section = Record.from_reply(reply[1]), CriticalSection()
-            new = self._copy(target, record, login)
-            if new is None:
-                return await section.run(self._rotate_in_bucket(target, record, grace_ms))
-            # The old session may have changed since it was read: then the next round reads it again.
+            record, section, new_id = Record.from_reply(reply[1]), CriticalSection(), None
+            if seen is not None and seen.user_id != record.user_id:
+                # The session has been replaced by one of another user.
+                return None
+            seen, new = record, self._copy(target, record, login)
+            # If the session has changed or was replaced since it was read, the next round reads it again.
             with suppress(errors.VersionConflictError):
-                return await section.run(self._move(section, _Move(target, record, reply[2], new, grace_ms)))
+                if new is None:
+                    new_id = await section.run(self._rotate_in_bucket(target, record, grace_ms))
+                else:
+                    new_id = await section.run(self._move(section, _Move(target, record, reply[2], new, grace_ms)))
+            if new_id is not None:
+                return new_id
         raise errors.SessionConflictError("the session keeps changing; try again")
 
     def _copy(self, target: SessionKeys, record: Record, login: _Login | None) -> NewSession | None:
         """Return the copy to create, or None if the session can stay in its bucket."""
+        events: bool | None = None
         if login is not None and login.user_id != record.user_id:
             user_id, owner, pairs = login.user_id, login.owner, record.metadata_pairs
         elif record.user_id is not None and self._escapes_cap(target, record.user_id):
             user_id, owner, pairs = record.user_id, record.fields[b"u"], record.copied_pairs
+            events = b"e" in record.fields
         else:
             return None
-        return NewSession(self._executor, user_id, owner, pairs, deadline_ms=record.deadline, idle_ms=record.idle)
+        return NewSession(
+            self._executor, user_id, owner, pairs, deadline_ms=record.deadline, idle_ms=record.idle, events=events
+        )
 
     def _escapes_cap(self, target: SessionKeys, user_id: str) -> bool:
         """Return whether the session is outside of its user's home bucket, where it does not count for the cap."""

@@ -8,17 +8,17 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_FAR
 from ..keyspace import Keyspace
-from .include import applied, expire_with_last, open_, parse_int, remember
+from .include import applied, expire_with_last, index_score, open_, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Extend a session's deadline, once per operation id."""
     key, deadlines, operations = keys
     handle, additional, latest, operation, window, retention = argv
-    opened = open_(space, key, b"v")
+    opened = open_(space, key, b"v", b"e")
     if isinstance(opened, list):
         return opened
-    _, old_deadline, accessed, idle, version_field, *_ = opened
+    _, old_deadline, accessed, idle, version_field, emits, _ = opened
     version = parse_int(version_field)
     if version is None:
         return [CORRUPT]
@@ -30,7 +30,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     expiry = deadline if idle is None else min(deadline, accessed + idle)
     space.hset(key, {b"d": deadline, b"v": version + 1})
     space.pexpireat(key, expiry + retention)
-    space.zadd(deadlines, expiry, handle)
+    space.zadd(deadlines, index_score(expiry, emits), handle)
     remember(space, operations, operation, window)
     expire_with_last(space, operations)
     return [OK]

@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import GONE, OK
 from ..keyspace import Keyspace, text
-from .include import open_, unindex
+from .include import index_score, open_, unindex
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -20,14 +20,14 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     rotated = isinstance(open_(space, new), tuple)
     if rotated:
         return [OK]
-    opened = open_(space, old, b"c")
+    opened = open_(space, old, b"c", b"e")
     if isinstance(opened, list):
         return opened
-    expiry, deadline, _, _, created, *_ = opened
+    expiry, deadline, _, _, created, emits, _ = opened
     if expected_created != b"" and (created is None or text(expected_created) != text(created)):
         return [GONE]
     space.copy(old, new)
-    space.zadd(deadlines, expiry, new_handle)
+    space.zadd(deadlines, index_score(expiry, emits), new_handle)
     user = space.zscore(users, old_handle)
     if user is not None:
         space.zadd(users, user, new_handle)
