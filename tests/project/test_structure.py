@@ -35,7 +35,10 @@ def test_every_operation_has_script_twin_entry_and_contract_test():
     assert {path.stem for path in LUA.glob("*.lua")} == names
     assert set(TWINS) == names
     assert {path.stem for path in (ROOT / "backends/memory/twins").glob("*.py")} - {"__init__", "include"} == names
-    assert {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")} == names
+    # A large operation has further modules, such as `test_allocate_modes`.
+    tested = {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")}
+    assert names <= tested
+    assert [more for more in tested - names if not any(more.startswith(f"{name}_") for name in names)] == []
 
 
 def test_every_include_is_used_and_says_what_it_does():
