@@ -6,6 +6,7 @@ An emulator gives the same results without a server.
 from __future__ import annotations
 
 from .api import get_session, session
+from .core.ids import session_hash
 from .enums import AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
@@ -30,7 +31,7 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, SessionMetadata
+from .models import Health, Increment, ListedSession, SessionMetadata
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
@@ -42,6 +43,7 @@ __all__ = [
     "Health",
     "Increment",
     "InvalidMetadataError",
+    "ListedSession",
     "ManagerClosedError",
     "MetadataTooLargeError",
     "NotACounterError",
@@ -70,4 +72,5 @@ __all__ = [
     "factory_for_env",
     "get_session",
     "session",
+    "session_hash",
 ]

@@ -91,6 +91,31 @@ class SessionMetadata:
         return cls(**{name: value for name, value in data.items() if name in known})
 
 
+@dataclass(frozen=True, slots=True)
+class ListedSession:
+    """A session in a list, at the time when it was read.
+
+    The store does not know the ids of sessions, so lists have references. A reference identifies the session for
+    `SessionManager.revoke_session`, and grants no access to it: it may appear on pages and in logs.
+
+    Attributes:
+        reference: 24 characters; equal to `session_hash()` of the session's id.
+        user_id: its user, or None.
+        created_at, expires_at, last_accessed: ISO 8601 texts in UTC with a final `Z`. `expires_at` is the deadline.
+        custom_metadata: its metadata.
+        version: a counter of the changes of metadata and deadline.
+
+    """
+
+    reference: str
+    user_id: str | None
+    created_at: str
+    expires_at: str
+    last_accessed: str
+    custom_metadata: dict[str, Any]
+    version: int
+
+
 def _iso(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
@@ -136,4 +161,4 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-__all__ = ["Health", "Increment", "SessionMetadata"]
+__all__ = ["Health", "Increment", "ListedSession", "SessionMetadata"]

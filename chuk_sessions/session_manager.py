@@ -141,7 +141,9 @@ class SessionManager(GridPaths, ManySessions):
         `"touch"` touches the session and leaves everything else as it is, `"create"` raises SessionExistsError, and
         `"replace"` overwrites it, whoever it belongs to; only its `version` continues. Modes create and replace are
         applied exactly once, even if replies get lost. An old id in its grace period means the session that replaced
-        it. Never pass an id that a client sent: check it with `validate_session`, and let this method choose ids.
+        it. Never pass an id that a client sent: check it with `validate_session`, and let this method choose ids. Do
+        not create a session under a generated id that was deleted: a retry of that deletion may arrive late and delete
+        the new session.
 
         `ttl_hours=math.inf` creates a session that expires only at the end of the year 9999, or when it is idle. None
         means `default_ttl_hours`.
@@ -305,7 +307,27 @@ class SessionManager(GridPaths, ManySessions):
         arrives late does not delete a new session with that id.
         """
         target = self._find(session_id)
-        return target is not None and await self._sessions.delete(target)
+        return target is not None and await self._sessions.delete(target, reused=not ids.is_generated(session_id))
+
+    async def revoke_session(self, reference: str, *, user_id: str | None = None) -> bool:
+        """Delete the session with this reference, as lists and `session_hash` return it; False if there is none.
+
+        A reference from a client, for example from a page with the user's devices, needs `user_id`: then a session of
+        another user counts as none. During its grace period, the reference of an old id deletes the session, too; after
+        that a rotated session has only its new reference. An id is not a reference, and never deletes anything here.
+
+        Raises:
+            ValueError: `user_id` is malformed.
+            CorruptRecordError: with `user_id`, the record cannot be read, so its owner is unknown; nothing was deleted.
+
+        """
+        owner = b"" if user_id is None else validation.owner(user_id)
+        target = keys.find_reference(self._sandbox_id, reference)
+        if target is None:
+            return False
+        if owner:
+            return await self._sessions.revoke(target, owner)
+        return await self._sessions.delete(target, reused=True)
 
     async def rotate_session(
         self, session_id: str, *, user_id: str | None = None, grace_seconds: float = 0

@@ -6,9 +6,9 @@
 -- ARGV[1] handle: of the session
 -- ARGV[2] owner: delete only this user's session; empty means any user's
 -- ARGV[3] version: delete only this version; empty means any
--- ARGV[4] pointer: delete only a pointer to this handle; empty means a session
+-- ARGV[4] pointer: delete only a pointer of this value; empty means a session
 -- ARGV[5] created: delete only a session created at this time, ms; empty means any
--- ARGV[6] successor: handle to which the id then points; empty means no pointer
+-- ARGV[6] successor: pointer to leave under the id, a handle or a reference; empty means none
 -- ARGV[7] grace: ms for which the pointer is valid
 -- Reply: OK | GONE (leftovers are removed) | MOVED handle | OTHER_OWNER | CONFLICT version | EXISTS (not a pointer)
 --- @include "now"

@@ -117,7 +117,7 @@ def _id_and_codec_steps(store: Store) -> dict[str, Step]:
     return {
         "look up the keys of an id, cached": lambda: keys.find(SANDBOX, session_id),
         "look up the keys of an id, not cached": lambda: keys.find(SANDBOX, next(session_ids)),
-        "generate an id": lambda: ids.new_id_and_handle("user000001", 7),
+        "generate an id": lambda: ids.new_id("user000001", 7),
         "generate an operation id": operation_ids.operation_id,
         "encode four values as JSON": lambda: codec.encode(SHORT, 1000),
         "encode one value as JSON": lambda: codec.encode({"last_page": "/cart"}, 1000),

@@ -1,5 +1,7 @@
 """Grid paths: `grid/{sandbox}/{session}/{artifact}`, optionally followed by a subpath.
 
+`session` is the id of the session, or its reference in stores that others can read.
+
 `parse(artifact_key(...))` returns the arguments. Refused are names that could leave their directory (`..`) and names
 that make a path ambiguous (`/` in a name).
 """
@@ -81,6 +83,10 @@ def _is_segment(text: object) -> bool:
     )
 
 
+def _name_in_paths(session_id: str, by_reference: bool) -> str:
+    return ids.session_hash(ids.check_name(session_id, "session_id")) if by_reference else session_id
+
+
 class GridPaths:
     """The grid paths of one sandbox."""
 
@@ -91,19 +97,31 @@ class GridPaths:
         """The sandbox that this manager works in."""
         return self._sandbox_id
 
-    def get_canonical_prefix(self, session_id: str) -> str:
-        """Return `grid/SANDBOX/SESSION/`. Raises ValueError for a malformed session id."""
-        return session_prefix(self.sandbox_id, session_id)
+    def get_canonical_prefix(self, session_id: str, *, by_reference: bool = False) -> str:
+        """Return `grid/SANDBOX/SESSION/`; with `by_reference`, SESSION is the session's reference instead of its id.
 
-    def generate_artifact_key(self, session_id: str, artifact_id: str, subpath: str | None = None) -> str:
+        Raises ValueError for a malformed session id.
+        """
+        return session_prefix(self.sandbox_id, _name_in_paths(session_id, by_reference))
+
+    def generate_artifact_key(
+        self, session_id: str, artifact_id: str, subpath: str | None = None, *, by_reference: bool = False
+    ) -> str:
         """Return `grid/SANDBOX/SESSION/ARTIFACT`, followed by `/SUBPATH` if there is one.
+
+        SESSION is the session id, so whoever can list the artifacts learns ids, and can use the sessions. In a store
+        that others can read, pass `by_reference=True`: SESSION is then the session's reference. A rotation gives a
+        session a new id and thereby a new reference, so later paths differ from earlier ones in either case.
 
         Raises ValueError for parts that could leave the session's directory or be ambiguous; see `artifact_key`.
         """
-        return artifact_key(self.sandbox_id, session_id, artifact_id, subpath)
+        return artifact_key(self.sandbox_id, _name_in_paths(session_id, by_reference), artifact_id, subpath)
 
     def parse_grid_key(self, key: str) -> dict[str, str | None] | None:
-        """Return sandbox_id, session_id, artifact_id and subpath of a path of any sandbox; None for any other text."""
+        """Return sandbox_id, session_id, artifact_id and subpath of a path of any sandbox; None for any other text.
+
+        The parts are those that the path holds: in a path with a reference, `session_id` is that reference.
+        """
         return parse(key)
 
     def get_session_prefix_pattern(self) -> str:

@@ -1,8 +1,12 @@
-"""Session ids: generation, checks, buckets, and the handles that stand for them in keys.
+"""Session ids: generation, checks, buckets, and the handles and references that stand for them.
 
 A generated id has the form `sess-{user}-{unix seconds}-{BB}{32 hex digits}`. `user` is the first eight ASCII letters
 and digits of the user id; without any, this part is left out. `BB` is the bucket in hex. The 32 digits are 128 bits
 from `secrets`, twice the 64 bits of entropy that the OWASP Session Management Cheat Sheet requires.
+
+The store and all logs have handles instead of ids: base64url of the first 16 bytes of the id's SHA-256, 22 characters.
+A handle identifies a session within its bucket. A reference identifies it everywhere: the bucket as two hex digits, and
+the handle. Neither leads back to the id, so neither grants access to the session, unless the id itself can be guessed.
 """
 
 from __future__ import annotations
@@ -11,19 +15,22 @@ import hashlib
 import re
 import secrets
 import time
-from base64 import b64decode
-from binascii import b2a_base64, crc_hqx
+from binascii import b2a_base64
 from functools import lru_cache
 
 BUCKETS = 256
 MAX_ID_LENGTH = 200
 
-# Visible ASCII without the characters that have a meaning in keys (`{}` hash tag, `/`, `^` of packed handles) or globs.
+# Visible ASCII without `^` and the characters that have a meaning in keys (`{}` hash tag, `/`) or globs.
 _NAME = re.compile(r"[!-)+-.0->@-Z_-z|~]+", re.ASCII).fullmatch
-_GENERATED = re.compile(r"sess-((?:[A-Za-z0-9]{1,8}-)?)([1-9][0-9]{9,11})-[0-9a-f]{34}", re.ASCII).fullmatch
-_HANDLE_MARK = "^"
-_URL_SAFE = b"-_"
-_TO_URL_SAFE = bytes.maketrans(b"+/", _URL_SAFE)
+_GENERATED = re.compile(r"sess-(?:[A-Za-z0-9]{1,8}-)?[1-9][0-9]{9,11}-[0-9a-f]{34}", re.ASCII).fullmatch
+# The last character of a handle has only two bits of the hash.
+_HANDLE = r"[A-Za-z0-9_-]{21}[AQgw]"
+_IS_HANDLE = re.compile(_HANDLE.encode()).fullmatch
+_REFERENCE = re.compile(f"([0-9a-f]{{2}})({_HANDLE})", re.ASCII).fullmatch
+_HANDLE_LENGTH = 22
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_BUCKET_OF_HEX = {f"{bucket:02x}": bucket for bucket in range(BUCKETS)}
 
 
 def is_name(text: object, max_length: int = MAX_ID_LENGTH) -> bool:
@@ -53,14 +60,8 @@ def check_name(text: object, name: str, max_length: int = MAX_ID_LENGTH) -> str:
 
 def new_id(user_id: str | None, bucket: int) -> str:
     """Generate an id in `bucket` (0 to 255)."""
-    return new_id_and_handle(user_id, bucket)[0]
-
-
-def new_id_and_handle(user_id: str | None, bucket: int) -> tuple[str, str]:
-    """Generate an id, and return it with the handle that `locate` would return for it."""
     owner = _owner_part(user_id) if user_id else ""
-    now, random = int(time.time()), secrets.token_hex(16)
-    return f"sess-{owner}{now}-{bucket:02x}{random}", _handle(owner, now, bytes.fromhex(random))
+    return f"sess-{owner}{int(time.time())}-{bucket:02x}{secrets.token_hex(16)}"
 
 
 @lru_cache(maxsize=4096)
@@ -69,29 +70,66 @@ def _owner_part(user_id: str) -> str:
     return f"{letters}-" if letters else ""
 
 
-def locate(session_id: str) -> tuple[int, str] | None:
+def locate(session_id: str) -> tuple[int, bytes] | None:
     """Return the bucket (0 to 255) and the handle of an id, or None for a text that `is_name` refuses.
 
-    Both depend on the text alone, and `id_of` is the inverse. A generated id contains its bucket. The bucket of any
-    other id is its CRC16 (XMODEM, as in the Redis Cluster specification, "Key distribution model") modulo 256.
-
-    The handle is the form of the id in keys and indexes. For a generated id, it is `^`, the user part, and time (5
-    bytes) and random part (16 bytes) in base64, which saves about 60 bytes per session on the server. Any other id is
-    its own handle.
+    Both depend on the text alone. A generated id contains its bucket. The bucket of any other id is the byte of its
+    SHA-256 after those of the handle.
     """
-    generated = _GENERATED(session_id)
-    if not generated:
-        if not is_name(session_id):
-            return None
-        return crc_hqx(session_id.encode(), 0) % BUCKETS, session_id
-    owner, seconds = generated.groups()
-    digits = bytes.fromhex(session_id[-34:])
-    return digits[0], _handle(owner, int(seconds), digits[1:])
+    if _GENERATED(session_id):
+        digest = hashlib.sha256(session_id.encode()).digest()
+        return _BUCKET_OF_HEX[session_id[-34:-32]], _handle(digest)
+    if not is_name(session_id):
+        return None
+    digest = hashlib.sha256(session_id.encode()).digest()
+    return digest[16], _handle(digest)
 
 
-def _handle(owner: str, seconds: int, random: bytes) -> str:
-    packed = seconds.to_bytes(5) + random
-    return f"{_HANDLE_MARK}{owner}{b2a_base64(packed, newline=False).translate(_TO_URL_SAFE).decode()}"
+def _handle(digest: bytes) -> bytes:
+    return b2a_base64(digest[:16], newline=False)[:_HANDLE_LENGTH].translate(_TO_URL_SAFE)
+
+
+def is_generated(session_id: str) -> bool:
+    """Return whether an id has the form of generated ones.
+
+    The engine gives each such id to one session only. A caller may still choose an id of this form, so callers of this
+    function may use the result to save a call, and for nothing that protects a session from other clients.
+    """
+    return _GENERATED(session_id) is not None
+
+
+def is_handle(entry: bytes) -> bool:
+    """Return whether the bytes have the form of a handle."""
+    return _IS_HANDLE(entry) is not None
+
+
+def reference(bucket: int, handle: bytes) -> str:
+    """Return the reference of the session with this handle: two hex digits of its bucket, and the handle."""
+    return f"{bucket:02x}{handle.decode()}"
+
+
+def parse_reference(text: object) -> tuple[int, bytes] | None:
+    """Return bucket and handle of a reference, or None for anything else."""
+    parts = _REFERENCE(text) if isinstance(text, str) else None
+    return None if parts is None else (_BUCKET_OF_HEX[parts[1]], parts[2].encode())
+
+
+def session_hash(session_id: str) -> str:
+    """Return the reference of the session with this id, 24 characters.
+
+    It identifies the session in logs, events and lists, and does not grant access to it. Any text has one, so that text
+    from a client can be logged unchecked. Raises ValueError for a value that is not a string.
+
+    A reference cannot be turned back into an id, but a guess can be confirmed. Ids that can be guessed, such as numbers
+    chosen by the caller, are therefore not protected.
+    """
+    if not isinstance(session_id, str):
+        raise ValueError(f"session_id must be a string, not {type(session_id).__name__}")
+    located = locate(session_id)
+    if located is None:
+        digest = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).digest()
+        located = digest[16], _handle(digest)
+    return reference(*located)
 
 
 @lru_cache(maxsize=4096)
@@ -114,24 +152,3 @@ def user_hash(user_id: str) -> int:
 def user_bytes(user_id: str) -> bytes:
     """Return a user id as it is stored: in UTF-8, with lone surrogates preserved."""
     return user_id.encode() if user_id.isascii() else user_id.encode("utf-8", "surrogatepass")
-
-
-def is_generated(handle: bytes) -> bool:
-    """Return whether a handle belongs to a generated id, which no other session ever has."""
-    return handle.startswith(_HANDLE_MARK.encode())
-
-
-def id_of(handle: str, bucket: int) -> str:
-    """Return the id of a handle in `bucket`.
-
-    Raises:
-        ValueError: it begins like the handle of a generated id, but is not one.
-
-    """
-    if not handle.startswith(_HANDLE_MARK):
-        return handle
-    owner, packed = handle[1:-28], b64decode(handle[-28:], _URL_SAFE, validate=True)
-    session_id = f"sess-{owner}{int.from_bytes(packed[:5])}-{bucket:02x}{packed[5:].hex()}"
-    if locate(session_id) != (bucket, handle):
-        raise ValueError("not a handle")
-    return session_id

@@ -10,7 +10,7 @@
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
 
 `T` is one of 256 texts, one for each bucket. Their slots are spread evenly over the 16,384 slots of a cluster. Stored
-data depends on these texts, on handles and on the formulas in `ids`: another layout needs another prefix than `chuk1`.
+data depends on these texts and on the formulas in `ids`: another layout needs another prefix than `chuk1`.
 """
 
 from __future__ import annotations
@@ -61,6 +61,11 @@ class SessionKeys(NamedTuple):
         """The key of the ids of operations that created or replaced the session. It outlives the session."""
         return _beside(self.record, "c")
 
+    @property
+    def reference(self) -> str:
+        """The reference of the session."""
+        return ids.reference(self.index_keys.bucket, self.handle)
+
 
 def operations_of(record: str) -> str:
     """Return the key of a session's operation ids from the key of its record."""
@@ -106,7 +111,13 @@ def _find(sandbox_id: str, session_id: str) -> SessionKeys | None:
     if located is None:
         return None
     bucket, handle = located
-    return _session_keys(index(sandbox_id, bucket), handle.encode(), handle)
+    return _session_keys(index(sandbox_id, bucket), handle, handle.decode())
+
+
+def find_reference(sandbox_id: str, reference: object) -> SessionKeys | None:
+    """Return the keys of the session with that reference, or None for a value that is not a reference."""
+    parsed = ids.parse_reference(reference)
+    return None if parsed is None else session_keys_for_handle(sandbox_id, *parsed)
 
 
 def session_keys(sandbox_id: str, session_id: str) -> SessionKeys:
@@ -117,13 +128,8 @@ def session_keys(sandbox_id: str, session_id: str) -> SessionKeys:
     return found
 
 
-def session_keys_for_new(sandbox_id: str, bucket: int, handle: str) -> SessionKeys:
-    """Return the keys of a session to create, from the handle of its new id."""
-    return _session_keys(index(sandbox_id, bucket), handle.encode(), handle)
-
-
 def session_keys_for_handle(sandbox_id: str, bucket: int, handle: bytes) -> SessionKeys:
-    """Return the keys of the session with that handle. Raises UnicodeDecodeError for bytes that are not UTF-8."""
+    """Return the keys of the session with that handle."""
     return _session_keys(index(sandbox_id, bucket), handle, handle.decode())
 
 
@@ -140,11 +146,9 @@ def session_keys_to_delete(targets: Sequence[SessionKeys]) -> tuple[str, ...]:
 def pointer_to(target: SessionKeys, bucket: int) -> bytes:
     """Return the pointer to store for a rotated id in `bucket`.
 
-    It is the target's handle, preceded by the target's bucket in hex and a slash if that is another bucket.
+    It is the target's handle, or its reference if it is in another bucket.
     """
-    if target.index_keys.bucket == bucket:
-        return target.handle
-    return b"%02x/%s" % (target.index_keys.bucket, target.handle)
+    return target.handle if target.index_keys.bucket == bucket else target.reference.encode()
 
 
 def session_keys_for_pointer(sandbox_id: str, bucket: int, pointer: bytes) -> SessionKeys:
@@ -152,9 +156,12 @@ def session_keys_for_pointer(sandbox_id: str, bucket: int, pointer: bytes) -> Se
 
     Raises ValueError for bytes that are not a pointer.
     """
-    # No handle contains a slash.
-    other_bucket, _, handle = pointer.rpartition(b"/")
-    return session_keys_for_handle(sandbox_id, int(other_bucket, 16) if other_bucket else bucket, handle)
+    if ids.is_handle(pointer):
+        return session_keys_for_handle(sandbox_id, bucket, pointer)
+    found = find_reference(sandbox_id, pointer.decode())
+    if found is None:
+        raise ValueError("this is not a pointer")
+    return found
 
 
 def _session_keys(index_keys: IndexKeys, handle: bytes, text: str) -> SessionKeys:

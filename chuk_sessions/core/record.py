@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ..enums import SessionStatus
 from ..exceptions import CorruptRecordError
-from ..models import SessionMetadata, iso_from_ms
+from ..models import ListedSession, SessionMetadata, iso_from_ms
 from . import codec
 
 _ACTIVE = SessionStatus.ACTIVE.value
@@ -106,14 +106,18 @@ class Record:
             CorruptRecordError: the metadata cannot be decoded, or a time is after the year 9999.
 
         """
+        return {"session_id": session_id, "sandbox_id": sandbox_id, **self._shown(), "status": _ACTIVE}
+
+    def to_listed(self, reference: str) -> ListedSession:
+        """Return the session as lists have it. Raises CorruptRecordError like `to_dict`."""
+        return ListedSession(reference, **self._shown(), version=self.version)
+
+    def _shown(self) -> dict[str, Any]:
         try:
             return {
-                "session_id": session_id,
-                "sandbox_id": sandbox_id,
                 "user_id": self.user_id,
                 "created_at": iso_from_ms(self.created),
                 "expires_at": iso_from_ms(self.deadline),
-                "status": _ACTIVE,
                 "last_accessed": iso_from_ms(self.accessed),
                 "custom_metadata": self.metadata(),
             }

@@ -21,7 +21,7 @@ CREATED: Final = 2
 EXISTS: Final = 3
 """The session existed and was touched."""
 MOVED: Final = 4
-"""The id was rotated; the handle of the session follows."""
+"""The id was rotated; the pointer to the session follows: its handle, or its reference."""
 FULL: Final = 5
 """The user has as many sessions as allowed; their handles follow."""
 OTHER_OWNER: Final = 6

@@ -53,8 +53,8 @@ class Executor:
         """Return a fresh id and the keys of its session, by default in the user's home bucket."""
         if bucket is None:
             bucket = ids.random_bucket() if user_id is None else ids.home_bucket(self.sandbox_id, user_id)
-        session_id, handle = ids.new_id_and_handle(user_id, bucket)
-        return session_id, keys.session_keys_for_new(self.sandbox_id, bucket, handle)
+        session_id = ids.new_id(user_id, bucket)
+        return session_id, keys.session_keys(self.sandbox_id, session_id)
 
     async def execute(self, call: Call) -> Reply:
         """Run one call. Raises the error that its status stands for."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from ..core import validation
 from ..core.keys import SessionKeys
-from ..models import SessionMetadata
+from ..models import ListedSession
 from .revocation import Revoker
 from .session_index import SessionIndex
 from .sweeping import Sweeper
@@ -24,26 +24,28 @@ class ManySessions:
     _sweeper: Sweeper
 
     async def list_sessions(self, limit: int = 10_000) -> list[str]:
-        """Return the ids of at most `limit` live sessions of this sandbox, in no particular order. Raises
-        NotSupportedError on a custom provider, as do all methods below that list, count or revoke.
+        """Return the references of at most `limit` live sessions of this sandbox, in no particular order. Raises
+        NotSupportedError on a custom provider, as do all methods below that list, count, or revoke by user.
+
+        A reference identifies a session and does not grant access to it; see `session_hash` and `revoke_session`.
         """
-        return await self._session_index.session_ids(validation.positive(limit, "limit"))
+        return await self._session_index.references(validation.positive(limit, "limit"))
 
     def iter_sessions(self) -> AsyncGenerator[str, None]:
-        """Iterate over the ids of all live sessions of this sandbox, in no particular order, with bounded memory.
+        """Iterate over the references of all live sessions of this sandbox, in no particular order, in bounded memory.
 
         A session that is alive during the whole iteration is yielded at least once, and exactly once unless its
         expiry moves meanwhile (a touch that restarts the idle timeout, or an extension). A session that is created,
         rotated or deleted, or expires meanwhile may be yielded or not.
         """
-        return self._session_index.iter_ids()
+        return self._session_index.iter_references()
 
-    async def list_user_sessions(self, user_id: str) -> list[SessionMetadata]:
+    async def list_user_sessions(self, user_id: str) -> list[ListedSession]:
         """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out."""
         validation.owner(user_id)
         return await self._session_index.sessions_of(user_id)
 
-    def iter_user_sessions(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
+    def iter_user_sessions(self, user_id: str) -> AsyncGenerator[ListedSession, None]:
         """Iterate over the sessions that `list_user_sessions` returns, in no particular order, with bounded memory."""
         validation.owner(user_id)
         return self._session_index.iter_sessions_of(user_id)

@@ -11,9 +11,10 @@ from .. import exceptions as errors
 from ..core import ids, index_operations, keys, operations
 from ..core import statuses as s
 from ..core.index_operations import PAGE_LIMIT, Cursor
+from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
 from ..core.record import Record
-from ..models import SessionMetadata
+from ..models import ListedSession
 from .executor import Executor
 from .paging import PageCall, Pages
 from .time_slice import TimeSlice
@@ -37,8 +38,8 @@ class SessionIndex:
         self._executor = executor
         self._sandbox = executor.sandbox_id
 
-    async def session_ids(self, limit: int) -> list[str]:
-        """Return ids of live sessions of the sandbox, at most `limit`."""
+    async def references(self, limit: int) -> list[str]:
+        """Return references of live sessions of the sandbox, at most `limit`."""
         found: list[str] = []
         # An entry whose score grows while the pages of its bucket are read may appear twice.
         seen: dict[int, set[str]] = {}
@@ -47,10 +48,10 @@ class SessionIndex:
         while len(found) < limit and (replies := await pages.next(limit - len(found))):
             for bucket, reply in replies:
                 known = seen.pop(bucket, set())
-                for session_id in entries.ids(bucket, reply[1]):
-                    if session_id not in known:
-                        known.add(session_id)
-                        found.append(session_id)
+                for reference in entries.references(bucket, reply[1]):
+                    if reference not in known:
+                        known.add(reference)
+                        found.append(reference)
                     if time_slice.is_over():
                         await time_slice.renew()
                 if index_operations.cursor(reply) is not None:
@@ -58,20 +59,20 @@ class SessionIndex:
         del found[limit:]
         return found
 
-    async def iter_ids(self) -> AsyncGenerator[str, None]:
-        """Yield the ids of all live sessions of the sandbox."""
+    async def iter_references(self) -> AsyncGenerator[str, None]:
+        """Yield the references of all live sessions of the sandbox."""
         entries, time_slice = _Entries(), TimeSlice()
         pages = Pages(self._executor, self._list_of(None), all_at_once=False)
         while replies := await pages.next():
             for bucket, reply in replies:
-                for session_id in entries.ids(bucket, reply[1]):
-                    yield session_id
+                for reference in entries.references(bucket, reply[1]):
+                    yield reference
                     if time_slice.is_over():
                         await time_slice.renew()
 
-    async def sessions_of(self, user_id: str) -> list[SessionMetadata]:
+    async def sessions_of(self, user_id: str) -> list[ListedSession]:
         """Return the live sessions of a user, oldest first. Records that cannot be read are left out."""
-        found = [(created, session.session_id, session) async for created, session in self._sessions_of(user_id)]
+        found = [(created, session.reference, session) async for created, session in self._sessions_of(user_id)]
         time_slice, ordered = TimeSlice(), []
         # Runs are sorted and then merged, because one sort of very many would hold the event loop for too long.
         for _, _, session in merge(
@@ -82,7 +83,7 @@ class SessionIndex:
                 await time_slice.renew()
         return ordered
 
-    async def iter_sessions_of(self, user_id: str) -> AsyncGenerator[SessionMetadata, None]:
+    async def iter_sessions_of(self, user_id: str) -> AsyncGenerator[ListedSession, None]:
         """Yield the live sessions of a user. Records that cannot be read are left out."""
         async for _, session in self._sessions_of(user_id):
             yield session
@@ -99,17 +100,20 @@ class SessionIndex:
             total += sum(reply[1] for _, reply in replies)
         return total
 
-    async def _sessions_of(self, user_id: str) -> AsyncGenerator[tuple[int, SessionMetadata], None]:
+    async def _sessions_of(self, user_id: str) -> AsyncGenerator[tuple[int, ListedSession], None]:
         """Yield the live sessions of a user, each with its time of creation in ms."""
         entries, time_slice = _Entries(), TimeSlice()
         pages = Pages(self._executor, self._list_of(ids.user_hash(user_id)), min_limit=PAGE_LIMIT)
         while replies := await pages.next():
-            found = (session_id for bucket, reply in replies for session_id in entries.ids(bucket, reply[1]))
+            found = (
+                keys.session_keys_for_handle(self._sandbox, bucket, handle)
+                for bucket, reply in replies
+                for handle in entries.handles(reply[1])
+            )
             while part := list(islice(found, _CONCURRENT_READS)):
-                calls = [operations.read(keys.session_keys(self._sandbox, session_id)) for session_id in part]
-                records = await self._executor.execute_all(calls, accepted=(s.CORRUPT,))
-                for session_id, reply in zip(part, records, strict=True):
-                    session = entries.session(session_id, self._sandbox, reply)
+                records = await self._executor.execute_all(list(map(operations.read, part)), accepted=(s.CORRUPT,))
+                for target, reply in zip(part, records, strict=True):
+                    session = entries.session(target, reply)
                     # The index has only the hash of the user id. The record has the user id.
                     if session is not None and session[1].user_id == user_id:
                         yield session
@@ -129,19 +133,19 @@ class _Entries:
     def __init__(self) -> None:
         self._warned = False
 
-    def ids(self, bucket: int, handles: Iterable[bytes]) -> Iterator[str]:
-        """Yield the ids of the entries of an index."""
-        for handle in handles:
-            try:
-                session_id = ids.id_of(handle.decode("ascii", "replace"), bucket)
-            except ValueError:
-                session_id = ""
-            if ids.is_name(session_id):
-                yield session_id
+    def handles(self, found: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the entries of an index that are handles."""
+        for entry in found:
+            if ids.is_handle(entry):
+                yield entry
             else:
                 self._warn("an index entry")
 
-    def session(self, session_id: str, sandbox_id: str, reply: Reply) -> tuple[int, SessionMetadata] | None:
+    def references(self, bucket: int, found: Iterable[bytes]) -> Iterator[str]:
+        """Yield the references of the sessions that an index in this bucket lists."""
+        return (ids.reference(bucket, handle) for handle in self.handles(found))
+
+    def session(self, target: SessionKeys, reply: Reply) -> tuple[int, ListedSession] | None:
         """Return a session with its time of creation in ms, or None when it has ended or cannot be read."""
         try:
             if reply[0] == s.CORRUPT:
@@ -149,7 +153,7 @@ class _Entries:
             if reply[0] != s.OK:
                 return None
             record = Record.from_reply(reply[1])
-            return record.created, record.to_model(session_id, sandbox_id)
+            return record.created, record.to_listed(target.reference)
         except errors.CorruptRecordError:
             self._warn("a session record")
             return None

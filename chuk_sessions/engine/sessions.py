@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from .. import exceptions as errors
-from ..core import ids, modes, operation_ids, operations
+from ..core import modes, operation_ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
@@ -104,12 +105,12 @@ class Sessions:
         call = operations.validate(target, self._policy.interval_ms, self._policy.retention_ms, True)
         return await self._executor.execute_following_rotation(target, call, results.is_ok)
 
-    async def delete(self, target: SessionKeys) -> bool:
-        """Delete a session, under its old id too. Returns False when there was none."""
-        chosen_by_caller = not ids.is_generated(target.handle)
-        reply = await (
-            self._delete_current(target) if chosen_by_caller else self._executor.execute(operations.delete(target))
-        )
+    async def delete(self, target: SessionKeys, *, reused: bool) -> bool:
+        """Delete a session, under its old id too. Returns False when there was none.
+
+        With `reused`, another session may have the same id later. It then takes one more call.
+        """
+        reply = await (self._delete_current(target) if reused else self._executor.execute(operations.delete(target)))
         if reply[0] != s.MOVED:
             return results.is_ok(reply)
         pointer = reply[1]
@@ -117,6 +118,26 @@ class Sessions:
         deleted = await self._executor.execute_following_rotation(current, operations.delete(current), results.is_ok)
         await self._executor.execute(operations.delete(target, pointer=pointer))
         return deleted
+
+    async def revoke(self, target: SessionKeys, owner: bytes) -> bool:
+        """Delete a session that its reference identifies, if it belongs to this owner. Returns False if there is none.
+
+        The owner is read first, because a deletion also removes records that cannot be read. Raises CorruptRecordError
+        for such a record.
+        """
+        version = -1
+        for _ in range(MAX_ATTEMPTS):
+            call = operations.read(target)
+            target, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
+            found = fields_of(reply[1]) if reply[0] == s.OK else {}
+            before, version = version, _version(found)
+            if found.get(b"u") != owner or version <= before:
+                return False
+            call = operations.delete(target, owner=owner, created=found.get(b"c", b""))
+            with suppress(errors.SessionOwnerError):
+                if await self._executor.execute_following_rotation(target, call, results.is_ok):
+                    return True
+        raise errors.SessionConflictError("the session keeps changing; try again")
 
     async def _delete_current(self, target: SessionKeys) -> Reply:
         """Delete the session that has the id now. A call that is retried or arrives late may find a later session with

@@ -14,6 +14,7 @@ from chuk_sessions import (
     SessionLimitError,
     SessionOwnerError,
     VersionConflictError,
+    session_hash,
 )
 from chuk_sessions.core import data_operations, ids, modes, operations, statuses
 from chuk_sessions.core.keys import session_keys
@@ -358,6 +359,15 @@ async def test_a_session_that_is_replaced_during_its_deletion_is_deleted(single)
     await manager.allocate_session("mine")
     assert await replacing(single, "bob", before=operations.DELETE).delete_session("mine")
     assert not await manager.validate_session("mine")
+
+
+@pytest.mark.parametrize("new_owner", ["alice", "bob"])
+async def test_a_revocation_by_reference_finds_a_session_that_the_same_user_replaces_meanwhile(single, new_owner):
+    manager = single.manager()
+    await manager.allocate_session("mine", "alice")
+    racing = replacing(single, new_owner, before=operations.DELETE)
+    assert await racing.revoke_session(session_hash("mine"), user_id="alice") is (new_owner == "alice")
+    assert await manager.validate_session("mine") is (new_owner == "bob")
 
 
 async def test_gives_up_to_delete_a_session_that_keeps_being_replaced(single):

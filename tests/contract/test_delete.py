@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from chuk_sessions.core import data_operations, keys, operations
+from chuk_sessions import CorruptRecordError, session_hash
+from chuk_sessions.core import data_operations, keys, operations, statuses
 
 
 async def test_is_true_once(single):
@@ -135,3 +137,110 @@ async def test_deletes_a_damaged_session_with_a_callers_id(single):
     assert not await manager.validate_session("mine")
     assert await manager.allocate_session("mine") == "mine"
     assert await manager.validate_session("mine")
+
+
+@pytest.mark.parametrize("session_id", [None, "mine"])
+@pytest.mark.parametrize("user_id", [None, "alice"])
+async def test_revokes_a_session_by_its_reference_once(single, session_id, user_id):
+    manager = single.manager()
+    session_id = await manager.allocate_session(session_id, user_id="alice")
+    other = await manager.allocate_session(user_id="alice")
+    assert await manager.revoke_session(session_hash(session_id), user_id=user_id) is True
+    assert not await manager.validate_session(session_id)
+    assert await manager.revoke_session(session_hash(session_id), user_id=user_id) is False
+    assert await manager.validate_session(other)
+
+
+async def test_revokes_the_sessions_that_a_list_has(world):
+    manager = world.manager()
+    for owned in ("alice", "alice", "bob", None):
+        await manager.allocate_session(user_id=owned)
+    for session in await manager.list_user_sessions("alice"):
+        assert await manager.revoke_session(session.reference, user_id="alice")
+    assert await manager.count_sessions("alice") == 0
+    assert [await manager.revoke_session(reference) for reference in await manager.list_sessions()] == [True] * 2
+    assert await manager.count_sessions() == 0
+
+
+@pytest.mark.parametrize("owner", [None, "bob"])
+async def test_a_user_revokes_no_session_of_another(single, owner):
+    manager = single.manager()
+    session_id = await manager.allocate_session(user_id=owner)
+    assert await manager.revoke_session(session_hash(session_id), user_id="alice") is False
+    assert await manager.validate_session(session_id)
+    with pytest.raises(ValueError, match="user_id"):
+        await manager.revoke_session(session_hash(session_id), user_id="")
+
+
+async def test_an_id_revokes_nothing_and_a_reference_is_no_id(single):
+    manager = single.manager()
+    for session_id in (await manager.allocate_session(), await manager.allocate_session("mine")):
+        reference = session_hash(session_id)
+        assert not await manager.revoke_session(session_id)
+        assert not await manager.validate_session(reference)
+        assert not await manager.delete_session(reference)
+        assert await manager.get_session_info(reference) is None
+        assert await manager.rotate_session(reference) is None
+        assert await manager.validate_session(session_id)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 7, "", "mine", "00", "zz" + "A" * 22, "00" + "é" * 22, "\ud800", b"00", "0" * 999]
+)
+async def test_a_malformed_reference_revokes_nothing(single, odd):
+    assert await single.manager().revoke_session(odd) is False
+    assert await single.manager().revoke_session(odd, user_id="alice") is False
+
+
+@pytest.mark.parametrize("user_id", [None, "alice"])
+async def test_revokes_a_session_by_the_reference_of_its_old_id(single, user_id):
+    manager = single.manager()
+    old = await manager.allocate_session(user_id="alice")
+    new = await manager.rotate_session(old, grace_seconds=60)
+    assert not await manager.revoke_session(session_hash(old), user_id="bob")
+    assert await manager.revoke_session(session_hash(old), user_id=user_id) is True
+    assert [await manager.validate_session(session_id) for session_id in (old, new)] == [False, False]
+    assert await manager.revoke_session(session_hash(old), user_id=user_id) is False
+
+
+@pytest.mark.parametrize("ms", [0, 1])
+async def test_a_revocation_spares_a_session_that_another_user_has_under_the_id_meanwhile(single, ms):
+    manager = single.manager()
+
+    async def replace(call):
+        if call.operation is operations.DELETE:
+            await manager.delete_session("mine")
+            await single.advance(ms=ms)
+            await manager.allocate_session("mine", user_id="bob")
+
+    await manager.allocate_session("mine", user_id="alice")
+    assert await single.intercepted(replace).revoke_session(session_hash("mine"), user_id="alice") is False
+    assert await manager.validate_session("mine")
+
+
+@pytest.mark.parametrize("damage", [b"a", b"d", b"v", b"c"])
+async def test_a_damaged_session_is_not_revoked_for_another_user(single, damage):
+    manager = single.manager()
+    target = keys.session_keys("test", await manager.allocate_session("mine", user_id="alice"))
+    await single.backend.run(data_operations.merge(target, pairs=[damage, b"soon"]))
+    with suppress(CorruptRecordError):
+        assert not await manager.revoke_session(target.reference, user_id="bob")
+    assert await single.backend.run(operations.read(target)) != [statuses.GONE]
+    assert await manager.revoke_session(target.reference)
+    assert await single.backend.run(operations.read(target)) == [statuses.GONE]
+
+
+async def test_a_session_whose_owner_is_unreadable_is_revoked_without_a_user_only(single):
+    manager = single.manager()
+    target = keys.session_keys("test", await manager.allocate_session("mine", user_id="alice"))
+    await single.backend.run(data_operations.merge(target, pairs=[b"u", b"\xff"]))
+    assert [await manager.revoke_session(target.reference, user_id=user) for user in ("alice", "bob")] == [False] * 2
+    assert await manager.revoke_session(target.reference)
+
+
+async def test_a_session_that_has_lost_its_owner_is_not_revoked_for_another_user(world):
+    manager = world.manager()
+    target = keys.session_keys("test", await manager.allocate_session("mine", user_id="alice"))
+    await world.backend.run(data_operations.merge(target, pairs=[], removals=[b"u"]))
+    assert not await manager.revoke_session(target.reference, user_id="bob")
+    assert await manager.count_sessions("alice") == 1

@@ -6,8 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
-from chuk_sessions import SessionConflictError
+from chuk_sessions import SessionConflictError, session_hash
 from chuk_sessions.core import data_operations, ids, index_operations, keys, operations
+from tests.harness.references import listed, references
 
 
 async def create_twenty(manager):
@@ -22,17 +23,17 @@ async def test_lists_the_live_sessions_of_a_sandbox(world):
     expired = await manager.allocate_session(ttl_hours=1)
     await world.manager("other").allocate_session("elsewhere")
     await world.advance(hours=2)
-    assert sorted(await manager.list_sessions()) == sorted(created)
-    assert expired not in await manager.list_sessions()
+    assert sorted(await manager.list_sessions()) == sorted(references(created))
+    assert session_hash(expired) not in await manager.list_sessions()
 
 
 @pytest.mark.parametrize("limit", [1, 7, 300])
 async def test_lists_at_most_limit_sessions(world, limit):
     manager = world.manager()
-    created = {await manager.allocate_session() for _ in range(20)}
+    created = references([await manager.allocate_session() for _ in range(20)])
     found = await manager.list_sessions(limit=limit)
     assert len(found) == min(limit, 20)
-    assert set(found) <= created
+    assert set(found) <= set(created)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "7", True])
@@ -50,8 +51,8 @@ async def test_lists_the_sessions_of_a_user_oldest_first(world):
         await world.advance(seconds=1)
     await manager.allocate_session(user_id="bob")
     found = await manager.list_user_sessions("alice")
-    assert [model.session_id for model in found] == created
-    assert [model.custom_metadata["n"] for model in found] == list(range(6))
+    assert [session.reference for session in found] == references(created)
+    assert [session.custom_metadata["n"] for session in found] == list(range(6))
 
 
 async def test_lists_and_revokes_generated_ids_and_callers_ids(world):
@@ -60,7 +61,7 @@ async def test_lists_and_revokes_generated_ids_and_callers_ids(world):
     await manager.allocate_session(user_id="bob")
     assert len(await manager.list_user_sessions("alice")) == 20
     assert await manager.revoke_user_sessions("alice", except_session_id=created[3]) == 19
-    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [created[3]]
+    assert await listed(manager, "alice") == references([created[3]])
     assert await manager.revoke_user_sessions("alice") == 1
     assert await manager.revoke_user_sessions("alice") == 0
     assert await manager.count_sessions() == 1
@@ -88,7 +89,7 @@ async def test_users_with_the_same_hash_stay_apart(world, monkeypatch):
     manager = world.manager()
     own = await manager.allocate_session("s1", user_id="alice")
     foreign = await manager.allocate_session("s2", user_id="bob")
-    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [own]
+    assert await listed(manager, "alice") == references([own])
     assert await manager.revoke_user_sessions("alice") == 1
     assert await manager.validate_session(foreign)
 
@@ -110,7 +111,7 @@ async def test_a_users_list_leaves_out_unreadable_records(world, caplog):
     manager = world.manager()
     good, bad = [await manager.allocate_session(user_id="alice") for _ in range(2)]
     await world.backend.run(data_operations.merge(keys.session_keys("test", bad), pairs=[b"c", b"soon"]))
-    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [good]
+    assert await listed(manager, "alice") == references([good])
     assert "cannot be read" in caplog.text
     assert bad not in caplog.text
 
@@ -122,15 +123,15 @@ async def test_iterates_over_the_live_sessions_of_a_sandbox(world):
     await manager.allocate_session(ttl_hours=1)
     await world.manager("other").allocate_session("elsewhere")
     await world.advance(hours=2)
-    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(created)
+    assert sorted([reference async for reference in manager.iter_sessions()]) == sorted(references(created))
 
 
 async def test_iterates_over_the_sessions_of_a_user(world):
     manager = world.manager()
     created = [await manager.allocate_session(own, user_id="alice") for own in (None, "own-1", None, "own-2")]
     await manager.allocate_session(user_id="bob")
-    found = [model async for model in manager.iter_user_sessions("alice")]
-    assert sorted(model.session_id for model in found) == sorted(created)
+    found = [session async for session in manager.iter_user_sessions("alice")]
+    assert sorted(session.reference for session in found) == sorted(references(created))
     assert found != []
     with pytest.raises(ValueError, match="user_id"):
         manager.iter_user_sessions("")
@@ -138,10 +139,10 @@ async def test_iterates_over_the_sessions_of_a_user(world):
 
 async def test_an_iteration_can_stop_early(world):
     manager = world.manager()
-    created = {await manager.allocate_session() for _ in range(20)}
+    created = references([await manager.allocate_session() for _ in range(20)])
     async with aclosing(manager.iter_sessions()) as found:
-        async for session_id in found:
-            assert session_id in created
+        async for reference in found:
+            assert reference in created
             break
     assert await manager.count_sessions() == 20
 
@@ -159,8 +160,8 @@ async def test_pages_of_a_bucket_hold_each_session_once(world, limit, monkeypatc
     monkeypatch.setattr(index_operations, "PAGE_LIMIT", limit)
     manager = world.manager()
     created = await create_in_bucket(manager, 7, 10)
-    assert sorted(await manager.list_sessions()) == sorted(created)
-    assert sorted([session_id async for session_id in manager.iter_sessions()]) == sorted(created)
+    assert sorted(await manager.list_sessions()) == sorted(references(created))
+    assert sorted([reference async for reference in manager.iter_sessions()]) == sorted(references(created))
 
 
 async def test_an_iteration_includes_sessions_whose_expiry_moves_meanwhile(world, monkeypatch):
@@ -168,12 +169,12 @@ async def test_an_iteration_includes_sessions_whose_expiry_moves_meanwhile(world
     manager = world.manager(idle_timeout_seconds=600)
     created = await create_in_bucket(manager, 7, 12)
     seen = []
-    async for session_id in manager.iter_sessions():
-        seen.append(session_id)
+    async for reference in manager.iter_sessions():
+        seen.append(reference)
         if len(seen) < 40:
             await world.advance(seconds=1)
             assert await manager.validate_session(created[len(seen) % 12])
-    assert set(seen) == set(created)
+    assert set(seen) == set(references(created))
 
 
 async def test_a_list_names_each_session_once_although_its_expiry_moves_meanwhile(world, monkeypatch):
@@ -189,5 +190,5 @@ async def test_a_list_names_each_session_once_although_its_expiry_moves_meanwhil
             await world.advance(seconds=1)
             assert await manager.validate_session(created[calls - 1])
 
-    assert sorted(await world.intercepted(touch).list_sessions()) == sorted(created)
+    assert sorted(await world.intercepted(touch).list_sessions()) == sorted(references(created))
     assert calls > 6

@@ -8,6 +8,7 @@ import pytest
 
 from chuk_sessions.core import ids, index_operations, keys, modes, operations, statuses
 from chuk_sessions.core.keys import session_keys
+from tests.harness.references import listed, references
 
 TTL_MS = 3_600_000
 BUCKET = 7
@@ -81,7 +82,7 @@ async def test_removes_marked_sessions_like_the_others(world, all_sandboxes):
     assert await manager.cleanup_expired_sessions(all_sandboxes=all_sandboxes) == 521
     assert await manager.cleanup_expired_sessions(all_sandboxes=all_sandboxes) == 0
     assert not await manager.validate_session(own)
-    assert [one.session_id for one in await manager.list_user_sessions("alice")] == [kept]
+    assert await listed(manager, "alice") == references([kept])
 
 
 async def test_an_allocation_lists_expired_sessions_apart_and_the_manager_removes_all(world):
@@ -104,7 +105,7 @@ async def test_a_session_is_alive_in_the_last_ms_before_its_deadline_and_not_at_
     for alive in (True, False):
         await world.advance(ms=TTL_MS - 1 if alive else 1)
         assert await manager.count_sessions() == await manager.count_sessions("alice") == int(alive)
-        assert await manager.list_sessions() == [session_id] * alive
+        assert await manager.list_sessions() == references([session_id] * alive)
         assert len(await manager.list_user_sessions("alice")) == int(alive)
         for user in (None, alice):
             assert len((await world.backend.run(index_operations.list_(index, user=user, limit=9)))[1]) == int(alive)

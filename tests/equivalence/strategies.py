@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from chuk_sessions.core import data_operations, ids, index_operations, keys, operations
+from chuk_sessions.core import data_operations, ids, index_operations, keys, modes, operations
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
 
@@ -34,18 +34,17 @@ pairs = st.lists(st.tuples(fields, values), max_size=3, unique_by=lambda pair: p
 )
 removals = st.lists(fields, max_size=2)
 operation_ids = st.sampled_from([b"", b"", b"once", b"twice", b"perhaps"])
+creations_by = st.sampled_from([b"", b"", b"once", b"twice", *[b"id %d" % number for number in range(12)]])
+mode_texts = st.sampled_from([modes.TOUCH, modes.TOUCH, modes.CREATE, modes.REPLACE])
 versions = st.sampled_from([None, None, 1, 2, 3, 4])
 retentions = st.sampled_from([0, 300_000])
 idles = st.sampled_from([0, 0, 700, 4000])
 amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
 ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
-pointers = st.one_of(
-    st.just(b""), st.sampled_from([keys.session_keys("a", session_id).handle for session_id in GENERATED_IDS])
-)
+targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERATED_IDS]
+pointers = st.sampled_from([b"", *[pointer for one in targets for pointer in (one.handle, one.reference.encode())]])
 limits = st.sampled_from([data_operations.MAX_SESSION_BYTES, data_operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
-handles = st.sampled_from(
-    [keys.session_keys("a", session_id).handle for session_id in OWN_IDS + GENERATED_IDS] + [b"~", b"\xff"]
-)
+handles = st.sampled_from([*[target.handle for target in targets], b"~", b"\xff"])
 durations = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -99,6 +98,9 @@ class CallGenerator:
             cap=self.draw(st.sampled_from([0, 0, 1, 2])) if user else 0,
             retention_ms=self.draw(retentions),
             create=self.draw(st.sampled_from([True, True, True, False])),
+            mode=self.draw(mode_texts),
+            operation_id=self.draw(creations_by),
+            events=self.draw(st.booleans()),
             victims=self.draw(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.draw(pairs),
             reused=self.draw(st.booleans()),
@@ -194,5 +196,9 @@ class CallGenerator:
         """Draw the cursor of a page: the start, or an entry that may exist."""
         if self.draw(st.booleans()):
             return ()
-        scores = [b"%d" % user_of(user)] if user else [b"0", b"%d" % self.now, b"%d" % (self.now + 700), b"9" * 15]
+        scores = (
+            [b"%d" % user_of(user)]
+            if user
+            else [b"0", b"%d" % self.now, b"%d.5" % (self.now + 699), b"%d" % (self.now + 700), b"9" * 15]
+        )
         return self.draw(st.sampled_from(scores)), self.draw(handles)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
-from chuk_sessions import SessionManager
+from chuk_sessions import SessionManager, session_hash
 from chuk_sessions.backends.redis import RedisBackend
 from tests.faults.load.attempts import TimedBackend
 from tests.faults.load.counts import Counts
@@ -43,7 +43,7 @@ async def _compare(accounts: Sequence[Account], manager: SessionManager) -> Coun
         total.missing += session is None
         if session is not None:
             total.crossed += session.custom_metadata.get("marker") != account.marker
-            total.unindexed += account.session_id not in listed
+            total.unindexed += session_hash(account.session_id) not in listed
     return total
 
 

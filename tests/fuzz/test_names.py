@@ -21,6 +21,12 @@ NEAR_GENERATED = st.builds(
     st.integers(0, 2**128 - 1).map("{:032x}".format),
 )
 SESSION_IDS = st.one_of(NAMES, NEAR_GENERATED)
+NEAR_REFERENCES = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "0", "00", "ff", "FF", "0x", "-1", "００", " 0"]),
+    st.text(st.sampled_from("AQgwz09-_"), min_size=20, max_size=22),
+    st.sampled_from(["", "A", "B", "=", "+", "/", "\n", "\x00", "é", "\ud800", "AA"]),
+)
 SEGMENTS = st.text(max_size=20)
 
 
@@ -39,10 +45,11 @@ def test_an_accepted_name_is_safe_in_keys_and_paths(text):
 @example("sess-1700000000-00" + "0" * 32)
 @example("sess-01700000000-00" + "0" * 32)
 @example("sess-a-99999999999999-00" + "0" * 32)
-def test_a_handle_belongs_to_one_id(session_id):
+def test_every_id_has_a_bucket_and_a_handle_that_is_safe_in_keys(session_id):
     bucket, handle = ids.locate(session_id)
     assert 0 <= bucket < ids.BUCKETS
-    assert ids.id_of(handle, bucket) == session_id
+    assert re.fullmatch(rb"[A-Za-z0-9_-]{22}", handle)
+    assert ids.parse_reference(ids.session_hash(session_id)) == (bucket, handle)
 
 
 @FUZZ
@@ -57,13 +64,35 @@ def test_no_two_sessions_or_sandboxes_share_a_key(sandbox, other_sandbox, sessio
 
 
 @FUZZ
-@given(st.one_of(st.text(), NEAR_NAMES, st.binary().map(lambda raw: raw.decode("latin-1"))), st.integers(-5, 300))
-def test_an_index_entry_gives_an_id_or_a_value_error(handle, bucket):
+@given(st.one_of(ANYTHING, NEAR_REFERENCES, SESSION_IDS))
+@example("00" + "A" * 22)
+@example("00" + "A" * 22 + "\n")
+def test_any_value_is_one_sessions_reference_or_none(value):
+    parsed, target = ids.parse_reference(value), keys.find_reference("a", value)
+    assert (parsed is None) == (target is None)
+    if parsed is not None:
+        assert ids.reference(*parsed) == value == target.reference
+        assert (target.index_keys.bucket, target.handle) == parsed
+        assert re.fullmatch(r"[0-9a-f]{2}[A-Za-z0-9_-]{22}", value)
+
+
+@FUZZ
+@given(st.one_of(st.text(), NEAR_NAMES, NEAR_GENERATED, NEAR_REFERENCES))
+def test_every_text_has_the_reference_of_no_other(text):
+    reference = ids.session_hash(text)
+    assert ids.parse_reference(reference) is not None
+    assert reference != ids.session_hash(f"{text}x")
+    assert reference != ids.session_hash(reference)
+
+
+@FUZZ
+@given(st.one_of(st.binary(), NEAR_REFERENCES.map(lambda text: text.encode("utf-8", "surrogatepass"))))
+def test_any_bytes_are_a_pointer_or_a_value_error(pointer):
     try:
-        session_id = ids.id_of(handle, bucket)
+        target = keys.session_keys_for_pointer("a", 7, pointer)
     except ValueError:
         return
-    assert not handle.startswith("^") or ids.locate(session_id) == (bucket, handle)
+    assert keys.pointer_to(target, 7) == pointer or pointer == target.reference.encode()
 
 
 @FUZZ

@@ -31,7 +31,9 @@ NUMBERS = st.one_of(
 )
 FIELDS = st.sampled_from([b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z", b"x:y"])
 VALUES = st.one_of(
-    NUMBERS, st.binary(max_size=8), st.just(TARGET.handle), st.sampled_from([b"^", b"../x", b"{t}", b"{"])
+    NUMBERS,
+    st.binary(max_size=8),
+    st.sampled_from([TARGET.handle, TARGET.reference.encode(), b"A" * 22, b"^", b"../x", b"{t}", b"{"]),
 )
 CHANGES = st.dictionaries(FIELDS, st.none() | VALUES, max_size=3)
 MEMBERS = st.lists(st.binary(min_size=1, max_size=6) | st.just(b"^nonsense"), max_size=2)

@@ -15,13 +15,20 @@ from tests.harness.servers import Server
 
 USER = "alice"
 DIGITS = 8
+LAST = b"A"
+"""The last character of a handle has only two bits of a hash, so it cannot be any digit."""
+
 HOUR_MS = 3_600_000
 
 
 def stem_of(bucket: int) -> bytes:
-    """Return a generated handle in that bucket without its last digits. With any digits appended, it is valid."""
-    _, handle = ids.new_id_and_handle(None, bucket)
-    return handle.encode()[:-DIGITS]
+    """Return a handle of a generated id in that bucket, without its last digits and LAST."""
+    return keys.session_keys("test", ids.new_id(None, bucket)).handle[: -DIGITS - len(LAST)]
+
+
+def handle_of(stem: bytes, number: int) -> bytes:
+    """Return one of the handles with this stem."""
+    return stem + b"%0*d" % (DIGITS, number) + LAST
 
 
 class Crowd(ABC):
@@ -95,12 +102,12 @@ class EmulatedCrowd(Crowd):
     def index_sessions(self, at: keys.IndexKeys, number: int, *, ended: bool = False) -> None:
         stem, moment = stem_of(at.bucket), self.moment(ended)
         for index in range(number):
-            self._space.zadd(at.deadlines, moment, stem + b"%0*d" % (DIGITS, index))
+            self._space.zadd(at.deadlines, moment, handle_of(stem, index))
 
     def make_sessions(self, at: keys.IndexKeys, number: int) -> None:
         stem, moment = stem_of(at.bucket), self.now + HOUR_MS
         for index in range(number):
-            handle = stem + b"%0*d" % (DIGITS, index)
+            handle = handle_of(stem, index)
             self._space.zadd(at.users, ids.user_hash(USER), handle)
             self._space.zadd(at.deadlines, moment, handle)
             record: Fields = {b"c": self.now, b"d": moment, b"a": self.now, b"v": 1, b"u": USER.encode(), b"m:n": 5}
@@ -116,12 +123,12 @@ class EmulatedCrowd(Crowd):
 
 INDEX = """
 for number = 1, ARGV[1] do
-  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3] .. string.format('%08d', number - 1))
+  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3] .. string.format('%08dA', number - 1))
 end
 """
 MAKE = """
 for number = 1, ARGV[1] do
-  local handle = ARGV[3] .. string.format('%08d', number - 1)
+  local handle = ARGV[3] .. string.format('%08dA', number - 1)
   redis.call('ZADD', KEYS[1], ARGV[2], handle)
   redis.call('ZADD', KEYS[2], ARGV[4], handle)
   redis.call('HSET', KEYS[3] .. handle, 'c', ARGV[5], 'd', ARGV[2], 'a', ARGV[5], 'v', 1, 'u', ARGV[6], 'm:n', 5)

@@ -97,6 +97,17 @@ def test_scripts_are_sent_with_numbers_for_statuses_and_without_comments(name):
 
 
 @pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=named)
+def test_scripts_write_expiries_with_the_mark_of_sessions_that_emit_events(path):
+    text = path.read_text()
+    deadlines = {f"KEYS[{number}]" for number in re.findall(r"^-- KEYS\[(\d+)\] deadlines:", text, re.M)} | {
+        "deadlines"
+    }
+    written = re.findall(r"redis\.p?call\('ZADD', ([\w\[\]]+), (.+)\)$", text, re.M)
+    scores = [score for key, score in written if key in deadlines]
+    assert [score for score in scores if not score.startswith(("index_score(", "score, "))] == []
+
+
+@pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=named)
 def test_scripts_decode_nothing_and_build_no_key(path):
     code = "".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("--"))
     assert not re.search(r"cjson|cmsgpack|redis\.setresp|'(KEYS|SCAN|RANDOMKEY)'|#!", code)

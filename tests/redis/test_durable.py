@@ -14,6 +14,7 @@ from chuk_sessions.engine import cancellation
 from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError
 from chuk_sessions.providers.factory import Factory
 from tests.harness.farms import Proxy, wait_for
+from tests.harness.references import references
 from tests.harness.servers import Server
 from tests.harness.worlds import Intercepted
 from tests.redis.tools import backend_on, manager_on
@@ -66,7 +67,7 @@ async def test_too_few_replicas_leave_a_session_whose_id_the_caller_knows(replic
         assert time.monotonic() - begun < 0.95, "it does not wait for the replicas twice"
         assert caught.value.session_id is None
         await asyncio.gather(*cancellation._background)
-        assert await manager.list_sessions() == [guest], "the login is undone"
+        assert await manager.list_sessions() == references([guest]), "the login is undone"
         for call in (manager.rotate_session(guest), manager.allocate_session(user_id="ann")):
             with pytest.raises(NotReplicatedError) as caught:
                 await call
@@ -89,7 +90,7 @@ async def test_a_login_whose_deletion_too_few_replicas_have_keeps_the_new_sessio
         login = SessionManager("test", Factory(Intercepted(backend, stop_replica), lambda: None))  # type: ignore[type-var]
         with pytest.raises(NotReplicatedError) as caught:
             await login.rotate_session(guest, user_id="ann")
-        assert await manager.list_sessions() == [caught.value.session_id]
+        assert await manager.list_sessions() == references([caught.value.session_id])
         replica.signal(signal.SIGCONT)
 
 

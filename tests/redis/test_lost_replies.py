@@ -8,11 +8,17 @@ from datetime import datetime
 
 import pytest
 
-from chuk_sessions import SessionManager
+from chuk_sessions import SessionManager, session_hash
 from chuk_sessions.backends.redis import RedisBackend
-from chuk_sessions.exceptions import OutcomeUnknownError, SessionTimeoutError, SessionUnavailableError
+from chuk_sessions.exceptions import (
+    OutcomeUnknownError,
+    SessionExistsError,
+    SessionTimeoutError,
+    SessionUnavailableError,
+)
 from chuk_sessions.providers.redis import RedisSession
 from tests.harness.farms import Proxy
+from tests.harness.references import listed, references
 from tests.harness.servers import Server
 from tests.redis.tools import backend_on, load_scripts, manager_on
 
@@ -134,7 +140,7 @@ async def test_a_lost_deletion_in_a_move_keeps_the_new_session(
     proxy.lose_replies(1, backend._scripts["delete"].sha)
     with pytest.raises(OutcomeUnknownError) as caught:
         await manager.rotate_session(old, user_id=None if grace_seconds else "ann", grace_seconds=grace_seconds)
-    assert await manager.list_sessions() == [caught.value.session_id]
+    assert await manager.list_sessions() == references([caught.value.session_id])
     assert await manager.count_sessions("ann") == 1
 
 
@@ -143,7 +149,7 @@ async def test_a_deletion_in_a_login_that_was_not_applied_is_repeated(proxy: Pro
     guest = await manager.allocate_session()
     proxy.hold(backend._scripts["delete"].sha)
     session_id = await manager.rotate_session(guest, user_id="ann")
-    assert await manager.list_sessions() == [session_id]
+    assert await manager.list_sessions() == references([session_id])
     assert proxy.release() == b":0\r\n", "the late deletion finds no session"
 
 
@@ -158,7 +164,7 @@ async def test_a_rotation_that_arrives_late_does_not_rotate_a_new_session_with_t
     assert await manager.delete_session(newer)
     await manager.allocate_session("mine")
     assert proxy.release() == b":0\r\n", "the late rotation finds another session"
-    assert await manager.list_sessions() == ["mine"]
+    assert await manager.list_sessions() == references(["mine"])
 
 
 async def test_allocate_creates_one_session(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
@@ -175,7 +181,7 @@ async def test_a_lost_attempt_does_not_count_against_the_limit(proxy: Proxy, bac
     lose(proxy, backend, "allocate")
     second = await manager.allocate_session(user_id="ann")
     assert proxy.losses.met == TIMES
-    assert {one.session_id for one in await manager.list_user_sessions("ann")} == {first, second}
+    assert set(await listed(manager, "ann")) == set(references([first, second]))
 
 
 @pytest.mark.parametrize("limit", [None, 1])
@@ -195,10 +201,10 @@ async def test_an_attempt_that_arrives_late_does_not_revive_a_deleted_session(
     assert not await manager.validate_session(session_id)
     [ghost] = await manager.list_user_sessions("ann")
     newest = await manager.allocate_session(user_id="ann")
-    remaining = {one.session_id for one in await manager.list_user_sessions("ann")}
-    assert remaining == ({newest} if limit else {newest, ghost.session_id})
+    remaining = set(await listed(manager, "ann"))
+    assert remaining == {session_hash(newest)} | (set() if limit else {ghost.reference})
     assert await manager.revoke_user_sessions("ann") == len(remaining)
-    assert not await manager.validate_session(ghost.session_id)
+    assert ghost.reference not in await manager.list_sessions()
 
 
 async def test_a_chosen_id_is_kept_however_many_replies_get_lost(
@@ -209,6 +215,66 @@ async def test_a_chosen_id_is_kept_however_many_replies_get_lost(
     assert await manager.allocate_session("mine", user_id="ann") == "mine"
     assert proxy.losses.met == TIMES
     assert await manager.count_sessions("ann") == 2
+
+
+@pytest.mark.parametrize("mode", ["create", "replace"])
+async def test_a_chosen_id_is_created_once_however_many_replies_get_lost(
+    proxy: Proxy, backend: RedisBackend, mode: str
+):
+    manager = manager_on(backend)
+    lose(proxy, backend, "allocate")
+    assert await manager.allocate_session("mine", user_id="ann", mode=mode) == "mine"
+    assert proxy.losses.met == TIMES
+    info = await manager.get_session_metadata("mine")
+    assert info is not None
+    assert info.version == 1
+    with pytest.raises(SessionExistsError):
+        await manager.allocate_session("mine", mode="create")
+
+
+async def test_a_replacement_is_applied_once_however_many_replies_get_lost(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine", user_id="ann")
+    lose(proxy, backend, "allocate")
+    await manager.allocate_session("mine", user_id="bob", mode="replace")
+    assert proxy.losses.met == TIMES
+    info = await manager.get_session_metadata("mine")
+    assert info is not None
+    assert (info.user_id, info.version) == ("bob", 2)
+
+
+async def test_a_replacement_that_arrives_late_does_not_undo_a_later_one(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine")
+    proxy.hold(backend._scripts["allocate"].sha)
+    await manager.allocate_session("mine", custom_metadata={"n": 1}, mode="replace")
+    await manager.allocate_session("mine", custom_metadata={"n": 2}, mode="replace")
+    assert proxy.release() == b":2\r\n", "the late attempt finds its work done"
+    info = await manager.get_session_metadata("mine")
+    assert info is not None
+    assert (info.custom_metadata, info.version) == ({"n": 2}, 3)
+
+
+@pytest.mark.parametrize("mode", ["create", "replace"])
+async def test_a_creation_that_arrives_late_does_not_revive_a_deleted_session(
+    proxy: Proxy, backend: RedisBackend, mode: str
+):
+    manager = manager_on(backend)
+    proxy.hold(backend._scripts["allocate"].sha)
+    await manager.allocate_session("mine", user_id="ann", mode=mode)
+    assert await manager.delete_session("mine")
+    assert proxy.release() == b":2\r\n", "the late attempt finds its work done"
+    assert not await manager.validate_session("mine")
+    assert await manager.count_sessions("ann") == 0
+
+
+@pytest.mark.parametrize("mode", ["create", "replace"])
+async def test_a_lost_reply_is_an_error_when_replicas_have_to_acknowledge(proxy: Proxy, server: Server, mode: str):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", wait_replicas=1) as backend:
+        proxy.lose_replies(1, backend._scripts["allocate"].sha)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await manager_on(backend).allocate_session("mine", mode=mode)
+        assert caught.value.session_id is None
 
 
 @pytest.mark.parametrize("cut", [False, True])

@@ -12,7 +12,7 @@ from traceback import format_exception
 
 import pytest
 
-from chuk_sessions import SessionManager
+from chuk_sessions import SessionManager, session_hash
 from chuk_sessions.providers import redis
 from tests.conftest import bundled
 from tests.harness.servers import free_port, running
@@ -46,6 +46,8 @@ CALLS = {
     "rotate_session again": lambda m, sid: m.rotate_session(sid),
     "rotate_session at login": lambda m, sid: m.rotate_session(sid, user_id=USER),
     "revoke_user_sessions": lambda m, sid: m.revoke_user_sessions(USER, except_session_id=sid),
+    "revoke_session": lambda m, sid: m.revoke_session(session_hash(sid), user_id=USER),
+    "revoke_session with an id": lambda m, sid: m.revoke_session(sid),
     "delete_session": lambda m, sid: m.delete_session(sid),
     "cleanup_expired_sessions": lambda m, sid: m.cleanup_expired_sessions(all_sandboxes=True),
     "get_canonical_prefix": lambda m, sid: inline(m.get_canonical_prefix, f"{sid}/.."),

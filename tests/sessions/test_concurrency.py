@@ -15,6 +15,7 @@ import pytest
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.providers import memory, redis
+from tests.harness.references import listed, references
 
 PREFIX = """
 import asyncio, sys
@@ -112,7 +113,7 @@ async def test_revoking_all_but_one_from_another_process(manager, server):
     asyncio.run(main())
     """
     assert await asyncio.to_thread(run_processes, code, server, session_ids[15], 1) == ["19\n"]
-    assert [model.session_id for model in await manager.list_user_sessions("alice")] == [session_ids[15]]
+    assert await listed(manager, "alice") == references([session_ids[15]])
 
 
 async def test_a_cap_holds_when_processes_allocate_concurrently(server):

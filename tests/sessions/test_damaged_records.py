@@ -9,6 +9,7 @@ import pytest
 from chuk_sessions import SessionManager
 from chuk_sessions.core import data_operations, keys, operations
 from chuk_sessions.providers import redis
+from tests.harness.references import listed, references
 
 USER = "alice"
 UNREADABLE = {
@@ -53,7 +54,7 @@ async def test_lists_leave_them_out_with_at_most_one_warning(world, damage, capl
     manager = world.manager()
     bad = await damaged(world, damage, 3)
     good = [await manager.allocate_session(user_id=USER) for _ in range(2)]
-    assert {model.session_id for model in await manager.list_user_sessions(USER)} == set(good)
+    assert set(await listed(manager, USER)) == set(references(good))
     assert len(caplog.records) <= 1
     assert not any(session_id in caplog.text for session_id in bad)
 
@@ -103,7 +104,7 @@ async def test_a_full_cap_evicts_them_first(world, damage):
     await world.advance(seconds=1)
     session_ids = [old, *[await capped.allocate_session(user_id=USER) for _ in range(2)]]
     assert await capped.count_sessions(USER) == 3
-    assert {model.session_id for model in await capped.list_user_sessions(USER)} == set(session_ids)
+    assert set(await listed(capped, USER)) == set(references(session_ids))
     assert not await capped.validate_session(bad)
 
 
@@ -138,7 +139,7 @@ class TestWrongType:
     async def test_lists_leave_it_out(self, manager, any_server, caplog):
         await self.session_with_wrong_type(manager, any_server)
         good = await manager.allocate_session(user_id=USER)
-        assert [model.session_id for model in await manager.list_user_sessions(USER)] == [good]
+        assert await listed(manager, USER) == references([good])
         assert "cannot be read" in caplog.text
 
     async def test_it_is_revoked(self, manager, any_server):
@@ -155,7 +156,7 @@ class TestWrongType:
         good = [await manager.allocate_session(user_id=USER)]
         await self.session_with_wrong_type(manager, any_server)
         good += [await manager.allocate_session(user_id=USER) for _ in range(2)]
-        assert {model.session_id for model in await manager.list_user_sessions(USER)} == set(good)
+        assert set(await listed(manager, USER)) == set(references(good))
 
     async def test_an_index_entry_that_is_not_a_handle_is_evicted_and_revoked(self, manager, any_server):
         index_keys = keys.session_keys("test", await manager.allocate_session(user_id=USER)).index_keys

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from chuk_sessions import SessionManager
+from chuk_sessions import SessionManager, session_hash
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.providers import memory
 
@@ -50,6 +50,23 @@ def test_the_three_kinds_of_paths():
     assert MANAGER.get_session_prefix_pattern() == "grid/webapp/"
     assert MANAGER.get_canonical_prefix(SESSION) == f"grid/webapp/{SESSION}/"
     assert MANAGER.generate_artifact_key(SESSION, "document123") == f"grid/webapp/{SESSION}/document123"
+
+
+def test_paths_by_reference_contain_no_session_id():
+    reference = session_hash(SESSION)
+    assert MANAGER.get_canonical_prefix(SESSION, by_reference=True) == f"grid/webapp/{reference}/"
+    path = MANAGER.generate_artifact_key(SESSION, "a", "b/c", by_reference=True)
+    assert path == f"grid/webapp/{reference}/a/b/c"
+    parts = {"sandbox_id": "webapp", "session_id": reference, "artifact_id": "a", "subpath": "b/c"}
+    assert MANAGER.parse_grid_key(path) == parts
+
+
+@pytest.mark.parametrize("session_id", ["", "..", "a/b", "x" * 201, None, 7])
+def test_paths_by_reference_refuse_the_ids_that_other_paths_refuse(session_id):
+    with pytest.raises(ValueError, match="session_id"):
+        MANAGER.get_canonical_prefix(session_id, by_reference=True)
+    with pytest.raises(ValueError, match="session_id"):
+        MANAGER.generate_artifact_key(session_id, "a", by_reference=True)
 
 
 @pytest.mark.parametrize("artifact_id", ARTIFACTS)
