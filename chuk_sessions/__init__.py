@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from .api import get_session, session
 from .core.ids import session_hash
-from .enums import AllocateMode, ProviderType, SessionStatus, WhenFull
+from .enums import ABSENT, AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
     InvalidMetadataError,
+    ListFullError,
     ManagerClosedError,
+    MetadataConflictError,
     MetadataTooLargeError,
     NotACounterError,
+    NotAListError,
     NotReplicatedError,
     NotSupportedError,
     OutcomeUnknownError,
@@ -31,22 +34,26 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, ListedSession, SessionMetadata
+from .models import Health, Increment, ListedSession, SessionMetadata, Transformed
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "ABSENT",
     "AllocateMode",
     "CorruptRecordError",
     "Health",
     "Increment",
     "InvalidMetadataError",
+    "ListFullError",
     "ListedSession",
     "ManagerClosedError",
+    "MetadataConflictError",
     "MetadataTooLargeError",
     "NotACounterError",
+    "NotAListError",
     "NotReplicatedError",
     "NotSupportedError",
     "OutcomeUnknownError",
@@ -66,6 +73,7 @@ __all__ = [
     "SessionTooLargeError",
     "SessionUnavailableError",
     "StoreFullError",
+    "Transformed",
     "VersionConflictError",
     "WhenFull",
     "__version__",

@@ -1,8 +1,9 @@
-"""Enumerations: session statuses, providers, modes of an allocation, and the policy of a full cap."""
+"""Enumerations: session statuses, providers, modes, the policy of a full cap, and the value of a missing key."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Final
 
 
 class SessionStatus(StrEnum):
@@ -41,4 +42,17 @@ class WhenFull(StrEnum):
     """Raise SessionLimitError."""
 
 
-__all__ = ["AllocateMode", "ProviderType", "SessionStatus", "WhenFull"]
+class Absent(Enum):
+    """The type of ABSENT, the stand-in for the value of a metadata key that does not exist."""
+
+    ABSENT = "absent"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ABSENT: Final = Absent.ABSENT
+"""The stand-in for the value of a metadata key that does not exist."""
+
+
+__all__ = ["ABSENT", "Absent", "AllocateMode", "ProviderType", "SessionStatus", "WhenFull"]

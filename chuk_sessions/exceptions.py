@@ -17,7 +17,10 @@ SessionError
 │   ├── SessionRotatedError        its id has already been replaced
 │   ├── SessionLimitError          the user has as many sessions as allowed
 │   ├── SessionTooLargeError       with the change, it would be larger than the limit
-│   └── NotACounterError           the value to increment is not a whole number within ±(2^53 − 1)
+│   ├── MetadataConflictError      values have changed; `keys` names them
+│   ├── NotACounterError           the value to increment is not a whole number within ±(2^53 − 1)
+│   ├── NotAListError              the value to append to is not a list
+│   └── ListFullError              with the items to append, the list would be larger than `max_bytes`
 ├── InvalidMetadataError           also a ValueError: JSON cannot represent it exactly
 │   └── MetadataTooLargeError      it is larger than the limit
 └── ManagerClosedError             the manager was closed
@@ -148,6 +151,22 @@ class VersionConflictError(SessionConflictError):
         return str(self.args[0])
 
 
+class MetadataConflictError(SessionConflictError):
+    """The metadata does not have the expected values.
+
+    Attributes:
+        keys: the keys whose values are different.
+
+    """
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__(keys)
+        self.keys = keys
+
+    def __str__(self) -> str:
+        return f"the session's metadata has other values than expected under {list(self.keys)}"
+
+
 class SessionRotatedError(SessionConflictError):
     """The id has already been replaced.
 
@@ -167,6 +186,14 @@ class NotACounterError(SessionConflictError):
     """The value to increment is not a whole number within ±(2^53 − 1), or would leave that range."""
 
 
+class NotAListError(SessionConflictError):
+    """The value to append to is not a list."""
+
+
+class ListFullError(SessionConflictError):
+    """The list would be larger than the `max_bytes` of the call."""
+
+
 class InvalidMetadataError(SessionError, ValueError):
     """JSON cannot represent the metadata exactly."""
 
@@ -182,9 +209,12 @@ class ManagerClosedError(SessionError):
 __all__ = [
     "CorruptRecordError",
     "InvalidMetadataError",
+    "ListFullError",
     "ManagerClosedError",
+    "MetadataConflictError",
     "MetadataTooLargeError",
     "NotACounterError",
+    "NotAListError",
     "NotReplicatedError",
     "NotSupportedError",
     "OutcomeUnknownError",

@@ -141,6 +141,20 @@ class Increment(NamedTuple):
         return self.applied
 
 
+class Transformed(NamedTuple):
+    """The result of a transform.
+
+    Attributes:
+        value: the new value; ABSENT if the key was removed.
+        attempts: how often the function was called: once, and again after each conflict with another change. 0 if the
+            transform had been applied before, by a call with the same idempotency key.
+
+    """
+
+    value: Any
+    attempts: int
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """The state of the store, as `SessionManager.ping()` returns it.
@@ -161,4 +175,4 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-__all__ = ["Health", "Increment", "ListedSession", "SessionMetadata"]
+__all__ = ["Health", "Increment", "ListedSession", "SessionMetadata", "Transformed"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterable
 from functools import partial
 from typing import Any, Self, cast
 from weakref import finalize
@@ -12,7 +11,7 @@ from weakref import finalize
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
 from .core import codec, data_operations, ids, keys, modes, notices, operation_ids, operations, statuses, validation
-from .core.durations import ms_from_hours, ms_from_seconds
+from .core.durations import LATEST_MS, ms_from_hours, ms_from_seconds
 from .core.grid import GridPaths
 from .engine import results
 from .engine.executor import Executor
@@ -20,18 +19,19 @@ from .engine.many_sessions import ManySessions
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
+from .engine.session_data import SessionData
 from .engine.session_index import SessionIndex
 from .engine.sessions import Sessions
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError
-from .models import Health, Increment, SessionMetadata
+from .models import Health, SessionMetadata
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
 
 
-class SessionManager(GridPaths, ManySessions):
+class SessionManager(GridPaths, SessionData, ManySessions):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -165,7 +165,7 @@ class SessionManager(GridPaths, ManySessions):
         mode_text = modes.mode(mode)
         ttl_ms, deadline_ms = self._ttl_ms, 0
         if ttl_hours is not None and ttl_hours == math.inf:
-            deadline_ms = operations.LATEST_MS
+            deadline_ms = LATEST_MS
         elif ttl_hours is not None:
             ttl_ms = ms_from_hours(ttl_hours, "ttl_hours")
         pairs: list[bytes] = []
@@ -204,88 +204,6 @@ class SessionManager(GridPaths, ManySessions):
         target = self._find(session_id)
         record = None if target is None else await self._execute(target, operations.read(target), results.record)
         return record.to_model(session_id, self.sandbox_id) if record else None
-
-    async def update_session_metadata(
-        self,
-        session_id: str,
-        custom_metadata: dict[str, Any],
-        merge: bool = True,
-        *,
-        remove: Iterable[str] = (),
-        expected_version: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> bool:
-        """Change metadata in one atomic step. Returns False when there is no such session.
-
-        Args:
-            session_id: the session's id.
-            custom_metadata: top-level keys to set.
-            merge: keep the other keys; False replaces all metadata by `custom_metadata`.
-            remove: keys to remove; missing ones are ignored.
-            expected_version: the required `SessionMetadata.version`, for optimistic concurrency control.
-            idempotency_key: apply only the first of the calls for this session with this key within ten minutes.
-
-        Raises:
-            ValueError: an argument is malformed, InvalidMetadataError and MetadataTooLargeError included.
-            VersionConflictError: the session has another version; nothing was changed.
-            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was changed.
-            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
-
-        """
-        pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
-        removals = validation.removals(remove)
-        if expected_version is not None:
-            validation.check_whole(expected_version, "expected_version")
-        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
-        target = self._find(session_id)
-        if target is None:
-            return False
-        call = data_operations.merge(
-            target,
-            pairs=pairs,
-            removals=removals,
-            replace=not merge,
-            version=expected_version,
-            operation_id=operation_id,
-            limit=self._policy.session_bytes,
-        )
-        return await self._execute(target, call, results.is_ok)
-
-    async def increment_session_counter(
-        self,
-        session_id: str,
-        key: str,
-        amount: int = 1,
-        *,
-        ceiling: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> Increment | None:
-        """Add to a metadata value that is a whole number, unless the result is above the ceiling; a missing one is 0.
-
-        The result is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
-        ceiling=100)` is a rate limiter. Returns None when there is no such session. With an `idempotency_key` that was
-        used in the last ten minutes nothing is added, and the result has the current value.
-
-        Raises:
-            NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.
-            SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was added.
-            ValueError: an argument is malformed.
-            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
-
-        """
-        field = codec.field_of(key)
-        validation.check_whole(amount, "amount")
-        if ceiling is not None:
-            validation.check_whole(ceiling, "ceiling")
-        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="increment")
-        target = self._find(session_id)
-        if target is None:
-            return None
-        limit = self._policy.session_bytes
-        call = data_operations.increment(
-            target, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id, limit=limit
-        )
-        return await self._execute(target, call, results.increment)
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.

@@ -11,10 +11,10 @@
 -- Reply: OK | GONE | MOVED handle | TOO_FAR deadline
 --- @include "now"
 --- @include "open"
---- @include "index_score"
 --- @include "applied"
 --- @include "remember"
 --- @include "expire_with_last"
+--- @include "move_deadline"
 local key, operation = KEYS[1], ARGV[4]
 local reply, _, old_deadline, accessed, idle, version, emits = open(key, now, 'v', 'e')
 if reply then return reply end
@@ -23,10 +23,7 @@ if not version then return CORRUPT end
 if applied(KEYS[3], operation, now) then return OK end
 local deadline = old_deadline + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, old_deadline} end
-local expiry = idle and math.min(deadline, accessed + idle) or deadline
-redis.call('HSET', key, 'd', deadline, 'v', version + 1)
-redis.call('PEXPIREAT', key, expiry + ARGV[6])
-redis.call('ZADD', KEYS[2], index_score(expiry, emits), ARGV[1])
+move_deadline(key, KEYS[2], ARGV[1], version + 1, deadline, accessed, idle, ARGV[6], emits)
 remember(KEYS[3], operation, now, ARGV[5])
 expire_with_last(KEYS[3])
 return OK

@@ -1,31 +1,45 @@
--- Change metadata: set fields, remove fields, or replace all fields.
+-- Change metadata: set fields, remove fields, or replace all fields; first compare values, and move the deadline on request.
 -- KEYS[1] session: the record
--- KEYS[2] operations: operation id -> ms until which it counts; left out without an operation
+-- KEYS[2] operations: operation id -> ms until which it counts; left out without an operation and a ttl
+-- KEYS[3] deadlines: handle -> when the session expires, ms; left out without a ttl
 -- ARGV[1] version: that the record must have; empty means any
 -- ARGV[2] replace: 1 means remove all metadata that is not set here
 -- ARGV[3] operation: id under which this is applied once; empty means none
 -- ARGV[4] window: ms for which that id is remembered
 -- ARGV[5] limit: most bytes that the session may have
--- ARGV[6] removals: their number
--- ARGV[7..] rest: the fields to remove, then field, value pairs
--- Reply: OK | GONE | MOVED handle | CONFLICT version | TOO_LARGE size
+-- ARGV[6] ttl: ms from now until the new deadline; empty means that the deadline stays
+-- ARGV[7] latest: the latest deadline allowed, ms
+-- ARGV[8] handle: of the session
+-- ARGV[9] retention: ms that a record outlives its session
+-- ARGV[10] removals: their number
+-- ARGV[11] expected: number of fields to compare
+-- ARGV[12..] rest: the fields to remove, then pairs of a field and the value that it must have (empty means that it must not
+-- exist), then field, value pairs to set
+-- Reply: OK | APPLIED | GONE | MOVED handle | CONFLICT version | MISMATCH {field...} | TOO_FAR deadline | TOO_LARGE size
 --- @include "now"
 --- @include "open"
 --- @include "hset_all"
 --- @include "hdel_all"
-local key, operation, limit = KEYS[1], ARGV[3], tonumber(ARGV[5])
-local reply, _, _, _, _, version, bound = open(key, now, 'v', 'z')
+local key, operation, limit, ttl = KEYS[1], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
+local reply, _, deadline, accessed, idle, version, bound, emits = open(key, now, 'v', 'z', 'e')
 if reply then return reply end
 version, bound = parse_int(version), parse_int(bound) or math.huge
 if not version then return CORRUPT end
 if operation ~= '' then
 --- @include "applied"
-  if applied(KEYS[2], operation, now) then return OK end
+  if applied(KEYS[2], operation, now) then return APPLIED end
 end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
+local first_expected = 12 + ARGV[10]
+local first, different = first_expected + 2 * ARGV[11], {}
+for index = first_expected, first - 1, 2 do
+  local value = redis.call('HGET', key, ARGV[index]) or ''
+  if value ~= ARGV[index + 1] then different[#different + 1] = ARGV[index] end
+end
+if #different > 0 then return {MISMATCH, different} end
+if ttl and now + ttl > tonumber(ARGV[7]) then return {TOO_FAR, deadline} end
 
-local first, size = 7 + ARGV[6], bound
-local fields, seen, removed = {'v', version + 1, 'z', 0}, {}, {}
+local fields, seen, removed, size = {'v', version + 1, 'z', 0}, {}, {}, bound
 for index = first, #ARGV, 2 do
   seen[ARGV[index]] = true
   fields[#fields + 1] = ARGV[index]
@@ -36,7 +50,7 @@ local function remove(field)
   if not seen[field] then removed[#removed + 1] = field end
   seen[field] = true
 end
-for index = 7, first - 1 do remove(ARGV[index]) end
+for index = 12, first_expected - 1 do remove(ARGV[index]) end
 if ARGV[2] == '1' then
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.sub(field, 1, 2) == 'm:' then remove(field) end
@@ -50,10 +64,14 @@ end
 fields[4] = size
 hset_all(key, fields)
 hdel_all(key, removed)
+if ttl then
+--- @include "move_deadline"
+  move_deadline(key, KEYS[3], ARGV[8], version + 1, now + ttl, accessed, idle, ARGV[9], emits)
+end
 if operation ~= '' then
 --- @include "remember"
+--- @include "expire_with_last"
   remember(KEYS[2], operation, now, ARGV[4])
-  -- No id counts longer than this one.
-  redis.call('PEXPIREAT', KEYS[2], now + ARGV[4])
+  expire_with_last(KEYS[2])
 end
 return OK

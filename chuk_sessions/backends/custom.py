@@ -15,9 +15,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, NamedTuple, Protocol
 
 from .. import exceptions as errors
-from ..core import index_operations, operations
+from ..core import index_operations
 from ..core import keys as names
-from ..core.durations import MAX_MS
+from ..core.durations import LATEST_MS, MAX_MS
 from ..core.operation import Call, Reply, RetryCalls
 from ..core.statuses import OK
 from ..models import Health
@@ -42,7 +42,7 @@ class Stored(NamedTuple):
     operation_ids: dict[bytes, int]
 
 
-_UNREADABLE = Stored({b"d": b""}, operations.LATEST_MS, {})
+_UNREADABLE = Stored({b"d": b""}, LATEST_MS, {})
 """Stands for a value that is not a session record: operations reply CORRUPT, and a deletion removes it."""
 
 

@@ -9,10 +9,11 @@ than 200.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ..enums import ABSENT
 from ..exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError
 
 MAX_DEPTH = 200
@@ -70,6 +71,34 @@ def encode(metadata: Mapping[str, Any], limit: int) -> list[bytes]:
     return pairs
 
 
+def encode_expected(expected: Mapping[str, Any], limit: int) -> list[bytes]:
+    """Return expected metadata as field, value, field, value... The value for ABSENT is empty: no JSON text is.
+
+    Raises:
+        InvalidMetadataError: JSON cannot represent the metadata exactly.
+        MetadataTooLargeError: keys and values together have more than `limit` bytes.
+
+    """
+    if not isinstance(expected, Mapping):
+        raise InvalidMetadataError(f"expected metadata must be a dict, not {type(expected).__name__}")
+    pairs = encode({key: value for key, value in expected.items() if value is not ABSENT}, limit)
+    absent = [field_of(key) for key, value in expected.items() if value is ABSENT]
+    return pairs + [part for field in absent for part in (field, b"")]
+
+
+def encode_items(key: str, items: Sequence[Any], limit: int) -> tuple[bytes, bytes]:
+    """Return the field of a list, and items to append to it as JSON texts that are separated by commas. Raises as
+    `encode` does.
+    """
+    field, text = encode({key: list(items)}, limit)
+    return field, text[1:-1]
+
+
+def decode_value(field: bytes, text: bytes) -> Any:
+    """Return the value of one field; ABSENT for an empty text. Raises CorruptRecordError as `decode` does."""
+    return decode([(field, text)])[key_of(field)] if text else ABSENT
+
+
 def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     """Return the metadata in (field, value) pairs of a record, whose other fields are ignored.
 
@@ -82,7 +111,7 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
         for field, value in fields:
             if field[:_PREFIX_LENGTH] == PREFIX:
                 text = value.decode("utf-8", "surrogatepass")
-                key = _short_key(field) if len(field) <= MAX_CACHED else _long_key(field)
+                key = _short_key(field) if len(field) <= MAX_CACHED else key_of(field)
                 # `encode` writes no white space around a value, so the scanner need not skip any.
                 metadata[key], end = _scan(text, 0)
                 if end != len(text):
@@ -95,10 +124,11 @@ def decode(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
 # All sessions of an application have the same few keys. Long keys would take too much memory.
 @lru_cache(maxsize=1024)
 def _short_key(field: bytes) -> str:
-    return _long_key(field)
+    return key_of(field)
 
 
-def _long_key(field: bytes) -> str:
+def key_of(field: bytes) -> str:
+    """Return the metadata key of a field. Raises UnicodeDecodeError for bytes that `field_of` would not return."""
     return field[_PREFIX_LENGTH:].decode("utf-8", "surrogatepass")
 
 

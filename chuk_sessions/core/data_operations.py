@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from . import statuses as s
+from .durations import LATEST_MS
 from .keys import SessionKeys
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import ONCE_WINDOW_MS
@@ -19,9 +20,9 @@ _MAX_SET_ARGS: Final = 1000
 SET = Operation("set", names("session"), names("limit field value rest"), s.ONE_SESSION | {s.OK, s.TOO_LARGE})
 MERGE = Operation(
     "merge",
-    names("session operations"),
-    names("version replace operation window limit removals rest"),
-    s.ONE_SESSION | {s.OK, s.CONFLICT, s.TOO_LARGE},
+    names("session operations deadlines"),
+    names("version replace operation window limit ttl latest handle retention removals expected rest"),
+    s.ONE_SESSION | {s.OK, s.APPLIED, s.CONFLICT, s.MISMATCH, s.TOO_FAR, s.TOO_LARGE},
     operation_id_arg="operation",
 )
 INCREMENT = Operation(
@@ -29,6 +30,13 @@ INCREMENT = Operation(
     names("session operations"),
     names("field amount ceiling limit operation window"),
     s.ONE_SESSION | {s.OK, s.CEILING, s.NOT_A_COUNTER, s.TOO_LARGE},
+    operation_id_arg="operation",
+)
+APPEND = Operation(
+    "append",
+    names("session operations"),
+    names("field items most limit operation window"),
+    s.ONE_SESSION | {s.OK, s.NOT_A_LIST, s.LIST_FULL, s.TOO_LARGE},
     operation_id_arg="operation",
 )
 
@@ -40,15 +48,29 @@ def merge(
     removals: Sequence[bytes] = (),
     replace: bool = False,
     version: int | None = None,
+    expected: Sequence[bytes] = (),
     operation_id: bytes = b"",
+    window_ms: int = ONCE_WINDOW_MS,
+    ttl_ms: int | None = None,
+    retention_ms: int = 0,
     limit: int = MAX_SESSION_BYTES,
 ) -> Call:
-    """Set the fields in `pairs` and remove those in `removals`. `replace` removes all other metadata, too."""
-    if not (removals or replace or operation_id) and version is None and 0 < len(pairs) <= _MAX_SET_ARGS:
+    """Set the fields in `pairs` and remove those in `removals`. `replace` removes all other metadata, too.
+
+    `expected` has fields and the values that they must have, exactly as stored; an empty one means that the field must
+    not exist. `ttl_ms` moves the deadline: it is then this long from now.
+    """
+    compares = expected or version is not None
+    if not (removals or replace or operation_id or compares or ttl_ms) and 0 < len(pairs) <= _MAX_SET_ARGS:
         return new_call(Call, (SET, (target.record,), (limit, *pairs)))
-    expected: Arg = b"" if version is None else version
-    argv = (expected, int(replace), operation_id, ONCE_WINDOW_MS, limit, len(removals), *removals, *pairs)
-    return Call(MERGE, _changed_keys(target, operation_id), argv)
+    argv: tuple[Arg, ...] = (
+        b"" if version is None else version, int(replace), operation_id, window_ms, limit,
+        b"" if ttl_ms is None else ttl_ms, LATEST_MS, target.handle, retention_ms,
+        len(removals), len(expected) // 2, *removals, *expected, *pairs,
+    )  # fmt: skip
+    if ttl_ms is None:
+        return Call(MERGE, _changed_keys(target, operation_id), argv)
+    return Call(MERGE, (target.record, target.operations, target.index_keys.deadlines), argv)
 
 
 def increment(
@@ -64,6 +86,20 @@ def increment(
     highest: Arg = b"" if ceiling is None else ceiling
     argv = (field, amount, highest, limit, operation_id, ONCE_WINDOW_MS)
     return Call(INCREMENT, _changed_keys(target, operation_id), argv)
+
+
+def append(
+    target: SessionKeys,
+    *,
+    field: bytes,
+    items: bytes,
+    most: int | None = None,
+    operation_id: bytes = b"",
+    limit: int = MAX_SESSION_BYTES,
+) -> Call:
+    """Append to a list. `items` are JSON texts, separated by commas. The list may then have `most` bytes."""
+    argv = (field, items, b"" if most is None else most, limit, operation_id, ONCE_WINDOW_MS)
+    return Call(APPEND, _changed_keys(target, operation_id), argv)
 
 
 def _changed_keys(target: SessionKeys, operation_id: bytes) -> tuple[str, ...]:

@@ -7,6 +7,9 @@ import math
 MAX_MS = 100 * 366 * 24 * 3_600_000
 """About a hundred years, in ms. Longer durations are refused as mistakes."""
 
+LATEST_MS = 253_402_300_799_999
+"""The latest deadline allowed, in ms: the last of the year 9999, where ISO 8601 dates with four digits end."""
+
 
 def ms_from_hours(hours: object, name: str) -> int:
     """Return hours in ms, at least 1. Fractions are allowed, and `name` stands for the argument in error messages.

@@ -13,6 +13,9 @@ ONCE_WINDOW_MS: Final = 600_000
 EXTEND_WINDOW_MS: Final = 120_000
 """How long a session remembers the ids of extensions: longer than a call is retried."""
 
+TRANSFORM_WINDOW_MS: Final = EXTEND_WINDOW_MS
+"""How long a session remembers the ids of transforms without an idempotency key."""
+
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 

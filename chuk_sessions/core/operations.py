@@ -10,14 +10,12 @@ from typing import Final
 
 from . import modes
 from . import statuses as s
-from .data_operations import INCREMENT, MERGE, SET
+from .data_operations import APPEND, INCREMENT, MERGE, SET
+from .durations import LATEST_MS
 from .index_operations import COUNT, DUE, LIST, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
-
-LATEST_MS: Final = 253_402_300_799_999
-"""The latest deadline allowed, in ms: the last of the year 9999, where ISO 8601 dates with four digits end."""
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -71,7 +69,7 @@ CARRY = Operation("carry", names("session operations"), names("rest"), s.ONE_SES
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE, VALIDATE, READ, SET, MERGE, INCREMENT, EXTEND, DELETE, ROTATE, CARRY, LIST, COUNT, SWEEP, DUE,
+        ALLOCATE, VALIDATE, READ, SET, MERGE, INCREMENT, APPEND, EXTEND, DELETE, ROTATE, CARRY, LIST, COUNT, SWEEP, DUE,
     )
 }  # fmt: skip
 """Every operation under its name."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .. import exceptions as errors
+from . import codec
 from .operation import Operation, Reply
 
 GONE: Final = 0
@@ -40,6 +41,14 @@ CORRUPT: Final = 12
 """The record lacks a required field, or a field has an invalid value."""
 TOO_LARGE: Final = 13
 """The session would exceed its size limit; the size that it would have (bytes) follows."""
+APPLIED: Final = 14
+"""A change with this operation id was applied before; nothing was changed now."""
+MISMATCH: Final = 15
+"""Values of the metadata are not the expected ones; their fields follow."""
+NOT_A_LIST: Final = 16
+"""The value to append to is not a list."""
+LIST_FULL: Final = 17
+"""The list would exceed its limit; the size that it would have (bytes) follows."""
 
 NAMES: Final = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}
 """Names of statuses by number."""
@@ -57,6 +66,9 @@ _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
     NOT_A_COUNTER: lambda _: errors.NotACounterError(
         "the value is not a whole number within ±(2^53 - 1), or would leave that range"
     ),
+    MISMATCH: lambda reply: errors.MetadataConflictError(tuple(map(codec.key_of, reply[1]))),
+    NOT_A_LIST: lambda _: errors.NotAListError("the value to append to is not a list"),
+    LIST_FULL: lambda reply: errors.ListFullError(f"the list would have {reply[1]} bytes, more than max_bytes"),
     TOO_LARGE: lambda reply: errors.SessionTooLargeError(
         f"the session would have {reply[1]} bytes of metadata, more than the manager's max_session_bytes"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from inspect import iscoroutinefunction
 
 from ..exceptions import SessionTooLargeError
 from . import codec, ids
@@ -49,6 +50,12 @@ def check_whole(number: object, name: str) -> None:
     """Raise ValueError unless `number` is a whole number that a double represents exactly."""
     if isinstance(number, bool) or not isinstance(number, int) or abs(number) > LARGEST_COUNTER:
         raise ValueError(f"{name} must be a whole number within ±(2^53 - 1)")
+
+
+def plain_function(function: object, name: str) -> None:
+    """Raise ValueError unless `function` is callable and not a coroutine function."""
+    if not callable(function) or iscoroutinefunction(function):
+        raise ValueError(f"{name} must be a function, and not a coroutine function")
 
 
 def positive(number: object, name: str) -> int:

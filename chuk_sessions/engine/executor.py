@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from .. import exceptions as errors
 from ..backends.base import Backend
@@ -24,6 +24,13 @@ MAX_ROTATIONS = 64
 
 _MAX_CONCURRENT_CALLS = 256
 """Most concurrent calls of one caller: one for each bucket. More would hold the event loop for too long."""
+
+
+class Execute(Protocol):
+    """The type of `Executor.execute_following_rotation`, for classes that only need that."""
+
+    def __call__(self, target: SessionKeys, call: Call, result: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:
+        """Run a call on a session, and return `result` of the reply."""
 
 
 class Executor:

@@ -9,13 +9,18 @@ from ..models import Increment
 
 
 def is_ok(reply: Reply) -> bool:
-    """Return whether the operation was applied to a live session."""
-    return bool(reply[0] == s.OK)
+    """Return whether the operation was applied to a live session, now or by an earlier call."""
+    return reply[0] in (s.OK, s.APPLIED)
 
 
 def record(reply: Reply) -> Record | None:
     """Return the record that was read, or None when there is no such session."""
     return Record.from_reply(reply[1]) if reply[0] == s.OK else None
+
+
+def size(reply: Reply) -> int | None:
+    """Return the size of the list that was appended to, in bytes; None when there is no such session."""
+    return None if reply[0] == s.GONE else int(reply[1])
 
 
 def increment(reply: Reply) -> Increment | None:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import pytest
 
-from chuk_sessions import VersionConflictError
+from chuk_sessions import (
+    ABSENT,
+    InvalidMetadataError,
+    MetadataConflictError,
+    SessionConflictError,
+    VersionConflictError,
+    session_hash,
+)
+from chuk_sessions.core import data_operations, statuses
+from chuk_sessions.core.durations import LATEST_MS
+from chuk_sessions.core.keys import session_keys
 
 
 async def metadata_of(manager, session_id):
@@ -127,3 +138,153 @@ async def test_one_of_many_updates_of_the_same_version_is_applied(single):
     answers = await asyncio.gather(*updates, return_exceptions=True)
     assert sum(answer is True for answer in answers) == 1
     assert sum(isinstance(answer, VersionConflictError) for answer in answers) == 49
+
+
+async def test_changes_only_expected_values(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={"a": 1, "b": {"x": [1, "ü"]}, "c": None})
+    expected = {"a": 1, "b": {"x": [1, "ü"]}, "c": None, "d": ABSENT}
+    before = await manager.get_session_metadata(session_id)
+    for key, other in {"a": 2, "b": {"x": [1]}, "c": ABSENT, "d": None}.items():
+        with pytest.raises(MetadataConflictError, match=f"'{key}'") as caught:
+            await manager.update_session_metadata(session_id, {"a": 9}, expected={**expected, key: other})
+        assert caught.value.keys == (key,)
+    with pytest.raises(MetadataConflictError) as caught:
+        await manager.update_session_metadata(session_id, {"a": 9}, remove=["c"], expected={"a": ABSENT, "d": 1})
+    assert set(caught.value.keys) == {"a", "d"}
+    assert await manager.get_session_metadata(session_id) == before
+    assert await manager.update_session_metadata(session_id, {"a": 9, "d": 1}, remove=["c"], expected=expected)
+    assert await metadata_of(manager, session_id) == {"a": 9, "b": {"x": [1, "ü"]}, "d": 1}
+
+
+async def test_changes_under_other_keys_do_not_conflict(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={"n": 0, "cart": []})
+    await manager.increment_session_counter(session_id, "n")
+    await manager.extend_session_ttl(session_id, 1)
+    assert await manager.update_session_metadata(session_id, {"cart": ["book"]}, expected={"cart": []})
+
+
+async def test_one_of_many_updates_of_the_same_value_is_applied(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    updates = (manager.update_session_metadata(session_id, {"a": n}, expected={"a": ABSENT}) for n in range(50))
+    answers = await asyncio.gather(*updates, return_exceptions=True)
+    assert sum(answer is True for answer in answers) == 1
+    assert sum(isinstance(answer, MetadataConflictError) for answer in answers) == 49
+
+
+async def test_a_repeated_update_is_applied_before_its_expectations_are_compared(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={"a": 1})
+    for _ in range(2):
+        assert await manager.update_session_metadata(session_id, {"a": 2}, expected={"a": 1}, idempotency_key="k")
+    with pytest.raises(MetadataConflictError):
+        await manager.update_session_metadata(session_id, {"a": 3}, expected={"a": 1}, idempotency_key="other")
+    assert await manager.update_session_metadata(session_id, {"a": 3}, expected={"a": 2}, idempotency_key="other")
+
+
+async def test_a_version_is_compared_before_values(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(custom_metadata={"a": 1})
+    with pytest.raises(VersionConflictError):
+        await manager.update_session_metadata(session_id, {}, expected={"a": 2}, expected_version=7)
+
+
+@pytest.mark.parametrize("expected", [{"a": float("nan")}, {"a": (1,)}, {7: ABSENT}, {7: 1}, ["a"], "a", 7], ids=repr)
+async def test_refuses_invalid_expectations(single, expected):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    with pytest.raises(InvalidMetadataError):
+        await manager.update_session_metadata(session_id, {"a": 1}, expected=expected)
+
+
+async def test_absent_is_not_a_value(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    with pytest.raises(InvalidMetadataError):
+        await manager.update_session_metadata(session_id, {"a": ABSENT})
+
+
+def seconds_left(world, session):
+    return (datetime.fromisoformat(session.expires_at).timestamp() * 1000 - world.clock.now_ms()) / 1000
+
+
+@pytest.mark.parametrize("seconds", [0.5, 10, 86_400.0])
+async def test_saves_and_moves_the_deadline(single, seconds):
+    manager = single.manager(retention_seconds=0)
+    session_id = await manager.allocate_session(ttl_hours=1)
+    await single.advance(seconds=5)
+    assert await manager.update_session_metadata(session_id, {"a": 1}, ttl_seconds=seconds)
+    session = await manager.get_session_metadata(session_id)
+    assert (seconds_left(single, session), session.custom_metadata, session.version) == (seconds, {"a": 1}, 2)
+    await single.advance(ms=int(1000 * seconds) - 1)
+    assert await manager.validate_session(session_id)
+    await single.advance(ms=1)
+    assert not await manager.validate_session(session_id)
+
+
+async def test_a_deadline_moves_without_other_changes(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=1)
+    assert await manager.update_session_metadata(session_id, {}, ttl_seconds=10)
+    assert seconds_left(single, await manager.get_session_metadata(session_id)) == 10
+
+
+async def test_a_moved_deadline_respects_the_idle_timeout(single):
+    manager = single.manager(idle_timeout_seconds=100)
+    session_id = await manager.allocate_session(ttl_hours=1)
+    await single.advance(seconds=60)
+    assert await manager.update_session_metadata(session_id, {}, ttl_seconds=10_000)
+    await single.advance(seconds=40)
+    assert not await manager.validate_session(session_id)
+
+
+async def test_a_refused_update_does_not_move_the_deadline(single):
+    manager = single.manager(max_session_bytes=10)
+    session_id = await manager.allocate_session(ttl_hours=1, custom_metadata={"a": 1})
+    before = await manager.get_session_metadata(session_id)
+    for change, options in (({"a": "x" * 10}, {}), ({"a": 2}, {"expected": {"a": 2}}), ({}, {"expected_version": 7})):
+        with pytest.raises(SessionConflictError):
+            await manager.update_session_metadata(session_id, change, ttl_seconds=10, **options)
+    assert await manager.get_session_metadata(session_id) == before
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), "1", True, 1e12])
+async def test_refuses_invalid_ttls(single, ttl):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    with pytest.raises(ValueError, match="ttl_seconds"):
+        await manager.update_session_metadata(session_id, {}, ttl_seconds=ttl)
+
+
+async def test_the_deadline_does_not_move_beyond_the_year_9999(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=24)
+    call = data_operations.merge(session_keys("test", session_id), pairs=[], ttl_ms=LATEST_MS)
+    assert (await single.backend.run(call))[0] == statuses.TOO_FAR
+    with pytest.raises(ValueError, match="9999"):
+        statuses.check(call.operation, await single.backend.run(call))
+    assert (await manager.get_session_metadata(session_id)).version == 1
+
+
+async def test_follows_a_rotated_id_to_move_its_deadline(single):
+    manager = single.manager()
+    old = await manager.allocate_session(custom_metadata={"a": 1})
+    new = await manager.rotate_session(old, grace_seconds=60)
+    changed = manager.update_session_metadata(old, {"b": 2}, expected={"a": 1}, ttl_seconds=10, idempotency_key="k")
+    assert await changed
+    session = await manager.get_session_metadata(new)
+    assert (seconds_left(single, session), session.custom_metadata) == (10, {"a": 1, "b": 2})
+
+
+async def test_indexes_follow_a_moved_deadline(world):
+    manager = world.manager()
+    early, late = [await manager.allocate_session(user_id="alice", ttl_hours=1) for _ in range(2)]
+    await manager.update_session_metadata(early, {}, ttl_seconds=10)
+    await manager.update_session_metadata(late, {}, ttl_seconds=8000)
+    await world.advance(seconds=10)
+    assert await manager.list_sessions() == [session_hash(late)]
+    await world.advance(hours=1)
+    assert [session.reference for session in await manager.list_user_sessions("alice")] == [late]
+    assert await manager.cleanup_expired_sessions() == 1

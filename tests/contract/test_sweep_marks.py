@@ -154,7 +154,8 @@ async def test_no_change_of_the_expiry_changes_the_mark(world, events, idle):
     assert await is_marked(world, session_id) is events
     await changer.extend_session_ttl(session_id, 1)
     assert await is_marked(world, session_id) is events
-    await changer.update_session_metadata(session_id, {"a": 1}, merge=False)
+    await changer.update_session_metadata(session_id, {"a": 1}, merge=False, ttl_seconds=9000)
+    assert await is_marked(world, session_id) is events
     session_id = await changer.rotate_session(session_id)
     assert await is_marked(world, session_id) is events
     await world.advance(seconds=1)

@@ -27,11 +27,16 @@ users = st.sampled_from(USERS)
 fields = st.sampled_from([b"m:n", b"m:x", b"m:", b"m:\xff"])
 values = st.one_of(
     st.sampled_from([b"1", b"-3", b"0", b"-0", b"007", b"1.5", b'"t"', b"[]", b"", b"x" * 100, b" 7", b"7\n"]),
+    st.sampled_from([b"[1]", b"[", b"]", b"[x", b'["a",[2]]']),
     st.integers(-LARGEST - 2, LARGEST + 2).map(lambda number: b"%d" % number),
 )
 pairs = st.lists(st.tuples(fields, values), max_size=3, unique_by=lambda pair: pair[0]).map(
     lambda found: [part for pair in found for part in pair]
 )
+expectations = st.one_of(
+    st.just([]), st.just([]), st.lists(st.tuples(fields, st.sampled_from([b"", b"", b"1", b"[]"])), max_size=2)
+).map(lambda found: [part for pair in found for part in pair])
+items = st.sampled_from([b"", b"1", b'"a",{}', b"[]"])
 removals = st.lists(fields, max_size=2)
 operation_ids = st.sampled_from([b"", b"", b"once", b"twice", b"perhaps"])
 creations_by = st.sampled_from([b"", b"", b"once", b"twice", *[b"id %d" % number for number in range(12)]])
@@ -122,7 +127,11 @@ class CallGenerator:
             removals=self.draw(removals),
             replace=self.draw(st.booleans()),
             version=self.draw(versions),
+            expected=self.draw(expectations),
             operation_id=self.draw(operation_ids),
+            window_ms=self.draw(st.sampled_from([600_000, 120_000])),
+            ttl_ms=self.draw(st.sampled_from([None, None, 1, 700, 60_000, 10**15])),
+            retention_ms=self.draw(retentions),
             limit=self.draw(limits),
         )
 
@@ -135,6 +144,16 @@ class CallGenerator:
             field=self.draw(fields),
             amount=self.draw(amounts),
             ceiling=self.draw(ceilings),
+            operation_id=self.draw(operation_ids),
+            limit=self.draw(limits),
+        )
+
+    def append(self) -> Call:
+        return data_operations.append(
+            self.target()[1],
+            field=self.draw(fields),
+            items=self.draw(items),
+            most=self.draw(st.sampled_from([None, None, 1, 6, 20])),
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
         )

@@ -12,6 +12,7 @@ import pytest
 
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import data_operations, ids, index_operations, keys, modes, operation_ids, operations
+from chuk_sessions.core.durations import LATEST_MS
 from chuk_sessions.core.operation import Call
 from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
 from tests.harness.worlds import EmulatorWorld, ServerWorld
@@ -27,6 +28,7 @@ ODD_NUMBERS = (b"0" * 17, b"0" * 18, b"-" + b"0" * 16, b"-" + b"0" * 17, b"", b"
 
 put = partial(data_operations.merge, TARGET)
 increment = partial(data_operations.increment, TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
+append = partial(data_operations.append, TARGET, field=b"m:n")
 touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, index=True)
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
@@ -79,6 +81,29 @@ SCENARIOS = {
         increment(operation_id=b"1"), increment(operation_id=b"1"), increment(), extend(additional_ms=1),
         operations.read(TARGET),
         operations.delete(TARGET, version=4), operations.delete(TARGET, version=5),
+    ],
+    "expected values, and a deadline that moves with them": lambda now: [
+        create(idle=700, retention=5), put(pairs=[b"m:a", b"1"], expected=[b"m:a", b""], ttl_ms=500, retention_ms=7),
+        put(pairs=[b"m:a", b"2"], expected=[b"m:a", b"2", b"m:b", b"", b"m:a", b"3"], ttl_ms=1, operation_id=b"x"),
+        put(pairs=[b"m:b", b"2"], expected=[b"m:a", b"1", b"m:b", b""], ttl_ms=900, operation_id=b"x", retention_ms=7),
+        put(pairs=[], ttl_ms=1, operation_id=b"x"), put(pairs=[b"m:n", b"1"]), increment(),
+        put(pairs=[], expected=[b"m:n", b"2", b"v", b"5"], removals=[b"m:n"], version=5),
+        put(pairs=[], ttl_ms=LATEST_MS - now), put(pairs=[], ttl_ms=LATEST_MS - now + 1),
+        put(pairs=[], ttl_ms=100, operation_id=b"y", window_ms=5), 5, put(pairs=[], ttl_ms=95, operation_id=b"y"),
+        operations.read(TARGET, operation_ids=True), 94, touch(), 1, touch(),
+    ],
+    "operation ids with different windows": lambda now: [
+        create(ttl=10**7), put(pairs=[], operation_id=b"long"), 9,
+        put(pairs=[], operation_id=b"short", window_ms=operation_ids.TRANSFORM_WINDOW_MS),
+        operation_ids.TRANSFORM_WINDOW_MS, put(pairs=[], operation_id=b"long"), put(pairs=[], operation_id=b"short"),
+    ],
+    "lists at their ends and limits": lambda now: [
+        create(), append(items=b""), append(items=b""), append(items=b"1"), append(items=b""), append(items=b"2"),
+        append(items=b"3", most=6), append(items=b"3", most=7), append(items=b"3", limit=14),
+        append(items=b"4", limit=15), append(items=b"5", operation_id=b"x"), append(items=b"5", operation_id=b"x"),
+        *[step for text in (b"[", b"]", b"", b"[]", b"[x", b"x]", b"{}", b"7", b" []") for step in (
+            put(pairs=[b"m:n", text]), append(items=b"1"), append(items=b"", operation_id=b"x"))],
+        put(pairs=[b"z", b"x"]), append(items=b"1"), put(pairs=[b"v", b"x"]), append(items=b"1"),
     ],
     "an invalid version": lambda now: [
         create(), put(pairs=[b"v", b"x"]), put(pairs=[]), increment(), extend(additional_ms=1),

@@ -34,7 +34,7 @@ class StepGenerator:
         return [[[self.step() for _ in range(CALLS)] for _ in range(TASKS)] for _ in range(PROCESSES)]
 
     def step(self) -> Step:
-        names = ["allocate"] * 4 + ["merge", "increment", "read"] * 3 + ["validate", "delete", "rotate"] * 2
+        names = ["allocate"] * 4 + ["merge", "increment", "append", "read"] * 3 + ["validate", "delete", "rotate"] * 2
         step: Step = getattr(self, self._random.choice([*names, "extend", "count", "list", "sweep", "wait"]))()
         return step
 
@@ -71,9 +71,24 @@ class StepGenerator:
         once = self._random.choice([b"", b"", b"once"])
         replace = self._random.random() < 0.2
         limit = self._random.choice([data_operations.MAX_SESSION_BYTES, 6])
+        expected = self._random.choice([(), (), (b"m:n", b"1"), (b"m:n", b"2"), (b"m:x", b"")])
         return data_operations.merge(
-            self._target(), pairs=pairs, version=version, replace=replace, operation_id=once, limit=limit
+            self._target(),
+            pairs=pairs,
+            version=version,
+            expected=expected,
+            replace=replace,
+            operation_id=once,
+            ttl_ms=self._random.choice([None, None, 1000, 5000]),
+            retention_ms=300_000,
+            limit=limit,
         )
+
+    def append(self) -> Step:
+        item = b"%d" % self._random.randrange(100)
+        once = self._random.choice([b"", b"", b"seldom"])
+        most = self._random.choice([None, None, 12])
+        return data_operations.append(self._target(), field=b"m:list", items=item, most=most, operation_id=once)
 
     def increment(self) -> Step:
         ceiling = self._random.choice([None, 2, 3])

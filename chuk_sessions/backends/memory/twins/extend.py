@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_FAR
 from ..keyspace import Keyspace
-from .include import applied, expire_with_last, index_score, open_, parse_int, remember
+from .include import applied, expire_with_last, move_deadline, open_, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -27,10 +27,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadline = old_deadline + additional
     if deadline > latest:
         return [TOO_FAR, old_deadline]
-    expiry = deadline if idle is None else min(deadline, accessed + idle)
-    space.hset(key, {b"d": deadline, b"v": version + 1})
-    space.pexpireat(key, expiry + retention)
-    space.zadd(deadlines, index_score(expiry, emits), handle)
+    move_deadline(space, key, deadlines, handle, version + 1, deadline, accessed, idle, retention, emits)
     remember(space, operations, operation, window)
     expire_with_last(space, operations)
     return [OK]

@@ -101,6 +101,25 @@ def list_expired(space: Keyspace, deadlines: str, limit: int) -> tuple[list[byte
     return silent, marked
 
 
+def move_deadline(
+    space: Keyspace,
+    key: str,
+    deadlines: str,
+    handle: bytes,
+    version: int,
+    deadline: int,
+    accessed: int,
+    idle: int | None,
+    retention: int,
+    emits: Value | None,
+) -> None:
+    """Move a session's deadline: in its record, in the index, and in the expiry of the record's key."""
+    expiry = deadline if idle is None else min(deadline, accessed + idle)
+    space.hset(key, {b"d": deadline, b"v": version})
+    space.pexpireat(key, expiry + retention)
+    space.zadd(deadlines, index_score(expiry, emits), handle)
+
+
 def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
     """Return whether an operation id was applied and still counts."""
     valid_until = space.zscore(operations, operation)

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CONFLICT, CORRUPT, OK, TOO_LARGE
-from ..keyspace import Fields, Keyspace, pairs
-from .include import applied, bound_of, measure, open_, parse_int, remember
+from ....core.statuses import APPLIED, CONFLICT, CORRUPT, MISMATCH, OK, TOO_FAR, TOO_LARGE
+from ..keyspace import Fields, Keyspace, Value, pairs, text
+from .include import applied, bound_of, expire_with_last, measure, move_deadline, open_, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Change metadata: set fields, remove fields, or replace all fields."""
+    """Change metadata: set fields, remove fields, or replace all fields; first compare values, and move the deadline on
+    request.
+    """
     key = keys[0]
-    expected_version, replace, operation, window, limit, removals = argv[:6]
-    opened = open_(space, key, b"v", b"z")
+    expected_version, replace, operation, window, limit, ttl, latest, handle, retention, removals, expected = argv[:11]
+    opened = open_(space, key, b"v", b"z", b"e")
     if isinstance(opened, list):
         return opened
-    *_, version_field, bound_field, _ = opened
+    _, deadline, accessed, idle, version_field, bound_field, emits = opened
     version, bound = parse_int(version_field), bound_of(bound_field)
     if version is None:
         return [CORRUPT]
     if operation != b"" and applied(space, keys[1], operation):
-        return [OK]
+        return [APPLIED]
     if expected_version not in (b"", version):
         return [CONFLICT, version]
+    first_expected = 11 + removals
+    first = first_expected + 2 * expected
+    different = _different(space.hash(key), argv[first_expected:first])
+    if different:
+        return [MISMATCH, different]
+    if ttl != b"" and space.now + ttl > latest:
+        return [TOO_FAR, deadline]
 
-    first = 6 + removals
     changes = argv[first:]
     new_fields = dict(pairs(changes))
-    to_remove = argv[6:first]
-    if replace == 1:
-        to_remove = [*to_remove, *(field for field in space.hkeys(key) if field.startswith(b"m:"))]
-    removed = [field for field in dict.fromkeys(to_remove) if field not in new_fields]
+    old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
+    removed = [field for field in dict.fromkeys((*argv[11:first_expected], *old)) if field not in new_fields]
     size = bound + sum(map(len, changes))
     if size > limit:
         size = measure(space, key, bound, limit, changes, removed)
@@ -42,7 +48,14 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     fields: Fields = {b"v": version + 1, b"z": int(size), **new_fields}
     space.hset(key, fields)
     space.hdel(key, removed)
+    if ttl != b"":
+        move_deadline(space, key, keys[2], handle, version + 1, space.now + ttl, accessed, idle, retention, emits)
     if operation != b"":
         remember(space, keys[1], operation, window)
-        space.pexpireat(keys[1], space.now + window)
+        expire_with_last(space, keys[1])
     return [OK]
+
+
+def _different(stored: Mapping[bytes, Value], expected: Sequence[bytes]) -> list[bytes]:
+    """Return the fields that do not have the expected values."""
+    return [field for field, value in pairs(expected) if text(stored.get(field, b"")) != value]
