@@ -34,7 +34,7 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, ListedSession, SessionMetadata, Transformed
+from .models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
@@ -59,6 +59,7 @@ __all__ = [
     "OutcomeUnknownError",
     "ProviderError",
     "ProviderType",
+    "RateLimit",
     "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",

@@ -155,6 +155,26 @@ class Transformed(NamedTuple):
     attempts: int
 
 
+class RateLimit(NamedTuple):
+    """The result of a request to a rate limit. It is true if the request was allowed. Times are in seconds.
+
+    Attributes:
+        allowed: whether the request was counted; a refused one changes nothing.
+        remaining: how many more requests would be allowed now.
+        retry_after: time until the same request would be allowed; 0 if it was.
+        reset_after: time until a whole burst would be allowed again.
+
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+    reset_after: float
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """The state of the store, as `SessionManager.ping()` returns it.
@@ -175,4 +195,4 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-__all__ = ["Health", "Increment", "ListedSession", "SessionMetadata", "Transformed"]
+__all__ = ["Health", "Increment", "ListedSession", "RateLimit", "SessionMetadata", "Transformed"]

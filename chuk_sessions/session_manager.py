@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from functools import partial
 from typing import Any, Self, cast
@@ -11,7 +10,7 @@ from weakref import finalize
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
 from .core import codec, data_operations, ids, keys, modes, notices, operation_ids, operations, statuses, validation
-from .core.durations import LATEST_MS, ms_from_hours, ms_from_seconds
+from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
 from .engine import results
 from .engine.executor import Executor
@@ -19,6 +18,7 @@ from .engine.many_sessions import ManySessions
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
+from .engine.session_access import SessionAccess
 from .engine.session_data import SessionData
 from .engine.session_index import SessionIndex
 from .engine.sessions import Sessions
@@ -31,7 +31,7 @@ from .provider_factory import factory_for_env
 MAX_METADATA_BYTES = 1_048_576
 
 
-class SessionManager(GridPaths, SessionData, ManySessions):
+class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -163,21 +163,15 @@ class SessionManager(GridPaths, SessionData, ManySessions):
             ids.check_name(session_id, "session_id")
         owner = b"" if user_id is None else validation.owner(user_id)
         mode_text = modes.mode(mode)
-        ttl_ms, deadline_ms = self._ttl_ms, 0
-        if ttl_hours is not None and ttl_hours == math.inf:
-            deadline_ms = LATEST_MS
-        elif ttl_hours is not None:
-            ttl_ms = ms_from_hours(ttl_hours, "ttl_hours")
+        ttl_ms = self._ttl_ms if ttl_hours is None else ttl_from_hours(ttl_hours, "ttl_hours")
         pairs: list[bytes] = []
         if custom_metadata is not None:
             pairs = codec.encode(custom_metadata, self._max_metadata_bytes)
             validation.check_size(pairs, self._policy.session_bytes)
         if session_id is None:
-            return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms, deadline_ms=deadline_ms)
+            return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
         target = keys.session_keys(self._sandbox_id, session_id)
-        await self._sessions.allocate_at(
-            target, user_id, owner, pairs, ttl_ms=ttl_ms, deadline_ms=deadline_ms, mode=mode_text
-        )
+        await self._sessions.allocate_at(target, user_id, owner, pairs, ttl_ms=ttl_ms, mode=mode_text)
         return session_id
 
     async def validate_session(self, session_id: str) -> bool:
@@ -191,7 +185,7 @@ class SessionManager(GridPaths, SessionData, ManySessions):
         call = operations.validate(target, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
         # The most frequent call: if the reply is OK, nothing else runs between this method and the backend.
         reply = await self._submit(call)
-        return reply[0] == statuses.OK or await self._sessions.is_alive(target, call, reply)
+        return reply[0] == statuses.OK or results.is_ok(await self._sessions.access(target, call, reply))
 
     async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
         """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
@@ -248,13 +242,23 @@ class SessionManager(GridPaths, SessionData, ManySessions):
         return await self._sessions.delete(target, reused=True)
 
     async def rotate_session(
-        self, session_id: str, *, user_id: str | None = None, grace_seconds: float = 0
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        ttl_hours: float | None = None,
+        grace_seconds: float = 0,
     ) -> str | None:
-        """Give a session a new id and return it; data and deadline stay. Returns None when there is no such session.
+        """Give a session a new id and return it. Returns None when there is no such session.
 
-        Without `user_id` the old id remains valid for `grace_seconds`, for concurrent requests; its holders do not
-        learn the new one. With `user_id`, at login, the session then belongs to that user, and the old id is invalid
-        immediately, which prevents session fixation.
+        Without `user_id`, everything else stays, and the old id remains valid for `grace_seconds`, for concurrent
+        requests; its holders do not learn the new one.
+
+        With `user_id`, at login, the session then belongs to that user, and the old id is invalid immediately, which
+        prevents session fixation. A new lifetime starts, also if the user logs in again: with the deadline in
+        `ttl_hours` from now, by default the manager's, and with the manager's idle timeout. Metadata stays, unless the
+        session belonged to another user, who may have left a cart in it. Rate limits always stay; requests to them
+        during the login may go uncounted.
 
         After a canceled call there is either the session under `session_id` or the one under the returned id, not both,
         as long as the store can be reached. Otherwise at most one session remains whose id no caller knows: it is
@@ -263,7 +267,7 @@ class SessionManager(GridPaths, SessionData, ManySessions):
         follows at the caller's next await, unless it came from a timeout whose block has been left by then.
 
         Raises:
-            ValueError: an argument is malformed, or a login has a grace period.
+            ValueError: an argument is malformed, a login has a grace period, or `ttl_hours` is given without a login.
             SessionRotatedError: `session_id` has been replaced already and is in its grace period.
             OutcomeUnknownError: a reply was lost or, with NotReplicatedError, too few replicas have acknowledged the
                 change. If the session has a new id, the error's `session_id` is that id; otherwise it is None, and the
@@ -274,11 +278,14 @@ class SessionManager(GridPaths, SessionData, ManySessions):
         grace_ms = 0 if grace_seconds == 0 else ms_from_seconds(grace_seconds, "grace_seconds")
         target = self._find(session_id)
         if user_id is None:
+            if ttl_hours is not None:
+                raise ValueError("only a login starts a new lifetime: ttl_hours needs a user_id")
             return None if target is None else await self._rotator.rotate(target, grace_ms)
         owner = validation.owner(user_id)
+        ttl_ms = self._ttl_ms if ttl_hours is None else ttl_from_hours(ttl_hours, "ttl_hours")
         if grace_ms:
             raise ValueError("a login invalidates the old id immediately: grace_seconds must be 0")
-        return None if target is None else await self._rotator.log_in(target, user_id, owner)
+        return None if target is None else await self._rotator.log_in(target, user_id, owner, ttl_ms)
 
     async def ping(self) -> Health:
         """Check the store for a readiness probe: its latency, server, role and known problems.

@@ -11,9 +11,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from chuk_sessions import SessionManager, StoreFullError, VersionConflictError
+from chuk_sessions import ListFullError, SessionManager, StoreFullError
 
 MAX_TOOL_CALLS = 20
+MAX_TRANSCRIPT_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,12 @@ class Server:
         if not counter:
             return Response(429, {"error": "too many tool calls in this conversation"})
         artifact = self._manager.generate_artifact_key(session_id, f"result-{counter.value}")
+        entry = {"tool": params["name"], "artifact": artifact}
         try:
-            await self._append(session_id, {"tool": params["name"], "artifact": artifact})
-        except StoreFullError:
-            return Response(507, {"error": "the store is full"})
+            await self._manager.append_session_metadata(session_id, "transcript", entry, max_bytes=MAX_TRANSCRIPT_BYTES)
+        except (ListFullError, StoreFullError):
+            return Response(507, {"error": "the transcript or the store is full"})
         return Response(200, {"resource": artifact})
-
-    async def _append(self, session_id: str, entry: dict[str, Any]) -> None:
-        """Append to the transcript with optimistic concurrency control: read, change, retry after a conflict."""
-        while (session := await self._manager.get_session_metadata(session_id)) is not None:
-            transcript = [*session.custom_metadata["transcript"], entry]
-            try:
-                await self._manager.update_session_metadata(
-                    session_id, {"transcript": transcript}, expected_version=session.version
-                )
-            except VersionConflictError:
-                continue
-            return
 
 
 async def main() -> None:

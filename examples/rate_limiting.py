@@ -1,4 +1,4 @@
-"""Rate limiting: a fixed-window limit per API client that stays exact under concurrent requests.
+"""Rate limiting: limits per API client, which any number of gateways enforce together.
 
 It runs on the in-process emulator. To run it on a server, set SESSION_PROVIDER=redis and SESSION_REDIS_URL.
 """
@@ -6,72 +6,71 @@ It runs on the in-process emulator. To run it on a server, set SESSION_PROVIDER=
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 from chuk_sessions import ProviderError, SessionManager
 
-LIMITS = {"free": 10, "standard": 100, "premium": 1000}
-WINDOW_HOURS = 1 / 60
+REQUESTS_PER_MINUTE = {"free": 10, "standard": 100, "premium": 1000}
 
 
-@dataclass
+@dataclass(frozen=True)
+class Response:
+    """An HTTP response: its status and headers."""
+
+    status: int
+    headers: dict[str, str]
+
+
 class Gateway:
-    """An API gateway with one session per client and window.
+    """An API gateway. Each of its hosts has a manager of its own."""
 
-    Attributes:
-        manager: the manager of the gateway's sandbox. Each host has its own.
-        windows: the id of the session that is the client's current window. A real gateway keeps it in the client's
-            token.
+    def __init__(self, manager: SessionManager) -> None:
+        self.manager = manager
 
-    """
+    async def log_in(self, client: str, tier: str) -> str:
+        """Return the id of a session for an API client. The client sends it with each request."""
+        return await self.manager.allocate_session(user_id=client, custom_metadata={"tier": tier})
 
-    manager: SessionManager
-    windows: dict[str, str] = field(default_factory=dict[str, str])
+    async def handle(self, session_id: str, request_id: str) -> Response:
+        """Respond to a request, unless the client has sent too many.
 
-    async def open_window(self, client: str, tier: str) -> None:
-        """Open a window: a session that expires when the window closes."""
-        self.windows[client] = await self.manager.allocate_session(
-            user_id=client, ttl_hours=WINDOW_HOURS, custom_metadata={"tier": tier, "limit": LIMITS[tier]}
-        )
-
-    async def handle(self, client: str, request_id: str) -> int:
-        """Return the HTTP status of a request.
-
-        One atomic script reads the counter, compares it with the ceiling and adds one, so hosts cannot race. The
-        idempotency key makes a retried request count once.
+        One script compares and counts, so hosts cannot race. The idempotency key makes a retried request count once.
         """
-        window = self.windows[client]
         try:
-            session = await self.manager.get_session_metadata(window)
+            session = await self.manager.load_session(session_id)
             if session is None:
-                return 401
-            limit = int(session.custom_metadata["limit"])
-            counter = await self.manager.increment_session_counter(
-                window, "requests", ceiling=limit, idempotency_key=request_id
+                return Response(401, {})
+            limit = REQUESTS_PER_MINUTE[session.custom_metadata["tier"]]
+            result = await self.manager.rate_limit_session(
+                session_id, "requests", limit, per_seconds=60, idempotency_key=request_id
             )
         except ProviderError:
-            return 503  # If the store fails, neither let the request through nor log the client out.
-        if counter is None:
-            return 401
-        return 200 if counter else 429
+            return Response(503, {})  # If the store fails, neither let the request through nor log the client out.
+        if result is None:
+            return Response(401, {})
+        headers = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(result.remaining)}
+        if not result.allowed:
+            return Response(429, {**headers, "Retry-After": str(math.ceil(result.retry_after))})
+        return Response(200, headers)
 
 
 async def main() -> None:
-    """Send more requests at once than a client may make."""
-    async with SessionManager("api-gateway") as manager:
-        gateway = Gateway(manager)
-        await gateway.open_window("client-7", "free")
-
-        statuses = await asyncio.gather(*(gateway.handle("client-7", f"request-{number}") for number in range(50)))
+    """Send more requests at once than a client may."""
+    async with SessionManager("api-gateway") as first, SessionManager("api-gateway") as second:
+        hosts = [Gateway(first), Gateway(second)]
+        session_id = await hosts[0].log_in("client-7", "free")
+        responses = await asyncio.gather(
+            *(hosts[number % 2].handle(session_id, f"request-{number}") for number in range(50))
+        )
+        statuses = [response.status for response in responses]
         print("50 requests at once:", statuses.count(200), "allowed,", statuses.count(429), "refused")
+        print("try again after", responses[-1].headers["Retry-After"], "seconds")
 
-        await gateway.open_window("client-7", "free")
-        first = await gateway.handle("client-7", "request-0")
-        again = await gateway.handle("client-7", "request-0")
-        session = await manager.get_session_metadata(gateway.windows["client-7"])
-        if session is None:
-            raise RuntimeError("the window expired at once")
-        print("the same request twice:", first, again, "counted:", session.custom_metadata["requests"])
+        session_id = await hosts[0].log_in("client-7", "free")
+        for host in hosts:
+            response = await host.handle(session_id, "request-0")
+            print("the same request:", response.status, "remaining:", response.headers["X-RateLimit-Remaining"])
 
 
 if __name__ == "__main__":

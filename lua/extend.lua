@@ -23,7 +23,7 @@ if not version then return CORRUPT end
 if applied(KEYS[3], operation, now) then return OK end
 local deadline = old_deadline + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, old_deadline} end
-move_deadline(key, KEYS[2], ARGV[1], version + 1, deadline, accessed, idle, ARGV[6], emits)
+move_deadline(key, KEYS[2], nil, ARGV[1], nil, version + 1, deadline, accessed, idle, ARGV[6], emits)
 remember(KEYS[3], operation, now, ARGV[5])
 expire_with_last(KEYS[3])
 return OK

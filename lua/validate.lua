@@ -8,18 +8,6 @@
 --- @include "now"
 --- @include "open"
 local key, deadlines, handle, retention = KEYS[1], KEYS[2], ARGV[2], ARGV[3]
-local reply, _, deadline, accessed, idle, emits
--- Only a call that may move the expiry in the index asks for the mark that the entry has there.
-if deadlines then
-  reply, _, deadline, accessed, idle, emits = open(key, now, 'e')
-else
-  reply, _, deadline, accessed, idle = open(key, now)
-end
-if reply then return reply end
 local interval = ARGV[1] and tonumber(ARGV[1]) or 0
-if idle then interval = math.min(interval, math.floor(idle / 2)) end
-if now - accessed >= interval and now > accessed then
-  if idle and not deadlines then return NEEDS_INDEX end
---- @include "touch"
-end
+--- @include "access"
 return OK

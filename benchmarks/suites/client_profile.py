@@ -42,7 +42,12 @@ class EmptyBackend:
     name = "empty"
 
     def __init__(self, record: list[bytes]) -> None:
-        self._replies: dict[str, Reply] = {"read": [1, record], "allocate": [2], "increment": [1, 1]}
+        self._replies: dict[str, Reply] = {
+            "read": [1, record],
+            "load": [1, record],
+            "allocate": [2],
+            "increment": [1, 1],
+        }
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Return the reply of a successful operation."""
@@ -177,6 +182,7 @@ def _whole_calls(store: Store) -> dict[str, AsyncStep]:
     return {
         "validate_session, empty backend": lambda: manager.validate_session(cached),
         "get_session_info, empty backend": lambda: manager.get_session_info(cached),
+        "load_session, empty backend": lambda: manager.load_session(cached),
         "update_session_metadata, empty backend": lambda: manager.update_session_metadata(
             cached, {"last_page": "/cart"}
         ),

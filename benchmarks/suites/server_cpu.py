@@ -119,6 +119,7 @@ def _allocation(target: SessionKeys) -> Call:
 CALL_BUILDERS: dict[str, Callable[[SessionKeys], Call]] = {
     "validate": lambda target: operations.validate(target, 0, 300_000, False),
     "read": operations.read,
+    "load": lambda target: operations.load(target, 0, 300_000, False),
     "set": lambda target: data_operations.merge(target, pairs=codec.encode({"last_page": "/cart"}, 100)),
     "increment": lambda target: data_operations.increment(
         target, field=codec.field_of("hits"), amount=1, ceiling=None, operation_id=b""

@@ -20,8 +20,8 @@ _MAX_SET_ARGS: Final = 1000
 SET = Operation("set", names("session"), names("limit field value rest"), s.ONE_SESSION | {s.OK, s.TOO_LARGE})
 MERGE = Operation(
     "merge",
-    names("session operations deadlines"),
-    names("version replace operation window limit ttl latest handle retention removals expected rest"),
+    names("session operations deadlines sandboxes"),
+    names("version replace operation window limit ttl latest handle retention sandbox removals expected rest"),
     s.ONE_SESSION | {s.OK, s.APPLIED, s.CONFLICT, s.MISMATCH, s.TOO_FAR, s.TOO_LARGE},
     operation_id_arg="operation",
 )
@@ -63,14 +63,15 @@ def merge(
     compares = expected or version is not None
     if not (removals or replace or operation_id or compares or ttl_ms) and 0 < len(pairs) <= _MAX_SET_ARGS:
         return new_call(Call, (SET, (target.record,), (limit, *pairs)))
+    index = target.index_keys
     argv: tuple[Arg, ...] = (
         b"" if version is None else version, int(replace), operation_id, window_ms, limit,
-        b"" if ttl_ms is None else ttl_ms, LATEST_MS, target.handle, retention_ms,
+        b"" if ttl_ms is None else ttl_ms, LATEST_MS, target.handle, retention_ms, index.sandbox,
         len(removals), len(expected) // 2, *removals, *expected, *pairs,
     )  # fmt: skip
     if ttl_ms is None:
         return Call(MERGE, _changed_keys(target, operation_id), argv)
-    return Call(MERGE, (target.record, target.operations, target.index_keys.deadlines), argv)
+    return Call(MERGE, (target.record, target.operations, index.deadlines, index.sandboxes), argv)
 
 
 def increment(

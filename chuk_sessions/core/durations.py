@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 MAX_MS = 100 * 366 * 24 * 3_600_000
 """About a hundred years, in ms. Longer durations are refused as mistakes."""
 
-LATEST_MS = 253_402_300_799_999
+LATEST_MS: Final = 253_402_300_799_999
 """The latest deadline allowed, in ms: the last of the year 9999, where ISO 8601 dates with four digits end."""
 
 
@@ -19,6 +20,16 @@ def ms_from_hours(hours: object, name: str) -> int:
 
     """
     return _ms(hours, 3_600_000, name)
+
+
+def ttl_from_hours(hours: object, name: str) -> int:
+    """Return hours until a deadline in ms, at least 1. Infinity becomes LATEST_MS, which leads to the latest deadline.
+
+    Raises:
+        ValueError: `hours` is neither infinite nor a positive number of at most a hundred years.
+
+    """
+    return LATEST_MS if hours == math.inf else ms_from_hours(hours, name)
 
 
 def ms_from_seconds(seconds: object, name: str) -> int:

@@ -43,6 +43,11 @@ class IndexKeys(NamedTuple):
     sandboxes: str
     records: str
 
+    @property
+    def sandbox(self) -> bytes:
+        """The name of the sandbox."""
+        return self.records.split("/", 2)[1].encode()
+
 
 class SessionKeys(NamedTuple):
     """The handle of a session, the key of its record, and the index that it is in."""

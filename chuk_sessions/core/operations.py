@@ -6,7 +6,7 @@ Nothing here does I/O. docs/architecture.md has the recipe for a new operation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from . import modes
 from . import statuses as s
@@ -16,6 +16,7 @@ from .index_operations import COUNT, DUE, LIST, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
+from .rate_limits import RATE_LIMIT
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -40,6 +41,21 @@ VALIDATE = Operation(
 READ = Operation(
     "read", names("session operations"), (), s.ONE_SESSION | {s.OK}, read_only=True, retryable=True, large_reply=True
 )
+LOAD = Operation(
+    "load",
+    names("session deadlines"),
+    names("interval handle retention"),
+    s.ONE_SESSION | {s.OK, s.NEEDS_INDEX},
+    retryable=True,
+    large_reply=True,
+)
+SET_TTL = Operation(
+    "set_ttl",
+    names("session deadlines sandboxes"),
+    names("handle sandbox ttl latest retention"),
+    s.ONE_SESSION | {s.OK},
+    retryable=True,
+)
 EXTEND = Operation(
     "extend",
     names("session deadlines operations"),
@@ -59,8 +75,8 @@ DELETE = Operation(
 )
 ROTATE = Operation(
     "rotate",
-    names("old new deadlines users old_operations new_operations"),
-    names("old new grace created"),
+    names("old new deadlines users old_operations new_operations sandboxes"),
+    names("old new grace created sandbox ttl latest idle retention events rest"),
     s.ONE_SESSION | {s.OK},
     retryable=True,
     durable=True,
@@ -69,7 +85,8 @@ CARRY = Operation("carry", names("session operations"), names("rest"), s.ONE_SES
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE, VALIDATE, READ, SET, MERGE, INCREMENT, APPEND, EXTEND, DELETE, ROTATE, CARRY, LIST, COUNT, SWEEP, DUE,
+        ALLOCATE, VALIDATE, READ, LOAD, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE, ROTATE,
+        CARRY, LIST, COUNT, SWEEP, DUE,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -128,11 +145,21 @@ def retarget(call: Call, target: SessionKeys) -> Call:
     return Call(call.operation, (*keys, *call.keys[len(keys) :]), tuple(argv))
 
 
-def validate(target: SessionKeys, interval_ms: int, retention_ms: int, index: bool) -> Call:
-    """Ask whether the session is alive, and touch it. `index` declares the index, as the reply NEEDS_INDEX demands."""
+def validate(
+    target: SessionKeys, interval_ms: int, retention_ms: int, index: bool, operation: Operation = VALIDATE
+) -> Call:
+    """Ask whether the session is alive, and touch it. `index` declares the index, as the reply NEEDS_INDEX demands.
+
+    The operation may also be LOAD.
+    """
     if not index:
-        return new_call(Call, (VALIDATE, (target.record,), (interval_ms,) if interval_ms else ()))
-    return Call(VALIDATE, (target.record, target.index_keys.deadlines), (interval_ms, target.handle, retention_ms))
+        return new_call(Call, (operation, (target.record,), (interval_ms,) if interval_ms else ()))
+    return Call(operation, (target.record, target.index_keys.deadlines), (interval_ms, target.handle, retention_ms))
+
+
+def load(target: SessionKeys, interval_ms: int, retention_ms: int, index: bool) -> Call:
+    """Read the whole record, and touch the session. The arguments are those of `validate`."""
+    return validate(target, interval_ms, retention_ms, index, LOAD)
 
 
 def read(target: SessionKeys, *, operation_ids: bool = False) -> Call:
@@ -146,6 +173,13 @@ def extend(target: SessionKeys, *, additional_ms: int, operation_id: bytes, rete
     """Move the deadline into the future by `additional_ms`."""
     argv = (target.handle, additional_ms, LATEST_MS, operation_id, EXTEND_WINDOW_MS, retention_ms)
     return Call(EXTEND, (target.record, target.index_keys.deadlines, target.operations), argv)
+
+
+def set_ttl(target: SessionKeys, *, ttl_ms: int, retention_ms: int) -> Call:
+    """Move the deadline to `ttl_ms` from now, but not after the latest one allowed."""
+    index = target.index_keys
+    argv = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms)
+    return Call(SET_TTL, (target.record, index.deadlines, index.sandboxes), argv)
 
 
 def delete(
@@ -168,13 +202,39 @@ def delete(
     return Call(DELETE, keys, (target.handle, owner, expected, pointer, created, successor, grace_ms))
 
 
-def rotate(old: SessionKeys, new: SessionKeys, *, grace_ms: int, created: Arg = b"") -> Call:
-    """Give the session a new id in the same bucket, if it was created at the time given (ms).
+class Lifetime(NamedTuple):
+    """The lifetime that a session starts at login.
 
-    The old id points to it for the grace period.
+    Attributes:
+        ttl_ms: time until the deadline, which is not after the latest one allowed.
+        idle_ms: idle timeout; 0 means none.
+        retention_ms: how long the record outlives the session.
+        events: whether the session emits events.
+        kept: names of the fields that the session keeps, or the first two characters of the names.
+
     """
-    keys = (old.record, new.record, old.index_keys.deadlines, old.index_keys.users, old.operations, new.operations)
-    return Call(ROTATE, keys, (old.handle, new.handle, grace_ms, created))
+
+    ttl_ms: int
+    idle_ms: int
+    retention_ms: int
+    events: bool
+    kept: Sequence[bytes]
+
+
+def rotate(
+    old: SessionKeys, new: SessionKeys, *, grace_ms: int, created: Arg = b"", lifetime: Lifetime | None = None
+) -> Call:
+    """Give the session a new id in the same bucket, if it was created at the time given (ms), and, on request, a new
+    lifetime. The old id points to it for the grace period.
+    """
+    index = old.index_keys
+    keys: tuple[str, ...] = (old.record, new.record, index.deadlines, index.users, old.operations, new.operations)
+    argv: tuple[Arg, ...] = (old.handle, new.handle, grace_ms, created)
+    if lifetime is not None:
+        ttl_ms, idle_ms, retention_ms, events, kept = lifetime
+        keys += (index.sandboxes,)
+        argv += (index.sandbox, ttl_ms, LATEST_MS, idle_ms, retention_ms, int(events), *kept)
+    return Call(ROTATE, keys, argv)
 
 
 def carry(target: SessionKeys, operation_ids: Sequence[bytes]) -> Call:

@@ -4,15 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, Self
 
 from ..enums import SessionStatus
 from ..exceptions import CorruptRecordError
 from ..models import ListedSession, SessionMetadata, iso_from_ms
-from . import codec
+from . import codec, rate_limits
 
 _ACTIVE = SessionStatus.ACTIVE.value
-_ORIGIN_FIELDS = frozenset({b"c", b"u", b"v"})
+
+
+class Copy(StrEnum):
+    """The kinds of copies of a session."""
+
+    MOVE = "move"
+    """The same session in another bucket."""
+    LOGIN = "login"
+    """The session of a guest who logs in, or of its own user who logs in again: a new lifetime with the old data."""
+    LOGIN_OF_ANOTHER_USER = "login of another user"
+    """The session of a user other than the one who logs in: a new lifetime without the old data."""
+
+
+class Field(NamedTuple):
+    """A field of a record, or all fields whose names begin with two characters.
+
+    Attributes:
+        copies: the kinds of copies that get it as it is. The others compute it, set it, or lack it.
+        reason: for that choice.
+
+    """
+
+    copies: frozenset[Copy]
+    reason: str
+
+
+_MOVE, _LOGIN, _ALL = frozenset({Copy.MOVE}), frozenset({Copy.MOVE, Copy.LOGIN}), frozenset(Copy)
+_NONE: frozenset[Copy] = frozenset()
+
+FIELDS: Final = {
+    b"c": Field(_MOVE, "a login starts a new lifetime"),
+    b"d": Field(_NONE, "a move passes it on as the deadline, and a login starts a new lifetime"),
+    b"a": Field(_NONE, "the copy is accessed now"),
+    b"i": Field(_NONE, "a move passes it on as the idle timeout, and at login the manager's applies"),
+    b"v": Field(_MOVE, "a login changes the deadline, so it increments the version"),
+    b"u": Field(_NONE, "the new session is created for its owner"),
+    b"z": Field(_NONE, "it is computed from the fields that are copied"),
+    b"s": Field(_ALL, "encryption needs a salt in every session, and finds that of its metadata here"),
+    b"e": Field(_MOVE, "the manager that handles the login sets it"),
+    b"h": Field(_MOVE, "the manager that handles the login sets it"),
+    b"t": Field(_MOVE, "the new lifetime has nothing to do with the session that was adopted"),
+    codec.PREFIX: Field(_LOGIN, "a user must not inherit what another user left in the session"),
+    rate_limits.PREFIX: Field(_ALL, "a login must not reset a limit"),
+    b"g:": Field(_MOVE, "a grant was given to the old id's holder"),
+}
+"""Every field of a session, by its name or the first two characters of its name.
+
+A new field needs a row: a copy gets no field without one.
+"""
+
+KEPT_AT_LOGIN: Final = (b"u", b"z", *[name for name, field in FIELDS.items() if Copy.LOGIN in field.copies])
+"""The fields that a session keeps when its user logs in again and it stays in its bucket. Its owner stays, too, and the
+bound of its size remains one.
+"""
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -76,20 +130,11 @@ class Record:
                 "a stored session lacks a required field, or a field has an invalid value"
             ) from error
 
-    @property
-    def metadata_pairs(self) -> list[bytes]:
-        """The metadata fields, as field, value, field, value... A copy for another owner gets only these."""
-        return [part for pair in self.fields.items() if pair[0].startswith(codec.PREFIX) for part in pair]
-
-    @property
-    def copied_pairs(self) -> list[bytes]:
-        """The fields that a copy for the same owner gets, as field, value, field, value...
-
-        These are metadata, creation time, owner, and version. Times of expiry and the bound of the size are computed
-        for the copy.
-        """
-        origin = [part for pair in self.fields.items() if pair[0] in _ORIGIN_FIELDS for part in pair]
-        return origin + self.metadata_pairs
+    def copied_pairs(self, kind: Copy) -> list[bytes]:
+        """Return the fields that a copy of the session gets, as field, value, field, value..."""
+        kept = {name for name, field in FIELDS.items() if kind in field.copies}
+        pairs = [part for pair in self.fields.items() if pair[0][:2] in kept for part in pair]
+        return pairs if kind is Copy.MOVE else [b"v", b"%d" % (self.version + 1), *pairs]
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata, decoded. Raises CorruptRecordError if that is impossible."""

@@ -32,7 +32,7 @@ CONFLICT: Final = 7
 NOT_A_COUNTER: Final = 8
 """The value is not a whole number within ±(2^53 - 1), or would leave that range."""
 CEILING: Final = 9
-"""The sum would exceed the ceiling, so nothing was added; the value follows."""
+"""The sum would exceed the ceiling or the rate limit, so nothing was added; the present value follows."""
 NEEDS_INDEX: Final = 10
 """The expiry of an idle session must move; the caller has to retry with the index among the keys."""
 TOO_FAR: Final = 11

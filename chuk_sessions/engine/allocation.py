@@ -13,6 +13,7 @@ from typing import Self
 from .. import exceptions as errors
 from ..core import expired, ids, modes, operations
 from ..core import statuses as s
+from ..core.durations import LATEST_MS
 from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
 from ..core.operation import Call, Reply
 from ..core.record import Record, fields_of, is_owner
@@ -31,7 +32,7 @@ class NewSession:
         user_id: its user, or None.
         owner: the user id as stored; empty without a user.
         pairs: fields and values as stored: metadata and, for a moved session, other fields to keep.
-        ttl_ms: time until its deadline, unless `deadline_ms` is given.
+        ttl_ms: time until its deadline, unless `deadline_ms` is given. LATEST_MS leads to the latest deadline.
         deadline_ms: absolute deadline; 0 means that `ttl_ms` counts.
         idle_ms: idle timeout; 0 means none.
         session_id: the id of the latest attempt; empty if the caller chose the id, which all attempts then have.
@@ -72,7 +73,7 @@ class NewSession:
         self.owner = owner
         self.pairs = pairs
         self.ttl_ms = ttl_ms
-        self.deadline_ms = deadline_ms
+        self.deadline_ms = LATEST_MS if ttl_ms == LATEST_MS else deadline_ms
         self.idle_ms = idle_ms
         self.mode = mode
         self.operation_id = operation_id

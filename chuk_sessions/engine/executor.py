@@ -11,7 +11,7 @@ from ..backends.base import Backend
 from ..core import ids, keys, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
-from ..core.operation import Call, Reply
+from ..core.operation import Call, Reply, RetryCalls
 from .time_slice import TimeSlice
 
 T = TypeVar("T")
@@ -31,6 +31,13 @@ class Execute(Protocol):
 
     def __call__(self, target: SessionKeys, call: Call, result: Callable[[Reply], T]) -> Coroutine[Any, Any, T]:
         """Run a call on a session, and return `result` of the reply."""
+
+
+class Submit(Protocol):
+    """The type of `Executor.submit`, which is `Backend.run`."""
+
+    def __call__(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
+        """Run one call, and return its reply."""
 
 
 class Executor:

@@ -1,4 +1,4 @@
-"""Rotation: a session gets a new id, which at login belongs to another user. All times are in ms."""
+"""Rotation: a session gets a new id and, at login, a user and a new lifetime. All times are in ms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core import ids, keys, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
-from ..core.record import Record
+from ..core.record import KEPT_AT_LOGIN, Copy, Record
 from .allocation import Allocator, NewSession
 from .cancellation import CriticalSection, run_in_background
 from .executor import MAX_ATTEMPTS, Executor
@@ -21,10 +21,15 @@ from .policy import SessionPolicy
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """The user that a session is to belong to: the id, and the owner as stored."""
+    """A login: the user's id, the owner as stored, and the time until the new deadline."""
 
     user_id: str
     owner: bytes
+    ttl_ms: int
+
+    def copy_of(self, record: Record) -> Copy:
+        """Return which kind of copy the user gets of a session."""
+        return Copy.LOGIN if record.user_id in (None, self.user_id) else Copy.LOGIN_OF_ANOTHER_USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,8 @@ class _Move:
     Attributes:
         old: keys of the old session.
         record: the record of the old session, as it was read.
-        operation_ids: the operation ids that the old session remembers, as they were read.
+        operation_ids: the operation ids that the old session remembers, as they were read. None if another user logs
+            in, whose own idempotency keys they might equal.
         new: the copy.
         grace_ms: how long the old id points to the copy, in ms.
 
@@ -59,9 +65,9 @@ class Rotator:
         """Return the new id, or None when there is no such session. Raises SessionRotatedError for an old id."""
         return await self._change_id(target, None, grace_ms)
 
-    async def log_in(self, target: SessionKeys, user_id: str, owner: bytes) -> str | None:
+    async def log_in(self, target: SessionKeys, user_id: str, owner: bytes, ttl_ms: int) -> str | None:
         """Return the new id of the session, which then belongs to the user; None when there is no such session."""
-        return await self._change_id(target, _Login(user_id, owner), 0)
+        return await self._change_id(target, _Login(user_id, owner, ttl_ms), 0)
 
     async def _change_id(self, target: SessionKeys, login: _Login | None, grace_ms: int) -> str | None:
         """Rotate a session in its bucket, or move it to its new owner or to its owner's home bucket, where caps count.
@@ -81,28 +87,42 @@ class Rotator:
                 # The session has been replaced by one of another user.
                 return None
             seen, new = record, self._copy(target, record, login)
+            inherits = login is None or login.copy_of(record) is Copy.LOGIN
             # If the session has changed or was replaced since it was read, the next round reads it again.
             with suppress(errors.VersionConflictError):
                 if new is None:
-                    new_id = await section.run(self._rotate_in_bucket(target, record, grace_ms))
+                    new_id = await section.run(self._rotate_in_bucket(target, record, login, grace_ms))
                 else:
-                    new_id = await section.run(self._move(section, _Move(target, record, reply[2], new, grace_ms)))
+                    move = _Move(target, record, reply[2] if inherits else (), new, grace_ms)
+                    new_id = await section.run(self._move(section, move))
             if new_id is not None:
                 return new_id
         raise errors.SessionConflictError("the session keeps changing; try again")
 
     def _copy(self, target: SessionKeys, record: Record, login: _Login | None) -> NewSession | None:
         """Return the copy to create, or None if the session can stay in its bucket."""
-        events: bool | None = None
-        if login is not None and login.user_id != record.user_id:
-            user_id, owner, pairs = login.user_id, login.owner, record.metadata_pairs
-        elif record.user_id is not None and self._escapes_cap(target, record.user_id):
-            user_id, owner, pairs = record.user_id, record.fields[b"u"], record.copied_pairs
-            events = b"e" in record.fields
-        else:
+        stays = login is None or login.user_id == record.user_id
+        if stays and (record.user_id is None or not self._escapes_cap(target, record.user_id)):
             return None
+        if login is None:
+            pairs, owner = record.copied_pairs(Copy.MOVE), record.fields[b"u"]
+            return NewSession(
+                self._executor,
+                record.user_id,
+                owner,
+                pairs,
+                deadline_ms=record.deadline,
+                idle_ms=record.idle,
+                events=b"e" in record.fields,
+            )
+        pairs = record.copied_pairs(login.copy_of(record))
         return NewSession(
-            self._executor, user_id, owner, pairs, deadline_ms=record.deadline, idle_ms=record.idle, events=events
+            self._executor,
+            login.user_id,
+            login.owner,
+            pairs,
+            ttl_ms=login.ttl_ms,
+            idle_ms=self._policy.idle_ms,
         )
 
     def _escapes_cap(self, target: SessionKeys, user_id: str) -> bool:
@@ -111,10 +131,13 @@ class Rotator:
             return False
         return target.index_keys.bucket != ids.home_bucket(self._executor.sandbox_id, user_id)
 
-    async def _rotate_in_bucket(self, target: SessionKeys, record: Record, grace_ms: int) -> str | None:
+    async def _rotate_in_bucket(
+        self, target: SessionKeys, record: Record, login: _Login | None, grace_ms: int
+    ) -> str | None:
         new_id, new = self._executor.new_target(record.user_id, target.index_keys.bucket)
+        lifetime = None if login is None else self._lifetime(login)
         # A later session with the same id may belong to another user.
-        call = operations.rotate(target, new, grace_ms=grace_ms, created=record.fields[b"c"])
+        call = operations.rotate(target, new, grace_ms=grace_ms, created=record.fields[b"c"], lifetime=lifetime)
         try:
             reply = await self._executor.execute(call)
         except errors.OutcomeUnknownError as error:
@@ -123,6 +146,10 @@ class Rotator:
             raise
         _refuse_moved(reply)
         return new_id if reply[0] == s.OK else None
+
+    def _lifetime(self, login: _Login) -> operations.Lifetime:
+        policy = self._policy
+        return operations.Lifetime(login.ttl_ms, policy.idle_ms, policy.retention_ms, policy.events, KEPT_AT_LOGIN)
 
     async def _move(self, section: CriticalSection, move: _Move) -> str | None:
         """Create the copy with its operation ids, and delete the old session if it is unchanged.

@@ -93,8 +93,9 @@ class SessionData:
         """Add to a metadata value that is a whole number, unless the result is above the ceiling; a missing one is 0.
 
         The result is truthy when the addition was applied: `if await manager.increment_session_counter(sid, "requests",
-        ceiling=100)` is a rate limiter. Returns None when there is no such session. With an `idempotency_key` that was
-        used in the last ten minutes nothing is added, and the result has the current value.
+        ceiling=100)` is a quota for the session's lifetime, and `rate_limit_session` limits requests over time. Returns
+        None when there is no such session. With an `idempotency_key` that was used in the last ten minutes nothing is
+        added, and the result has the current value.
 
         Raises:
             NotACounterError: the value is not a whole number within ±(2^53 − 1), or would leave that range.

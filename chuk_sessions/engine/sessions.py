@@ -27,16 +27,14 @@ class Sessions:
         self._policy = policy
         self._allocator = Allocator(executor, policy)
 
-    async def allocate(
-        self, user_id: str | None, owner: bytes, pairs: Sequence[bytes], *, ttl_ms: int, deadline_ms: int = 0
-    ) -> str:
+    async def allocate(self, user_id: str | None, owner: bytes, pairs: Sequence[bytes], *, ttl_ms: int) -> str:
         """Create a session under a fresh id, and return the id.
 
         If the call is canceled, no caller learns the id. The session that it may have created is then deleted in the
         background.
         """
         idle_ms = self._policy.idle_ms
-        new = NewSession(self._executor, user_id, owner, pairs, ttl_ms=ttl_ms, deadline_ms=deadline_ms, idle_ms=idle_ms)
+        new = NewSession(self._executor, user_id, owner, pairs, ttl_ms=ttl_ms, idle_ms=idle_ms)
         try:
             await self._allocator.allocate(new)
         except asyncio.CancelledError:
@@ -56,7 +54,6 @@ class Sessions:
         pairs: Sequence[bytes],
         *,
         ttl_ms: int,
-        deadline_ms: int,
         mode: bytes,
     ) -> None:
         """Create the session with these keys; or touch, refuse, or replace the one that exists."""
@@ -66,7 +63,6 @@ class Sessions:
             owner,
             pairs,
             ttl_ms=ttl_ms,
-            deadline_ms=deadline_ms,
             idle_ms=self._policy.idle_ms,
             target=target,
             mode=mode,
@@ -94,16 +90,18 @@ class Sessions:
                 return moved
         raise errors.SessionConflictError("the id was rotated too often within its grace period")
 
-    async def is_alive(self, target: SessionKeys, call: Call, reply: Reply) -> bool:
-        """Return whether the session is alive, after a reply other than OK to its validation.
+    async def access(self, target: SessionKeys, call: Call, reply: Reply) -> Reply:
+        """Return the reply of the current session, after a reply other than OK to a call that records an access.
 
         The id may be an old one, and the index of an idle session may have to be declared.
         """
         target, reply = await self._executor.follow_rotation(target, call, reply)
         if reply[0] != s.NEEDS_INDEX:
-            return results.is_ok(reply)
-        call = operations.validate(target, self._policy.interval_ms, self._policy.retention_ms, True)
-        return await self._executor.execute_following_rotation(target, call, results.is_ok)
+            return reply
+        policy = self._policy
+        call = operations.validate(target, policy.interval_ms, policy.retention_ms, True, call.operation)
+        _, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
+        return reply
 
     async def delete(self, target: SessionKeys, *, reused: bool) -> bool:
         """Delete a session, under its old id too. Returns False when there was none.

@@ -24,7 +24,7 @@ from .key_queues import turn
 MAX_ATTEMPTS: Final = 100
 """Most attempts at a transform, by default."""
 
-_PATIENT: Final = 6
+_PATIENT: Final = 3
 """Lost attempts up to which the pauses get longer, because other callers are at work. After that they get shorter."""
 
 
@@ -101,12 +101,15 @@ class Transform:
         return await execute(target, operations.read(target, operation_ids=self.repeatable), _reply)
 
     def _new_value(self, text: bytes) -> Any:
-        """Call the function. A missing value is the default, in a copy of its own for each call."""
-        value = codec.decode_value(self.field, text) if text else deepcopy(self.default)
+        value = self._old_value(text)
         result = self.function(value)
-        if result is None and text and value != codec.decode_value(self.field, text):
+        if result is None and value != self._old_value(text):
             raise ValueError("the function changed the value but returned None; it must return the new value")
         return result
+
+    def _old_value(self, text: bytes) -> Any:
+        """Return an object of its own for each call, because the function may change it."""
+        return codec.decode_value(self.field, text) if text else deepcopy(self.default)
 
     def _write(self, target: SessionKeys, text: bytes, value: Any) -> Call | None:
         """Return the call that writes a value, or None if nothing would change."""

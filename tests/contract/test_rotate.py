@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -14,9 +15,12 @@ from chuk_sessions import (
     SessionOwnerError,
     SessionRotatedError,
     SessionUnavailableError,
+    VersionConflictError,
 )
-from chuk_sessions.core import ids, keys, operations, statuses
+from chuk_sessions.core import data_operations, ids, keys, operations, statuses
+from chuk_sessions.core.durations import LATEST_MS
 from chuk_sessions.core.ids import home_bucket, locate
+from chuk_sessions.models import iso_from_ms
 from tests.harness.references import listed, references
 
 
@@ -119,16 +123,175 @@ async def test_keeps_operation_ids(single):
 
 async def test_a_login_gives_the_session_to_the_user_and_invalidates_the_old_id(single):
     manager = single.manager(idle_timeout_seconds=900)
-    old = await manager.allocate_session(ttl_hours=2, custom_metadata={"cart": [1, 2]})
-    before = await manager.get_session_metadata(old)
+    old = await manager.allocate_session(custom_metadata={"cart": [1, 2]})
     new = await manager.rotate_session(old, user_id="alice")
     after = await manager.get_session_metadata(new)
     assert not await manager.validate_session(old)
     assert new.startswith("sess-alice-")
     assert locate(new)[0] == home_bucket("test", "alice")
-    assert (after.user_id, after.custom_metadata, after.expires_at) == ("alice", {"cart": [1, 2]}, before.expires_at)
+    assert (after.user_id, after.custom_metadata) == ("alice", {"cart": [1, 2]})
     await single.advance(seconds=900)
     assert not await manager.validate_session(new)
+
+
+LOGINS = {"a guest's": None, "the same user's": "alice", "another user's": "bob"}
+each_login = pytest.mark.parametrize("owner", LOGINS.values(), ids=LOGINS)
+
+
+@each_login
+@pytest.mark.parametrize("ttl_hours", [None, 0.1, 7.5, math.inf])
+async def test_a_login_starts_a_new_lifetime(single, owner, ttl_hours):
+    old = await single.manager(idle_timeout_seconds=60).allocate_session(user_id=owner, ttl_hours=0.01)
+    before = await single.manager().get_session_metadata(old)
+    await single.advance(seconds=30)
+    manager = single.manager(default_ttl_hours=2, idle_timeout_seconds=300)
+    new = await manager.rotate_session(old, user_id="alice", ttl_hours=ttl_hours)
+    after = await manager.get_session_metadata(new)
+    now = single.clock.now_ms()
+    lifetime = math.inf if ttl_hours == math.inf else 3_600_000 * (ttl_hours or 2)
+    assert after.user_id == "alice"
+    assert after.created_at == after.last_accessed == iso_from_ms(now)
+    assert after.expires_at == iso_from_ms(min(int(now + min(lifetime, 10**15)), LATEST_MS))
+    assert after.version == before.version + 1
+    await single.advance(seconds=300, ms=-1)
+    assert await manager.validate_session(new)
+    await single.advance(seconds=300)
+    assert not await manager.validate_session(new)
+
+
+@each_login
+async def test_a_login_with_a_manager_without_an_idle_timeout_removes_it(single, owner):
+    old = await single.manager(idle_timeout_seconds=60).allocate_session(user_id=owner)
+    new = await single.manager().rotate_session(old, user_id="alice", ttl_hours=2)
+    await single.advance(hours=2, ms=-1)
+    assert await single.manager().validate_session(new)
+    await single.advance(ms=1)
+    assert not await single.manager().validate_session(new)
+
+
+@each_login
+async def test_a_login_moves_the_times_in_the_indexes_too(world, owner):
+    manager = world.manager()
+    old = await manager.allocate_session(user_id=owner, ttl_hours=3)
+    new = await manager.rotate_session(old, user_id="alice", ttl_hours=1)
+    assert await manager.list_sessions() == references([new])
+    assert await manager.count_sessions("alice") == 1
+    await world.advance(hours=1)
+    assert await manager.count_sessions() == 0
+    assert await manager.cleanup_expired_sessions(all_sandboxes=True) == 1
+
+
+@each_login
+async def test_a_login_copies_the_fields_that_belong_to_the_data(single, owner):
+    """One user's data is not copied for another. Limits are: logging in must not reset them."""
+    manager = single.manager(idle_timeout_seconds=600)
+    old = await manager.allocate_session(user_id=owner, custom_metadata={"cart": [1]})
+    assert await manager.rate_limit_session(old, "logins", 1, 600)
+    extra = {b"s": b"salt", b"e": b"1", b"h": b"hash", b"t": b"9", b"g:jti": b"8", b"?": b"unknown"}
+    await single.backend.run(
+        data_operations.merge(keys.session_keys("test", old), pairs=[part for pair in extra.items() for part in pair])
+    )
+    new = await manager.rotate_session(old, user_id="alice")
+    found = await fields_of(single, new)
+    data = set() if owner == "bob" else {b"m:cart"}
+    assert found.keys() == {b"c", b"d", b"a", b"i", b"v", b"u", b"z", b"s", b"l:logins"} | data
+    assert found[b"u"] == b"alice"
+    assert int(found[b"z"]) >= sum(len(name) + len(value) for name, value in found.items() if len(name) > 1)
+    assert not await manager.rate_limit_session(new, "logins", 1, 600)
+
+
+async def fields_of(world, session_id):
+    reply = await world.backend.run(operations.read(keys.session_keys("test", session_id)))
+    return dict(zip(reply[1][::2], reply[1][1::2], strict=True))
+
+
+async def test_a_rotation_copies_all_fields(world):
+    manager = world.manager(max_sessions_per_user=3, idle_timeout_seconds=600)
+    extra = {b"s": b"salt", b"e": b"1", b"h": b"hash", b"t": b"9", b"g:jti": b"8"}
+    for session_id in ("own", None):
+        old = await manager.allocate_session(session_id, user_id="alice", custom_metadata={"a": 1})
+        assert await manager.rate_limit_session(old, "x", 1, 600)
+        pairs = [part for pair in extra.items() for part in pair]
+        await world.backend.run(data_operations.merge(keys.session_keys("test", old), pairs=pairs))
+        before = await fields_of(world, old)
+        after = await fields_of(world, await manager.rotate_session(old))
+        assert {name: value for name, value in after.items() if name != b"z"} == {
+            name: value for name, value in before.items() if name != b"z"
+        }
+
+
+@each_login
+async def test_a_login_of_another_user_carries_no_operation_ids(single, owner):
+    """The first user's changes must not answer the second user's calls."""
+    manager = single.manager()
+    old = await manager.allocate_session(user_id=owner)
+    await manager.increment_session_counter(old, "n", 5, idempotency_key="once")
+    new = await manager.rotate_session(old, user_id="alice")
+    again = await manager.increment_session_counter(new, "n", 1, idempotency_key="once")
+    assert again == (True, 1 if owner == "bob" else 5)
+
+
+@each_login
+async def test_a_writer_that_read_the_session_before_the_login_changes_nothing(single, owner):
+    manager = single.manager()
+    old = await manager.allocate_session(user_id=owner, custom_metadata={"a": 1})
+    read = await manager.get_session_metadata(old)
+    assert await manager.update_session_metadata(old, {"a": 2})
+    new = await manager.rotate_session(old, user_id="alice")
+    assert not await manager.update_session_metadata(old, {"a": 3}, expected_version=read.version)
+    with pytest.raises(VersionConflictError):
+        await manager.update_session_metadata(new, {"a": 3}, expected_version=read.version)
+
+
+async def test_a_login_again_neither_evicts_a_session_nor_exceeds_the_cap(world):
+    manager = world.manager(max_sessions_per_user=2, when_full="refuse")
+    other, old = [await manager.allocate_session(user_id="alice") for _ in range(2)]
+    new = await manager.rotate_session(old, user_id="alice", ttl_hours=1)
+    assert sorted(await listed(manager, "alice")) == sorted(references([other, new]))
+    with pytest.raises(SessionLimitError):
+        await manager.allocate_session(user_id="alice")
+
+
+async def test_a_login_again_outside_of_the_home_bucket_counts_toward_the_cap(world):
+    manager = world.manager(max_sessions_per_user=1, when_full="refuse")
+    await manager.allocate_session("own", user_id="alice", ttl_hours=1)
+    home = await manager.allocate_session(user_id="alice")
+    with pytest.raises(SessionLimitError):
+        await manager.rotate_session("own", user_id="alice")
+    assert await manager.delete_session(home)
+    new = await manager.rotate_session("own", user_id="alice", ttl_hours=2)
+    assert locate(new)[0] == home_bucket("test", "alice")
+    await world.advance(hours=2, ms=-1)
+    assert await manager.validate_session(new)
+
+
+async def test_a_rotation_under_a_cap_keeps_the_deadline(world):
+    manager = world.manager(max_sessions_per_user=1)
+    await manager.allocate_session("own", user_id="alice", ttl_hours=1)
+    before = await manager.get_session_metadata("own")
+    await world.advance(seconds=5)
+    after = await manager.get_session_metadata(await manager.rotate_session("own"))
+    assert (after.expires_at, after.created_at, after.version) == (
+        before.expires_at, before.created_at, before.version,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("ttl_hours", [0, -1, math.nan, "1", True, 10**9])
+async def test_refuses_an_invalid_lifetime(single, ttl_hours):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    with pytest.raises(ValueError, match="ttl_hours"):
+        await manager.rotate_session(session_id, user_id="alice", ttl_hours=ttl_hours)
+    assert await manager.validate_session(session_id)
+
+
+async def test_refuses_a_lifetime_without_a_login(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    for hours in (1, math.inf, 0):
+        with pytest.raises(ValueError, match="ttl_hours needs a user_id"):
+            await manager.rotate_session(session_id, ttl_hours=hours)
+    assert await manager.validate_session(session_id)
 
 
 async def test_a_login_updates_the_indexes(world):

@@ -156,6 +156,11 @@ async def test_no_change_of_the_expiry_changes_the_mark(world, events, idle):
     assert await is_marked(world, session_id) is events
     await changer.update_session_metadata(session_id, {"a": 1}, merge=False, ttl_seconds=9000)
     assert await is_marked(world, session_id) is events
+    await changer.set_session_ttl(session_id, 0.5)
+    assert await is_marked(world, session_id) is events
+    await world.advance(seconds=1)
+    await changer.load_session(session_id)
+    assert await is_marked(world, session_id) is events
     session_id = await changer.rotate_session(session_id)
     assert await is_marked(world, session_id) is events
     await world.advance(seconds=1)
@@ -178,7 +183,9 @@ async def test_the_manager_decides_at_login_and_when_it_replaces_a_session(world
     await new.allocate_session("guest", mode="replace")
     assert await is_marked(world, guest) is events
     await old.allocate_session("guest", mode="replace")
-    assert await is_marked(world, await new.rotate_session(guest, user_id="alice")) is events
+    session_id = await new.rotate_session(guest, user_id="alice")
+    assert await is_marked(world, session_id) is events
+    assert await is_marked(world, await old.rotate_session(session_id, user_id="alice")) is not events
 
 
 async def test_a_custom_provider_takes_sessions_that_emit_events(single):

@@ -48,8 +48,11 @@ async def test_a_malformed_id_is_not_valid(single, session_id):
     manager = single.manager()
     await manager.allocate_session("s1")
     assert await manager.validate_session(session_id) is False
+    assert await manager.load_session(session_id) is None
     assert await manager.get_session_info(session_id) is None
     assert await manager.get_session_metadata(session_id) is None
+    assert await manager.set_session_ttl(session_id, 1) is False
+    assert await manager.rate_limit_session(session_id, "api", 1, 60) is None
     assert await manager.update_session_metadata(session_id, {"a": 1}) is False
     assert await manager.increment_session_counter(session_id, "n") is None
     assert await manager.extend_session_ttl(session_id, 1) is False

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from chuk_sessions.core import data_operations, ids, index_operations, keys, modes, operations
+from chuk_sessions.core import (
+    data_operations,
+    durations,
+    ids,
+    index_operations,
+    keys,
+    modes,
+    operations,
+    rate_limits,
+    record,
+)
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
 
@@ -20,6 +30,7 @@ GENERATED_IDS = tuple(
     )
 )
 LARGEST = 2**53 - 1
+RATES = [rate_limits.rate(*arguments) for arguments in [(1, 1, None, 1), (3, 1, 2, 2), (2, 0.7, 5, 1), (1, 600, 9, 9)]]
 
 sandboxes = st.sampled_from(SANDBOXES)
 session_ids = st.sampled_from(OWN_IDS + GENERATED_IDS)
@@ -50,7 +61,7 @@ targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERA
 pointers = st.sampled_from([b"", *[pointer for one in targets for pointer in (one.handle, one.reference.encode())]])
 limits = st.sampled_from([data_operations.MAX_SESSION_BYTES, data_operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
 handles = st.sampled_from([*[target.handle for target in targets], b"~", b"\xff"])
-durations = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
+lifetimes = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
 def owner_of(user: str | None) -> bytes:
@@ -96,7 +107,7 @@ class CallGenerator:
         return operations.allocate(
             target,
             sandbox,
-            ttl_ms=self.draw(durations),
+            ttl_ms=self.draw(lifetimes),
             idle_ms=self.draw(idles),
             owner=owner_of(user),
             user=user_of(user),
@@ -112,10 +123,14 @@ class CallGenerator:
         )
 
     def validate(self) -> Call:
+        return operations.validate(*self.validate_arguments())
+
+    def validate_arguments(self) -> tuple[SessionKeys, int, int, bool]:
         interval = self.draw(st.sampled_from([0, 0, 500, 5000]))
-        return operations.validate(
-            self.target()[1], interval_ms=interval, retention_ms=self.draw(retentions), index=self.draw(st.booleans())
-        )
+        return self.target()[1], interval, self.draw(retentions), self.draw(st.booleans())
+
+    def load(self) -> Call:
+        return operations.load(*self.validate_arguments())
 
     def read(self) -> Call:
         return operations.read(self.target()[1], operation_ids=self.draw(st.booleans()))
@@ -158,6 +173,15 @@ class CallGenerator:
             limit=self.draw(limits),
         )
 
+    def rate_limit(self) -> Call:
+        return rate_limits.rate_limit(
+            self.target()[1],
+            field=self.draw(st.sampled_from([b"l:x", b"l:x", b"l:yy"])),
+            rate=self.draw(st.sampled_from(RATES)),
+            operation_id=self.draw(operation_ids),
+            limit=self.draw(limits),
+        )
+
     def extend(self) -> Call:
         return operations.extend(
             self.target()[1],
@@ -165,6 +189,10 @@ class CallGenerator:
             operation_id=self.draw(operation_ids) or b"thrice",
             retention_ms=self.draw(retentions),
         )
+
+    def set_ttl(self) -> Call:
+        ttl = self.draw(st.one_of(lifetimes, st.just(durations.LATEST_MS)))
+        return operations.set_ttl(self.target()[1], ttl_ms=ttl, retention_ms=self.draw(retentions))
 
     def delete(self) -> Call:
         owner, version = owner_of(self.draw(users)), self.draw(versions)
@@ -182,9 +210,18 @@ class CallGenerator:
         sandbox = self.draw(sandboxes)
         old, new = self.draw(st.lists(st.sampled_from(GENERATED_IDS), min_size=2, max_size=2, unique=True))
         grace, created = self.draw(st.sampled_from([0, 800, 10**6])), self.draw(creations(self.now))
+        lifetime = self.lifetime() if self.draw(st.booleans()) else None
         return operations.rotate(
-            keys.session_keys(sandbox, old), keys.session_keys(sandbox, new), grace_ms=grace, created=created
+            keys.session_keys(sandbox, old),
+            keys.session_keys(sandbox, new),
+            grace_ms=grace,
+            created=created,
+            lifetime=lifetime,
         )
+
+    def lifetime(self) -> operations.Lifetime:
+        ttl, idle = self.draw(lifetimes), self.draw(idles)
+        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(st.booleans()), record.KEPT_AT_LOGIN)
 
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))

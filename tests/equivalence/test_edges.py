@@ -11,7 +11,17 @@ from functools import partial
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
-from chuk_sessions.core import data_operations, ids, index_operations, keys, modes, operation_ids, operations
+from chuk_sessions.core import (
+    data_operations,
+    ids,
+    index_operations,
+    keys,
+    modes,
+    operation_ids,
+    operations,
+    rate_limits,
+    record,
+)
 from chuk_sessions.core.durations import LATEST_MS
 from chuk_sessions.core.operation import Call
 from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
@@ -29,6 +39,9 @@ ODD_NUMBERS = (b"0" * 17, b"0" * 18, b"-" + b"0" * 16, b"-" + b"0" * 17, b"", b"
 put = partial(data_operations.merge, TARGET)
 increment = partial(data_operations.increment, TARGET, field=b"m:n", amount=1, ceiling=None, operation_id=b"")
 append = partial(data_operations.append, TARGET, field=b"m:n")
+limit = partial(rate_limits.rate_limit, TARGET, field=b"l:x", rate=rate_limits.rate(2, 1, None, 1), operation_id=b"")
+load = partial(operations.load, TARGET, retention_ms=5)
+restart = operations.Lifetime(50, 40, 7, True, record.KEPT_AT_LOGIN)
 touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, index=True)
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
@@ -75,6 +88,38 @@ SCENARIOS = {
     "an extension up to the latest deadline": lambda now: [
         create(), extend_to(now + TTL + 7, additional_ms=8), extend_to(now + TTL + 7, additional_ms=7),
         extend_to(now + TTL + 7, additional_ms=1), extend_to(now + TTL + 7, additional_ms=1, operation_id=b"x"),
+    ],
+    "a deadline set to each side of the idle timeout": lambda now: [
+        create(idle=700, retention=5), 300, *[step for ttl in (399, 400, 401, 1, LATEST_MS) for step in (
+            operations.set_ttl(TARGET, ttl_ms=ttl, retention_ms=3), operations.read(TARGET),
+            index_operations.due(TARGET.index_keys.sandboxes))],
+        399, load(interval_ms=0, index=True), 701, operations.set_ttl(TARGET, ttl_ms=1, retention_ms=0),
+    ],
+    "a session loaded at half of its idle timeout": lambda now: [
+        create(idle=701), 349, load(interval_ms=10**6, index=False), 1, load(interval_ms=10**6, index=False),
+        load(interval_ms=10**6, index=True), -1, load(interval_ms=0, index=True), create(OTHER),
+        operations.load(OTHER, 0, 0, False), 1, operations.load(OTHER, 0, 0, False),
+    ],
+    "requests at the edges of a rate limit": lambda now: [
+        create(), limit(limit=17), limit(limit=18), limit(limit=18), limit(limit=18), 499, limit(limit=0), 1,
+        limit(limit=0), limit(limit=0), 1001, limit(limit=0, operation_id=b"once"),
+        limit(limit=0, operation_id=b"once"), limit(limit=0), limit(limit=0, operation_id=b"twice"),
+        operations.read(TARGET),
+    ],
+    "a rate limit whose field is damaged or from another time": lambda now: [
+        create(), *[step for text in (*ODD_NUMBERS, b"-5", b"7", b"9" * 15, b"9" * 16) for step in (
+            put(pairs=[b"l:x", text]), limit(limit=20), operations.read(TARGET))],
+        put(pairs=[b"l:x", b"7", b"z", b""]), limit(limit=17), limit(limit=18), operations.read(TARGET),
+    ],
+    "logins in the same bucket": lambda now: [
+        create(idle=700, retention=5), put(pairs=[b"m:a", b"1", b"l:x", b"5", b"g:j", b"6", b"s", b"salt", b"?", b""]),
+        extend(additional_ms=1), 20, operations.rotate(TARGET, OTHER, grace_ms=0, lifetime=restart),
+        operations.read(OTHER, operation_ids=True), index_operations.due(TARGET.index_keys.sandboxes),
+        operations.rotate(TARGET, OTHER, grace_ms=0, lifetime=restart),
+        operations.rotate(OTHER, TARGET, grace_ms=30, created=now, lifetime=restart),
+        operations.rotate(OTHER, TARGET, grace_ms=30, lifetime=restart._replace(ttl_ms=LATEST_MS, idle_ms=0, kept=())),
+        operations.read(TARGET), operations.read(OTHER), create(OTHER), put(pairs=[b"v", b"x"]),
+        operations.rotate(TARGET, OTHERS[0], grace_ms=0, lifetime=restart),
     ],
     "versions increase by one": lambda now: [
         create(), put(pairs=[b"m:a", b"1"], version=2), put(pairs=[b"m:a", b"1"], version=1),

@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import operations
+from chuk_sessions.core.record import FIELDS
 from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
-from tests.equivalence.strategies import CallGenerator, durations
+from tests.equivalence.strategies import CallGenerator, lifetimes
 from tests.harness.worlds import NOW_KEY, EmulatorWorld, ServerWorld
 
 STEPS_PER_RUN = 50
@@ -49,7 +50,7 @@ def machine_on(server):
             assert comparable(call.operation, ours) == comparable(call.operation, theirs), call
             assert ours[0] in call.operation.statuses, call
 
-        @rule(duration=durations)
+        @rule(duration=lifetimes)
         def wait(self, duration):
             self.runner.run(self.server.advance(ms=duration))
 
@@ -59,6 +60,7 @@ def machine_on(server):
             theirs = keys_on_server(self.client, self.server.clock.now_ms())
             assert ours == theirs
             assert all(size_of(fields) <= int(fields[b"z"]) for fields in records_of(ours))
+            assert {name[:2] for fields in records_of(ours) for name in fields} <= FIELDS.keys()
 
         async def on_both(self, call):
             return await self.emulator.backend.run(call), await self.server.backend.run(call)

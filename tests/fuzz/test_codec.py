@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from chuk_sessions import ABSENT
 from chuk_sessions.core import codec
 from chuk_sessions.exceptions import CorruptRecordError, InvalidMetadataError
 from tests.fuzz.cases import FUZZ
@@ -42,6 +43,33 @@ def test_accepted_metadata_is_returned_exactly(metadata):
         return
     assert sum(map(len, pairs)) - len(codec.PREFIX) * len(metadata) <= LIMIT
     assert identical(codec.decode(zip(pairs[::2], pairs[1::2], strict=True)), metadata)
+
+
+@FUZZ
+@given(st.lists(VALUES, max_size=4), st.lists(VALUES, max_size=4))
+def test_items_are_appended_exactly_without_decoding(items, more):
+    try:
+        field, first = codec.encode_items("k", items, LIMIT)
+        _, second = codec.encode_items("k", more, LIMIT)
+    except InvalidMetadataError:
+        return
+    text = b"[%b]" % b",".join(filter(None, [first, second]))
+    assert identical(codec.decode_value(field, text), [*items, *more])
+
+
+@FUZZ
+@given(st.dictionaries(TEXT, VALUES | st.just(ABSENT), max_size=4))
+def test_expected_values_have_the_texts_that_are_stored(expected):
+    present = {key: value for key, value in expected.items() if value is not ABSENT}
+    try:
+        pairs = codec.encode(present, LIMIT)
+    except InvalidMetadataError:
+        return
+    compared = codec.encode_expected(expected, LIMIT)
+    stored = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    assert dict(zip(compared[::2], compared[1::2], strict=True)) == {
+        codec.field_of(key): stored.get(codec.field_of(key), b"") for key in expected
+    }
 
 
 @FUZZ

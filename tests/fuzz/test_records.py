@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chuk_sessions import SessionError
+from chuk_sessions import ABSENT, SessionError
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import keys
 from tests.equivalence.comparison import FAR_MS
@@ -42,6 +42,11 @@ CALLS = {
     "read": lambda manager: manager.get_session_info(SESSION_ID),
     "update": lambda manager: manager.update_session_metadata(SESSION_ID, {"x": 1}, idempotency_key="k"),
     "increment": lambda manager: manager.increment_session_counter(SESSION_ID, "n", ceiling=10**6, idempotency_key="k"),
+    "append": lambda manager: manager.append_session_metadata(SESSION_ID, "x", 1, idempotency_key="k"),
+    "transform": lambda manager: manager.transform_session_metadata(SESSION_ID, "x", lambda _: 7),
+    "update and expire": lambda manager: manager.update_session_metadata(
+        SESSION_ID, {"x": 1}, expected={"n": 5, "x": ABSENT}, ttl_seconds=60
+    ),
     "extend": lambda manager: manager.extend_session_ttl(SESSION_ID, 1),
     "delete": lambda manager: manager.delete_session(SESSION_ID),
     "allocate": lambda manager: manager.allocate_session(SESSION_ID, "alice", custom_metadata={"n": 1}),
@@ -137,6 +142,8 @@ def test_backends_treat_damaged_records_alike_and_spare_other_sandboxes(any_serv
         @example({b"d": b"0x7fffffffffff"}, [], ["validate"])
         @example({b"a": b" 5"}, [], ["update"])
         @example({b"v": b"1e3"}, [], ["update", "extend"])
+        @example({b"m:x": b"["}, [], ["append", "transform"])
+        @example({b"m:n": b""}, [], ["update and expire", "transform"])
         @example({b"r": b"\xff"}, [], ["validate", "allocate"])
         @example({b"r": TARGET.handle}, [], ["read", "delete"])
         @example({}, [b"\xff", b"^nonsense"], ["list", "list a user's"])

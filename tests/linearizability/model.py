@@ -42,7 +42,8 @@ def perform(state: State, step: Step) -> tuple[State, Any]:
 
 def comparable(step: Step, reply: Any) -> Any:
     """Return a result as a tuple for comparisons, without the order of hash fields."""
-    if isinstance(step, Call) and step.operation.name == operations.READ.name and reply[0] == OK:
+    reads = (operations.READ.name, operations.LOAD.name)
+    if isinstance(step, Call) and step.operation.name in reads and reply[0] == OK:
         return (OK, tuple(sorted(zip(reply[1][::2], reply[1][1::2], strict=True))), *map(tuple, reply[2:]))
     return reply if isinstance(step, Wait) else tuple(tuple(part) if isinstance(part, list) else part for part in reply)
 

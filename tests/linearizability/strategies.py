@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from chuk_sessions.core import data_operations, ids, index_operations, keys, modes, operations
+from chuk_sessions.core import data_operations, ids, index_operations, keys, modes, operations, rate_limits
 from tests.linearizability.model import Step, Wait
 
 SANDBOX = "a"
@@ -34,8 +34,10 @@ class StepGenerator:
         return [[[self.step() for _ in range(CALLS)] for _ in range(TASKS)] for _ in range(PROCESSES)]
 
     def step(self) -> Step:
-        names = ["allocate"] * 4 + ["merge", "increment", "append", "read"] * 3 + ["validate", "delete", "rotate"] * 2
-        step: Step = getattr(self, self._random.choice([*names, "extend", "count", "list", "sweep", "wait"]))()
+        names = ["allocate"] * 4 + ["merge", "increment", "append", "rate_limit", "read"] * 3
+        names += ["load", "delete", "rotate"] * 2
+        rarely = ["validate", "extend", "set_ttl", "count", "list", "sweep", "wait"]
+        step: Step = getattr(self, self._random.choice([*names, *rarely]))()
         return step
 
     def allocate(self) -> Step:
@@ -61,6 +63,9 @@ class StepGenerator:
 
     def validate(self) -> Step:
         return operations.validate(self._target(), interval_ms=0, retention_ms=300_000, index=True)
+
+    def load(self) -> Step:
+        return operations.load(self._target(), interval_ms=0, retention_ms=300_000, index=True)
 
     def read(self) -> Step:
         return operations.read(self._target(), operation_ids=self._random.random() < 0.3)
@@ -95,9 +100,18 @@ class StepGenerator:
         once = self._random.choice([b"", b"", b"twice"])
         return data_operations.increment(self._target(), field=b"m:n", amount=1, ceiling=ceiling, operation_id=once)
 
+    def rate_limit(self) -> Step:
+        rate = rate_limits.rate(3, 1.5, None, self._random.choice([1, 1, 2]))
+        once, limit = self._random.choice([b"", b"", b"at most once"]), data_operations.MAX_SESSION_BYTES
+        return rate_limits.rate_limit(self._target(), field=b"l:n", rate=rate, operation_id=once, limit=limit)
+
     def extend(self) -> Step:
         once = self._random.choice([b"thrice", b"often"])
         return operations.extend(self._target(), additional_ms=1000, operation_id=once, retention_ms=300_000)
+
+    def set_ttl(self) -> Step:
+        ttl = self._random.choice([500, 5000])
+        return operations.set_ttl(self._target(), ttl_ms=ttl, retention_ms=300_000)
 
     def delete(self) -> Step:
         owner = self._random.choice([b"", b"", b"alice"])

@@ -16,6 +16,7 @@ import chuk_sessions
 from chuk_sessions import SessionManager, settings
 from chuk_sessions.backends.redis.settings import ConnectionSettings
 from chuk_sessions.core import keys, operations
+from chuk_sessions.core.record import FIELDS
 from tests.faults.matrix import MATRIX
 from tests.project.error_tree import defined_tree, drawn_tree
 
@@ -172,6 +173,14 @@ def test_the_keys_table_shows_the_keys_of_the_code():
     ]
     expected = {part.replace(keys.tag(target.index_keys.bucket), "T") for part in parts if not part.endswith("/")}
     assert {row[0].strip("`") for row in table("docs/operations.md", "Keys")} == expected
+
+
+def test_every_field_of_a_record_has_a_row_that_says_which_copies_get_it():
+    cells = [row[0] for row in table("docs/operations.md", "Fields of a record")]
+    documented = {
+        name.replace("KEY", "").replace("NAME", "") for cell in cells for name in re.findall(r"`(.+?)`", cell)
+    }
+    assert documented - {"r"} <= {name.decode() for name in FIELDS}
 
 
 def test_the_configuration_table_has_every_variable():

@@ -22,7 +22,11 @@ EXAMPLES = {
         "devices: 2",
         "phone: False this device: True",
     ],
-    "rate_limiting": ["50 requests at once: 10 allowed, 40 refused", "the same request twice: 200 200 counted: 1"],
+    "rate_limiting": [
+        "50 requests at once: 10 allowed, 40 refused",
+        "try again after",
+        "the same request: 200 remaining: 9\nthe same request: 200 remaining: 9",
+    ],
     "artifacts_on_grid_paths": [
         "saved 2 artifacts under grid/studio/",
         "a path that climbs is refused",

@@ -21,9 +21,15 @@ GROWING = {
     "replace": lambda manager, session_id: manager.allocate_session(session_id, user_id="bob", mode="replace"),
     "merge": lambda manager, session_id: manager.update_session_metadata(session_id, {"a": 1}),
     "increment": lambda manager, session_id: manager.increment_session_counter(session_id, "n"),
+    "append": lambda manager, session_id: manager.append_session_metadata(session_id, "list", 1),
+    "transform": lambda manager, session_id: manager.transform_session_metadata(session_id, "a", lambda a: a + 1),
+    "ttl": lambda manager, session_id: manager.update_session_metadata(session_id, {}, ttl_seconds=9),
     "extend": lambda manager, session_id: manager.extend_session_ttl(session_id, 1),
+    "set_ttl": lambda manager, session_id: manager.set_session_ttl(session_id, 1),
+    "rate_limit": lambda manager, session_id: manager.rate_limit_session(session_id, "x", 1, 60),
     "rotate": lambda manager, session_id: manager.rotate_session(session_id),
     "login": lambda manager, session_id: manager.rotate_session(session_id, user_id="bob"),
+    "login again": lambda manager, session_id: manager.rotate_session(session_id, user_id="alice"),
 }
 
 
@@ -58,6 +64,8 @@ async def test_reads_validations_deletes_and_revocations_still_work(manager, ful
     fill_memory(full_server)
     assert [await manager.validate_session(session_id) for session_id in session_ids] == [True] * 5
     assert (await manager.get_session_info(session_ids[0]))["custom_metadata"] == {"a": 1}
+    before = await manager.get_session_metadata(session_ids[0])
+    assert await manager.load_session(session_ids[0]) == before, "the session is not touched"
     assert await manager.count_sessions("alice") == 5
     assert await manager.delete_session(session_ids[0])
     assert await manager.revoke_user_sessions("alice") == 4
@@ -77,11 +85,21 @@ async def test_calls_that_need_memory_are_refused_and_change_nothing(manager, fu
     assert await manager.validate_session(session_id)
 
 
+async def test_a_refused_request_needs_no_memory(manager, full_server):
+    session_id = await manager.allocate_session()
+    assert await manager.rate_limit_session(session_id, "x", 1, 600)
+    fill_memory(full_server)
+    refused = await manager.rate_limit_session(session_id, "x", 1, 600, idempotency_key="k")
+    assert refused.allowed is False
+
+
 async def test_a_keyed_change_and_its_key_are_stored_together_or_not_at_all(manager, full_server):
     session_id = await manager.allocate_session(custom_metadata={"n": 1})
     changes = (
         lambda: manager.increment_session_counter(session_id, "n", idempotency_key="k"),
         lambda: manager.update_session_metadata(session_id, {"m": 1}, idempotency_key="k"),
+        lambda: manager.append_session_metadata(session_id, "l", 1, idempotency_key="k"),
+        lambda: manager.transform_session_metadata(session_id, "n", lambda n: 9, idempotency_key="k"),
     )
     fill_memory(full_server)
     for change in changes:

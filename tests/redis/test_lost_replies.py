@@ -8,8 +8,9 @@ from datetime import datetime
 
 import pytest
 
-from chuk_sessions import SessionManager, session_hash
+from chuk_sessions import ABSENT, SessionManager, session_hash
 from chuk_sessions.backends.redis import RedisBackend
+from chuk_sessions.core import statuses
 from chuk_sessions.exceptions import (
     OutcomeUnknownError,
     SessionExistsError,
@@ -101,8 +102,118 @@ async def test_set_raises_outcome_unknown_and_merge_with_a_key_is_retried(
     assert await manager.update_session_metadata(session_id, {"c": 3}, idempotency_key="c")
 
 
-async def test_validate_and_read_are_retried(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+async def test_append_raises_outcome_unknown_and_with_a_key_it_is_applied_once(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
     manager, session_id = session
+    lose(proxy, backend, "append")
+    with pytest.raises(OutcomeUnknownError):
+        await manager.append_session_metadata(session_id, "log", 1)
+    lose(proxy, backend, "append")
+    assert await manager.append_session_metadata(session_id, "log", 2, idempotency_key="two") == len("[1,2]")
+    assert proxy.losses.met == TIMES
+
+
+@pytest.mark.parametrize("idempotency_key", [None, "once"])
+async def test_a_transform_is_applied_once(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str], idempotency_key: str | None
+):
+    manager, session_id = session
+    lose(proxy, backend, "merge")
+    for _ in range(2 if idempotency_key else 1):
+        result = await manager.transform_session_metadata(
+            session_id, "log", lambda log: [*log, 1], [], idempotency_key=idempotency_key
+        )
+        assert result is not None
+        assert result.value == [1]
+    assert proxy.losses.met == TIMES
+    lose(proxy, backend, "read")
+    assert await manager.transform_session_metadata(session_id, "log", lambda log: [*log, 2]) == ([1, 2], 1)
+
+
+async def test_a_transform_that_arrives_late_changes_nothing(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
+    proxy.hold(backend._scripts["merge"].sha)
+    assert await manager.transform_session_metadata(session_id, "on", lambda on: not on, False) == (True, 1)
+    assert await manager.transform_session_metadata(session_id, "on", lambda on: not on, False) == (False, 1)
+    assert proxy.release() == b":%d\r\n" % statuses.APPLIED
+    info = await manager.get_session_info(session_id)
+    assert info is not None
+    assert info["custom_metadata"] == {"on": False}
+
+
+async def test_an_update_with_expected_values_and_a_key_is_applied_once_and_moves_the_deadline(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
+    before = await manager.get_session_info(session_id)
+    lose(proxy, backend, "merge")
+    with pytest.raises(OutcomeUnknownError):
+        await manager.update_session_metadata(session_id, {"a": 1}, expected={"a": ABSENT}, ttl_seconds=10)
+    lose(proxy, backend, "merge")
+    assert await manager.update_session_metadata(
+        session_id, {"a": 2}, expected={"a": 1}, ttl_seconds=2 * HOUR, idempotency_key="a"
+    )
+    after = await manager.get_session_info(session_id)
+    assert before is not None
+    assert after is not None
+    assert seconds_between(before, after) == pytest.approx(-22 * HOUR, abs=30)
+
+
+async def test_rate_limit_raises_outcome_unknown(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
+    lose(proxy, backend, "rate_limit")
+    with pytest.raises(OutcomeUnknownError):
+        await manager.rate_limit_session(session_id, "x", 3, HOUR)
+    proxy.lose_replies(0)
+    again = await manager.rate_limit_session(session_id, "x", 3, HOUR)
+    assert again is not None
+    assert (again.allowed, again.remaining) == (True, 1)
+
+
+async def test_rate_limit_with_a_key_counts_once(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
+    lose(proxy, backend, "rate_limit")
+    counted = await manager.rate_limit_session(session_id, "x", 3, HOUR, cost=2, idempotency_key="request 7")
+    assert counted is not None
+    assert (counted.allowed, counted.remaining) == (True, 1)
+    assert proxy.losses.met == TIMES
+
+
+async def test_set_ttl_is_retried(proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]):
+    manager, session_id = session
+    lose(proxy, backend, "set_ttl")
+    assert await manager.set_session_ttl(session_id, 2)
+    info = await manager.get_session_info(session_id)
+    assert info is not None
+    left = datetime.fromisoformat(info["expires_at"]).timestamp() - time.time()
+    assert left == pytest.approx(2 * HOUR, abs=60)
+    assert proxy.losses.met == TIMES
+
+
+async def test_a_login_again_whose_reply_is_lost_is_retried(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, old = session
+    lose(proxy, backend, "rotate")
+    new = await manager.rotate_session(old, user_id="ann")
+    assert await manager.list_sessions() == references([new])
+    assert proxy.losses.met == TIMES
+
+
+async def test_validate_load_and_read_are_retried(
+    proxy: Proxy, backend: RedisBackend, session: tuple[SessionManager, str]
+):
+    manager, session_id = session
+    lose(proxy, backend, "load")
+    assert await manager.load_session(session_id)
+    assert proxy.losses.met == TIMES
     lose(proxy, backend, "validate")
     assert await manager.validate_session(session_id)
     lose(proxy, backend, "read")

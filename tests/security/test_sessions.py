@@ -161,10 +161,13 @@ async def is_unknown(manager, session_id):
     """Tell whether every method that takes an id from a cookie finds, creates, and changes nothing under it."""
     results = [
         await manager.validate_session(session_id),
+        await manager.load_session(session_id),
         await manager.get_session_info(session_id),
         await manager.update_session_metadata(session_id, {"n": 2}),
         await manager.increment_session_counter(session_id, "n"),
         await manager.extend_session_ttl(session_id, 1),
+        await manager.set_session_ttl(session_id, 1),
+        await manager.rate_limit_session(session_id, "api", 1, 60),
         await manager.rotate_session(session_id),
         await manager.rotate_session(session_id, user_id="mallory"),
         await manager.delete_session(session_id),

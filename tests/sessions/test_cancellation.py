@@ -225,7 +225,7 @@ async def test_a_login_canceled_as_the_store_fails_leaves_at_most_one_listed_ses
     manager = world.manager()
     guest = await manager.allocate_session(ttl_hours=2)
     backend = Interrupted(Intercepted(world.backend, fail), LAST_CALL - 1, "after", lambda: task.cancel("why"))
-    task = asyncio.create_task(log_in(manager_over(backend), guest))
+    task = asyncio.create_task(log_in(manager_over(backend, default_ttl_hours=2), guest))
     with pytest.raises(asyncio.CancelledError):
         await task
     [orphan] = await manager.list_user_sessions("alice")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,6 +17,8 @@ from chuk_sessions import SessionManager
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.providers import memory, redis
 from tests.harness.references import listed, references
+from tests.harness.worlds import NOW_FROM_KEY, NOW_KEY, ServerWorld
+from tests.redis.tools import until
 
 PREFIX = """
 import asyncio, sys
@@ -72,6 +75,52 @@ async def test_as_many_of_2000_increments_of_four_processes_succeed_as_the_ceili
     outputs = await asyncio.to_thread(run_processes, code, server, session_id)
     assert sum(map(int, outputs)) == 1000
     assert (await manager.get_session_info(session_id))["custom_metadata"] == {"n": 1000}
+
+
+async def test_ten_gateways_in_two_processes_admit_exactly_what_a_rate_limit_allows(server):
+    """Each gateway sends half of its 1,000 requests, waits until half a period has passed, and sends the rest."""
+    world = ServerWorld(ManualClock(time.time_ns() // 1_000_000), server)
+    session_id, start = await world.manager().allocate_session(), world.clock.now_ms()
+    code = f"""
+    from chuk_sessions.backends.redis import RedisBackend, scripts
+    from chuk_sessions.providers.factory import Factory
+
+    async def clock_moved(backend):
+        while int((await backend.command("GET", "{NOW_KEY}"))[0]) == {start}:
+            await asyncio.sleep(0.01)
+
+    async def send(gateway, backend):
+        halves = []
+        for _ in range(2):
+            calls = (gateway.rate_limit_session(session_id, "api", 100, 60) for _ in range(500))
+            halves.append(sum(map(bool, await asyncio.gather(*calls))))
+            await clock_moved(backend)
+        return halves
+
+    async def main():
+        loaded = scripts.load({{"now": {NOW_FROM_KEY!r}}})
+        backends = [RedisBackend(url, loaded=loaded) for _ in range(5)]
+        gateways = [SessionManager("test", Factory(backend, lambda: None)) for backend in backends]
+        print(*[number for halves in await asyncio.gather(*map(send, gateways, backends)) for number in halves])
+        for gateway in gateways:
+            await gateway.aclose()
+    asyncio.run(main())
+    """
+    with server.client() as client:
+        before = calls_of(client)
+        work = asyncio.create_task(asyncio.to_thread(run_processes, code, server, session_id, 2))
+        await until(lambda: work.done() or calls_of(client) >= before + 5000, seconds=60)
+    await world.advance(seconds=30)
+    halves = [[int(number) for number in out.split()] for out in await work]
+    assert sum(sum(numbers[0::2]) for numbers in halves) == 100
+    assert sum(sum(numbers[1::2]) for numbers in halves) == 50
+    await world.close()
+
+
+def calls_of(client):
+    """Return how many scripts the server has run."""
+    stats = client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval"))
 
 
 async def test_a_session_that_one_process_revokes_is_gone_for_the_next_call_of_another(manager, server):

@@ -20,6 +20,8 @@ def test_every_version_derives_the_same_operation_id_from_an_idempotency_key():
     """The ids are stored, so the formula must not change."""
     assert operation_ids.operation_id("pay-1", kind="merge") == b"pXiJeuR1Hec"
     assert operation_ids.operation_id("pay-1", kind="increment") == b"kEo2ebpWfdM"
+    assert operation_ids.operation_id("pay-1", kind="append") == b"ZuD_RMQGr04"
+    assert operation_ids.operation_id("pay-1", kind="transform") == b"VAzoe-Vd7Kw"
     assert operation_ids.operation_id("\ud800", kind="merge") == b"KbGWznjEomA"
 
 

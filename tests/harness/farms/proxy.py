@@ -67,6 +67,7 @@ class Proxy:
         frozen: forward nothing; connections are accepted and stay open.
         refusing: close new connections at once.
         connections: how many were accepted.
+        forwarded: collects all data that is forwarded, in both directions, if given.
         plainly: data that clients sent without TLS although `tls` is set.
 
     """
@@ -79,6 +80,7 @@ class Proxy:
     frozen: bool = False
     refusing: bool = False
     connections: int = 0
+    forwarded: bytearray | None = None
     plainly: list[bytes] = field(default_factory=list)
     port: int = 0
     losses: Losses = field(default_factory=Losses)
@@ -249,6 +251,8 @@ class Proxy:
         raise EOFError
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if self.forwarded is not None:
+            self.forwarded += data
         size = self.fragment or len(data)
         for start in range(0, len(data), size):
             writer.write(data[start : start + size])

@@ -27,7 +27,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadline = old_deadline + additional
     if deadline > latest:
         return [TOO_FAR, old_deadline]
-    move_deadline(space, key, deadlines, handle, version + 1, deadline, accessed, idle, retention, emits)
+    move_deadline(space, key, deadlines, None, handle, b"", version + 1, deadline, accessed, idle, retention, emits)
     remember(space, operations, operation, window)
     expire_with_last(space, operations)
     return [OK]

@@ -8,7 +8,7 @@ from re import compile as pattern
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, FULL, GONE, MOVED
+from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
@@ -101,11 +101,34 @@ def list_expired(space: Keyspace, deadlines: str, limit: int) -> tuple[list[byte
     return silent, marked
 
 
+def access(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
+    """Open a session, and record the access unless the touch interval after the last one is not over. Of an idle
+    session, the expiry moves with it, at least once within each half of the idle timeout.
+
+    Takes the keys and arguments of `validate` and of `load`.
+    """
+    key, interval = keys[0], argv[0] if argv else 0
+    opened = open_(space, key, b"e")
+    if isinstance(opened, list):
+        return opened
+    _, deadline, accessed, idle, emits, *_ = opened
+    if idle is not None:
+        interval = min(interval, idle // 2)
+    if space.now - accessed >= interval and space.now > accessed:
+        if idle is not None and len(keys) < 2:
+            return [NEEDS_INDEX]
+        deadlines, handle, retention = (keys[1], *argv[1:]) if len(keys) > 1 else ("", b"", 0)
+        touch(space, key, deadlines, handle, deadline, idle, retention, emits)
+    return [OK]
+
+
 def move_deadline(
     space: Keyspace,
     key: str,
     deadlines: str,
+    sandboxes: str | None,
     handle: bytes,
+    sandbox: bytes,
     version: int,
     deadline: int,
     accessed: int,
@@ -113,11 +136,17 @@ def move_deadline(
     retention: int,
     emits: Value | None,
 ) -> None:
-    """Move a session's deadline: in its record, in the index, and in the expiry of the record's key."""
+    """Move a session's deadline: in its record, in the index, and in the expiry of the record's key.
+
+    A deadline that may become earlier needs the index of sandboxes, too.
+    """
     expiry = deadline if idle is None else min(deadline, accessed + idle)
     space.hset(key, {b"d": deadline, b"v": version})
     space.pexpireat(key, expiry + retention)
-    space.zadd(deadlines, index_score(expiry, emits), handle)
+    score = index_score(expiry, emits)
+    space.zadd(deadlines, score, handle)
+    if sandboxes is not None:
+        space.zadd(sandboxes, score, sandbox, lower_only=True)
 
 
 def applied(space: Keyspace, operations: str, operation: bytes) -> bool:

@@ -16,7 +16,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     request.
     """
     key = keys[0]
-    expected_version, replace, operation, window, limit, ttl, latest, handle, retention, removals, expected = argv[:11]
+    expected_version, replace, operation, window, limit, ttl, latest, *indexed, removals, expected = argv[:12]
     opened = open_(space, key, b"v", b"z", b"e")
     if isinstance(opened, list):
         return opened
@@ -28,7 +28,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [APPLIED]
     if expected_version not in (b"", version):
         return [CONFLICT, version]
-    first_expected = 11 + removals
+    first_expected = 12 + removals
     first = first_expected + 2 * expected
     different = _different(space.hash(key), argv[first_expected:first])
     if different:
@@ -39,7 +39,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     changes = argv[first:]
     new_fields = dict(pairs(changes))
     old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
-    removed = [field for field in dict.fromkeys((*argv[11:first_expected], *old)) if field not in new_fields]
+    removed = [field for field in dict.fromkeys((*argv[12:first_expected], *old)) if field not in new_fields]
     size = bound + sum(map(len, changes))
     if size > limit:
         size = measure(space, key, bound, limit, changes, removed)
@@ -49,11 +49,25 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.hset(key, fields)
     space.hdel(key, removed)
     if ttl != b"":
-        move_deadline(space, key, keys[2], handle, version + 1, space.now + ttl, accessed, idle, retention, emits)
+        _move_deadline(space, keys, indexed, version + 1, space.now + ttl, (accessed, idle), emits)
     if operation != b"":
         remember(space, keys[1], operation, window)
         expire_with_last(space, keys[1])
     return [OK]
+
+
+def _move_deadline(
+    space: Keyspace,
+    keys: Sequence[str],
+    indexed: Sequence[Any],
+    version: int,
+    deadline: int,
+    access: tuple[int, int | None],
+    emits: Value | None,
+) -> None:
+    key, _, deadlines, sandboxes = keys
+    handle, retention, sandbox = indexed
+    move_deadline(space, key, deadlines, sandboxes, handle, sandbox, version, deadline, *access, retention, emits)
 
 
 def _different(stored: Mapping[bytes, Value], expected: Sequence[bytes]) -> list[bytes]:

@@ -1,0 +1,109 @@
+"""The methods of SessionManager that a request of a session's user needs: loading it, its deadline, its rate limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..core import operation_ids, operations, rate_limits
+from ..core import statuses as s
+from ..core.durations import ttl_from_hours
+from ..core.keys import SessionKeys
+from ..models import RateLimit, SessionMetadata
+from . import results
+from .executor import Execute, Submit
+from .policy import SessionPolicy
+from .sessions import Sessions
+
+
+class SessionAccess:
+    """The accesses to a session: loading it, setting its deadline, and limiting its requests."""
+
+    _sandbox_id: str
+    _find: Callable[[str | None], SessionKeys | None]
+    _submit: Submit
+    _execute: Execute
+    _sessions: Sessions
+    _policy: SessionPolicy
+
+    async def load_session(self, session_id: str) -> SessionMetadata | None:
+        """Return the session, or None, and touch it: `validate_session` and `get_session_metadata` in one call.
+
+        `last_accessed` in the result is the time of this access, unless it was within the touch interval or the server
+        is at its memory limit.
+        """
+        target = self._find(session_id)
+        if target is None:
+            return None
+        policy = self._policy
+        call = operations.load(target, policy.interval_ms, policy.retention_ms, policy.idle_ms > 0)
+        reply = await self._submit(call)
+        if reply[0] != s.OK:
+            reply = await self._sessions.access(target, call, reply)
+        record = results.record(reply)
+        return record.to_model(session_id, self._sandbox_id) if record else None
+
+    async def set_session_ttl(self, session_id: str, hours: float) -> bool:
+        """Set the deadline to hours from now, which may be a fraction. It may be earlier than the present one, and
+        `math.inf` stands for the latest possible one. Returns False when there is no such session.
+
+        A change of the deadline changes the version. If a reply gets lost, the library sets the deadline again: it is
+        then counted from the last attempt. Raises ValueError for hours that are not positive or more than a hundred
+        years.
+        """
+        ttl_ms = ttl_from_hours(hours, "hours")
+        target = self._find(session_id)
+        if target is None:
+            return False
+        call = operations.set_ttl(target, ttl_ms=ttl_ms, retention_ms=self._policy.retention_ms)
+        return await self._execute(target, call, results.is_ok)
+
+    async def rate_limit_session(
+        self,
+        session_id: str,
+        name: str,
+        limit: int,
+        per_seconds: float,
+        *,
+        burst: int | None = None,
+        cost: int = 1,
+        idempotency_key: str | None = None,
+    ) -> RateLimit | None:
+        """Count a request against a rate limit of the session, unless that would exceed the limit.
+
+        The result is truthy when the request was allowed: `if await manager.rate_limit_session(sid, "api", 100, 60)`.
+        Returns None when there is no such session. This is neither an access to the session nor a change of its
+        version. A login keeps the limits.
+
+        The algorithm is GCRA, the generic cell rate algorithm of ITU-T Recommendation I.371, and the result has the
+        parts of redis-cell's reply. An idle limit allows a burst at once, and then one request in each
+        `per_seconds / limit` seconds, so there are no windows around whose ends twice the limit would be allowed. It is
+        exact for any number of concurrent callers, who should all pass the same numbers with a name. To change a limit,
+        choose another name.
+
+        Args:
+            session_id: the session's id.
+            name: name of the limit, 1 to 128 characters. Each name takes up to 145 bytes of `max_session_bytes`.
+            limit: requests in each period.
+            per_seconds: length of a period. `per_seconds / limit` should be at least 0.001 or a multiple of 0.00001.
+            burst: most requests at once, by default `limit`.
+            cost: number of requests that this one counts as.
+            idempotency_key: count only the first of the calls for this session and name with this key within ten
+                minutes. The others are allowed like the first one. A refused call is not counted and does not use up
+                the key.
+
+        Raises:
+            ValueError: an argument is malformed, or the rate is too high to be represented within 1%.
+            SessionTooLargeError: the session would exceed `max_session_bytes`; the request was not counted.
+            OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
+
+        """
+        field, rate = rate_limits.field_of(name), rate_limits.rate(limit, per_seconds, burst, cost)
+        kind = f"rate_limit {name!r}"
+        operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind=kind)
+        target = self._find(session_id)
+        if target is None:
+            return None
+        call = rate_limits.rate_limit(
+            target, field=field, rate=rate, operation_id=operation_id, limit=self._policy.session_bytes
+        )
+        return await self._execute(target, call, rate.result)

@@ -1,0 +1,14 @@
+-- Read a whole session, and record the access: `validate` and `read` in one.
+-- KEYS[1] session: the record
+-- KEYS[2] deadlines: handle -> when the session expires, ms; left out until the reply asks for it
+-- ARGV[1] interval: touch interval, ms, from the last access on, in which nothing is written; may be left out if it is 0
+-- ARGV[2] handle: of the session; left out like the deadlines
+-- ARGV[3] retention: ms that a record outlives its session; left out like the deadlines
+-- Reply: OK {field, value...} | GONE | MOVED handle | NEEDS_INDEX (the expiry of an idle session moves: call again with the
+-- index)
+--- @include "now"
+--- @include "open"
+local key, deadlines, handle, retention = KEYS[1], KEYS[2], ARGV[2], ARGV[3]
+local interval = ARGV[1] and tonumber(ARGV[1]) or 0
+--- @include "access"
+return {OK, redis.call('HGETALL', key)}
