@@ -128,6 +128,8 @@ class Load:
             await manager.validate_session(session_id)
             await manager.update_session_metadata(session_id, {"x": 1}, idempotency_key="once")
             await manager.increment_session_counter(session_id, "n")
+            await manager.append_session_metadata(session_id, "seen", number)
+            await manager.transform_session_metadata(session_id, "n", lambda found: found + 1)
         inside = self._note(await manager.rotate_session(guest, user_id=user))
         rotated = self._note(await manager.rotate_session(inside, grace_seconds=60))
         moved = await manager.rotate_session(own, grace_seconds=60)

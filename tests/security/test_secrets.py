@@ -34,7 +34,17 @@ CALLS = {
     "get_session_metadata": lambda m, sid: m.get_session_metadata(sid),
     "update_session_metadata": lambda m, sid: m.update_session_metadata(sid, {"key": VALUE}),
     "update_session_metadata of a version": lambda m, sid: m.update_session_metadata(sid, {}, expected_version=99),
+    "update_session_metadata of a value": lambda m, sid: m.update_session_metadata(
+        sid, {}, expected={"key": VALUE * 2}
+    ),
+    "append_session_metadata": lambda m, sid: m.append_session_metadata(sid, "key", VALUE),
+    "append_session_metadata to a full list": lambda m, sid: m.append_session_metadata(sid, "list", VALUE, max_bytes=9),
+    "transform_session_metadata": lambda m, sid: m.transform_session_metadata(sid, "other", lambda _: VALUE),
+    "transform_session_metadata to a set": lambda m, sid: m.transform_session_metadata(sid, "key", lambda old: {old}),
     "increment_session_counter": lambda m, sid: m.increment_session_counter(sid, "key"),
+    "append_session_metadata": lambda m, sid: m.append_session_metadata(sid, "list", VALUE),
+    "append_session_metadata to text": lambda m, sid: m.append_session_metadata(sid, "key", VALUE),
+    "transform_session_metadata": lambda m, sid: m.transform_session_metadata(sid, "key", lambda _: VALUE),
     "extend_session_ttl": lambda m, sid: m.extend_session_ttl(sid, 1),
     "extend_session_ttl for too long": lambda m, sid: m.extend_session_ttl(sid, 10**9),
     "list_sessions": lambda m, sid: m.list_sessions(),
