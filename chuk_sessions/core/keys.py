@@ -4,7 +4,8 @@
 |---|---|---|
 | `chuk1:{T}/SANDBOX/s/HANDLE` | hash | the session |
 | `chuk1:{T}/SANDBOX/o/HANDLE` | sorted set | operation id → ms until which the session remembers it |
-| `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session expires |
+| `chuk1:{T}/SANDBOX/c/HANDLE` | sorted set | operation id of a creation → ms until which the id remembers it |
+| `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session expires (half less: emits events) |
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
 | `chuk1:{T}/SANDBOX/n/USER` | sorted set | bucket → ms at which its note was last refreshed; USER is a user's hash |
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
@@ -68,6 +69,11 @@ class SessionKeys(NamedTuple):
         return operations_of(self.record)
 
     @property
+    def creations(self) -> str:
+        """The key of the ids of operations that created or replaced the session. It outlives the session."""
+        return _beside(self.record, "c")
+
+    @property
     def reference(self) -> str:
         """The reference of the session."""
         return ids.reference(self.index_keys.bucket, self.handle)
@@ -75,8 +81,12 @@ class SessionKeys(NamedTuple):
 
 def operations_of(record: str) -> str:
     """Return the key of a session's operation ids from the key of its record."""
+    return _beside(record, "o")
+
+
+def _beside(record: str, kind: str) -> str:
     head, _, handle = record.rpartition("/s/")
-    return f"{head}/o/{handle}"
+    return f"{head}/{kind}/{handle}"
 
 
 def records_among(keys: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import islice
 
 from .. import exceptions as errors
-from ..core import ids, index_operations, keys
+from ..core import expired, ids, index_operations, keys
 from ..core.index_operations import Cursor
 from ..core.keys import IndexKeys
 from ..core.operation import Call
@@ -58,10 +58,11 @@ class Sweeper:
         replies = await self._executor.execute_all(calls)
         while replies:
             swept += sum(reply[1] for reply in replies)
-            listed = [(*target, reply[2]) for target, reply in zip(targets, replies, strict=True) if reply[2]]
-            targets, calls = [(index, sandbox) for index, sandbox, _ in listed], []
-            for index, sandbox, ended in listed:
-                calls.append(index_operations.sweep(index, sandbox, ended))
+            listed = zip(targets, map(expired.listed, replies), strict=True)
+            found = [(target, ended) for target, ended in listed if ended]
+            targets, calls = [target for target, _ in found], []
+            for (index, sandbox), ended in found:
+                calls.append(expired.removal(index, sandbox, ended))
                 if time_slice.is_over():
                     await time_slice.renew()
             replies = await self._executor.execute_all(calls, concurrency=_CONCURRENT_REMOVALS)

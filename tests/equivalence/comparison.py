@@ -25,7 +25,7 @@ def content_of(client, key):
         case b"hash":
             return client.hgetall(key)
         case b"zset":
-            return [(member, int(score)) for member, score in client.zrange(key, 0, -1, withscores=True)]
+            return client.zrange(key, 0, -1, withscores=True)
     return None
 
 

@@ -12,6 +12,7 @@ from chuk_sessions.core import (
     ids,
     index_operations,
     keys,
+    modes,
     note_operations,
     operations,
     rate_limits,
@@ -50,6 +51,8 @@ expectations = st.one_of(
 items = st.sampled_from([b"", b"1", b'"a",{}', b"[]"])
 removals = st.lists(fields, max_size=2)
 operation_ids = st.sampled_from([b"", b"", b"once", b"twice", b"perhaps"])
+creations_by = st.sampled_from([b"", b"", b"once", b"twice", *[b"id %d" % number for number in range(12)]])
+mode_texts = st.sampled_from([modes.TOUCH, modes.TOUCH, modes.CREATE, modes.REPLACE])
 versions = st.sampled_from([None, None, 1, 2, 3, 4])
 retentions = st.sampled_from([0, 300_000])
 idles = st.sampled_from([0, 0, 700, 4000])
@@ -113,6 +116,9 @@ class CallGenerator:
             cap=self.draw(st.sampled_from([0, 0, 1, 2])) if user else 0,
             retention_ms=self.draw(retentions),
             create=self.draw(st.sampled_from([True, True, True, False])),
+            mode=self.draw(mode_texts),
+            operation_id=self.draw(creations_by),
+            events=self.draw(st.booleans()),
             victims=self.draw(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.draw(pairs),
             reused=self.draw(st.booleans()),
@@ -220,7 +226,7 @@ class CallGenerator:
 
     def lifetime(self) -> operations.Lifetime:
         ttl, idle = self.draw(lifetimes), self.draw(idles)
-        return operations.Lifetime(ttl, idle, self.draw(retentions), record.KEPT_AT_LOGIN)
+        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(st.booleans()), record.KEPT_AT_LOGIN)
 
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))
@@ -269,5 +275,9 @@ class CallGenerator:
         """Draw the cursor of a page: the start, or an entry that may exist."""
         if self.draw(st.booleans()):
             return ()
-        scores = [b"%d" % user_of(user)] if user else [b"0", b"%d" % self.now, b"%d" % (self.now + 700), b"9" * 15]
+        scores = (
+            [b"%d" % user_of(user)]
+            if user
+            else [b"0", b"%d" % self.now, b"%d.5" % (self.now + 699), b"%d" % (self.now + 700), b"9" * 15]
+        )
         return self.draw(st.sampled_from(scores)), self.draw(handles)
