@@ -109,7 +109,7 @@ async def test_other_modes_note_first_and_take_no_touch(world, mode):
 async def test_a_session_that_is_replaced_by_one_of_another_user_is_noted_for_that_user(world):
     manager, session_id = world.manager(), id_in(HOME)
     await manager.allocate_session(session_id, user_id=USER)
-    assert HOME != ids.home_bucket("test", "bob")
+    assert ids.home_bucket("test", "bob") != HOME
     await manager.allocate_session(session_id, user_id="bob", mode="replace")
     assert list(await notes_of(world, "bob")) == [HOME]
     assert await manager.revoke_user_sessions(USER) == 0
