@@ -1,15 +1,21 @@
-"""Sweeps: removal of expired sessions, of one sandbox or of all, each record together with its index entries."""
+"""Sweeps: removal of expired sessions, of one sandbox or of all, each record together with its index entries.
+
+Old notes about strays are removed afterwards.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 
+from .. import exceptions as errors
 from ..core import expired, ids, index_operations, keys
 from ..core.index_operations import Cursor
 from ..core.keys import IndexKeys
 from ..core.operation import Call
 from .executor import Executor
 from .paging import Pages
+from .strays import StrayNotes
 from .time_slice import TimeSlice
 
 _CONCURRENT_SANDBOXES = 256
@@ -20,15 +26,20 @@ _CONCURRENT_REMOVALS = 16
 
 
 class Sweeper:
-    """Removes expired sessions."""
+    """Removes expired sessions, and notes about strays that are gone."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, notes: StrayNotes) -> None:
         self._executor = executor
+        self._notes = notes
         self._sandbox = executor.sandbox_id
 
     async def sweep(self) -> int:
         """Sweep the executor's sandbox. Returns how many sessions were removed."""
-        return await self._sweep([(keys.index(self._sandbox, bucket), self._sandbox) for bucket in range(ids.BUCKETS)])
+        buckets = [(keys.index(self._sandbox, bucket), self._sandbox) for bucket in range(ids.BUCKETS)]
+        swept = await self._sweep(buckets)
+        with suppress(errors.NotSupportedError):  # without an index, there are no notes
+            await self._notes.clean(all_sandboxes=False)
+        return swept
 
     async def sweep_everything(self) -> int:
         """Sweep every sandbox that has expired sessions. Returns how many were removed."""
@@ -37,6 +48,7 @@ class Sweeper:
             due = ((bucket, name) for bucket, reply in replies for name in map(_text, reply[1]) if ids.is_name(name))
             while part := [(keys.index(name, bucket), name) for bucket, name in islice(due, _CONCURRENT_SANDBOXES)]:
                 total += await self._sweep(part)
+        await self._notes.clean(all_sandboxes=True)
         return total
 
     async def _sweep(self, targets: list[tuple[IndexKeys, str]]) -> int:

@@ -32,13 +32,19 @@ def named(path: Path) -> str:
 
 def test_every_operation_has_script_twin_entry_and_contract_test():
     names = set(operations.ALL)
-    assert {path.stem for path in LUA.glob("*.lua")} == names
+    assert {path.stem for path in LUA.glob("*.lua")} == set(operations.SCRIPTED)
     assert set(TWINS) == names
     assert {path.stem for path in (ROOT / "backends/memory/twins").glob("*.py")} - {"__init__", "include"} == names
     # A large operation has further modules, such as `test_allocate_modes`.
     tested = {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")}
     assert names <= tested
     assert [more for more in tested - names if not any(more.startswith(f"{name}_") for name in names)] == []
+
+
+def test_only_reads_on_one_key_are_plain_commands():
+    plain = [entry for entry in operations.ALL.values() if entry.command]
+    assert plain
+    assert all(entry.read_only and entry.retryable and len(entry.keys) == 1 for entry in plain)
 
 
 def test_every_include_is_used_and_says_what_it_does():
@@ -64,7 +70,7 @@ class Header:
         return {int(number) for number in re.findall(rf"\b{table}\[(\d+)[\] ]", self.code)}
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 @pytest.mark.parametrize("table", ["KEYS", "ARGV"])
 def test_headers_declare_what_scripts_use(name, table):
     header = Header(name)
@@ -81,7 +87,7 @@ def test_headers_declare_what_scripts_use(name, table):
     assert [word for _, _, word in declared] == list(entry.keys if table == "KEYS" else entry.args)
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 def test_replies_have_the_statuses_of_the_entry(name):
     header = Header(name)
     declared = set(re.findall(r"\b[A-Z_]{2,}\b", "".join(re.findall(r"^-- Reply: .*", header.header, re.M))))
@@ -89,7 +95,7 @@ def test_replies_have_the_statuses_of_the_entry(name):
     assert declared == expected
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 def test_scripts_are_sent_with_numbers_for_statuses_and_without_comments(name):
     sent = scripts.scripts()[name].text.decode()
     assert "--" not in sent
