@@ -371,6 +371,7 @@ async def test_a_creation_that_arrives_late_does_not_revive_a_deleted_session(
     proxy: Proxy, backend: RedisBackend, mode: str
 ):
     manager = manager_on(backend)
+    await manager.allocate_session()
     proxy.hold(backend._scripts["allocate"].sha)
     await manager.allocate_session("mine", user_id="ann", mode=mode)
     assert await manager.delete_session("mine")
