@@ -1,0 +1,78 @@
+"""The operations on indexes: an entry for each script, and a function that builds its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from . import statuses as s
+from .keys import IndexKeys, session_keys_for_entry, session_keys_to_delete
+from .operation import Arg, Call, Operation, Reply, names
+
+SWEEP_LIMIT: Final = 500
+"""Most expired sessions that the reply of a sweep lists for the next sweep to remove."""
+
+PAGE_LIMIT: Final = 500
+"""Most entries of an index that one call reads, so that no call holds up the server."""
+
+Cursor = tuple[bytes, ...]
+"""The end of a page of an index: score and member of its last entry, as in the reply. Empty before the first page."""
+
+START: Final[Cursor] = ()
+"""The cursor before the first entry."""
+
+LIST = Operation(
+    "list",
+    names("deadlines users"),
+    names("user limit score after"),
+    s.DONE,
+    read_only=True,
+    retryable=True,
+    needs_index=True,
+)
+COUNT = Operation(
+    "count",
+    names("deadlines users"),
+    names("user limit score after"),
+    s.DONE,
+    read_only=True,
+    retryable=True,
+    needs_index=True,
+)
+SWEEP = Operation(
+    "sweep", names("deadlines users sandboxes ended"), names("sandbox limit rest"), s.DONE, retryable=True
+)
+DUE = Operation(
+    "due", names("sandboxes"), names("limit score after"), s.DONE, read_only=True, retryable=True, needs_index=True
+)
+
+
+def list_(index: IndexKeys, *, user: int | None, limit: int, after: Cursor = START) -> Call:
+    """Read a page of the handles of live sessions in one bucket, of all users or of the one with this hash."""
+    return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit, *after))
+
+
+def count(index: IndexKeys, *, user: int | None, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
+    """Count the live sessions of one bucket, or one page of those of the user with this hash."""
+    argv: tuple[Arg, ...] = (b"",) if user is None else (user, limit, *after)
+    return Call(COUNT, (index.deadlines, index.users), argv)
+
+
+def cursor(reply: Reply) -> Cursor | None:
+    """Return the cursor after the page in this reply, or None when it was the last page."""
+    return tuple(reply[2:]) or None
+
+
+def sweep(index: IndexKeys, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
+    """Remove expired sessions of one bucket, and list up to SWEEP_LIMIT more.
+
+    `ended` are handles from the reply of an earlier sweep.
+    """
+    targets = [session_keys_for_entry(index, handle) for handle in ended]
+    keys = (index.deadlines, index.users, index.sandboxes, *session_keys_to_delete(targets))
+    return Call(SWEEP, keys, (sandbox_id.encode(), SWEEP_LIMIT, *ended))
+
+
+def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
+    """Read a page of the sandboxes that have expired sessions in one bucket."""
+    return Call(DUE, (sandboxes,), (limit, *after))
