@@ -18,7 +18,8 @@ from chuk_sessions.backends.redis.net.node import Address, Node, Options
 from chuk_sessions.exceptions import SessionUnavailableError
 from tests.conftest import bundled
 from tests.harness.farms import Member, cluster_farm, one_sentinel_over, wait_for
-from tests.harness.servers import Server, free_port, running
+from tests.harness.ports import free_port
+from tests.harness.servers import Server, running
 from tests.redis.tools import backend_on, echo, manager_on, slot_of_session, soon, until
 
 AT_ONCE = 0.005
