@@ -14,6 +14,9 @@ import pytest
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis import RedisBackend, per_loop
 from chuk_sessions.backends.redis.net.connection import Connection
+from chuk_sessions.backends.redis.net.connection_slot import ConnectionSlot
+from chuk_sessions.backends.redis.net.connector import Connector
+from chuk_sessions.backends.redis.net.limiter import InFlightLimiter
 from chuk_sessions.backends.redis.net.node import Address, Node, Options
 from chuk_sessions.exceptions import SessionUnavailableError
 from tests.conftest import bundled
@@ -226,6 +229,27 @@ def test_a_loop_closed_during_an_outage_causes_no_asyncio_warning(caplog: Any):
         loop.close()
     per_loop._at_exit()
     del backend
+    gc.collect()
+    assert [one for one in caplog.records if one.name == "asyncio"] == []
+
+
+def test_a_loop_closed_right_after_a_connection_failed_causes_no_asyncio_warning(caplog: Any):
+    """The callbacks of the failed attempt never run."""
+    address = Address("127.0.0.1", free_port())
+
+    async def start_opening() -> tuple[ConnectionSlot, asyncio.Task[Connection]]:
+        slot = ConnectionSlot(Connector(address, Options()), Options(), InFlightLimiter(1, 1))
+        return slot, slot.start_opening()
+
+    loop = asyncio.new_event_loop()
+    slot, opening = loop.run_until_complete(start_opening())
+    while not opening.done():
+        # Run one iteration of the loop.
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    loop.close()
+    slot.abort()
+    del slot, opening
     gc.collect()
     assert [one for one in caplog.records if one.name == "asyncio"] == []
 
