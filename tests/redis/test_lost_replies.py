@@ -270,7 +270,7 @@ async def test_a_call_that_was_never_sent_has_a_known_outcome(proxy: Proxy, back
     assert await manager.increment_session_counter(session_id, "n", idempotency_key="once") == (True, 1)
     proxy.refusing = True
     proxy.cut()
-    async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=1) as other:
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=1, call_timeout=1.0) as other:
         with pytest.raises(SessionUnavailableError) as caught:
             await manager_on(other).increment_session_counter(session_id, "n")
     assert not isinstance(caught.value, OutcomeUnknownError)
