@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +20,7 @@ from typing import NoReturn
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
+from tests.harness import quiet
 from tests.harness.farms import Certificates, ClusterFarm, SentinelFarm, cluster_farm, sentinel_farm
 from tests.harness.servers import Server, running, valkey_binary, wait_until_ready
 from tests.harness.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
@@ -44,6 +45,21 @@ def pytest_configure() -> None:
     # inherit this, and tests that send SIGINT would wait forever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Quiet tests run last, so that workers do not wait for each other earlier.
+    items.sort(key=_is_quiet)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with quiet.turn(alone=_is_quiet(item)):
+        return (yield)
+
+
+def _is_quiet(item: pytest.Item) -> bool:
+    return item.get_closest_marker("quiet") is not None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

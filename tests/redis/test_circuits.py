@@ -83,6 +83,7 @@ async def test_calls_wait_for_the_end_of_a_short_outage_however_many_retries_it_
         assert await asyncio.gather(*calls) == [True] * 20
 
 
+@pytest.mark.quiet
 async def test_calls_fail_at_once_in_a_long_outage_and_succeed_soon_after_its_end(own_server: Server, caplog: Any):
     caplog.set_level(logging.DEBUG, "chuk_sessions")
     async with backend_on(own_server.url, call_timeout=BRIEF) as backend:
@@ -112,6 +113,7 @@ async def test_an_outage_that_ended_between_calls_costs_nothing(own_server: Serv
         assert await manager.validate_session(session_id)
 
 
+@pytest.mark.quiet
 async def test_a_server_that_hangs_while_a_connection_is_opened_opens_the_circuit_too(own_server: Server):
     async with backend_on(own_server.url, call_timeout=BRIEF, connect_timeout=30) as backend:
         manager = manager_on(backend)
@@ -124,6 +126,7 @@ async def test_a_server_that_hangs_while_a_connection_is_opened_opens_the_circui
         assert await succeeds(manager, session_id) < SOON
 
 
+@pytest.mark.quiet
 async def test_an_open_connection_is_used_although_no_further_one_can_be_opened(own_server: Server, caplog: Any):
     caplog.set_level(logging.DEBUG, "chuk_sessions")
     async with backend_on(own_server.url, call_timeout=BRIEF) as backend:
@@ -254,6 +257,7 @@ def test_a_loop_closed_right_after_a_connection_failed_causes_no_asyncio_warning
     assert [one for one in caplog.records if one.name == "asyncio"] == []
 
 
+@pytest.mark.quiet
 async def test_a_lost_node_of_a_cluster_fails_only_calls_for_its_slots(caplog: Any):
     with cluster_farm(bundled(), replicas=False) as farm:
         async with backend_on(farm.url, call_timeout=BRIEF) as backend:
@@ -290,6 +294,7 @@ async def test_a_failover_of_a_cluster_closes_the_circuit_although_the_old_node_
             assert any(one.getMessage().startswith("failover:") for one in caplog.records)
 
 
+@pytest.mark.quiet
 async def test_a_lost_primary_that_sentinels_do_not_replace_opens_the_circuit(own_server: Server, caplog: Any):
     caplog.set_level(logging.DEBUG, "chuk_sessions")
     with one_sentinel_over(bundled(), Member(own_server, own_server.port)) as farm:

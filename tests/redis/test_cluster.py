@@ -55,6 +55,7 @@ def _move_to_another_node(farm: ClusterFarm, slot: int) -> int:
     return farm.move(slot, next(owner for owner in owners if owner is not source))
 
 
+@pytest.mark.quiet
 async def test_a_primary_is_killed_under_load(capsys):
     with cluster_farm(bundled()) as farm:
         async with (

@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import pytest
+
 from chuk_sessions.exceptions import OutcomeUnknownError, ProviderError, SessionUnavailableError
 from tests.harness.servers import Server
 from tests.redis.tools import (
@@ -42,6 +44,7 @@ async def meanwhile(step: Callable[[], Awaitable[object]]) -> AsyncIterator[None
             await task
 
 
+@pytest.mark.quiet
 async def test_after_a_kill_calls_continue_and_acknowledged_writes_are_kept(own_server: Server):
     acknowledged, unknown = 0, 0
     async with backend_on(own_server.url, call_timeout=10.0, retries=100) as backend:
@@ -144,6 +147,7 @@ async def test_connections_killed_ten_times_a_second_cause_no_wrong_result(serve
         assert backend.stats().reconnects >= SECONDS * 5
 
 
+@pytest.mark.quiet
 async def test_calls_to_a_suspended_server_return_by_their_deadlines(own_server: Server):
     timeout = 0.5
     async with backend_on(own_server.url, call_timeout=timeout, connect_timeout=timeout) as backend:

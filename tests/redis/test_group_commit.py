@@ -57,6 +57,7 @@ async def not_replicated_in_time(calls: Iterable[Awaitable[object]]) -> int:
     return len(outcomes)
 
 
+@pytest.mark.quiet
 async def test_concurrent_allocations(primary: Server, stop: Stop):
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=WAIT) as backend:
         manager = manager_on(backend)
@@ -67,6 +68,7 @@ async def test_concurrent_allocations(primary: Server, stop: Stop):
         assert await manager.count_sessions() == MANY + 1
 
 
+@pytest.mark.quiet
 async def test_concurrent_logins(primary: Server, stop: Stop):
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=WAIT) as backend:
         manager = manager_on(backend)
@@ -76,6 +78,7 @@ async def test_concurrent_logins(primary: Server, stop: Stop):
         assert await not_replicated_in_time(calls) == MANY
 
 
+@pytest.mark.quiet
 async def test_staggered_calls(primary: Server, stop: Stop):
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=WAIT) as backend:
         manager = manager_on(backend)

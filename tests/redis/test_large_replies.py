@@ -99,6 +99,7 @@ async def test_large_values_of_the_provider_api_do_not_fill_the_servers_memory(b
         assert not seen.failures
 
 
+@pytest.mark.quiet
 async def test_more_large_reads_than_fit_into_the_timeout_do_not_affect_other_calls(server: Server):
     async with backend_on(server.url, call_timeout=1.5) as backend:
         manager = manager_on(backend)

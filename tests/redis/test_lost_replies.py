@@ -211,6 +211,7 @@ async def test_a_chosen_id_is_kept_however_many_replies_get_lost(
     assert await manager.count_sessions("ann") == 2
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("cut", [False, True])
 async def test_all_attempts_of_an_allocation_have_one_deadline(proxy: Proxy, cut: bool):
     async with backend_on(f"redis://127.0.0.1:{proxy.port}", call_timeout=0.5, retries=1000) as backend:

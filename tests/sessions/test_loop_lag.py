@@ -21,6 +21,8 @@ from tests.harness.crowd import USER, Crowd, EmulatedCrowd, ServerCrowd
 from tests.harness.servers import Server
 from tests.redis.tools import how_many
 
+pytestmark = pytest.mark.quiet
+
 MAX_LAG = 0.020
 """The longest time (s) that a call may block the event loop."""
 
