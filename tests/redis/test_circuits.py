@@ -23,7 +23,7 @@ from tests.conftest import bundled
 from tests.harness.farms import Member, cluster_farm, one_sentinel_over, wait_for
 from tests.harness.ports import free_port
 from tests.harness.servers import Server, running
-from tests.redis.tools import backend_on, echo, manager_on, slot_of_session, soon, until
+from tests.redis.tools import backend_on, echo, manager_on, slot_of_session, soon, until, until_it_works
 
 AT_ONCE = 0.005
 SOON = 0.5
@@ -196,9 +196,9 @@ async def test_a_canceled_attempt_to_connect_does_not_end_the_attempts(own_serve
 
 async def test_refused_passwords_open_no_circuit(caplog: Any):
     with running(bundled(), password="right") as server:
-        async with backend_on(server.url.replace("right", PASSWORD), call_timeout=BRIEF) as backend:
+        async with backend_on(server.url.replace("right", PASSWORD), call_timeout=2 * BRIEF) as backend:
             manager = manager_on(backend)
-            end = time.monotonic() + 3 * BRIEF
+            end = time.monotonic() + 5 * BRIEF
             while time.monotonic() < end:
                 with pytest.raises(SessionUnavailableError, match="password"):
                     await manager.validate_session("s1")
@@ -214,8 +214,9 @@ async def test_no_secret_is_logged_about_an_outage(caplog: Any):
 
 
 async def test_closing_the_backend_leaves_no_task(own_server: Server, caplog: Any):
-    backend = RedisBackend(own_server.url, call_timeout=BRIEF / 5)
+    backend = RedisBackend(own_server.url, call_timeout=BRIEF)
     manager = manager_on(backend)
+    await until_it_works(backend)
     session_id = await manager.allocate_session()
     own_server.kill()
     await fails_after(manager, session_id)

@@ -97,7 +97,8 @@ async def test_staggered_calls(primary: Server, stop: Stop):
 
 
 async def test_calls_use_the_open_connections_while_another_one_cannot_be_opened(own_server: Server):
-    async with backend_on(own_server.url, call_timeout=WAIT, wait_replicas=1, wait_timeout=WAIT / 5) as backend:
+    timeout = 3 * WAIT
+    async with backend_on(own_server.url, call_timeout=timeout, wait_replicas=1, wait_timeout=WAIT / 5) as backend:
         manager = manager_on(backend)
         calls = [asyncio.create_task(outcome(manager.allocate_session()))]
         await until_waiting(own_server)
@@ -108,7 +109,7 @@ async def test_calls_use_the_open_connections_while_another_one_cannot_be_opened
             client.config_set("maxclients", 2)
             client.client_kill_filter(_id=str(first))
             await until(lambda: backend.stats().connections == 1)
-            end = time.monotonic() + 3 * WAIT
+            end = time.monotonic() + 2 * timeout
             while time.monotonic() < end:
                 assert (await outcome(manager.allocate_session()))[0] is NotReplicatedError
 
