@@ -107,7 +107,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         self._find = partial(keys.find, self._sandbox_id)
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
         notes = StrayNotes(executor)
-        self._sessions, self._rotator = Sessions(executor, policy, notes), Rotator(executor, policy)
+        self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
         count_managers(self._backend, 1)

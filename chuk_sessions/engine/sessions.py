@@ -17,15 +17,13 @@ from .allocation import Allocator, NewSession
 from .cancellation import run_in_background
 from .executor import MAX_ATTEMPTS, MAX_ROTATIONS, Executor
 from .policy import SessionPolicy
-from .strays import StrayNotes
 
 
 class Sessions:
     """The sessions of one sandbox on one backend."""
 
-    def __init__(self, executor: Executor, policy: SessionPolicy, notes: StrayNotes) -> None:
+    def __init__(self, executor: Executor, policy: SessionPolicy) -> None:
         self._executor = executor
-        self._notes = notes
         self._policy = policy
         self._allocator = Allocator(executor, policy)
 
@@ -70,12 +68,6 @@ class Sessions:
             mode=mode,
             operation_id=b"" if mode == modes.TOUCH else operation_ids.operation_id(),
         )
-        if mode == modes.TOUCH and self._notes.is_stray(user_id, target.index_keys.bucket):
-            # A session that exists has a note already. It is touched without another one.
-            reply = await self._allocator.allocate(new.at_existing(target))
-            if reply[0] == s.EXISTS:
-                return
-        await self._notes.note(user_id, target.index_keys.bucket)
         for _ in range(MAX_ATTEMPTS):
             reply = moved = await self._allocator.allocate(new)
             if moved[0] == s.MOVED:
@@ -93,8 +85,6 @@ class Sessions:
         for _ in range(MAX_ROTATIONS):
             current = self._executor.target_for_pointer(new.target.index_keys.bucket, moved[1])
             new = new.at_existing(current)
-            if new.mode == modes.REPLACE:
-                await self._notes.note(new.user_id, current.index_keys.bucket)
             moved = await self._allocator.allocate(new)
             if moved[0] != s.MOVED:
                 return moved

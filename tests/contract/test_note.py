@@ -92,3 +92,37 @@ async def test_a_custom_provider_needs_no_notes(single):
     assert await manager.validate_session("mine")
     call = note_operations.note(keys.index("test", HOME), "test", ids.user_hash(USER), 7)
     assert await single.backend.run(call) == [statuses.OK]
+
+
+@pytest.mark.parametrize("mode", ["create", "replace"])
+async def test_other_modes_note_first_and_take_no_touch(world, mode):
+    calls = []
+
+    async def before(call):
+        calls.append(call.operation)
+
+    await world.intercepted(before).allocate_session("mine", user_id=USER, mode=mode)
+    assert calls == [note_operations.NOTE, operations.ALLOCATE]
+    assert await world.manager().revoke_user_sessions(USER) == 1
+
+
+async def test_a_session_that_is_replaced_by_one_of_another_user_is_noted_for_that_user(world):
+    manager, session_id = world.manager(), id_in(HOME)
+    await manager.allocate_session(session_id, user_id=USER)
+    assert ids.home_bucket("test", "bob") != HOME
+    await manager.allocate_session(session_id, user_id="bob", mode="replace")
+    assert list(await notes_of(world, "bob")) == [HOME]
+    assert await manager.revoke_user_sessions(USER) == 0
+    assert await manager.revoke_user_sessions("bob") == 1
+
+
+async def test_a_session_that_is_replaced_under_its_old_id_is_noted_where_it_is(world):
+    manager = world.manager(max_sessions_per_user=9)
+    await manager.allocate_session("mine", user_id=USER)
+    moved = await manager.rotate_session("mine", grace_seconds=60)
+    assert bucket_of(moved) == HOME
+    await manager.allocate_session("mine", user_id="bob", mode="replace")
+    assert HOME in await notes_of(world, "bob")
+    assert await manager.validate_session(moved)
+    assert await manager.revoke_user_sessions("bob") == 1
+    assert not await manager.validate_session("mine")

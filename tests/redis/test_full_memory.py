@@ -18,9 +18,9 @@ from tests.harness.worlds import Intercepted
 
 GROWING = {
     "allocate": lambda manager, session_id: manager.allocate_session(user_id="alice"),
+    "note": lambda manager, session_id: manager.allocate_session(id_in(HOME + 1), user_id="alice"),
     "create": lambda manager, session_id: manager.allocate_session("new", mode="create"),
     "replace": lambda manager, session_id: manager.allocate_session(session_id, user_id="bob", mode="replace"),
-    "note": lambda manager, session_id: manager.allocate_session(id_in(HOME + 1), user_id="alice"),
     "merge": lambda manager, session_id: manager.update_session_metadata(session_id, {"a": 1}),
     "increment": lambda manager, session_id: manager.increment_session_counter(session_id, "n"),
     "append": lambda manager, session_id: manager.append_session_metadata(session_id, "list", 1),
