@@ -10,6 +10,7 @@ on the given servers only.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -36,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--steps", type=int, default=3000, help="steps of the state machine on each server")
     parser.addoption("--rules", default="", help="use servers as a user with these ACL rules")
     parser.addoption("--given-only", action="store_true", help="test on the given servers only")
+
+
+def pytest_configure() -> None:
+    # A shell without job control starts background commands with SIGINT ignored, and after `trap '' INT` all commands.
+    # Python then never raises KeyboardInterrupt, neither here nor in the processes that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
