@@ -86,6 +86,7 @@ async def test_a_lost_note_is_written_again(replicated: tuple[Server, Server]):
             assert await manager.count_sessions(USER) == 2
 
 
+@pytest.mark.quiet
 async def test_too_few_replicas_leave_a_session_whose_id_the_caller_knows(replicated: tuple[Server, Server]):
     primary, replica = replicated
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.5) as backend:
