@@ -30,7 +30,9 @@ NUMBERS = st.one_of(
     st.integers(-(10**17), 10**17).map(lambda number: b"%d" % number),
     st.integers(0, 10**15).map(lambda number: b"%d" % number),
 )
-FIELDS = st.sampled_from([b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z", b"x:y", b"e", b"s", b"l:api"])
+FIELDS = st.sampled_from(
+    [b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z", b"x:y", b"e", b"s", b"l:api"]
+)
 VALUES = st.one_of(
     NUMBERS,
     st.binary(max_size=8),
