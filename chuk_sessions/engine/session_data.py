@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +20,7 @@ from .policy import SessionPolicy
 from .transform import MAX_ATTEMPTS, Transform
 
 _NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
+_NO_PAIRS: Sequence[bytes] = ()
 
 
 class SessionData:
@@ -74,14 +75,16 @@ class SessionData:
 
         def update(fields: Mapping[bytes, bytes]) -> Call | None:
             pairs = self._values.encode(custom_metadata, limit, fields.get(SALT, b""))
-            compared = [] if expected is None else self._values.encode_expected(expected, limit, fields)
+            compared = _NO_PAIRS if expected is None else self._values.encode_expected(expected, limit, fields)
+            if self._values.needs_salt:
+                compared = [*compared, *same_salt(self._values, fields)]
             return target and data_operations.merge(
                 target,
                 pairs=pairs,
                 removals=removals,
                 replace=not merge,
                 version=expected_version,
-                expected=[*compared, *same_salt(self._values, fields)],
+                expected=compared,
                 operation_id=operation_id,
                 ttl_ms=ttl_ms,
                 retention_ms=self._policy.retention_ms,
