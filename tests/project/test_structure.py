@@ -18,6 +18,7 @@ from chuk_sessions import exceptions
 from chuk_sessions.backends.memory.twins import TWINS
 from chuk_sessions.backends.redis import scripts
 from chuk_sessions.core import keys, operations, statuses
+from tests.project import sync_code
 from tests.project.error_tree import defined_tree, drawn_tree
 
 ROOT = Path(chuk_sessions.__file__).parent
@@ -32,10 +33,19 @@ def named(path: Path) -> str:
 
 def test_every_operation_has_script_twin_entry_and_contract_test():
     names = set(operations.ALL)
-    assert {path.stem for path in LUA.glob("*.lua")} == names
+    assert {path.stem for path in LUA.glob("*.lua")} == set(operations.SCRIPTED)
     assert set(TWINS) == names
     assert {path.stem for path in (ROOT / "backends/memory/twins").glob("*.py")} - {"__init__", "include"} == names
-    assert {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")} == names
+    # A large operation has further modules, such as `test_allocate_modes`.
+    tested = {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")}
+    assert names <= tested
+    assert [more for more in tested - names if not any(more.startswith(f"{name}_") for name in names)] == []
+
+
+def test_only_reads_on_one_key_are_plain_commands():
+    plain = [entry for entry in operations.ALL.values() if entry.command]
+    assert plain
+    assert all(entry.read_only and entry.retryable and len(entry.keys) == 1 for entry in plain)
 
 
 def test_every_include_is_used_and_says_what_it_does():
@@ -61,7 +71,7 @@ class Header:
         return {int(number) for number in re.findall(rf"\b{table}\[(\d+)[\] ]", self.code)}
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 @pytest.mark.parametrize("table", ["KEYS", "ARGV"])
 def test_headers_declare_what_scripts_use(name, table):
     header = Header(name)
@@ -78,7 +88,7 @@ def test_headers_declare_what_scripts_use(name, table):
     assert [word for _, _, word in declared] == list(entry.keys if table == "KEYS" else entry.args)
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 def test_replies_have_the_statuses_of_the_entry(name):
     header = Header(name)
     declared = set(re.findall(r"\b[A-Z_]{2,}\b", "".join(re.findall(r"^-- Reply: .*", header.header, re.M))))
@@ -86,11 +96,23 @@ def test_replies_have_the_statuses_of_the_entry(name):
     assert declared == expected
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 def test_scripts_are_sent_with_numbers_for_statuses_and_without_comments(name):
     sent = scripts.scripts()[name].text.decode()
     assert "--" not in sent
     assert set(re.findall(r"\b[A-Z_]{2,}\b", re.sub(r"'[^']*'", "", sent))) <= {"KEYS", "ARGV"}
+
+
+@pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=named)
+def test_scripts_write_expiries_with_the_mark_of_sessions_that_emit_events(path):
+    text = path.read_text()
+    deadlines = {f"KEYS[{number}]" for number in re.findall(r"^-- KEYS\[(\d+)\] deadlines:", text, re.M)} | {
+        "deadlines"
+    }
+    written = re.findall(r"redis\.p?call\('ZADD', ([\w\[\]]+), (.+)\)$", text, re.M)
+    scores = [score for key, score in written if key in deadlines]
+    assert [score for score in scores if not score.startswith(("index_score(", "score, "))] == []
+    assert re.findall(r"(?<!function )\bmove_deadline\((?!.*\bemits\)).*", text) == []
 
 
 @pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=named)
@@ -131,6 +153,7 @@ MAY_IMPORT = {
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
     "integrations": "public settings",
+    "sync": "session_manager",
 }
 
 
@@ -214,10 +237,14 @@ def test_hash_tags_spread_evenly_over_the_slots():
     assert [slot // 64 for slot in slots] == list(range(256))
 
 
+GENERATED = {sync_code.TARGET}
+"""Modules of any length: nobody edits them, and type checkers and documentation want one class."""
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=named)
 def test_modules_and_functions_stay_small(path):
     text = path.read_text()
-    assert text.count("\n") <= 400
+    assert text.count("\n") <= 400 or path in GENERATED
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
