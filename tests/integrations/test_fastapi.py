@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket as FastAPIWebSocket
+from fastapi import Depends, FastAPI
+from fastapi import WebSocket as FastAPIWebSocket
 
 from chuk_sessions import SessionUnavailableError
 from chuk_sessions.integrations.asgi import SessionMiddleware
@@ -28,7 +29,7 @@ def shop() -> FastAPI:
 
     @app.get("/cart")
     async def cart(session: CurrentSession) -> list[str]:
-        return session.get("cart", [])
+        return list(session.get("cart", []))
 
     @app.post("/cart")
     async def add(item: str, session: CurrentSession) -> int | None:

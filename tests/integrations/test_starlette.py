@@ -1,4 +1,4 @@
-"""Starlette: what its own tests of sessions leave out, such as background tasks, error handlers, and other middleware."""
+"""Starlette: background tasks, streams, error handlers, and other middleware, which its own tests leave out."""
 
 from __future__ import annotations
 
