@@ -54,7 +54,7 @@ class Site:
         self.counts.append(count)
 
     def wait_for_workers(self) -> None:
-        """Send requests until each worker has replied to one. A worker that is told to stop while it boots stops late."""
+        """Send requests until each worker has replied. A worker that is told to stop while it boots may stop late."""
         give_up = time.monotonic() + 60
         while len(self.workers) < WORKERS:
             assert time.monotonic() < give_up
