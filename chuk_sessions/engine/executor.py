@@ -20,7 +20,7 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 32
 """Most attempts at work that concurrent changes can undo each time."""
 
-_MAX_ROTATIONS = 64
+MAX_ROTATIONS = 64
 """Most rotated ids that one call follows."""
 
 _MAX_CONCURRENT_CALLS = 256
@@ -98,21 +98,19 @@ class Executor:
         rotations = 0
         while s.check(call.operation, reply) == s.MOVED:
             rotations += 1
-            if rotations > _MAX_ROTATIONS:
+            if rotations > MAX_ROTATIONS:
                 raise errors.SessionConflictError("the id was rotated too often within its grace period")
             target = self.target_for_pointer(target.index_keys.bucket, reply[1])
             call = operations.retarget(call, target)
             reply = await self.submit(call)
         return target, reply
 
-    async def execute_all(
-        self, calls: Sequence[Call], *, accepted: Collection[int] = (), concurrency: int = _MAX_CONCURRENT_CALLS
-    ) -> list[Reply]:
+    async def execute_all(self, calls: Sequence[Call], *, accepted: Collection[int] = ()) -> list[Reply]:
         """Run calls concurrently and return their replies.
 
         Raises the first error, once all calls have finished. Statuses in `accepted` raise none.
         """
-        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted, concurrency=concurrency)]
+        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted)]
 
     async def settle_all(
         self,
