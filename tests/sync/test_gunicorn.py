@@ -16,7 +16,8 @@ import pytest
 
 from tests.conftest import missing
 from tests.harness import children
-from tests.harness.servers import Server, free_port
+from tests.harness.ports import free_port
+from tests.harness.servers import Server
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn needs fork")
 
