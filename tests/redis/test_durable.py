@@ -55,6 +55,7 @@ async def test_too_few_replicas_are_a_typed_error(replicated: tuple[Server, Serv
         assert await manager.allocate_session()
 
 
+@pytest.mark.quiet
 async def test_too_few_replicas_leave_a_session_whose_id_the_caller_knows(replicated: tuple[Server, Server]):
     primary, replica = replicated
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.5) as backend:

@@ -13,6 +13,8 @@ from tests.redis.tools import backend_on, echo, manager_on
 
 CONNECTIONS = 10
 MANY = 1000
+PATIENT = 30.0
+"""A call timeout for many calls to a server that writes each change to its disk before it replies."""
 
 
 def received(server: Server) -> int:
@@ -53,7 +55,7 @@ async def test_a_connection_sends_little_and_writes_nothing_to_the_append_only_f
 
 @pytest.mark.parametrize("connections", [1, 3])
 async def test_a_forgotten_script_is_sent_once_to_each_connection_at_most(own_server: Server, connections: int):
-    async with backend_on(own_server.url, connections=connections) as backend:
+    async with backend_on(own_server.url, connections=connections, call_timeout=PATIENT) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
         for _ in range(3):
@@ -66,7 +68,7 @@ async def test_a_forgotten_script_is_sent_once_to_each_connection_at_most(own_se
 
 
 async def test_a_new_server_is_sent_each_script_once(own_server: Server):
-    async with backend_on(own_server.url) as backend:
+    async with backend_on(own_server.url, call_timeout=PATIENT) as backend:
         manager = manager_on(backend)
         session_ids = await asyncio.gather(*(manager.allocate_session() for _ in range(100)))
         assert all(await asyncio.gather(*(manager.validate_session(session_id) for session_id in session_ids)))
