@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .api import get_session, session
 from .core.ids import session_hash
-from .enums import ABSENT, ProviderType, SessionStatus, WhenFull
+from .enums import ABSENT, AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
     InvalidMetadataError,
@@ -24,6 +24,7 @@ from .exceptions import (
     RevocationIncompleteError,
     SessionConflictError,
     SessionError,
+    SessionExistsError,
     SessionLimitError,
     SessionOwnerError,
     SessionRotatedError,
@@ -41,6 +42,7 @@ __version__ = "1.0.0.dev0"
 
 __all__ = [
     "ABSENT",
+    "AllocateMode",
     "CorruptRecordError",
     "Health",
     "Increment",
@@ -61,6 +63,7 @@ __all__ = [
     "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",
+    "SessionExistsError",
     "SessionLimitError",
     "SessionManager",
     "SessionMetadata",

@@ -1,4 +1,4 @@
-"""Enumerations: session statuses, providers, the policy of a full cap, and the value of a missing key."""
+"""Enumerations: session statuses, providers, modes, the policy of a full cap, and the value of a missing key."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ class ProviderType(StrEnum):
 
     MEMORY = "memory"
     REDIS = "redis"
+
+
+class AllocateMode(StrEnum):
+    """The treatment of a live session whose id is allocated again. Without one, all modes create a session."""
+
+    TOUCH = "touch"
+    """Touch it; otherwise it stays as it is."""
+    CREATE = "create"
+    """Raise SessionExistsError."""
+    REPLACE = "replace"
+    """Overwrite it, whoever it belongs to."""
 
 
 class WhenFull(StrEnum):
@@ -44,4 +55,4 @@ ABSENT: Final = Absent.ABSENT
 """The stand-in for the value of a metadata key that does not exist."""
 
 
-__all__ = ["ABSENT", "Absent", "ProviderType", "SessionStatus", "WhenFull"]
+__all__ = ["ABSENT", "Absent", "AllocateMode", "ProviderType", "SessionStatus", "WhenFull"]

@@ -11,6 +11,7 @@ SessionError
 │   ├── CorruptRecordError         the stored value is not a session record of this library
 │   └── NotSupportedError          this kind of provider cannot do that
 ├── SessionConflictError           the session is not what the caller assumes; nothing was applied
+│   ├── SessionExistsError         there is one with that id already
 │   ├── SessionOwnerError          it belongs to another user
 │   ├── VersionConflictError       it has changed; `version` is the current one
 │   ├── SessionRotatedError        its id has already been replaced
@@ -126,6 +127,10 @@ class SessionConflictError(SessionError):
     """The session is not what the caller assumes. Nothing was applied."""
 
 
+class SessionExistsError(SessionConflictError):
+    """There is a live session with the id that was to be created."""
+
+
 class SessionOwnerError(SessionConflictError):
     """The session belongs to another user."""
 
@@ -217,6 +222,7 @@ __all__ = [
     "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",
+    "SessionExistsError",
     "SessionLimitError",
     "SessionOwnerError",
     "SessionRotatedError",

@@ -9,7 +9,7 @@ from weakref import finalize
 
 from . import settings
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
-from .core import data_operations, ids, keys, notices, operation_ids, operations, statuses, validation
+from .core import data_operations, ids, keys, modes, notices, operation_ids, operations, statuses, validation
 from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
 from .core.values import SALT, CodecFactory, json_codec, new_salt
@@ -23,8 +23,9 @@ from .engine.session_access import SessionAccess
 from .engine.session_data import SessionData
 from .engine.session_index import SessionIndex
 from .engine.sessions import Sessions
+from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
-from .enums import ProviderType, WhenFull
+from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError
 from .models import Health, SessionMetadata
 from .provider_factory import factory_for_env
@@ -105,8 +106,10 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
+        notes = StrayNotes(executor)
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
-        self._session_index, self._revoker, self._sweeper = SessionIndex(executor), Revoker(executor), Sweeper(executor)
+        self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
+        self._sweeper = Sweeper(executor, notes)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -136,19 +139,29 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         user_id: str | None = None,
         ttl_hours: float | None = None,
         custom_metadata: dict[str, Any] | None = None,
+        *,
+        mode: AllocateMode | str = AllocateMode.TOUCH,
     ) -> str:
         """Create a session and return its id.
 
-        If there is a live session with the given `session_id`, it is touched and otherwise stays as it is. Without one,
-        a session with that id is created. Never pass an id that a client sent: check it with `validate_session`, and
-        let this method choose ids. Do not create a session under a generated id that was deleted: a retry of that
-        deletion may arrive late and delete the new session.
+        If there is no live session with the given `session_id`, one with that id is created. Otherwise `mode` decides:
+        `"touch"` touches the session and leaves everything else as it is, `"create"` raises SessionExistsError, and
+        `"replace"` overwrites it, whoever it belongs to; only its `version` continues. Modes create and replace are
+        applied exactly once, even if replies get lost. An old id in its grace period means the session that replaced
+        it. Never pass an id that a client sent: check it with `validate_session`, and let this method choose ids. Do
+        not create a session under a generated id that was deleted: a retry of that deletion may arrive late and delete
+        the new session.
+
+        `ttl_hours=math.inf` creates a session that expires only at the end of the year 9999, or when it is idle. None
+        means `default_ttl_hours`.
 
         If the call is canceled and chose the id, the session that it may have created is deleted in the background.
 
         Raises:
             ValueError: an argument is malformed; InvalidMetadataError and MetadataTooLargeError are of this kind.
-            SessionOwnerError: the session exists and belongs to another user; see `rotate_session` for logins.
+            SessionExistsError: the session exists, and the mode is `"create"`.
+            SessionOwnerError: the session exists and belongs to another user, and the mode is `"touch"`; see
+                `rotate_session` for logins.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
             SessionTooLargeError: the metadata is larger than `max_session_bytes`.
 
@@ -156,7 +169,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         if session_id is not None:
             ids.check_name(session_id, "session_id")
         owner = b"" if user_id is None else self._values.encode_owner(validation.owner(user_id))
-        ttl_ms = self._ttl_ms if ttl_hours is None else ms_from_hours(ttl_hours, "ttl_hours")
+        mode_text = modes.mode(mode)
+        ttl_ms = self._ttl_ms if ttl_hours is None else ttl_from_hours(ttl_hours, "ttl_hours")
         pairs: list[bytes] = []
         salt = new_salt(self._values)
         if custom_metadata is not None:
@@ -167,7 +181,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         if session_id is None:
             return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
         target = keys.session_keys(self._sandbox_id, session_id)
-        await self._sessions.allocate_at(target, user_id, owner, pairs, ttl_ms=ttl_ms)
+        await self._sessions.allocate_at(target, user_id, owner, pairs, ttl_ms=ttl_ms, mode=mode_text)
         return session_id
 
     async def validate_session(self, session_id: str) -> bool:

@@ -16,14 +16,14 @@
 --- @include "expire_with_last"
 --- @include "move_deadline"
 local key, operation = KEYS[1], ARGV[4]
-local reply, _, old_deadline, accessed, idle, version = open(key, now, 'v')
+local reply, _, old_deadline, accessed, idle, version, emits = open(key, now, 'v', 'e')
 if reply then return reply end
 version = parse_int(version)
 if not version then return CORRUPT end
 if applied(KEYS[3], operation, now) then return OK end
 local deadline = old_deadline + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, old_deadline} end
-move_deadline(key, KEYS[2], nil, ARGV[1], nil, version + 1, deadline, accessed, idle, ARGV[6])
+move_deadline(key, KEYS[2], nil, ARGV[1], nil, version + 1, deadline, accessed, idle, ARGV[6], emits)
 remember(KEYS[3], operation, now, ARGV[5])
 expire_with_last(KEYS[3])
 return OK

@@ -23,7 +23,7 @@
 --- @include "hset_all"
 --- @include "hdel_all"
 local key, operation, limit, ttl = KEYS[1], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
-local reply, _, deadline, accessed, idle, version, bound = open(key, now, 'v', 'z')
+local reply, _, deadline, accessed, idle, version, bound, emits = open(key, now, 'v', 'z', 'e')
 if reply then return reply end
 version, bound = parse_int(version), parse_int(bound) or math.huge
 if not version then return CORRUPT end
@@ -68,7 +68,7 @@ hset_all(key, fields)
 hdel_all(key, removed)
 if ttl then
 --- @include "move_deadline"
-  move_deadline(key, KEYS[3], KEYS[4], ARGV[8], ARGV[10], version + 1, now + ttl, accessed, idle, ARGV[9])
+  move_deadline(key, KEYS[3], KEYS[4], ARGV[8], ARGV[10], version + 1, now + ttl, accessed, idle, ARGV[9], emits)
 end
 if operation ~= '' then
 --- @include "remember"

@@ -16,16 +16,18 @@
 -- ARGV[7] latest: the latest deadline allowed, ms; a later one becomes this one
 -- ARGV[8] idle: idle timeout, ms; 0 means none
 -- ARGV[9] retention: ms that a record outlives its session
--- ARGV[10..] rest: names of the fields that a login keeps, or the first two characters of the names
+-- ARGV[10] events: 1 means that the session emits events
+-- ARGV[11..] rest: names of the fields that a login keeps, or the first two characters of the names
 -- Reply: OK | GONE | MOVED handle (the old id was rotated before)
 --- @include "now"
 --- @include "open"
+--- @include "index_score"
 --- @include "hdel_all"
 --- @include "unindex"
 -- A retry after a lost reply finds the rotation done: no other caller can know the new id.
 local _, rotated = open(KEYS[2], now)
 if rotated then return OK end
-local reply, expiry, deadline, _, _, created, version = open(KEYS[1], now, 'c', 'v')
+local reply, expiry, deadline, _, _, created, version, emits = open(KEYS[1], now, 'c', 'v', 'e')
 if reply then return reply end
 if ARGV[4] ~= '' and ARGV[4] ~= created then return GONE end
 version = parse_int(version)
@@ -33,7 +35,7 @@ if KEYS[7] and not version then return CORRUPT end
 redis.call('COPY', KEYS[1], KEYS[2], 'REPLACE')
 if KEYS[7] then
   local kept, dropped, idle = {}, {}, tonumber(ARGV[8])
-  for index = 10, #ARGV do kept[ARGV[index]] = true end
+  for index = 11, #ARGV do kept[ARGV[index]] = true end
   for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
     if not kept[string.sub(field, 1, 2)] then dropped[#dropped + 1] = field end
   end
@@ -42,10 +44,12 @@ if KEYS[7] then
   expiry = idle > 0 and math.min(deadline, now + idle) or deadline
   redis.call('HSET', KEYS[2], 'c', now, 'd', deadline, 'a', now, 'v', version + 1)
   if idle > 0 then redis.call('HSET', KEYS[2], 'i', idle) end
+  emits = ARGV[10] == '1'
+  if emits then redis.call('HSET', KEYS[2], 'e', 1) end
   redis.call('PEXPIREAT', KEYS[2], expiry + ARGV[9])
-  redis.call('ZADD', KEYS[7], 'LT', expiry, ARGV[5])
+  redis.call('ZADD', KEYS[7], 'LT', index_score(expiry, emits), ARGV[5])
 end
-redis.call('ZADD', KEYS[3], expiry, ARGV[2])
+redis.call('ZADD', KEYS[3], index_score(expiry, emits), ARGV[2])
 local user = redis.call('ZSCORE', KEYS[4], ARGV[1])
 if user then redis.call('ZADD', KEYS[4], user, ARGV[2]) end
 if redis.call('ZCARD', KEYS[5]) > 0 then redis.call('RENAME', KEYS[5], KEYS[6]) end

@@ -11,10 +11,10 @@
 --- @include "now"
 --- @include "open"
 --- @include "move_deadline"
-local reply, _, _, accessed, idle, version = open(KEYS[1], now, 'v')
+local reply, _, _, accessed, idle, version, emits = open(KEYS[1], now, 'v', 'e')
 if reply then return reply end
 version = parse_int(version)
 if not version then return CORRUPT end
 local deadline = math.min(now + ARGV[3], tonumber(ARGV[4]))
-move_deadline(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], version + 1, deadline, accessed, idle, ARGV[5])
+move_deadline(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], version + 1, deadline, accessed, idle, ARGV[5], emits)
 return OK

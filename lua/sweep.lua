@@ -6,9 +6,10 @@
 -- ARGV[1] sandbox: its name
 -- ARGV[2] limit: most sessions to list
 -- ARGV[3..] rest: handles of the sessions that the previous call listed
--- Reply: OK number {handle...} (the number removed, and those to pass to the next call)
+-- Reply: OK number {handle...} {handle...} (the number removed, and those to remove next, see `list_expired`)
 --- @include "now"
 --- @include "remove_sessions"
+--- @include "list_expired"
 -- Index entries and record are removed together. If the record were left until its TTL is over, and the clock stepped back,
 -- it would be alive again without an index entry.
 local expired = {}
@@ -27,4 +28,4 @@ elseif noted ~= first[2] then
   -- At full memory the old note stays: it is early, never late.
   redis.pcall('ZADD', KEYS[3], first[2], ARGV[1])
 end
-return {OK, #expired, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])}
+return {OK, #expired, list_expired(KEYS[1], now, ARGV[2])}

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from . import modes
 from . import statuses as s
 from .data_operations import APPEND, INCREMENT, MERGE, SET
 from .durations import LATEST_MS
-from .index_operations import COUNT, DUE, LIST, SWEEP
+from .index_operations import COUNT, DUE, FIND, LIST, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
+from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
 from .rate_limits import RATE_LIMIT
@@ -24,7 +26,7 @@ MOST_LEAVING: Final = 32
 ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes victims"),
-    names("handle sandbox ttl deadline idle owner user cap retention create victims rest"),
+    names("handle sandbox ttl deadline idle owner user cap retention create mode operation window events victims rest"),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER},
     retryable=True,
     needs_index_arg="cap",
@@ -39,6 +41,16 @@ VALIDATE = Operation(
 )
 READ = Operation(
     "read", names("session operations"), (), s.ONE_SESSION | {s.OK}, read_only=True, retryable=True, large_reply=True
+)
+FETCH = Operation(
+    "fetch",
+    names("session"),
+    (),
+    s.DONE | {s.CORRUPT},
+    read_only=True,
+    retryable=True,
+    large_reply=True,
+    command="HGETALL",
 )
 LOAD = Operation(
     "load",
@@ -75,7 +87,7 @@ DELETE = Operation(
 ROTATE = Operation(
     "rotate",
     names("old new deadlines users old_operations new_operations sandboxes"),
-    names("old new grace created sandbox ttl latest idle retention rest"),
+    names("old new grace created sandbox ttl latest idle retention events rest"),
     s.ONE_SESSION | {s.OK},
     retryable=True,
     durable=True,
@@ -84,11 +96,14 @@ CARRY = Operation("carry", names("session operations"), names("rest"), s.ONE_SES
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE, VALIDATE, READ, LOAD, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE, ROTATE,
-        CARRY, LIST, COUNT, SWEEP, DUE,
+        ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
+        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET,
     )
 }  # fmt: skip
 """Every operation under its name."""
+
+SCRIPTED: Final = {name: entry for name, entry in ALL.items() if not entry.command}
+"""The operations that are scripts. The others are plain commands."""
 
 
 def allocate(
@@ -103,14 +118,18 @@ def allocate(
     cap: int,
     retention_ms: int,
     create: bool,
+    mode: bytes = modes.TOUCH,
+    operation_id: bytes = b"",
+    events: bool = False,
     victims: Sequence[SessionKeys] = (),
     pairs: Sequence[bytes] = (),
     reused: bool = False,
 ) -> Call:
-    """Create the session, or touch the existing one.
+    """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
-    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. With
-    `reused` the id may have belonged to an earlier session, so operation ids of that session are cleared.
+    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. Without
+    `create`, nothing happens unless the session exists. With `events` the session emits events. With `reused` or an
+    operation id, the id may have belonged to an earlier session, so operation ids of that session are cleared.
     """
     index = target.index_keys
     keys: tuple[str, ...] = (target.record, index.deadlines, index.users, index.sandboxes)
@@ -118,10 +137,13 @@ def allocate(
     if victims:
         keys += session_keys_to_delete(victims)
         evicted = tuple([victim.handle for victim in victims])
-    if reused:
+    if operation_id:
+        keys += (target.operations, target.creations)
+    elif reused:
         keys += (target.operations,)
     argv: tuple[Arg, ...] = (
         target.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
+        mode, operation_id, modes.CREATION_WINDOW_MS, int(events),
         len(victims), *evicted, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
@@ -159,6 +181,14 @@ def read(target: SessionKeys, *, operation_ids: bool = False) -> Call:
     if operation_ids:
         return Call(READ, (target.record, target.operations), ())
     return new_call(Call, (READ, (target.record,), ()))
+
+
+def fetch(target: SessionKeys) -> Call:
+    """Read the whole record as it is stored, whether or not the session is alive.
+
+    Lists read many records. In a script this would cost the server more than twice as much.
+    """
+    return Call(FETCH, (target.record,), ())
 
 
 def extend(target: SessionKeys, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:
@@ -201,6 +231,7 @@ class Lifetime(NamedTuple):
         ttl_ms: time until the deadline, which is not after the latest one allowed.
         idle_ms: idle timeout; 0 means none.
         retention_ms: how long the record outlives the session.
+        events: whether the session emits events.
         kept: names of the fields that the session keeps, or the first two characters of the names.
 
     """
@@ -208,6 +239,7 @@ class Lifetime(NamedTuple):
     ttl_ms: int
     idle_ms: int
     retention_ms: int
+    events: bool
     kept: Sequence[bytes]
 
 
@@ -221,9 +253,9 @@ def rotate(
     keys: tuple[str, ...] = (old.record, new.record, index.deadlines, index.users, old.operations, new.operations)
     argv: tuple[Arg, ...] = (old.handle, new.handle, grace_ms, created)
     if lifetime is not None:
-        ttl_ms, idle_ms, retention_ms, kept = lifetime
+        ttl_ms, idle_ms, retention_ms, events, kept = lifetime
         keys += (index.sandboxes,)
-        argv += (index.sandbox, ttl_ms, LATEST_MS, idle_ms, retention_ms, *kept)
+        argv += (index.sandbox, ttl_ms, LATEST_MS, idle_ms, retention_ms, int(events), *kept)
     return Call(ROTATE, keys, argv)
 
 

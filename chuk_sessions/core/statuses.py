@@ -20,7 +20,7 @@ OK: Final = 1
 CREATED: Final = 2
 """A session was created."""
 EXISTS: Final = 3
-"""The session existed and was touched."""
+"""The session existed and was touched or, in mode create, left as it was."""
 MOVED: Final = 4
 """The id was rotated; the pointer to the session follows: its handle, or its reference."""
 FULL: Final = 5

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
+from typing import Self
 
 from .. import exceptions as errors
-from ..core import ids, index_operations, operations
+from ..core import expired, ids, modes, operations
 from ..core import statuses as s
+from ..core.durations import LATEST_MS
 from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
 from ..core.operation import Call, Reply
 from ..core.record import Record, fields_of, has_readable_owner
@@ -18,10 +21,11 @@ from ..core.values import ValueCodec
 from ..enums import WhenFull
 from .executor import MAX_ATTEMPTS, Executor
 from .policy import SessionPolicy
+from .strays import StrayNotes
 
 
 class NewSession:
-    """A session to create, and the attempts at it.
+    """A session to create, or to write over another one, and the attempts at it.
 
     After a lost reply the call may still be on the network, and may arrive when the session has been deleted. So the
     next attempt has another id: a late session then has an id that no caller was given.
@@ -30,18 +34,22 @@ class NewSession:
         user_id: its user, or None.
         owner: the user id as stored; empty without a user.
         pairs: fields and values as stored: metadata and, for a moved session, other fields to keep.
-        ttl_ms: time until its deadline, unless `deadline_ms` is given.
+        ttl_ms: time until its deadline, unless `deadline_ms` is given. LATEST_MS leads to the latest deadline.
         deadline_ms: absolute deadline; 0 means that `ttl_ms` counts.
         idle_ms: idle timeout; 0 means none.
         session_id: the id of the latest attempt; empty if the caller chose the id, which all attempts then have.
         target: keys of the session.
+        mode: what happens if the session exists, see `modes`.
+        operation_id: for a mode that must be applied once; empty for the others.
+        create: whether to create the session if it does not exist.
+        events: whether it emits events; None means that the policy decides.
         call: the latest attempt.
 
     """
 
     __slots__ = (
-        "_executor", "_undo_lost", "call", "deadline_ms", "idle_ms", "owner", "pairs", "session_id", "target",
-        "ttl_ms", "user_id",
+        "_executor", "_undo_lost", "call", "create", "deadline_ms", "events", "idle_ms", "mode", "operation_id",
+        "owner", "pairs", "session_id", "target", "ttl_ms", "user_id",
     )  # fmt: skip
 
     call: Call
@@ -57,6 +65,9 @@ class NewSession:
         deadline_ms: int = 0,
         idle_ms: int,
         target: SessionKeys | None = None,
+        mode: bytes = modes.TOUCH,
+        operation_id: bytes = b"",
+        events: bool | None = None,
     ) -> None:
         self._executor = executor
         self._undo_lost: tuple[Call, ...] = ()
@@ -64,8 +75,12 @@ class NewSession:
         self.owner = owner
         self.pairs = pairs
         self.ttl_ms = ttl_ms
-        self.deadline_ms = deadline_ms
+        self.deadline_ms = LATEST_MS if ttl_ms == LATEST_MS else deadline_ms
         self.idle_ms = idle_ms
+        self.mode = mode
+        self.operation_id = operation_id
+        self.create = True
+        self.events = events
         self.session_id = ""
         if target is None:
             self.session_id, target = executor.new_target(user_id)
@@ -78,6 +93,12 @@ class NewSession:
         self.call = operations.retarget(self.call, self.target)
         return (*self._undo_lost, self.call)
 
+    def at_existing(self, target: SessionKeys) -> Self:
+        """Return a copy for the session with these keys, which is not created if it does not exist."""
+        other = copy(self)
+        other.target, other.create = target, False
+        return other
+
     def undo(self) -> tuple[Call, ...]:
         """Return the calls that delete the sessions of all attempts."""
         return (*self._undo_lost, operations.delete(self.target))
@@ -88,6 +109,7 @@ class Allocator:
 
     def __init__(self, executor: Executor, policy: SessionPolicy) -> None:
         self._executor = executor
+        self._notes = StrayNotes(executor)
         self._policy = policy
 
     async def undo(self, new: NewSession) -> None:
@@ -101,6 +123,11 @@ class Allocator:
         Unless the caller has chosen the id, the attempt after a lost reply has another id.
         """
         user_id, policy = new.user_id, self._policy
+        if self._notes.is_stray(user_id, new.target.index_keys.bucket) and (new.create or new.mode == modes.REPLACE):
+            # A session that exists has a note already. It is touched without another one.
+            if new.mode == modes.TOUCH and (reply := await self.allocate(new.at_existing(new.target)))[0] != s.GONE:
+                return reply
+            await self._notes.note(user_id, new.target.index_keys.bucket)
         victims: list[SessionKeys] = []
         for _ in range(MAX_ATTEMPTS):
             new.call = operations.allocate(
@@ -113,7 +140,10 @@ class Allocator:
                 user=0 if user_id is None else ids.user_hash(user_id),
                 cap=0 if user_id is None else policy.cap,
                 retention_ms=policy.retention_ms,
-                create=True,
+                create=new.create,
+                mode=new.mode,
+                operation_id=new.operation_id,
+                events=policy.events if new.events is None else new.events,
                 victims=victims,
                 pairs=new.pairs,
                 reused=not new.session_id,
@@ -121,15 +151,16 @@ class Allocator:
             reply = await self._executor.submit(new.call, new.retry if new.session_id else None)
             if s.check(new.call.operation, reply) != s.FULL:
                 if reply[0] == s.CREATED and len(reply) > 1:
-                    await self._sweep(new.target, reply[1])
+                    await self._sweep(new.target, expired.listed(reply))
                 return reply
-            victims = await self._victims(new.target.index_keys, reply[1], new.owner)
+            handles = [handle for handle in reply[1] if handle != new.target.handle]
+            victims = await self._victims(new.target.index_keys, handles, new.owner)
         raise errors.SessionLimitError("other new sessions of the user keep filling the cap")
 
-    async def _sweep(self, target: SessionKeys, ended: Sequence[bytes]) -> None:
+    async def _sweep(self, target: SessionKeys, found: expired.Expired) -> None:
         """Remove expired sessions that an allocation has found. A failure does not fail the allocation."""
         with suppress(errors.SessionError):
-            await self._executor.execute(index_operations.sweep(target.index_keys, self._executor.sandbox_id, ended))
+            await self._executor.execute(expired.removal(target.index_keys, self._executor.sandbox_id, found))
 
     async def _victims(self, index: IndexKeys, handles: list[bytes], owner: bytes) -> list[SessionKeys]:
         """Return the sessions that the store must check to make room under the cap.

@@ -20,7 +20,7 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 32
 """Most attempts at work that concurrent changes can undo each time."""
 
-_MAX_ROTATIONS = 64
+MAX_ROTATIONS = 64
 """Most rotated ids that one call follows."""
 
 _MAX_CONCURRENT_CALLS = 256
@@ -98,7 +98,7 @@ class Executor:
         rotations = 0
         while s.check(call.operation, reply) == s.MOVED:
             rotations += 1
-            if rotations > _MAX_ROTATIONS:
+            if rotations > MAX_ROTATIONS:
                 raise errors.SessionConflictError("the id was rotated too often within its grace period")
             target = self.target_for_pointer(target.index_keys.bucket, reply[1])
             call = operations.retarget(call, target)

@@ -20,6 +20,7 @@ class SessionPolicy:
         session_bytes: most bytes of metadata that a session may have.
         cap: most sessions that a user may have; 0 means any number.
         when_full: whether a full cap evicts or refuses.
+        events: whether the sessions that it creates emit events.
 
     """
 
@@ -29,6 +30,7 @@ class SessionPolicy:
     session_bytes: int
     cap: int
     when_full: WhenFull
+    events: bool = False
 
 
 def session_policy(

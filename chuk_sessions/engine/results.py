@@ -16,11 +16,6 @@ def is_ok(reply: Reply) -> bool:
     return reply[0] in (s.OK, s.APPLIED)
 
 
-def existed(reply: Reply) -> bool:
-    """Return whether an allocation found the session."""
-    return bool(reply[0] == s.EXISTS)
-
-
 def record_reader(values: ValueCodec) -> Callable[[Reply], Record | None]:
     """Return a function that returns the record that was read, or None when there is no such session."""
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from .. import exceptions as errors
 from ..core import ids, keys, operations
 from ..core import statuses as s
-from ..core.durations import LATEST_MS
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
 from ..core.record import KEPT_AT_LOGIN, Copy, Record
@@ -77,20 +76,28 @@ class Rotator:
         and completed after it, see `_move`. If the caller gets an id, the cancellation follows at its next await.
         """
         may_move = login is not None or self._policy.cap > 0
+        seen: Record | None = None
         for _ in range(MAX_ATTEMPTS):
             reply = await self._executor.execute(operations.read(target, operation_ids=may_move))
             _refuse_moved(reply)
             if reply[0] == s.GONE:
                 return None
             record, section = Record.from_reply(reply[1], self._executor.values), CriticalSection()
-            new = self._copy(target, record, login)
-            if new is None:
-                return await section.run(self._rotate_in_bucket(target, record, login, grace_ms))
+            new_id: str | None = None
+            if seen is not None and seen.user_id != record.user_id:
+                # The session has been replaced by one of another user.
+                return None
+            seen, new = record, self._copy(target, record, login)
             inherits = login is None or login.copy_of(record) is Copy.LOGIN
-            # The old session may have changed since it was read: then the next round reads it again.
+            # If the session has changed or was replaced since it was read, the next round reads it again.
             with suppress(errors.VersionConflictError):
-                move = _Move(target, record, reply[2] if inherits else (), new, grace_ms)
-                return await section.run(self._move(section, move))
+                if new is None:
+                    new_id = await section.run(self._rotate_in_bucket(target, record, login, grace_ms))
+                else:
+                    move = _Move(target, record, reply[2] if inherits else (), new, grace_ms)
+                    new_id = await section.run(self._move(section, move))
+            if new_id is not None:
+                return new_id
         raise errors.SessionConflictError("the session keeps changing; try again")
 
     def _copy(self, target: SessionKeys, record: Record, login: _Login | None) -> NewSession | None:
@@ -101,17 +108,21 @@ class Rotator:
         if login is None:
             pairs, owner = record.copied_pairs(Copy.MOVE), record.fields[b"u"]
             return NewSession(
-                self._executor, record.user_id, owner, pairs, deadline_ms=record.deadline, idle_ms=record.idle
+                self._executor,
+                record.user_id,
+                owner,
+                pairs,
+                deadline_ms=record.deadline,
+                idle_ms=record.idle,
+                events=b"e" in record.fields,
             )
         pairs = record.copied_pairs(login.copy_of(record))
-        deadline_ms = LATEST_MS if login.ttl_ms == LATEST_MS else 0
         return NewSession(
             self._executor,
             login.user_id,
             login.owner,
             pairs,
             ttl_ms=login.ttl_ms,
-            deadline_ms=deadline_ms,
             idle_ms=self._policy.idle_ms,
         )
 
@@ -139,7 +150,7 @@ class Rotator:
 
     def _lifetime(self, login: _Login) -> operations.Lifetime:
         policy = self._policy
-        return operations.Lifetime(login.ttl_ms, policy.idle_ms, policy.retention_ms, KEPT_AT_LOGIN)
+        return operations.Lifetime(login.ttl_ms, policy.idle_ms, policy.retention_ms, policy.events, KEPT_AT_LOGIN)
 
     async def _move(self, section: CriticalSection, move: _Move) -> str | None:
         """Create the copy with its operation ids, and delete the old session if it is unchanged.

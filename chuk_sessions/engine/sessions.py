@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from .. import exceptions as errors
-from ..core import operations
+from ..core import modes, operation_ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
@@ -15,7 +15,7 @@ from ..core.record import fields_of
 from . import results
 from .allocation import Allocator, NewSession
 from .cancellation import run_in_background
-from .executor import MAX_ATTEMPTS, Executor
+from .executor import MAX_ATTEMPTS, MAX_ROTATIONS, Executor
 from .policy import SessionPolicy
 
 
@@ -33,7 +33,8 @@ class Sessions:
         If the call is canceled, no caller learns the id. The session that it may have created is then deleted in the
         background.
         """
-        new = NewSession(self._executor, user_id, owner, pairs, ttl_ms=ttl_ms, idle_ms=self._policy.idle_ms)
+        idle_ms = self._policy.idle_ms
+        new = NewSession(self._executor, user_id, owner, pairs, ttl_ms=ttl_ms, idle_ms=idle_ms)
         try:
             await self._allocator.allocate(new)
         except asyncio.CancelledError:
@@ -46,34 +47,48 @@ class Sessions:
         return new.session_id
 
     async def allocate_at(
-        self, target: SessionKeys, user_id: str | None, owner: bytes, pairs: Sequence[bytes], *, ttl_ms: int
+        self,
+        target: SessionKeys,
+        user_id: str | None,
+        owner: bytes,
+        pairs: Sequence[bytes],
+        *,
+        ttl_ms: int,
+        mode: bytes,
     ) -> None:
-        """Create the session with these keys, or touch it if it exists."""
-        idle_ms = self._policy.idle_ms
-        new = NewSession(self._executor, user_id, owner, pairs, ttl_ms=ttl_ms, idle_ms=idle_ms, target=target)
+        """Create the session with these keys; or touch, refuse, or replace the one that exists."""
+        new = NewSession(
+            self._executor,
+            user_id,
+            owner,
+            pairs,
+            ttl_ms=ttl_ms,
+            idle_ms=self._policy.idle_ms,
+            target=target,
+            mode=mode,
+            operation_id=b"" if mode == modes.TOUCH else operation_ids.operation_id(),
+        )
         for _ in range(MAX_ATTEMPTS):
-            reply = await self._allocator.allocate(new)
-            if reply[0] != s.MOVED or await self._touch_moved(target, reply, owner):
+            reply = moved = await self._allocator.allocate(new)
+            if moved[0] == s.MOVED:
+                reply = await self._allocate_moved(new, moved)
+            if mode == modes.CREATE and reply[0] == s.EXISTS:
+                raise errors.SessionExistsError("there is a session with that id already")
+            if reply[0] != s.GONE:
                 return
             # The old id's pointer has outlived the session that it points to.
-            await self._executor.execute(operations.delete(target, pointer=reply[1]))
+            await self._executor.execute(operations.delete(target, pointer=moved[1]))
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    async def _touch_moved(self, target: SessionKeys, moved: Reply, owner: bytes) -> bool:
-        """Touch the session that an old id points to. Returns False when it has ended."""
-        current = self._executor.target_for_pointer(target.index_keys.bucket, moved[1])
-        touch = operations.allocate(
-            current,
-            self._executor.sandbox_id,
-            ttl_ms=1,
-            idle_ms=0,
-            owner=owner,
-            user=0,
-            cap=0,
-            retention_ms=self._policy.retention_ms,
-            create=False,
-        )
-        return await self._executor.execute_following_rotation(current, touch, results.existed)
+    async def _allocate_moved(self, new: NewSession, moved: Reply) -> Reply:
+        """Touch, refuse, or replace the session that an old id points to. The reply is GONE when it has ended."""
+        for _ in range(MAX_ROTATIONS):
+            current = self._executor.target_for_pointer(new.target.index_keys.bucket, moved[1])
+            new = new.at_existing(current)
+            moved = await self._allocator.allocate(new)
+            if moved[0] != s.MOVED:
+                return moved
+        raise errors.SessionConflictError("the id was rotated too often within its grace period")
 
     async def access(self, target: SessionKeys, call: Call, reply: Reply) -> Reply:
         """Return the reply of the current session, after a reply other than OK to a call that records an access.
@@ -108,22 +123,40 @@ class Sessions:
         The owner is read first, because a deletion also removes records that cannot be read. Raises CorruptRecordError
         for such a record.
         """
-        call = operations.read(target)
-        target, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
-        found = fields_of(reply[1]) if reply[0] == s.OK else {}
-        if found.get(b"u") != owner:
-            return False
-        call = operations.delete(target, owner=owner, created=found.get(b"c", b""))
-        with suppress(errors.SessionOwnerError):
-            return await self._executor.execute_following_rotation(target, call, results.is_ok)
-        return False
+        version = -1
+        for _ in range(MAX_ATTEMPTS):
+            call = operations.read(target)
+            target, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
+            found = fields_of(reply[1]) if reply[0] == s.OK else {}
+            before, version = version, _version(found)
+            if found.get(b"u") != owner or version <= before:
+                return False
+            call = operations.delete(target, owner=owner, created=found.get(b"c", b""))
+            with suppress(errors.SessionOwnerError):
+                if await self._executor.execute_following_rotation(target, call, results.is_ok):
+                    return True
+        raise errors.SessionConflictError("the session keeps changing; try again")
 
     async def _delete_current(self, target: SessionKeys) -> Reply:
         """Delete the session that has the id now. A call that is retried or arrives late may find a later session with
-        the same id, which it must not delete.
+        the same id, which it must not delete. A session with a higher version replaced the one that was to be deleted.
         """
-        current = await self._executor.submit(operations.read(target))
-        if current[0] in (s.GONE, s.MOVED):
-            return current
-        created = fields_of(current[1]).get(b"c", b"") if current[0] == s.OK else b""
-        return await self._executor.execute(operations.delete(target, created=created))
+        version = -1
+        for _ in range(MAX_ATTEMPTS):
+            current = await self._executor.submit(operations.read(target))
+            if current[0] in (s.GONE, s.MOVED):
+                return current
+            fields = fields_of(current[1]) if current[0] == s.OK else {}
+            before, version = version, _version(fields)
+            if version <= before:
+                return [s.GONE]
+            reply = await self._executor.execute(operations.delete(target, created=fields.get(b"c", b"")))
+            if reply[0] != s.GONE:
+                return reply
+        raise errors.SessionConflictError("the session keeps changing; try again")
+
+
+def _version(fields: Mapping[bytes, bytes]) -> int:
+    """Return the version of a record; 0 if it cannot be read."""
+    digits = fields.get(b"v", b"")
+    return int(digits) if digits.isdigit() else 0

@@ -95,7 +95,7 @@ async def test_a_new_session_without_a_user_removes_the_old_user_from_the_index(
     assert await manager.count_sessions() == 1
 
 
-@pytest.mark.parametrize("hours", [0, -1, 0.0, math.nan, math.inf, -math.inf, 10**400, True, "8", None])
+@pytest.mark.parametrize("hours", [0, -1, 0.0, math.nan, -math.inf, 10**400, True, "8", None])
 async def test_refuses_invalid_ttls(single, hours):
     manager = single.manager()
     if hours is None:

@@ -81,10 +81,11 @@ async def test_spares_a_named_session_that_a_clock_step_has_brought_back_to_life
     session_id = await manager.allocate_session(user_id="alice", ttl_hours=1)
     session = keys.session_keys("test", session_id)
     await world.advance(hours=2)
-    _, _, expired = await world.backend.run(index_operations.sweep(session.index_keys, "test"))
-    assert expired == [session.handle]
+    _, _, expired, marked = await world.backend.run(index_operations.sweep(session.index_keys, "test"))
+    assert (expired, marked) == ([session.handle], [])
     await world.advance(hours=-2)
-    assert await world.backend.run(index_operations.sweep(session.index_keys, "test", expired)) == [statuses.OK, 0, []]
+    reply = await world.backend.run(index_operations.sweep(session.index_keys, "test", expired))
+    assert reply == [statuses.OK, 0, [], []]
     assert await manager.validate_session(session_id)
     assert await manager.count_sessions("alice") == 1
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from chuk_sessions.core import data_operations, durations, ids, index_operations, keys, operations, rate_limits, record
+from chuk_sessions.core import (
+    data_operations,
+    durations,
+    ids,
+    index_operations,
+    keys,
+    modes,
+    note_operations,
+    operations,
+    rate_limits,
+    record,
+)
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
 
@@ -40,9 +51,12 @@ expectations = st.one_of(
 items = st.sampled_from([b"", b"1", b'"a",{}', b"[]"])
 removals = st.lists(fields, max_size=2)
 operation_ids = st.sampled_from([b"", b"", b"once", b"twice", b"perhaps"])
+creations_by = st.sampled_from([b"", b"", b"once", b"twice", *[b"id %d" % number for number in range(12)]])
+mode_texts = st.sampled_from([modes.TOUCH, modes.TOUCH, modes.CREATE, modes.REPLACE])
 versions = st.sampled_from([None, None, 1, 2, 3, 4])
 retentions = st.sampled_from([0, 300_000])
 idles = st.sampled_from([0, 0, 700, 4000])
+buckets = st.sampled_from([7, 8, 255])
 amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
 ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
 targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERATED_IDS]
@@ -102,6 +116,9 @@ class CallGenerator:
             cap=self.draw(st.sampled_from([0, 0, 1, 2])) if user else 0,
             retention_ms=self.draw(retentions),
             create=self.draw(st.sampled_from([True, True, True, False])),
+            mode=self.draw(mode_texts),
+            operation_id=self.draw(creations_by),
+            events=self.draw(st.booleans()),
             victims=self.draw(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.draw(pairs),
             reused=self.draw(st.booleans()),
@@ -147,6 +164,9 @@ class CallGenerator:
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
         )
+
+    def fetch(self) -> Call:
+        return operations.fetch(self.target()[1])
 
     def append(self) -> Call:
         return data_operations.append(
@@ -206,7 +226,7 @@ class CallGenerator:
 
     def lifetime(self) -> operations.Lifetime:
         ttl, idle = self.draw(lifetimes), self.draw(idles)
-        return operations.Lifetime(ttl, idle, self.draw(retentions), record.KEPT_AT_LOGIN)
+        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(st.booleans()), record.KEPT_AT_LOGIN)
 
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))
@@ -217,6 +237,10 @@ class CallGenerator:
         return index_operations.list_(
             self.target()[1].index_keys, user=user_of(user) if user else None, limit=limit, after=self.after(user)
         )
+
+    def find(self) -> Call:
+        limit = self.draw(st.sampled_from([1, 2, 100]))
+        return index_operations.find(self.target()[1].index_keys, user_of(self.draw(users)), limit)
 
     def count(self) -> Call:
         user, limit = self.draw(users), self.draw(st.sampled_from([1, 1, 2, 3, 100]))
@@ -230,12 +254,30 @@ class CallGenerator:
         return index_operations.sweep(target.index_keys, sandbox, self.draw(st.lists(near, max_size=3, unique=True)))
 
     def due(self) -> Call:
-        limit = self.draw(st.sampled_from([1, 2, 100]))
-        return index_operations.due(self.target()[1].index_keys.sandboxes, limit, self.after(None))
+        limit, index = self.draw(st.sampled_from([1, 2, 100])), self.target()[1].index_keys
+        return index_operations.due(self.draw(st.sampled_from([index.sandboxes, index.noted])), limit, self.after(None))
+
+    def note(self) -> Call:
+        sandbox, target = self.target()
+        return note_operations.note(target.index_keys, sandbox, user_of(self.draw(users)), self.draw(buckets))
+
+    def notes(self) -> Call:
+        return note_operations.notes(self.target()[1].index_keys, user_of(self.draw(users)))
+
+    def forget(self) -> Call:
+        sandbox, target = self.target()
+        old = st.tuples(buckets, st.sampled_from([self.now, self.now - 350, self.now - 4000, 0]))
+        return note_operations.forget(
+            target.index_keys, sandbox, user_of(self.draw(users)), self.draw(st.lists(old, max_size=3))
+        )
 
     def after(self, user: str | None) -> index_operations.Cursor:
         """Draw the cursor of a page: the start, or an entry that may exist."""
         if self.draw(st.booleans()):
             return ()
-        scores = [b"%d" % user_of(user)] if user else [b"0", b"%d" % self.now, b"%d" % (self.now + 700), b"9" * 15]
+        scores = (
+            [b"%d" % user_of(user)]
+            if user
+            else [b"0", b"%d" % self.now, b"%d.5" % (self.now + 699), b"%d" % (self.now + 700), b"9" * 15]
+        )
         return self.draw(st.sampled_from(scores)), self.draw(handles)

@@ -16,6 +16,7 @@ from chuk_sessions.core import (
     ids,
     index_operations,
     keys,
+    modes,
     operation_ids,
     operations,
     rate_limits,
@@ -40,16 +41,21 @@ increment = partial(data_operations.increment, TARGET, field=b"m:n", amount=1, c
 append = partial(data_operations.append, TARGET, field=b"m:n")
 limit = partial(rate_limits.rate_limit, TARGET, field=b"l:x", rate=rate_limits.rate(2, 1, None, 1), operation_id=b"")
 load = partial(operations.load, TARGET, retention_ms=5)
-restart = operations.Lifetime(50, 40, 7, record.KEPT_AT_LOGIN)
+restart = operations.Lifetime(50, 40, 7, True, record.KEPT_AT_LOGIN)
 touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, index=True)
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
 
-def create(target=TARGET, idle=0, ttl=TTL, retention=0, cap=0, victims=(), owner=b"alice", reused=False):
+def create(target=TARGET, idle=0, ttl=TTL, retention=0, cap=0, victims=(), owner=b"alice", reused=False, **more):
     return operations.allocate(
-        target, "a", ttl_ms=ttl, idle_ms=idle, owner=owner, user=ALICE, cap=cap, retention_ms=retention, create=True,
-        victims=victims, reused=reused,
+        target, "a", ttl_ms=ttl, idle_ms=idle, owner=owner, user=ALICE, cap=cap, retention_ms=retention,
+        **{"create": True, "victims": victims, "reused": reused, **more},
     )  # fmt: skip
+
+
+def replace(number, **more):
+    """Return an attempt at replacing a session. Attempts with the same number are of one call."""
+    return create(mode=modes.REPLACE, operation_id=b"%d" % number, pairs=[b"m:%d" % number, b"1"], **more)
 
 
 def extend_to(deadline, **changes):
@@ -193,6 +199,38 @@ SCENARIOS = {
             index_operations.count(TARGET.index_keys, user=ALICE), 1)],
         sweep(1), sweep(2, TARGET), sweep(9, *TARGETS[:3]), sweep(0, *TARGETS), sweep(9, *TARGETS),
     ],
+    "creations in the same ms and later": lambda now: [
+        *[replace(number) for number in range(17)], replace(16), replace(0), replace(1), 1, replace(17), 1, replace(18),
+        replace(3), replace(4), operations.delete(TARGET), replace(18), replace(19), replace(18),
+        modes.CREATION_WINDOW_MS - 1, replace(19), 1, replace(19),
+    ],
+    "modes on live, expired, damaged and moved sessions": lambda now: [
+        step for mode in (modes.TOUCH, modes.CREATE, modes.REPLACE) for step in (
+            create(mode=mode, operation_id=b"1", idle=700), put(pairs=[b"m:a", b"1"]), increment(operation_id=b"x"),
+            create(mode=mode, owner=b"bob"), create(mode=mode, owner=b""), operations.read(TARGET, operation_ids=True),
+            TTL, create(mode=mode, create=False), create(mode=mode), put(pairs=[b"v", b"?"]), create(mode=mode),
+            put(pairs=[b"v", b"5", b"c", b""]), create(mode=mode), put(pairs=[b"d", b"?"]), create(mode=mode),
+            operations.delete(TARGET), create(), operations.rotate(TARGET, OTHER, grace_ms=500), create(mode=mode),
+            create(OTHER, mode=mode, create=False), operations.delete(OTHER), operations.delete(TARGET),
+            operations.delete(TARGET, pointer=OTHER.handle),
+        )
+    ],
+    "a full cap and a session that is replaced": lambda now: [
+        *FOUR, replace(1, cap=4), replace(2, cap=3), replace(3, cap=3, victims=TARGETS),
+        replace(4, cap=1, owner=b"bob"), replace(5, cap=1, owner=b"bob", victims=TARGETS),
+    ],
+    "marked entries at the time of expiration": lambda now: [
+        create(TARGETS[0], events=True), create(TARGETS[1]), create(TARGETS[2], idle=700, events=True),
+        create(TARGETS[3], ttl=TTL + 1, events=True), touch(), operations.validate(TARGETS[2], 0, 0, True),
+        operations.extend(TARGETS[2], additional_ms=1, operation_id=b"x", retention_ms=0),
+        operations.rotate(TARGETS[1], OTHERS[0], grace_ms=0), operations.rotate(TARGETS[0], OTHERS[1], grace_ms=0),
+        *[step for wait in (699, 1, TTL - 701, 1, 1) for step in (
+            wait, index_operations.list_(TARGET.index_keys, user=None, limit=2),
+            index_operations.list_(TARGET.index_keys, user=ALICE, limit=2),
+            index_operations.count(TARGET.index_keys, user=None), index_operations.count(TARGET.index_keys, user=ALICE),
+            index_operations.due(TARGET.index_keys.sandboxes), sweep(1), sweep(9))],
+        sweep(9, *OTHERS), sweep(9, *TARGETS), sweep(9),
+    ],
     "a full cap with expired sessions, another user's, and the user's own": lambda now: [
         create(TARGETS[0], ttl=5), create(TARGETS[1], owner=b"bob"), create(TARGETS[2]), 5,
         create(OTHERS[0], cap=2), create(OTHERS[0], cap=1), create(OTHERS[0], cap=1, victims=TARGETS[:2]),
@@ -207,6 +245,9 @@ SCENARIOS = {
         create(cap=2), create(cap=2, victims=MANY[:31]), create(cap=2, victims=MANY),
     ],
     "many expired sessions": lambda now: [*[create(target, ttl=5) for target in MANY[:17]], 5, create(), create(OTHER)],
+    "many expired and marked sessions": lambda now: [
+        *[create(target, ttl=5, events=number % 2 == 0) for number, target in enumerate(MANY[:17])], 5, create(),
+    ],
     "due sandboxes, in pages": lambda now: [
         *FOUR, create(keys.session_keys("b", "sess-alice-1700000000-07" + "0" * 32)), TTL,
         *[Call(index_operations.DUE, (TARGET.index_keys.sandboxes,), (limit,)) for limit in (1, 2, 0)],

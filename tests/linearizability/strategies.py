@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from chuk_sessions.core import data_operations, ids, index_operations, keys, operations, rate_limits
+from chuk_sessions.core import data_operations, ids, index_operations, keys, modes, operations, rate_limits
 from tests.linearizability.model import Step, Wait
 
 SANDBOX = "a"
@@ -27,6 +27,7 @@ class StepGenerator:
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
         self._ids = 1
+        self._operations = 0
 
     def plan(self) -> Plan:
         """Draw the steps of each task of each process."""
@@ -41,6 +42,7 @@ class StepGenerator:
 
     def allocate(self) -> Step:
         owner = self._random.choice(OWNERS)
+        mode = self._random.choice([modes.TOUCH, modes.TOUCH, modes.CREATE, modes.REPLACE])
         return operations.allocate(
             self._target(),
             SANDBOX,
@@ -52,6 +54,9 @@ class StepGenerator:
             victims=self._random.choice([(), (), (self._target(),)]),
             retention_ms=300_000,
             create=True,
+            mode=mode,
+            operation_id=b"" if mode == modes.TOUCH else self._operation_id(),
+            events=self._random.random() < 0.3,
             pairs=[b"m:n", b"%d" % self._random.randrange(3)],
             reused=True,
         )
@@ -133,6 +138,13 @@ class StepGenerator:
 
     def wait(self) -> Step:
         return Wait(self._random.choice([400, 900, 2100]))
+
+    def _operation_id(self) -> bytes:
+        """Draw the id of a further operation or, as an attempt that arrives late has it, of an earlier one."""
+        if self._operations and self._random.random() < 0.2:
+            return b"%d" % self._random.randrange(self._operations)
+        self._operations += 1
+        return b"%d" % (self._operations - 1)
 
     def _target(self) -> keys.SessionKeys:
         known = self._random.choice([0, 0, 0, self._random.randrange(self._ids)])

@@ -11,7 +11,12 @@ import pytest
 from chuk_sessions import ABSENT, SessionManager, session_hash
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.core import statuses
-from chuk_sessions.exceptions import OutcomeUnknownError, SessionTimeoutError, SessionUnavailableError
+from chuk_sessions.exceptions import (
+    OutcomeUnknownError,
+    SessionExistsError,
+    SessionTimeoutError,
+    SessionUnavailableError,
+)
 from chuk_sessions.providers.redis import RedisSession
 from tests.harness.farms import Proxy
 from tests.harness.references import listed, references
@@ -321,6 +326,67 @@ async def test_a_chosen_id_is_kept_however_many_replies_get_lost(
     assert await manager.allocate_session("mine", user_id="ann") == "mine"
     assert proxy.losses.met == TIMES
     assert await manager.count_sessions("ann") == 2
+
+
+@pytest.mark.parametrize("mode", ["create", "replace"])
+async def test_a_chosen_id_is_created_once_however_many_replies_get_lost(
+    proxy: Proxy, backend: RedisBackend, mode: str
+):
+    manager = manager_on(backend)
+    lose(proxy, backend, "allocate")
+    assert await manager.allocate_session("mine", user_id="ann", mode=mode) == "mine"
+    assert proxy.losses.met == TIMES
+    info = await manager.get_session_metadata("mine")
+    assert info is not None
+    assert info.version == 1
+    with pytest.raises(SessionExistsError):
+        await manager.allocate_session("mine", mode="create")
+
+
+async def test_a_replacement_is_applied_once_however_many_replies_get_lost(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine", user_id="ann")
+    lose(proxy, backend, "allocate")
+    await manager.allocate_session("mine", user_id="bob", mode="replace")
+    assert proxy.losses.met == TIMES
+    info = await manager.get_session_metadata("mine")
+    assert info is not None
+    assert (info.user_id, info.version) == ("bob", 2)
+
+
+async def test_a_replacement_that_arrives_late_does_not_undo_a_later_one(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend)
+    await manager.allocate_session("mine")
+    proxy.hold(backend._scripts["allocate"].sha)
+    await manager.allocate_session("mine", custom_metadata={"n": 1}, mode="replace")
+    await manager.allocate_session("mine", custom_metadata={"n": 2}, mode="replace")
+    assert proxy.release() == b":2\r\n", "the late attempt finds its work done"
+    info = await manager.get_session_metadata("mine")
+    assert info is not None
+    assert (info.custom_metadata, info.version) == ({"n": 2}, 3)
+
+
+@pytest.mark.parametrize("mode", ["create", "replace"])
+async def test_a_creation_that_arrives_late_does_not_revive_a_deleted_session(
+    proxy: Proxy, backend: RedisBackend, mode: str
+):
+    manager = manager_on(backend)
+    await manager.allocate_session()
+    proxy.hold(backend._scripts["allocate"].sha)
+    await manager.allocate_session("mine", user_id="ann", mode=mode)
+    assert await manager.delete_session("mine")
+    assert proxy.release() == b":2\r\n", "the late attempt finds its work done"
+    assert not await manager.validate_session("mine")
+    assert await manager.count_sessions("ann") == 0
+
+
+@pytest.mark.parametrize("mode", ["create", "replace"])
+async def test_a_lost_reply_is_an_error_when_replicas_have_to_acknowledge(proxy: Proxy, server: Server, mode: str):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", wait_replicas=1) as backend:
+        proxy.lose_replies(1, backend._scripts["allocate"].sha)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await manager_on(backend).allocate_session("mine", mode=mode)
+        assert caught.value.session_id is None
 
 
 @pytest.mark.quiet

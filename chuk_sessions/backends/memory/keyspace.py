@@ -137,7 +137,7 @@ class Keyspace:
             self._queue = [(due, name) for name, due in self._expiries.items()]
             heapify(self._queue)
 
-    def zadd(self, key: str, score: int, member: bytes, *, lower_only: bool = False) -> None:
+    def zadd(self, key: str, score: float, member: bytes, *, lower_only: bool = False) -> None:
         """Add or move a member; `lower_only` is ZADD's LT."""
         members = self._sets.get(key)
         if members is None:
@@ -156,17 +156,17 @@ class Keyspace:
             if not members:
                 self.delete(key)
 
-    def zscore(self, key: str, member: bytes) -> int | None:
+    def zscore(self, key: str, member: bytes) -> float | None:
         """Return a member's score, or None."""
         return self._sets.get(key, _EMPTY_SET).score(member)
 
     def zrangebyscore(
         self,
         key: str,
-        lowest: int,
-        highest: int | None,
+        lowest: float,
+        highest: float | None,
         limit: int | None = None,
-        after: tuple[int, bytes] | None = None,
+        after: tuple[float, bytes] | None = None,
     ) -> list[bytes]:
         """Return members with scores from `lowest` to `highest`, both inclusive; None is +inf.
 
@@ -184,23 +184,28 @@ class Keyspace:
         for member in self.zrangebyscore(key, 0, highest):
             self.zrem(key, member)
 
+    def zremrangebyrank(self, key: str, last: int) -> None:
+        """Remove the members with ranks from 0 to `last`, which is negative and counts from the end."""
+        for member, _ in self._sets.get(key, _EMPTY_SET).items()[: last + 1 or None]:
+            self.zrem(key, member)
+
     def zcard(self, key: str) -> int:
         """Return the number of members."""
         return len(self._sets.get(key, _EMPTY_SET))
 
-    def zcount(self, key: str, lowest: int, highest: int | None) -> int:
+    def zcount(self, key: str, lowest: float, highest: float | None) -> int:
         """Return the number of members with scores from `lowest` to `highest`; None is +inf."""
         return self._sets.get(key, _EMPTY_SET).count(lowest, highest)
 
-    def zfirst(self, key: str) -> tuple[bytes, int] | None:
+    def zfirst(self, key: str) -> tuple[bytes, float] | None:
         """Return the member with the lowest score, and the score, or None."""
         return self._sets.get(key, _EMPTY_SET).first()
 
-    def zlast(self, key: str) -> tuple[bytes, int] | None:
+    def zlast(self, key: str) -> tuple[bytes, float] | None:
         """Return the member with the highest score, and the score, or None."""
         return self._sets.get(key, _EMPTY_SET).last()
 
-    def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, int]], int | None]]:
+    def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, float]], int | None]]:
         """Return the value and the expiry (ms) of every key, for tests that compare them with a server's."""
         hashes = {key: (_texts(record), self._expiries.get(key)) for key, record in self._hashes.items()}
         return {
@@ -214,7 +219,7 @@ class Keyspace:
         self._hashes[key] = dict(record)
         self.pexpireat(key, expiry)
 
-    def load_set(self, key: str, members: Iterable[tuple[bytes, int]], expiry: int | None) -> None:
+    def load_set(self, key: str, members: Iterable[tuple[bytes, float]], expiry: int | None) -> None:
         """Replace the value of a key by a sorted set that expires at `expiry` (ms), or never."""
         self.delete(key)
         for member, score in members:
@@ -222,7 +227,7 @@ class Keyspace:
         if expiry is not None:
             self.pexpireat(key, expiry)
 
-    def peek_set(self, key: str) -> dict[bytes, int]:
+    def peek_set(self, key: str) -> dict[bytes, float]:
         """Return a sorted set's scores by member."""
         return dict(self._sets.get(key, _EMPTY_SET).items())
 

@@ -1,4 +1,4 @@
-"""A sorted set: members with whole-number scores, in the order of score and then member."""
+"""A sorted set: members with scores that are whole numbers or halves, in the order of score and then member."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class SortedSet:
 
     def __init__(self) -> None:
         # A member that is added or moved goes to the end of the dict. So the members missing in `_order` are the last.
-        self._scores: dict[bytes, int] = {}
-        self._order: list[tuple[int, bytes]] = []
-        self._removed: list[tuple[int, bytes]] = []
+        self._scores: dict[bytes, float] = {}
+        self._order: list[tuple[float, bytes]] = []
+        self._removed: list[tuple[float, bytes]] = []
         # No score is lower. It is exact only after the list was brought up to date.
         self._lowest: float = inf
         # Known from the first call of `last` on, until that member is removed.
-        self._last: tuple[int, bytes] | None = None
+        self._last: tuple[float, bytes] | None = None
 
     def __len__(self) -> int:
         return len(self._scores)
 
-    def items(self) -> list[tuple[bytes, int]]:
+    def items(self) -> list[tuple[bytes, float]]:
         """Return (member, score) pairs in order."""
         return [(member, score) for score, member in self._ordered()]
 
-    def add(self, member: bytes, score: int) -> None:
+    def add(self, member: bytes, score: float) -> None:
         """Add a member, or move it."""
         present = self._scores.get(member)
         if present == score:
@@ -59,12 +59,12 @@ class SortedSet:
             if len(self._removed) > len(self._scores) + _SLACK:
                 self._ordered()
 
-    def score(self, member: bytes) -> int | None:
+    def score(self, member: bytes) -> float | None:
         """Return the score of a member, or None."""
         return self._scores.get(member)
 
     def between(
-        self, lowest: int, highest: int | None, limit: int | None = None, after: tuple[int, bytes] | None = None
+        self, lowest: float, highest: float | None, limit: int | None = None, after: tuple[float, bytes] | None = None
     ) -> list[bytes]:
         """Return at most `limit` members with lowest <= score <= highest (None: no upper bound).
 
@@ -79,19 +79,19 @@ class SortedSet:
             last = min(last, first + limit)
         return [member for _, member in self._order[first:last]]
 
-    def count(self, lowest: int, highest: int | None) -> int:
+    def count(self, lowest: float, highest: float | None) -> int:
         """Return the number of members with lowest <= score <= highest (None: no upper bound)."""
         first, last = self._span(lowest, highest)
         return last - first
 
-    def first(self) -> tuple[bytes, int] | None:
+    def first(self) -> tuple[bytes, float] | None:
         """Return the member with the lowest score, and the score, or None."""
         if not self._scores:
             return None
         score, member = self._ordered()[0]
         return member, score
 
-    def last(self) -> tuple[bytes, int] | None:
+    def last(self) -> tuple[bytes, float] | None:
         """Return the member with the highest score, and the score, or None."""
         if not self._scores:
             return None
@@ -100,13 +100,13 @@ class SortedSet:
         score, member = self._last
         return member, score
 
-    def _span(self, lowest: int, highest: int | None) -> tuple[int, int]:
+    def _span(self, lowest: float, highest: float | None) -> tuple[int, int]:
         order = self._ordered()
         first = bisect_left(order, (lowest, b""))
-        last = len(order) if highest is None else bisect_left(order, (highest + 1, b""))
+        last = len(order) if highest is None else bisect_left(order, (highest + 0.5, b""))
         return first, max(first, last)
 
-    def _ordered(self) -> list[tuple[int, bytes]]:
+    def _ordered(self) -> list[tuple[float, bytes]]:
         if not self._removed and len(self._order) == len(self._scores):
             return self._order
         if len(self._removed) + len(self._scores) - len(self._order) > _SLACK + len(self._scores) // _SLACK:
@@ -117,7 +117,7 @@ class SortedSet:
         self._lowest = self._order[0][0] if self._order else inf
         return self._order
 
-    def _update(self, order: list[tuple[int, bytes]]) -> None:
+    def _update(self, order: list[tuple[float, bytes]]) -> None:
         for entry in self._removed:
             position = bisect_left(order, entry)
             # A member that was added and removed since the last update is not in the list.

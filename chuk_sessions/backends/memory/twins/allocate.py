@@ -5,94 +5,91 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....core.modes import CREATE, REPLACE
 from ....core.operation import Reply
-from ....core.statuses import CREATED, EXISTS, FULL, GONE, OTHER_OWNER
-from ..keyspace import Fields, Keyspace, pairs, text
-from .include import open_, remove_sessions, touch
+from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE, OTHER_OWNER
+from ..keyspace import Fields, Keyspace, Value, pairs
+from . import include
+from .include import Opened, Victim
 
-Victim = tuple[bytes, str, str]
-"""A handle, and the keys of the record and of its operation ids."""
-
-_MAX_EVICTIONS = 32
 _SWEEP_BATCH = 16
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
-    """Create a session, or touch the one that exists."""
-    key, deadlines, users, sandboxes = keys[:4]
-    handle, sandbox, ttl, new_deadline, new_idle, owner, user, cap, retention, create, victims = argv[:11]
-
-    opened = open_(space, key, b"u")
+    """Create a session; or touch, refuse, or replace the one that exists."""
+    key, deadlines, users = keys[:3]
+    _, _, ttl, new_deadline, new_idle, owner, _, cap, retention = argv[:9]
+    create, mode, operation, window, events, victims = argv[9:15]
+    operations, creations = (*keys[4 + 2 * victims :], "", "")[:2]
+    if operation != b"" and include.applied(space, creations, operation):
+        return [CREATED]
+    opened = include.open_(space, key, b"u", b"e")
+    created, version = space.now, 1
     if isinstance(opened, tuple):
-        _, deadline, _, idle, current_owner, *_ = opened
-        if owner not in (b"", current_owner):
-            return [OTHER_OWNER]
-        touch(space, key, deadlines, handle, deadline, idle, retention)
-        return [EXISTS]
-    if opened[0] != GONE or create == 0:
+        if mode != REPLACE:
+            return _leave(space, keys, argv, opened)
+        succession = include.succeed(space, key)
+        if succession is None:
+            return [CORRUPT]
+        created, version = succession
+    elif opened[0] != GONE or create == 0:
         return opened
-
-    evicted, full = _make_room(space, keys, argv) if cap > 0 else ([], None)
+    evicted: list[Victim] = []
+    full = include.make_room(space, keys, argv, evicted) if cap > 0 else None
     if full is not None:
         return full
 
     deadline = new_deadline or space.now + ttl
     if deadline <= space.now:
         return [GONE]
-    fields = _fields(space.now, deadline, owner, new_idle, argv[11 + victims :])
+    emits = 1 if events == 1 else None
     expiry = min(deadline, space.now + new_idle) if new_idle > 0 else deadline
-    _write_record(space, key, fields, keys[4 + 2 * victims :])
+    score = include.index_score(expiry, emits)
+    fields: Fields = {b"c": created, b"d": deadline, b"a": space.now, b"v": version}
+    fields.update(_optional(owner, new_idle, emits, argv[15 + victims :]))
+    include.overwrite(space, key, fields)
+    if operations:
+        space.delete(operations)
+    if operation != b"":
+        include.remember_creation(space, creations, operation, window)
     space.pexpireat(key, expiry + retention)
-    space.zadd(deadlines, expiry, handle)
+    _index(space, keys, argv, score)
+    include.remove_sessions(space, evicted, deadlines, users)
+    expired = include.list_expired(space, deadlines, _SWEEP_BATCH)
+    return [CREATED, *expired] if sum(map(len, expired)) == _SWEEP_BATCH else [CREATED]
+
+
+def _leave(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], opened: Opened) -> Reply:
+    """Touch a live session, or refuse it."""
+    _, deadline, _, idle, current_owner, emits, _ = opened
+    handle, owner, retention, mode = argv[0], argv[5], argv[8], argv[10]
+    if mode == CREATE:
+        return [EXISTS]
+    if owner not in (b"", current_owner):
+        return [OTHER_OWNER]
+    include.touch(space, keys[0], keys[1], handle, deadline, idle, retention, emits)
+    return [EXISTS]
+
+
+def _index(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], score: float) -> None:
+    _, deadlines, users, sandboxes = keys[:4]
+    handle, sandbox, owner, user = *argv[:2], *argv[5:7]
+    space.zadd(deadlines, score, handle)
     if owner != b"":
         space.zadd(users, user, handle)
     else:
         space.zrem(users, handle)
-    space.zadd(sandboxes, expiry, sandbox, lower_only=True)
-    remove_sessions(space, evicted, deadlines, users)
-    expired = space.zrangebyscore(deadlines, 0, space.now, _SWEEP_BATCH)
-    return [CREATED, expired] if len(expired) == _SWEEP_BATCH else [CREATED]
+    space.zadd(sandboxes, score, sandbox, lower_only=True)
 
 
-def _make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> tuple[list[Victim], Reply | None]:
-    """Return the sessions that the cap evicts, or the reply FULL."""
-    _, deadlines, users = keys[:3]
-    handle, owner, user, cap, victims = argv[0], *argv[5:8], argv[10]
-    live: list[Victim] = []
-    evicted: list[Victim] = []
-    surplus = space.zcount(users, user, user) + 1 - cap
-    candidates = zip(argv[11 : 11 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
-    for victim, record, operations in candidates:
-        if space.zscore(users, victim) != user:
-            continue
-        expiry, victim_owner = space.zscore(deadlines, victim) or 0, space.hash(record).get(b"u", owner)
-        if victim != handle and expiry > space.now and text(victim_owner) == owner:
-            live.append((victim, record, operations))
-            continue
-        surplus -= 1
-        if victim != handle and expiry <= space.now:
-            evicted.append((victim, record, operations))
-    evictions = max(0, min(surplus, _MAX_EVICTIONS))
-    if len(live) < evictions:
-        remove_sessions(space, evicted, deadlines, users)
-        return [], [FULL, space.zrangebyscore(users, user, user, cap + _MAX_EVICTIONS)]
-    return evicted + live[:evictions], None
-
-
-def _fields(now: int, deadline: int, owner: bytes, idle: int, metadata: Sequence[bytes]) -> Fields:
-    fields: Fields = {b"c": now, b"d": deadline, b"a": now, b"v": 1}
+def _optional(owner: bytes, idle: int, emits: Value | None, others: Sequence[bytes]) -> Fields:
+    """Return the fields that not every session has, and the others."""
+    fields: Fields = {}
     if owner != b"":
         fields[b"u"] = owner
     if idle > 0:
         fields[b"i"] = idle
-    fields.update(pairs(metadata))
+    if emits is not None:
+        fields[b"e"] = emits
+    fields.update(pairs(others))
     return fields
-
-
-def _write_record(space: Keyspace, key: str, fields: Fields, operations: Sequence[str]) -> None:
-    old_fields = space.hkeys(key)
-    space.hset(key, fields)
-    if old_fields:
-        space.hdel(key, [field for field in old_fields if field not in fields])
-    for name in operations:
-        space.delete(name)

@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace
-from .include import filter_live, page
+from .include import HALF_MS, filter_live, page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -16,6 +16,6 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadlines, users = keys
     user = argv[0]
     if user == b"":
-        return [OK, space.zcount(deadlines, space.now + 1, None)]
+        return [OK, space.zcount(deadlines, space.now + HALF_MS, None)]
     handles, last = page(space, users, user, user, argv[1], argv[2:])
     return [OK, len(filter_live(space, deadlines, handles)), *last]

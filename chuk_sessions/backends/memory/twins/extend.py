@@ -15,10 +15,10 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Extend a session's deadline, once per operation id."""
     key, deadlines, operations = keys
     handle, additional, latest, operation, window, retention = argv
-    opened = open_(space, key, b"v")
+    opened = open_(space, key, b"v", b"e")
     if isinstance(opened, list):
         return opened
-    _, old_deadline, accessed, idle, version_field, *_ = opened
+    _, old_deadline, accessed, idle, version_field, emits, _ = opened
     version = parse_int(version_field)
     if version is None:
         return [CORRUPT]
@@ -27,7 +27,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadline = old_deadline + additional
     if deadline > latest:
         return [TOO_FAR, old_deadline]
-    move_deadline(space, key, deadlines, None, handle, b"", version + 1, deadline, accessed, idle, retention)
+    move_deadline(space, key, deadlines, None, handle, b"", version + 1, deadline, accessed, idle, retention, emits)
     remember(space, operations, operation, window)
     expire_with_last(space, operations)
     return [OK]

@@ -8,8 +8,8 @@ from re import compile as pattern
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, GONE, MOVED, NEEDS_INDEX, OK
-from ..keyspace import Keyspace, Value, pairs, text
+from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
+from ..keyspace import Fields, Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
 """Expiry, deadline, last access, and idle timeout (or None) of a live session, all in ms, and three further fields.
@@ -17,6 +17,13 @@ Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | No
 The expiry is the deadline or, if that is earlier, the end of the idle timeout.
 """
 
+Victim = tuple[bytes, str, str]
+"""A handle, and the keys of the record and of its operation ids."""
+
+HALF_MS = 0.5
+"""Half of the unit of times. Added to now, it is the lowest score of a live session."""
+
+_MAX_EVICTIONS = 32
 _SMALLEST, _LARGEST = -(10**14 - 1), 10**15 - 1
 _DIGITS = pattern(rb"-?[0-9]+").fullmatch
 
@@ -56,15 +63,42 @@ def open_(space: Keyspace, key: str, first: bytes = b"", second: bytes = b"", th
 
 
 def touch(
-    space: Keyspace, key: str, deadlines: str, handle: bytes, deadline: int, idle: int | None, retention: int
+    space: Keyspace,
+    key: str,
+    deadlines: str,
+    handle: bytes,
+    deadline: int,
+    idle: int | None,
+    retention: int,
+    emits: Value | None,
 ) -> None:
     """Record an access now, and move the expiry of an idle session in its record and in the index."""
     space.hset_one(key, b"a", space.now)
     if idle is None:
         return
     expiry = min(deadline, space.now + idle)
-    space.zadd(deadlines, expiry, handle)
+    space.zadd(deadlines, index_score(expiry, emits), handle)
     space.pexpireat(key, expiry + retention)
+
+
+def index_score(expiry: int, emits: Value | None) -> float:
+    """Return the score of a session in the index of deadlines: when it expires, ms.
+
+    Half a ms less marks a session that emits events. Times are whole ms, so every session, marked or not, is alive as
+    long as its score is above now.
+    """
+    return expiry if emits is None else expiry - HALF_MS
+
+
+def list_expired(space: Keyspace, deadlines: str, limit: int) -> tuple[list[bytes], list[bytes]]:
+    """List expired sessions, at most `limit`: the handles of those that emit no events, and of those with a marked
+    score.
+    """
+    silent: list[bytes] = []
+    marked: list[bytes] = []
+    for handle in space.zrangebyscore(deadlines, 0, space.now, limit):
+        (marked if (space.zscore(deadlines, handle) or 0) % 1 else silent).append(handle)
+    return silent, marked
 
 
 def access(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -74,17 +108,17 @@ def access(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     Takes the keys and arguments of `validate` and of `load`.
     """
     key, interval = keys[0], argv[0] if argv else 0
-    opened = open_(space, key)
+    opened = open_(space, key, b"e")
     if isinstance(opened, list):
         return opened
-    _, deadline, accessed, idle, *_ = opened
+    _, deadline, accessed, idle, emits, *_ = opened
     if idle is not None:
         interval = min(interval, idle // 2)
     if space.now - accessed >= interval and space.now > accessed:
         if idle is not None and len(keys) < 2:
             return [NEEDS_INDEX]
         deadlines, handle, retention = (keys[1], *argv[1:]) if len(keys) > 1 else ("", b"", 0)
-        touch(space, key, deadlines, handle, deadline, idle, retention)
+        touch(space, key, deadlines, handle, deadline, idle, retention, emits)
     return [OK]
 
 
@@ -100,6 +134,7 @@ def move_deadline(
     accessed: int,
     idle: int | None,
     retention: int,
+    emits: Value | None,
 ) -> None:
     """Move a session's deadline: in its record, in the index, and in the expiry of the record's key.
 
@@ -108,9 +143,10 @@ def move_deadline(
     expiry = deadline if idle is None else min(deadline, accessed + idle)
     space.hset(key, {b"d": deadline, b"v": version})
     space.pexpireat(key, expiry + retention)
-    space.zadd(deadlines, expiry, handle)
+    score = index_score(expiry, emits)
+    space.zadd(deadlines, score, handle)
     if sandboxes is not None:
-        space.zadd(sandboxes, expiry, sandbox, lower_only=True)
+        space.zadd(sandboxes, score, sandbox, lower_only=True)
 
 
 def applied(space: Keyspace, operations: str, operation: bytes) -> bool:
@@ -129,7 +165,7 @@ def expire_with_last(space: Keyspace, operations: str) -> None:
     """Expire the key of a session's operation ids together with the id that counts longest."""
     last = space.zlast(operations)
     if last is not None:
-        space.pexpireat(operations, last[1])
+        space.pexpireat(operations, int(last[1]))
 
 
 def bound_of(field: Value | None) -> float:
@@ -158,13 +194,38 @@ def measure(
     return growth + sum(len(field) + len(text(value)) for field, value in fields if len(field) > 1)
 
 
+def succeed(space: Keyspace, key: str) -> tuple[int, int] | None:
+    """Return creation time and version of a session that replaces a live one; None if the old one cannot be read.
+
+    Both are higher than the old ones, even within one ms: a call that names the old ones must not find the new session.
+    """
+    record = space.hash(key)
+    created, version = parse_int(record.get(b"c")), parse_int(record.get(b"v"))
+    return None if version is None else (max(space.now, (created or 0) + 1), version + 1)
+
+
+def overwrite(space: Keyspace, key: str, fields: Fields) -> None:
+    """Write a record, and remove the fields that an earlier session of the same id has left."""
+    old_fields = space.hkeys(key)
+    space.hset(key, fields)
+    if old_fields:
+        space.hdel(key, [field for field in old_fields if field not in fields])
+
+
+def remember_creation(space: Keyspace, creations: str, operation: bytes, window: int) -> None:
+    """Store the operation id of a creation with the 15 latest ones of the same session id."""
+    space.zremrangebyrank(creations, -16)
+    remember(space, creations, operation, window)
+    space.pexpireat(creations, space.now + window)
+
+
 def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
     """Remove a session from both indexes."""
     space.zrem(deadlines, handle)
     space.zrem(users, handle)
 
 
-def remove_sessions(space: Keyspace, sessions: Iterable[tuple[bytes, str, str]], deadlines: str, users: str) -> None:
+def remove_sessions(space: Keyspace, sessions: Iterable[Victim], deadlines: str, users: str) -> None:
     """Remove sessions, each given as its handle and the keys of its record and of its operation ids."""
     for handle, record, operations in sessions:
         space.delete(record)
@@ -172,19 +233,49 @@ def remove_sessions(space: Keyspace, sessions: Iterable[tuple[bytes, str, str]],
         unindex(space, deadlines, users, handle)
 
 
+def make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], evicted: list[Victim]) -> Reply | None:
+    """Choose the sessions that the cap evicts, and add them to `evicted`; or return the reply FULL.
+
+    `keys` and `argv` are those of an allocation.
+    """
+    _, deadlines, users = keys[:3]
+    handle, owner, user, cap, victims = argv[0], *argv[5:8], argv[14]
+    live: list[Victim] = []
+    surplus = space.zcount(users, user, user) + 1 - cap
+    if surplus > 0 and space.zscore(users, handle) == user:
+        surplus -= 1
+    candidates = zip(argv[15 : 15 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
+    for victim, record, operations in candidates:
+        if victim == handle or space.zscore(users, victim) != user:
+            continue
+        is_live = (space.zscore(deadlines, victim) or 0) > space.now
+        if is_live and text(space.hash(record).get(b"u", owner)) == owner:
+            live.append((victim, record, operations))
+            continue
+        surplus -= 1
+        if not is_live:
+            evicted.append((victim, record, operations))
+    evictions = max(0, min(surplus, _MAX_EVICTIONS))
+    if len(live) < evictions:
+        remove_sessions(space, evicted, deadlines, users)
+        return [FULL, space.zrangebyscore(users, user, user, cap + _MAX_EVICTIONS)]
+    evicted.extend(live[:evictions])
+    return None
+
+
 def page(
-    space: Keyspace, key: str, lowest: int, highest: int | None, limit: int, after: Sequence[bytes]
+    space: Keyspace, key: str, lowest: float, highest: float | None, limit: int, after: Sequence[bytes]
 ) -> tuple[list[bytes], list[bytes]]:
     """Return at most `limit` members with scores from `lowest` to `highest`, in order, and score and member of the last
     one if there may be more.
 
     `after` is the score and member of the entry to continue after, or empty for the first page.
     """
-    entry = (int(after[0]), after[1]) if after else None
+    entry = (float(after[0]), after[1]) if after else None
     members = space.zrangebyscore(key, lowest, highest, limit, entry)
     if not members or len(members) < limit:
         return members, []
-    return members, [text(space.zscore(key, members[-1]) or 0), members[-1]]
+    return members, [b"%.17g" % (space.zscore(key, members[-1]) or 0), members[-1]]
 
 
 def filter_live(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:

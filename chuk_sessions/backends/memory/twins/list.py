@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace
-from .include import filter_live, page
+from .include import HALF_MS, filter_live, page
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -16,7 +16,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadlines, users = keys
     user, limit, *after = argv
     if user == b"":
-        handles, last = page(space, deadlines, space.now + 1, None, limit, after)
+        handles, last = page(space, deadlines, space.now + HALF_MS, None, limit, after)
         return [OK, handles, *last]
     handles, last = page(space, users, user, user, limit, after)
     return [OK, filter_live(space, deadlines, handles), *last]

@@ -17,10 +17,10 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """
     key = keys[0]
     expected_version, replace, operation, window, limit, ttl, latest, *indexed, removals, expected = argv[:12]
-    opened = open_(space, key, b"v", b"z")
+    opened = open_(space, key, b"v", b"z", b"e")
     if isinstance(opened, list):
         return opened
-    _, deadline, accessed, idle, version_field, bound_field, _ = opened
+    _, deadline, accessed, idle, version_field, bound_field, emits = opened
     version, bound = parse_int(version_field), bound_of(bound_field)
     if version is None:
         return [CORRUPT]
@@ -49,7 +49,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.hset(key, fields)
     space.hdel(key, removed)
     if ttl != b"":
-        _move_deadline(space, keys, indexed, version + 1, space.now + ttl, (accessed, idle))
+        _move_deadline(space, keys, indexed, version + 1, space.now + ttl, (accessed, idle), emits)
     if operation != b"":
         remember(space, keys[1], operation, window)
         expire_with_last(space, keys[1])
@@ -63,10 +63,11 @@ def _move_deadline(
     version: int,
     deadline: int,
     access: tuple[int, int | None],
+    emits: Value | None,
 ) -> None:
     key, _, deadlines, sandboxes = keys
     handle, retention, sandbox = indexed
-    move_deadline(space, key, deadlines, sandboxes, handle, sandbox, version, deadline, *access, retention)
+    move_deadline(space, key, deadlines, sandboxes, handle, sandbox, version, deadline, *access, retention, emits)
 
 
 def _different(stored: Mapping[bytes, Value], expected: Sequence[bytes]) -> list[bytes]:

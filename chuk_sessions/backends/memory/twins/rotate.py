@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, GONE, OK
 from ..keyspace import Fields, Keyspace, text
-from .include import open_, parse_int, unindex
+from .include import index_score, open_, parse_int, unindex
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -20,10 +20,10 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     rotated = isinstance(open_(space, new), tuple)
     if rotated:
         return [OK]
-    opened = open_(space, old, b"c", b"v")
+    opened = open_(space, old, b"c", b"v", b"e")
     if isinstance(opened, list):
         return opened
-    expiry, deadline, _, _, created, version_field, _ = opened
+    expiry, deadline, _, _, created, version_field, emits = opened
     if expected_created != b"" and (created is None or text(expected_created) != text(created)):
         return [GONE]
     version = parse_int(version_field)
@@ -31,9 +31,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [CORRUPT]
     space.copy(old, new)
     if sandboxes and version is not None:
-        deadline, expiry = _start_lifetime(space, new, version, lifetime)
-        space.zadd(sandboxes[0], expiry, lifetime[0], lower_only=True)
-    space.zadd(deadlines, expiry, new_handle)
+        deadline, expiry, emits = _start_lifetime(space, new, version, lifetime)
+        space.zadd(sandboxes[0], index_score(expiry, emits), lifetime[0], lower_only=True)
+    space.zadd(deadlines, index_score(expiry, emits), new_handle)
     user = space.zscore(users, old_handle)
     if user is not None:
         space.zadd(users, user, new_handle)
@@ -48,15 +48,18 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     return [OK]
 
 
-def _start_lifetime(space: Keyspace, key: str, version: int, lifetime: Sequence[Any]) -> tuple[int, int]:
-    """Drop the fields of the old lifetime, and return deadline and expiry of the new one."""
-    _, ttl, latest, idle, retention, *kept = lifetime
+def _start_lifetime(space: Keyspace, key: str, version: int, lifetime: Sequence[Any]) -> tuple[int, int, int | None]:
+    """Drop the fields of the old lifetime. Return deadline and expiry of the new one, and its flag for events."""
+    _, ttl, latest, idle, retention, events, *kept = lifetime
     space.hdel(key, [field for field in space.hkeys(key) if field[:2] not in kept])
     deadline = min(space.now + ttl, latest)
     expiry = min(deadline, space.now + idle) if idle > 0 else deadline
     fields: Fields = {b"c": space.now, b"d": deadline, b"a": space.now, b"v": version + 1}
     if idle > 0:
         fields[b"i"] = idle
+    emits = 1 if events == 1 else None
+    if emits is not None:
+        fields[b"e"] = emits
     space.hset(key, fields)
     space.pexpireat(key, expiry + retention)
-    return deadline, expiry
+    return deadline, expiry, emits

@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace
-from .include import remove_sessions
+from .include import list_expired, remove_sessions
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -29,4 +29,4 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         space.zadd(sandboxes, first[1], sandbox)
     else:
         space.zrem(sandboxes, sandbox)
-    return [OK, len(expired), space.zrangebyscore(deadlines, 0, space.now, limit)]
+    return [OK, len(expired), *list_expired(space, deadlines, limit)]
