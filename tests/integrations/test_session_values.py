@@ -184,6 +184,10 @@ def test_only_values_that_were_read_are_encoded():
     assert not session._changes()
 
 
+def collected(**values):
+    return values
+
+
 READS = {
     "getitem": lambda session: session["list"],
     "get": lambda session: session.get("list"),
@@ -195,7 +199,7 @@ READS = {
     "unpacking": lambda session: {**session}["list"],
     "or": lambda session: (session | {})["list"],
     "ror": lambda session: ({} | session)["list"],
-    "arguments": lambda session: (lambda **values: values["list"])(**session),
+    "arguments": lambda session: collected(**session)["list"],
 }
 
 
