@@ -1,4 +1,4 @@
-"""Flask: sessions that are loaded when a request uses them, saved per key, and whose cookie follows the configuration."""
+"""Flask: sessions that are loaded when a request uses them, and saved per key. Their cookies follow the configuration."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class Site:
         self.app = flask.Flask("test")
         self.app.config.update(TESTING=True, PERMANENT_SESSION_LIFETIME=LIFETIME, **config)
         ChukSessions(self.app, manager=self.manager)
-        self.app.add_url_rule("/", view_func=lambda: self.view())
+        self.app.add_url_rule("/", view_func=self._view)
+
+    def _view(self):
+        return self.view()
 
     async def _before(self, call):
         name = call.operation.name
@@ -93,6 +96,10 @@ def attributes(response):
 
 def put(**values):
     return lambda: session.update(values)
+
+
+def call(name):
+    return lambda: getattr(session, name)()
 
 
 @pytest.fixture
@@ -203,7 +210,7 @@ def test_the_cookie_has_flasks_attributes_and_the_deletion_repeats_them(site):
     assert name == "sid"
     expected = {"Domain=example.com", "Path=/shop", "Secure", "HttpOnly", "SameSite=Strict"}
     assert set(found.values()) == expected | ({"Partitioned"} if has_partitioned else set())
-    response = site.request(client, lambda: session.clear(), headers={"Cookie": f"sid={value}"}, **url)
+    response = site.request(client, call("clear"), headers={"Cookie": f"sid={value}"}, **url)
     name, value, deleted = attributes(response)
     assert (name, value) == ("sid", "")
     assert found.items() <= deleted.items()
@@ -307,7 +314,7 @@ def test_login_and_logout(site):
     assert user != guest
     assert site.manager.get_session_metadata(guest) is None
     assert site.request(client, lambda: [session.user_id, session["cart"]]).json == ["ann", ["book"]]
-    response = site.request(client, lambda: session.logout())
+    response = site.request(client, call("logout"))
     assert attributes(response)[1] == ""
     assert site.manager.get_session_metadata(user) is None
 
@@ -315,7 +322,7 @@ def test_login_and_logout(site):
 def test_rotation_keeps_the_values(site):
     client = site.client(n=1)
     old = session_id(client)
-    site.request(client, lambda: session.rotate())
+    site.request(client, call("rotate"))
     assert session_id(client) != old
     assert site.request(client, lambda: [session["n"], session.sid]).json == [1, session_id(client)]
     old = session_id(client)
@@ -327,7 +334,7 @@ def test_other_devices_are_logged_out(indexed):
     laptop, phone, other = indexed.client(), indexed.client(), indexed.client()
     for client, user in ((laptop, "ann"), (phone, "ann"), (other, "bob")):
         indexed.request(client, lambda user=user: session.login(user))
-    assert indexed.request(laptop, lambda: session.revoke_other_sessions()).json == 1
+    assert indexed.request(laptop, call("revoke_other_sessions")).json == 1
     users = [indexed.request(client, lambda: session.user_id).json for client in (laptop, phone, other)]
     assert users == ["ann", None, "bob"]
 
@@ -460,7 +467,7 @@ def test_a_session_is_no_empty_dict_before_it_is_loaded(site):
 
 def test_saving_an_unused_session_makes_no_call(site, caplog):
     client = site.client(n=1)
-    assert site.request(client, lambda: session.save()).json is True
+    assert site.request(client, call("save")).json is True
     assert site.calls == []
     assert not caplog.text
 

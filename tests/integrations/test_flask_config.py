@@ -9,7 +9,7 @@ flask = pytest.importorskip("flask")
 import redis  # noqa: E402
 from werkzeug.exceptions import HTTPException  # noqa: E402
 
-from chuk_sessions import CorruptRecordError, SessionUnavailableError  # noqa: E402
+from chuk_sessions import CorruptRecordError, SessionUnavailableError, StoreFullError  # noqa: E402
 from chuk_sessions.integrations.flask import ChukSessions, session  # noqa: E402
 from chuk_sessions.integrations.flask.stores import factory_from, url_of  # noqa: E402
 from chuk_sessions.providers import memory  # noqa: E402
@@ -125,17 +125,17 @@ def test_settings_without_effect_are_logged(caplog):
     assert "SESSION_TYPE has no effect" in caplog.text
 
 
-def test_a_handler_of_the_application_for_outages_is_kept():
+def test_handlers_of_the_application_come_first():
     app = flask.Flask("test")
     app.register_error_handler(Exception, lambda error: error if isinstance(error, HTTPException) else ("error", 500))
     ChukSessions(app, session_factory=memory.factory())
+    app.register_error_handler(StoreFullError, lambda error: ("full", 503))
 
     @app.get("/<name>")
     def fail(name):
-        raise {"down": SessionUnavailableError, "corrupt": CorruptRecordError}[name]("x")
+        raise {"down": SessionUnavailableError, "full": StoreFullError, "corrupt": CorruptRecordError}[name]("x")
 
     client = app.test_client()
     assert client.get("/down").status_code == 503
-    app.register_error_handler(SessionUnavailableError, lambda error: ("later", 503))
-    assert client.get("/down").text == "later"
+    assert client.get("/full").text == "full"
     assert client.get("/corrupt").status_code == 500
