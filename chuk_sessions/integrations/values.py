@@ -1,9 +1,9 @@
 """Values of a session, as JSON can store them.
 
 Values that JSON represents exactly are stored as they are. Others pass through the framework's own serializer, and
-their text is stored in a wrapper, a dict with the single key `$chuk`. So tuples, UUIDs, or Markup come back as they were,
-if the serializer supports them. Bytes are stored as base64. A dict that looks like a wrapper is wrapped, too, so no value
-of the application is mistaken for one.
+their text is stored in a wrapper, a dict with the single key `$chuk`. Tuples, UUIDs, or Markup come back as they were,
+if the serializer supports them. Bytes are stored as base64. A dict that looks like a wrapper is wrapped, too, so no
+value of the application is mistaken for one.
 
 Nothing is ever pickled: whoever can write to the store must not be able to run code.
 """

@@ -152,8 +152,8 @@ MAY_IMPORT = {
     "provider_factory": "core settings",
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
-    "sync": "session_manager",
     "integrations": "public settings",
+    "sync": "session_manager",
 }
 
 
