@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from .shared_values import SharedValues
 from .state import DEFAULT_OPTIONS, SessionOptions
 
 T = TypeVar("T")
+
+_running_loop = asyncio._get_running_loop
 
 
 class Session(SharedValues):
@@ -27,6 +30,8 @@ class Session(SharedValues):
     async def _run(self, steps: Steps[T]) -> T:
         try:
             call = next(steps)
+            if _running_loop() is None:
+                raise RuntimeError("sessions need an event loop of asyncio: Trio is not supported")
             while True:
                 try:
                     result = await getattr(self._manager, call.method)(*call.args, **call.options)
