@@ -18,6 +18,7 @@ from chuk_sessions import exceptions
 from chuk_sessions.backends.memory.twins import TWINS
 from chuk_sessions.backends.redis import scripts
 from chuk_sessions.core import keys, operations, statuses
+from tests.project import sync_code
 from tests.project.error_tree import defined_tree, drawn_tree
 
 ROOT = Path(chuk_sessions.__file__).parent
@@ -143,6 +144,7 @@ MAY_IMPORT = {
     "provider_factory": "core settings",
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
+    "sync": "session_manager",
 }
 
 
@@ -224,10 +226,14 @@ def test_hash_tags_spread_evenly_over_the_slots():
     assert [slot // 64 for slot in slots] == list(range(256))
 
 
+GENERATED = {sync_code.TARGET}
+"""Modules of any length: nobody edits them, and type checkers and documentation want one class."""
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=named)
 def test_modules_and_functions_stay_small(path):
     text = path.read_text()
-    assert text.count("\n") <= 400
+    assert text.count("\n") <= 400 or path in GENERATED
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
