@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
-from ..enums import WhenFull
+from ..enums import AllocateMode, WhenFull
 from ..models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
 from ..session_manager import SessionManager as AsyncSessionManager
 from .runner import Runner
@@ -108,25 +108,37 @@ class SessionManager:
         user_id: str | None = None,
         ttl_hours: float | None = None,
         custom_metadata: dict[str, Any] | None = None,
+        *,
+        mode: AllocateMode | str = AllocateMode.TOUCH,
     ) -> str:
         """Create a session and return its id.
 
-        If there is a live session with the given `session_id`, it is touched and otherwise stays as it is. Without one,
-        a session with that id is created. Never pass an id that a client sent: check it with `validate_session`, and
-        let this method choose ids. Do not create a session under a generated id that was deleted: a retry of that
-        deletion may arrive late and delete the new session.
+        If there is no live session with the given `session_id`, one with that id is created. Otherwise `mode` decides:
+        `"touch"` touches the session and leaves everything else as it is, `"create"` raises SessionExistsError, and
+        `"replace"` overwrites it, whoever it belongs to; only its `version` continues. Modes create and replace are
+        applied exactly once, even if replies get lost. An old id in its grace period means the session that replaced
+        it. Never pass an id that a client sent: check it with `validate_session`, and let this method choose ids. Do
+        not create a session under a generated id that was deleted: a retry of that deletion may arrive late and delete
+        the new session.
+
+        `ttl_hours=math.inf` creates a session that expires only at the end of the year 9999, or when it is idle. None
+        means `default_ttl_hours`.
 
         If an exception interrupts the call, and the call chose the id, the session that it may have created is deleted
         in the background.
 
         Raises:
             ValueError: an argument is malformed; InvalidMetadataError and MetadataTooLargeError are of this kind.
-            SessionOwnerError: the session exists and belongs to another user; see `rotate_session` for logins.
+            SessionExistsError: the session exists, and the mode is `"create"`.
+            SessionOwnerError: the session exists and belongs to another user, and the mode is `"touch"`; see
+                `rotate_session` for logins.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
             SessionTooLargeError: the metadata is larger than `max_session_bytes`.
 
         """
-        return self._runner.run(self._manager.allocate_session(session_id, user_id, ttl_hours, custom_metadata))
+        return self._runner.run(
+            self._manager.allocate_session(session_id, user_id, ttl_hours, custom_metadata, mode=mode)
+        )
 
     def validate_session(self, session_id: str) -> bool:
         """Return whether the session is alive, and touch it: `last_accessed` and the idle timeout start again, the
