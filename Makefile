@@ -9,8 +9,8 @@ CANDIDATES = $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3.15 \
 	$(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python)
 PYTHONS = $(shell for candidate in $(CANDIDATES); do "$$candidate" -c '$(FIND)' 2>/dev/null; done | sort -t: -u -k1,1)
 
-.PHONY: demo test test-here environment faults faults-short lint types docs dist coverage proof mutants bench \
-	bench-long bench-compare clean help
+.PHONY: demo test test-here test-frameworks frameworks environment faults faults-short lint types docs dist coverage \
+	proof mutants bench bench-long bench-compare clean help
 
 ## demo: run the quick start on the emulator
 demo: $(VENV)/demo/ready
@@ -21,13 +21,23 @@ test:
 	@test -n "$(PYTHONS)" || { echo "no Python 3.11 or newer was found"; exit 1; }
 	@MAKE="$(MAKE)" TESTS="$(TESTS)" sh tests/every_python.sh $(PYTHONS)
 
-# `make test` calls these two with VERSION and PYTHON.
+# `make test` calls these two with VERSION and PYTHON. Most tests wait most of the time, for failovers or timeouts, so
+# more processes than cores are useful.
 VERSION = here
+WORKERS = 3
 environment: $(VENV)/$(VERSION)/ready
 
-## test-here: run the tests with one Python. TESTS=PATH selects tests
+## test-here: run the tests with one Python, in WORKERS=3 processes. TESTS=PATH selects tests
 test-here: $(VENV)/$(VERSION)/ready
-	$(VENV)/$(VERSION)/bin/python -m pytest -q $(TESTS)
+	$(VENV)/$(VERSION)/bin/python -m pytest -q -n $(WORKERS) $(TESTS)
+
+## test-frameworks: run the frameworks' own tests of sessions, on their newest and oldest versions. FRAMEWORKS=NAMES
+FIRST = $(subst :, ,$(firstword $(PYTHONS)))
+test-frameworks:
+	@test -n "$(PYTHONS)" || { echo "no Python 3.11 or newer was found"; exit 1; }
+	@$(MAKE) --no-print-directory frameworks VERSION=$(firstword $(FIRST)) PYTHON=$(lastword $(FIRST))
+frameworks: $(VENV)/$(VERSION)/ready
+	$(VENV)/$(VERSION)/bin/python -m tests.frameworks $(FRAMEWORKS)
 
 ## faults-short: run the fault matrix without failovers
 faults-short: $(VENV)/$(VERSION)/ready
@@ -97,6 +107,7 @@ $(VENV)/bench/ready: EXTRAS = [bench]
 $(VENV)/docs/ready: EXTRAS = [docs]
 $(VENV)/release/ready: EXTRAS = [release]
 $(VENV)/%/ready: EXTRAS = [dev]
+$(VENV)/frameworks-%/ready: EXTRAS = [redis]
 # Some systems ship Python without the venv module, and do not let pip change that Python. virtualenv then replaces
 # venv, installed in a folder of its own.
 $(VENV)/%/ready: pyproject.toml

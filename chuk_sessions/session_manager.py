@@ -23,6 +23,7 @@ from .engine.session_access import SessionAccess
 from .engine.session_data import SessionData
 from .engine.session_index import SessionIndex
 from .engine.sessions import Sessions
+from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError
@@ -105,8 +106,10 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
+        notes = StrayNotes(executor)
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
-        self._session_index, self._revoker, self._sweeper = SessionIndex(executor), Revoker(executor), Sweeper(executor)
+        self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
+        self._sweeper = Sweeper(executor, notes)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 

@@ -10,24 +10,29 @@ on the given servers only.
 from __future__ import annotations
 
 import os
+import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
+from tests.harness import quiet
 from tests.harness.farms import Certificates, ClusterFarm, SentinelFarm, cluster_farm, sentinel_farm
 from tests.harness.servers import Server, running, valkey_binary, wait_until_ready
 from tests.harness.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
 
 BUNDLED = "valkey"
 Farm = SentinelFarm | ClusterFarm
+NO_FAILOVER_MS = 60_000
+"""For farms that tests share: a busy machine must not cause a failover."""
 FARMS: dict[str, Callable[[Path], AbstractContextManager[Farm]]] = {
-    "sentinel": sentinel_farm,
-    "cluster": cluster_farm,
+    "sentinel": partial(sentinel_farm, down_after_ms=NO_FAILOVER_MS),
+    "cluster": partial(cluster_farm, node_timeout_ms=NO_FAILOVER_MS),
 }
 
 
@@ -36,6 +41,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--steps", type=int, default=3000, help="steps of the state machine on each server")
     parser.addoption("--rules", default="", help="use servers as a user with these ACL rules")
     parser.addoption("--given-only", action="store_true", help="test on the given servers only")
+
+
+def pytest_configure() -> None:
+    # A shell that is not interactive, such as that of CI, starts background jobs with SIGINT ignored. Their children
+    # inherit this, and tests that send SIGINT would wait forever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Quiet tests run last, so that workers do not wait for each other earlier.
+    items.sort(key=_is_quiet)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with quiet.turn(alone=_is_quiet(item)):
+        return (yield)
+
+
+def _is_quiet(item: pytest.Item) -> bool:
+    return item.get_closest_marker("quiet") is not None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

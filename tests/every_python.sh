@@ -11,8 +11,8 @@ tests/project/test_packaging.py tests/project/test_typing.py tests/project/test_
 tests/project/test_docs.py tests/project/test_examples.py"
 ignored=$(for path in $once; do printf -- '--ignore=%s ' "$path"; done)
 
-run_make() { # the target, VERSION:PATH, and further arguments of pytest
-    ${MAKE:-make} --no-print-directory "$1" VERSION="${2%%:*}" PYTHON="${2#*:}" TESTS="${3:-} ${TESTS:-}"
+run_make() { # the target, VERSION:PATH, further arguments of pytest, and further arguments of make
+    ${MAKE:-make} --no-print-directory "$1" VERSION="${2%%:*}" PYTHON="${2#*:}" TESTS="${3:-} ${TESTS:-}" ${4:-}
 }
 
 # Creating environments is mostly waiting, so all of them are created at the same time.
@@ -26,13 +26,21 @@ first=$1
 shift
 run_make test-here "$first" || exit 1
 
-logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
-pids=
+# Each line is printed at once, after its version, so that nothing is lost if this script is killed. The loop waits for
+# the files and not for the end of the pipes, which a process that a test has left running would keep open.
+statuses=$(mktemp -d)
+trap 'rm -rf "$statuses"' EXIT
 for python in "$@"; do
-    run_make test-here "$python" "$ignored" >"$logs/${python%%:*}" 2>&1 & pids="$pids $!"
+    version=${python%%:*}
+    {
+        run_make test-here "$python" "$ignored" WORKERS=1 2>&1
+        echo $? >"$statuses/$version.tmp" && mv "$statuses/$version.tmp" "$statuses/$version"
+    } | awk -v version="$version" '{ print version ": " $0; fflush() }' &
 done
 failed=0
-for pid in $pids; do wait "$pid" || failed=1; done
-cat "$logs"/* 2>/dev/null
+for python in "$@"; do
+    until [ -e "$statuses/${python%%:*}" ]; do sleep 1; done
+    [ "$(cat "$statuses/${python%%:*}")" = 0 ] || failed=1
+done
+sleep 1 # for the last lines
 exit "$failed"

@@ -32,7 +32,7 @@ SUITES: dict[str, Callable[[RunSettings, Results], None]] = {
     "server_cpu": conditions.measure_server_cpu,
     "client_profile": conditions.measure_client_profile,
     "metadata": conditions.measure_metadata,
-    "all_buckets": conditions.measure_all_buckets,
+    "lists": conditions.measure_lists,
     "cluster": conditions.measure_cluster,
     "memory": conditions.measure_memory,
 }

@@ -21,7 +21,7 @@ TITLES = {
     "server_cpu": "CPU of the server",
     "client_profile": "CPU of the client, step by step",
     "metadata": "Metadata per session",
-    "all_buckets": "Operations that query all buckets",
+    "lists": "Counts and lists",
     "cluster": "A cluster of three nodes",
 }
 _CPU_OF = {"server_cpu": "server"}

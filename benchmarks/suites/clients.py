@@ -20,7 +20,8 @@ from benchmarks.report.results import Results, Row
 from benchmarks.suites import server_limit
 from tests.harness.farms.certificates import Certificates
 from tests.harness.farms.proxy import Proxy
-from tests.harness.servers import Server, free_port
+from tests.harness.ports import free_port
+from tests.harness.servers import Server
 
 SCRIPTED = ("redis-py", "valkey-glide", "coredis")
 PACKAGES = ("starsessions", f"chuk-sessions-{PUBLISHED}", f"chuk-sessions-{OLDEST}")

@@ -18,7 +18,7 @@ from .server_cpu import OPERATIONS as SERVER_CPU_OPERATIONS
 from .server_cpu import ServerCpu
 
 EMULATOR_OPERATIONS = ("allocate", "validate", "read", "merge", "extend", "delete", "get", "setex", "remove")
-ALL_BUCKETS_OPERATIONS = ("count", "count_user", "list_user")
+LIST_OPERATIONS = ("count", "count_user", "list_user")
 SIZES = {"0.1 kB": 100, "1 kB": 1_000, "10 kB": 10_000, "100 kB": 100_000}
 COMMON_OPERATIONS = ("validate", "read", "merge")
 MEMORY_SESSIONS = 50_000
@@ -101,19 +101,17 @@ def measure_metadata(settings: RunSettings, results: Results) -> None:
         ]
 
 
-def measure_all_buckets(settings: RunSettings, results: Results) -> None:
-    """Measure operations that query all 256 buckets, in sandboxes of 1,000 and 10,000 sessions (long: 100,000).
+def measure_lists(settings: RunSettings, results: Results) -> None:
+    """Measure a count of all sessions, which queries all 256 buckets, and a count and a list of one user's sessions.
 
-    One in a hundred sessions belongs to the same user.
+    The sandboxes have 1,000 and 10,000 sessions (long: 100,000). One in a hundred sessions belongs to the same user.
     """
     with ExitStack() as stack:
         server = stack.enter_context(running_server(settings.server))
         numbers = (SMALL, LARGE) if settings.long else (SMALL, 10 * SMALL)
         workers = {f"{n:,}": Worker(OURS, url=server.url, sessions=n, sandbox=f"w{n}") for n in numbers}
         peers = enter_all(stack, workers)
-        results.rows += [
-            measure_rounds(settings, Task("all_buckets", operation, 1), peers) for operation in ALL_BUCKETS_OPERATIONS
-        ]
+        results.rows += [measure_rounds(settings, Task("lists", operation, 1), peers) for operation in LIST_OPERATIONS]
 
 
 def measure_cluster(settings: RunSettings, results: Results) -> None:

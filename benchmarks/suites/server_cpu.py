@@ -17,7 +17,7 @@ from benchmarks.harness.workload import USERS, allocation, extension
 from benchmarks.peers.sessions import TTL
 from chuk_sessions.backends.redis import scripts
 from chuk_sessions.backends.redis.net.resp import Command, pack
-from chuk_sessions.core import codec, data_operations, ids, keys, operations
+from chuk_sessions.core import codec, data_operations, ids, index_operations, keys, note_operations, operations
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
 from tests.harness.servers import Server
@@ -26,6 +26,10 @@ SANDBOX = "server-cpu"
 DEPTH = 64
 CALLS = 100 * DEPTH
 """The calls of one sample."""
+
+LISTED_USERS = 64
+SESSIONS_OF_USER = 10
+"""Sessions of each user in the measurements of lists and counts."""
 
 _EMPTY_SCRIPT = b"return 1"
 _PLAIN_COMMANDS = ("HMGET", "HSET", "ZADD", "TIME")
@@ -42,6 +46,7 @@ class ServerCpu:
         for script in self._scripts.values():
             self._client.script_load(script.text)
         self._empty_script = self._client.script_load(_EMPTY_SCRIPT)
+        self._owned: dict[str, list[SessionKeys]] = {}
         self._targets = self._created(sessions)
 
     def supports(self, operation: str) -> bool:
@@ -49,12 +54,30 @@ class ServerCpu:
         return operation in OPERATIONS
 
     def measure(self, operation: str, callers: int, seconds: float) -> Sample:
-        """Send CALLS calls, DEPTH at a time."""
-        packed = list(self._commands(operation))
+        """Send CALLS calls, DEPTH commands at a time. Fewer lists, which take several commands each."""
+        users = self._listed_users() if operation in USER_CALL_BUILDERS else []
+        packed = self._commands_of(operation, users) if users else list(self._commands(operation))
+        calls = CALLS // SESSIONS_OF_USER if users else len(packed)
         cpu_before, started = self._cpu_seconds(), time.perf_counter()
         self._send(packed)
         elapsed = time.perf_counter() - started
-        return Sample(len(packed), elapsed, self._cpu_seconds() - cpu_before, 0.0, 0.0, 0.0)
+        return Sample(calls, elapsed, self._cpu_seconds() - cpu_before, 0.0, 0.0, 0.0)
+
+    def _commands_of(self, operation: str, users: Sequence[str]) -> list[bytes]:
+        """Return the commands of CALLS / SESSIONS_OF_USER calls on the sessions of random users."""
+        chosen = self._random.choices(users, k=CALLS // SESSIONS_OF_USER)
+        return [
+            self._packed(call) for user in chosen for call in USER_CALL_BUILDERS[operation](user, self._owned[user])
+        ]
+
+    def _listed_users(self) -> list[str]:
+        """Return users with SESSIONS_OF_USER sessions each in their home buckets, as the engine creates them."""
+        for user in () if self._owned else (f"listed{number}" for number in range(LISTED_USERS)):
+            home = ids.home_bucket(SANDBOX, user)
+            targets = [keys.session_keys(SANDBOX, ids.new_id(user, home)) for _ in range(SESSIONS_OF_USER)]
+            self._send([self._packed(allocation(target, SANDBOX, user)) for target in targets])
+            self._owned[user] = targets
+        return list(self._owned)
 
     def _commands(self, operation: str) -> Iterator[bytes]:
         if operation == "allocate":
@@ -92,6 +115,8 @@ class ServerCpu:
         return [keys.session_keys(SANDBOX, ids.new_id(user, self._random.randrange(ids.BUCKETS))) for user in users]
 
     def _packed(self, call: Call) -> bytes:
+        if call.operation.command:
+            return pack((call.operation.command, *call.keys, *call.argv))
         return self._scripts[call.operation.name].call(call.keys, call.argv)
 
     def _send(self, packed: Sequence[bytes]) -> None:
@@ -127,4 +152,22 @@ CALL_BUILDERS: dict[str, Callable[[SessionKeys], Call]] = {
     "extend": extension,
     "delete": operations.delete,
 }
-OPERATIONS = ("allocate", *CALL_BUILDERS, "empty script", *_PLAIN_COMMANDS)
+
+
+def _list_calls(user: str, targets: Sequence[SessionKeys]) -> list[Call]:
+    index, hashed = keys.index(SANDBOX, ids.home_bucket(SANDBOX, user)), ids.user_hash(user)
+    return [index_operations.find(index, hashed), note_operations.notes(index, hashed), *map(operations.fetch, targets)]
+
+
+def _count_calls(user: str, _: Sequence[SessionKeys]) -> list[Call]:
+    index, hashed = keys.index(SANDBOX, ids.home_bucket(SANDBOX, user)), ids.user_hash(user)
+    return [index_operations.count(index, user=hashed), note_operations.notes(index, hashed)]
+
+
+USER_CALL_BUILDERS: dict[str, Callable[[str, Sequence[SessionKeys]], list[Call]]] = {
+    f"list of {SESSIONS_OF_USER}": _list_calls,
+    f"count of {SESSIONS_OF_USER}": _count_calls,
+}
+"""The calls of a list and of a count of a user's sessions, as the engine sends them."""
+
+OPERATIONS = ("allocate", *CALL_BUILDERS, *USER_CALL_BUILDERS, "empty script", *_PLAIN_COMMANDS)

@@ -15,10 +15,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, NamedTuple, Protocol
 
 from .. import exceptions as errors
-from ..core import index_operations
+from ..core import index_operations, note_operations
 from ..core import keys as names
 from ..core.durations import LATEST_MS, MAX_MS
-from ..core.operation import Call, Reply, RetryCalls
+from ..core.operation import Call, Operation, Reply, RetryCalls
 from ..core.statuses import OK
 from ..core.write_hook import WriteHook
 from ..models import Health
@@ -28,6 +28,8 @@ from .memory.keyspace import Hash, Keyspace
 from .memory.twins import TWINS
 
 _NO_INDEX = "a custom provider has no index: sessions cannot be listed, counted, capped, or revoked by user"
+_WITHOUT_INDEX: dict[Operation, Reply] = {index_operations.SWEEP: [OK, 0, [], []], note_operations.NOTE: [OK]}
+"""Replies of operations that have nothing to do without an index."""
 _RECORDS = ("session", "old", "new")
 _PING_KEY = "chuk1:ping"
 
@@ -89,8 +91,8 @@ class CustomBackend:
 
     async def _run(self, call: Call) -> Reply:
         operation, keys, argv = call
-        if operation is index_operations.SWEEP:
-            return [OK, 0, [], []]
+        if operation in _WITHOUT_INDEX:
+            return [*_WITHOUT_INDEX[operation]]
         if operation.reads_index(argv):
             raise errors.NotSupportedError(_NO_INDEX)
         records = [key for key, name in zip(keys, operation.keys, strict=False) if name in _RECORDS]

@@ -114,6 +114,11 @@ def parse_reference(text: object) -> tuple[int, bytes] | None:
     return None if parts is None else (_BUCKET_OF_HEX[parts[1]], parts[2].encode())
 
 
+def bucket_of(name: bytes) -> int | None:
+    """Return the bucket that two hex digits name, or None for other bytes."""
+    return _BUCKET_OF_HEX.get(name.decode("latin-1"))
+
+
 def session_hash(session_id: str) -> str:
     """Return the reference of the session with this id, 24 characters.
 

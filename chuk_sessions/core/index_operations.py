@@ -30,6 +30,16 @@ LIST = Operation(
     retryable=True,
     needs_index=True,
 )
+FIND = Operation(
+    "find",
+    names("users"),
+    names("lowest highest word offset limit"),
+    s.DONE | {s.CORRUPT},
+    read_only=True,
+    retryable=True,
+    needs_index=True,
+    command="ZRANGEBYSCORE",
+)
 COUNT = Operation(
     "count",
     names("deadlines users"),
@@ -50,6 +60,11 @@ DUE = Operation(
 def list_(index: IndexKeys, *, user: int | None, limit: int, after: Cursor = START) -> Call:
     """Read a page of the handles of live sessions in one bucket, of all users or of the one with this hash."""
     return Call(LIST, (index.deadlines, index.users), (b"" if user is None else user, limit, *after))
+
+
+def find(index: IndexKeys, user: int, limit: int = PAGE_LIMIT) -> Call:
+    """Read the first handles of the user with this hash in one bucket, those of expired sessions included."""
+    return Call(FIND, (index.users,), (user, user, b"LIMIT", 0, limit))
 
 
 def count(index: IndexKeys, *, user: int | None, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:

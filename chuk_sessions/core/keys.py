@@ -7,7 +7,9 @@
 | `chuk1:{T}/SANDBOX/c/HANDLE` | sorted set | operation id of a creation → ms until which the id remembers it |
 | `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session expires (half less: emits events) |
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
+| `chuk1:{T}/SANDBOX/n/USER` | sorted set | bucket → ms at which its note was last refreshed; USER is a user's hash |
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
+| `chuk1:{T}/noted` | sorted set | SANDBOX/USER → ms at which the notes of that user are due for a check |
 
 `T` is one of 256 texts, one for each bucket. Their slots are spread evenly over the 16,384 slots of a cluster. Stored
 data depends on these texts and on the formulas in `ids`: another layout needs another prefix than `chuk1`.
@@ -42,6 +44,11 @@ class IndexKeys(NamedTuple):
     users: str
     sandboxes: str
     records: str
+    noted: str
+
+    def notes(self, user: int | str) -> str:
+        """Return the key of the notes about a user's strays, from the user's hash. Only the home bucket has notes."""
+        return f"{self.records.removesuffix('s/')}n/{user}"
 
     @property
     def sandbox(self) -> bytes:
@@ -98,12 +105,17 @@ def index(sandbox_id: str, bucket: int) -> IndexKeys:
     """Return the index keys of a sandbox in one bucket."""
     shared = f"chuk1:{{{tag(bucket)}}}/"
     own = f"{shared}{sandbox_id}/"
-    return IndexKeys(bucket, f"{own}deadlines", f"{own}users", f"{shared}sandboxes", f"{own}s/")
+    return IndexKeys(bucket, f"{own}deadlines", f"{own}users", f"{shared}sandboxes", f"{own}s/", noted(bucket))
 
 
 def sandboxes(bucket: int) -> str:
     """Return the key of the sandboxes that have sessions in a bucket."""
     return f"chuk1:{{{tag(bucket)}}}/sandboxes"
+
+
+def noted(bucket: int) -> str:
+    """Return the key of the users whose home bucket this is and who have notes, of all sandboxes."""
+    return f"chuk1:{{{tag(bucket)}}}/noted"
 
 
 def find(sandbox_id: str, session_id: object) -> SessionKeys | None:

@@ -31,6 +31,8 @@ class Operation:
         needs_index_arg: name of the ARGV element that makes the call read an index, unless its value is 0.
         large_reply: its reply can be as large as a session.
         durable: with `wait_replicas`, a call returns only after that many replicas have acknowledged its writes.
+        command: the plain command that the server runs instead of a script, on the first key, with ARGV as arguments.
+            It only reads. The reply is OK and the command's own reply, or CORRUPT for a key of another type.
         status_after_retry: statuses of a retried call that mean another one. For example, a delete that finds no
             session the second time has most likely deleted it the first time.
 
@@ -48,6 +50,7 @@ class Operation:
     needs_index_arg: str | None = None
     large_reply: bool = False
     durable: bool = False
+    command: str = ""
     status_after_retry: dict[int, int] = field(default_factory=dict)
 
     def may_retry(self, argv: Sequence[Arg]) -> bool:

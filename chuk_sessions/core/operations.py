@@ -12,8 +12,9 @@ from . import modes
 from . import statuses as s
 from .data_operations import APPEND, INCREMENT, MERGE, SET
 from .durations import LATEST_MS
-from .index_operations import COUNT, DUE, LIST, SWEEP
+from .index_operations import COUNT, DUE, FIND, LIST, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
+from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
 from .rate_limits import RATE_LIMIT
@@ -40,6 +41,16 @@ VALIDATE = Operation(
 )
 READ = Operation(
     "read", names("session operations"), (), s.ONE_SESSION | {s.OK}, read_only=True, retryable=True, large_reply=True
+)
+FETCH = Operation(
+    "fetch",
+    names("session"),
+    (),
+    s.DONE | {s.CORRUPT},
+    read_only=True,
+    retryable=True,
+    large_reply=True,
+    command="HGETALL",
 )
 LOAD = Operation(
     "load",
@@ -85,11 +96,14 @@ CARRY = Operation("carry", names("session operations"), names("rest"), s.ONE_SES
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE, VALIDATE, READ, LOAD, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE, ROTATE,
-        CARRY, LIST, COUNT, SWEEP, DUE,
+        ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
+        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET,
     )
 }  # fmt: skip
 """Every operation under its name."""
+
+SCRIPTED: Final = {name: entry for name, entry in ALL.items() if not entry.command}
+"""The operations that are scripts. The others are plain commands."""
 
 
 def allocate(
@@ -167,6 +181,14 @@ def read(target: SessionKeys, *, operation_ids: bool = False) -> Call:
     if operation_ids:
         return Call(READ, (target.record, target.operations), ())
     return new_call(Call, (READ, (target.record,), ()))
+
+
+def fetch(target: SessionKeys) -> Call:
+    """Read the whole record as it is stored, whether or not the session is alive.
+
+    Lists read many records. In a script this would cost the server more than twice as much.
+    """
+    return Call(FETCH, (target.record,), ())
 
 
 def extend(target: SessionKeys, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:

@@ -133,6 +133,11 @@ class Record:
                 "a stored session lacks a required field, or a field has an invalid value"
             ) from error
 
+    @property
+    def expiry(self) -> int:
+        """When the session expires, ms: at its deadline or, if that is earlier, at the end of the idle timeout."""
+        return min(self.deadline, self.accessed + self.idle) if self.idle else self.deadline
+
     def copied_pairs(self, kind: Copy) -> list[bytes]:
         """Return the fields that a copy of the session gets, as field, value, field, value..."""
         kept = {name for name, field in FIELDS.items() if kind in field.copies}

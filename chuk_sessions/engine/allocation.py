@@ -21,6 +21,7 @@ from ..core.values import ValueCodec
 from ..enums import WhenFull
 from .executor import MAX_ATTEMPTS, Executor
 from .policy import SessionPolicy
+from .strays import StrayNotes
 
 
 class NewSession:
@@ -108,6 +109,7 @@ class Allocator:
 
     def __init__(self, executor: Executor, policy: SessionPolicy) -> None:
         self._executor = executor
+        self._notes = StrayNotes(executor)
         self._policy = policy
 
     async def undo(self, new: NewSession) -> None:
@@ -121,6 +123,11 @@ class Allocator:
         Unless the caller has chosen the id, the attempt after a lost reply has another id.
         """
         user_id, policy = new.user_id, self._policy
+        if self._notes.is_stray(user_id, new.target.index_keys.bucket) and (new.create or new.mode == modes.REPLACE):
+            # A session that exists has a note already. It is touched without another one.
+            if new.mode == modes.TOUCH and (reply := await self.allocate(new.at_existing(new.target)))[0] != s.GONE:
+                return reply
+            await self._notes.note(user_id, new.target.index_keys.bucket)
         victims: list[SessionKeys] = []
         for _ in range(MAX_ATTEMPTS):
             new.call = operations.allocate(

@@ -105,14 +105,12 @@ class Executor:
             reply = await self.submit(call)
         return target, reply
 
-    async def execute_all(
-        self, calls: Sequence[Call], *, accepted: Collection[int] = (), concurrency: int = _MAX_CONCURRENT_CALLS
-    ) -> list[Reply]:
+    async def execute_all(self, calls: Sequence[Call], *, accepted: Collection[int] = ()) -> list[Reply]:
         """Run calls concurrently and return their replies.
 
         Raises the first error, once all calls have finished. Statuses in `accepted` raise none.
         """
-        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted, concurrency=concurrency)]
+        return [_raised(reply) for reply in await self.settle_all(calls, accepted=accepted)]
 
     async def settle_all(
         self,

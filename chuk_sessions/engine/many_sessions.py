@@ -16,7 +16,8 @@ from .sweeping import Sweeper
 class ManySessions:
     """The sessions of a sandbox or user: listing, counting, revoking, and sweeping them.
 
-    Each method queries all 256 buckets: call them for administration, not for every request.
+    Methods for one user query the user's home bucket, and other buckets only if the user may have sessions there, under
+    ids that callers chose. All other methods query all 256 buckets: call them for administration, not for each request.
     """
 
     _find: Callable[[str | None], SessionKeys | None]
@@ -43,20 +44,29 @@ class ManySessions:
         return self._session_index.iter_references()
 
     async def list_user_sessions(self, user_id: str) -> list[ListedSession]:
-        """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out."""
+        """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out.
+
+        Each session that is alive during the whole call is in the list, even if it is rotated meanwhile. Then it may be
+        in the list twice, under both of its references.
+        """
         validation.owner(user_id)
         return await self._session_index.sessions_of(user_id)
 
     def iter_user_sessions(self, user_id: str) -> AsyncGenerator[ListedSession, None]:
-        """Iterate over the sessions that `list_user_sessions` returns, in no particular order, with bounded memory."""
+        """Iterate over the sessions that `list_user_sessions` returns, in no particular order. Keeps only references in
+        memory.
+        """
         validation.owner(user_id)
         return self._session_index.iter_sessions_of(user_id)
 
     async def count_sessions(self, user_id: str | None = None) -> int:
-        """Return how many live sessions this sandbox, or a user in it, has."""
-        if user_id is not None:
-            validation.owner(user_id)
-        return await self._session_index.count(user_id)
+        """Return how many live sessions this sandbox, or a user in it, has. A user's session that is moved to the home
+        bucket meanwhile may be counted twice.
+        """
+        if user_id is None:
+            return await self._session_index.count()
+        validation.owner(user_id)
+        return await self._session_index.count_of(user_id)
 
     async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
         """Revoke all sessions of a user in this sandbox, except `except_session_id`. Returns how many were revoked.

@@ -1,4 +1,4 @@
-"""Pages of the indexes of all buckets.
+"""Pages of the indexes of many buckets, by default of all.
 
 The pages of one bucket are read in order, and each continues after the last entry of the page before. So an entry is
 read exactly once if its score stays the same, and at least once if its score only grows.
@@ -6,7 +6,7 @@ read exactly once if its score stays the same, and at least once if its score on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from ..core import ids, index_operations
@@ -25,10 +25,16 @@ PageCall = Callable[[int, int, Cursor], Call]
 
 
 class Pages:
-    """The pages of an index in every bucket. Each round reads a page of some buckets concurrently."""
+    """The pages of an index in each of some buckets. Each round reads a page of some buckets concurrently."""
 
     def __init__(
-        self, executor: Executor, page_call: PageCall, *, all_at_once: bool = True, min_limit: int = 1
+        self,
+        executor: Executor,
+        page_call: PageCall,
+        *,
+        buckets: Iterable[int] = range(ids.BUCKETS),
+        all_at_once: bool = True,
+        min_limit: int = 1,
     ) -> None:
         """Prepare to read; nothing is sent.
 
@@ -38,7 +44,7 @@ class Pages:
         self._page_call = page_call
         self._buckets_per_round = ids.BUCKETS if all_at_once else FEW_BUCKETS
         self._min_limit = min_limit
-        self._unread: dict[int, Cursor] = dict.fromkeys(range(ids.BUCKETS), index_operations.START)
+        self._unread: dict[int, Cursor] = dict.fromkeys(buckets, index_operations.START)
 
     async def next(self, wanted: int = _ROUND_ENTRIES) -> list[tuple[int, Reply]]:
         """Read the next round of about `wanted` entries. Returns buckets with replies; an empty list at the end.

@@ -1,35 +1,33 @@
-"""Revocation: deletion of the sessions of a user in all buckets, except one on request.
+"""Revocation: deletion of all sessions of a user, except one on request.
 
-A bucket that does not answer does not delay the others.
+The home bucket and the buckets that it has notes about are searched concurrently. Then the home bucket is searched once
+more, because a session that was moved there meanwhile may have been in neither list. A bucket that does not answer does
+not delay the others, and if the home bucket does not answer, all buckets are searched.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any
 
 from .. import exceptions as errors
-from ..core import ids, index_operations, keys, operations
-from ..core import statuses as s
-from ..core.index_operations import Cursor
+from ..core import ids
 from ..core.keys import SessionKeys
-from ..core.operation import Call, Reply
-from ..core.record import fields_of, has_readable_owner
+from .bucket_revocation import BucketRevocation, Job
 from .executor import MAX_ATTEMPTS, Executor
-from .time_slice import TimeSlice
+from .strays import StrayNotes
 
-_CONCURRENT_BUCKETS = 16
-"""Buckets in which sessions are deleted concurrently."""
-
-_CONCURRENT_DELETIONS = 32
-"""Concurrent deletions in one bucket."""
+_PATIENCE_SECONDS = 0.5
+"""Seconds that the home bucket gets to name the buckets with strays, before all buckets are searched."""
 
 
 class Revoker:
     """Revokes sessions of one sandbox by user."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, notes: StrayNotes) -> None:
         self._executor = executor
+        self._notes = notes
 
     async def revoke(self, user_id: str, owner: bytes, keep: SessionKeys | None) -> int:
         """Delete the sessions of a user except `keep` until the indexes have no others. Returns how many were deleted.
@@ -40,170 +38,75 @@ class Revoker:
             NotReplicatedError: all were deleted, but too few replicas have acknowledged it.
 
         """
-        home = ids.home_bucket(self._executor.sandbox_id, user_id)
-        job = _Job(ids.user_hash(user_id), owner)
-        # A rotation under a cap may move the kept session to the home bucket.
-        may_have_kept = () if keep is None else (home, keep.index_keys.bucket)
-        # The user's home bucket, which has nearly all of the sessions, comes first.
-        in_buckets = [
-            _BucketRevocation(self._executor, job, bucket, keep if bucket in may_have_kept else None)
-            for bucket in sorted(range(ids.BUCKETS), key=lambda bucket: bucket != home)
-        ]
-        await asyncio.gather(*[in_bucket.revoke() for in_bucket in in_buckets])
-        if in_buckets[0].failure is None:
-            # A session that was moved meanwhile may have been in neither list.
-            await in_buckets[0].revoke()
-        _raise_failure(in_buckets)
-        return sum(in_bucket.revoked for in_bucket in in_buckets)
+        search = _Search(self._executor, self._notes, user_id, owner, keep)
+        await search.run()
+        _raise_failure(search.searched)
+        return sum(in_bucket.revoked for in_bucket in search.searched)
 
 
-class _Job:
-    """A user to revoke, and the limits that all buckets share, so that together they do not hold the event loop.
+class _Search:
+    """The search for the sessions of a user.
 
     Attributes:
-        user: hash of the user id.
-        owner: the user id as stored.
-        time_slice: the time slice that all buckets share.
-        slots: for buckets that delete.
+        searched: the buckets that were searched so far. The first one is the home bucket.
 
     """
 
-    def __init__(self, user: int, owner: bytes) -> None:
-        self.user = user
-        self.owner = owner
-        self.time_slice = TimeSlice()
-        self.slots = asyncio.Semaphore(_CONCURRENT_BUCKETS)
-
-
-class _BucketRevocation:
-    """The revocation in one bucket.
-
-    Attributes:
-        bucket: its number.
-        revoked: how many sessions were deleted.
-        failure: why sessions may remain; None when none does.
-        unreplicated: the latest deletion that too few replicas acknowledged.
-
-    """
-
-    def __init__(self, executor: Executor, job: _Job, bucket: int, keep: SessionKeys | None) -> None:
+    def __init__(
+        self, executor: Executor, notes: StrayNotes, user_id: str, owner: bytes, keep: SessionKeys | None
+    ) -> None:
         self._executor = executor
-        self._job = job
-        self._index = keys.index(executor.sandbox_id, bucket)
+        self._notes = notes
+        self._user_id = user_id
+        self._job = Job(ids.user_hash(user_id), owner)
         self._keep = keep
-        self._pointers: set[bytes] = set()
-        self.bucket = bucket
-        self.revoked = 0
-        self.failure: errors.SessionError | None = None
-        self.unreplicated: errors.NotReplicatedError | None = None
+        home = notes.home(user_id).bucket
+        # A rotation under a cap may move the kept session to the home bucket.
+        self._may_have_kept = () if keep is None else (home, keep.index_keys.bucket)
+        self._home = self._in_bucket(home)
+        self.searched = [self._home]
 
-    async def revoke(self) -> None:
-        """Delete the user's sessions until the index has no other than the kept one."""
+    async def run(self) -> None:
+        """Delete sessions until no bucket is left to search. The home bucket is searched after all others."""
+        await _complete(self._home.revoke(), self._search_strays())
+        for _ in range(MAX_ATTEMPTS):
+            if self._home.failure is not None:
+                return
+            before = len(self.searched)
+            await _complete(self._home.revoke(), self._search_strays())
+            if len(self.searched) == before:
+                return
+        self._home.failure = errors.SessionConflictError("new sessions of the user keep coming")
+
+    async def _search_strays(self) -> None:
+        """Delete the sessions in all buckets that may have strays and were not searched before."""
+        known = {in_bucket.bucket for in_bucket in self.searched}
+        found = [self._in_bucket(bucket) for bucket in await self._strays() if bucket not in known]
+        self.searched += found
+        await _complete(*[in_bucket.revoke() for in_bucket in found])
+
+    async def _strays(self) -> Collection[int]:
+        """Return the buckets that may have strays: all of them if the home bucket does not answer soon."""
         try:
-            if self._keep is not None:
-                await self._follow_kept()
-            for _ in range(MAX_ATTEMPTS):
-                if not await self._delete_listed():
-                    return
-            self.failure = errors.SessionConflictError("new sessions of the user keep coming")
-        except errors.SessionError as failure:
-            self.failure = failure
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                reply = await self._executor.execute(self._notes.read_call(self._user_id))
+        except (errors.ProviderError, TimeoutError):
+            return range(ids.BUCKETS)
+        return self._notes.noted(self._user_id, reply)
 
-    async def _delete_listed(self) -> bool:
-        """Read the index once and delete what it lists. Returns whether there was anything to delete."""
-        found = False
-        after: Cursor | None = index_operations.START
-        while after is not None:
-            call = index_operations.list_(
-                self._index, user=self._job.user, limit=index_operations.PAGE_LIMIT, after=after
-            )
-            if self._job.time_slice.is_over():
-                await self._job.time_slice.renew()
-            reply = await self._executor.execute(call)
-            # Nearly all buckets have none of the user's sessions.
-            if reply[1]:
-                async with self._job.slots:
-                    found |= await self._delete(await self._targets_of(reply[1]))
-            after = index_operations.cursor(reply)
-        return found
+    def _in_bucket(self, bucket: int) -> BucketRevocation:
+        keep = self._keep if bucket in self._may_have_kept else None
+        return BucketRevocation(self._executor, self._job, bucket, keep)
 
-    async def _targets_of(self, handles: list[bytes]) -> list[SessionKeys]:
-        """Return the keys of the listed sessions, without the kept one."""
-        if self._keep is not None and handles != [self._keep.handle]:
-            # After the list was read: it does not have an id that the kept session gets later.
-            await self._follow_kept()
-        targets = [keys.session_keys_for_entry(self._index, handle) for handle in handles]
-        return [target for target in targets if target != self._keep]
 
-    async def _follow_kept(self) -> None:
-        """Follow the kept session to its current id. Without a live session, none is kept."""
-        kept = self._keep
-        assert kept is not None
-        try:
-            call = operations.read(kept)
-            target, reply = await self._executor.follow_rotation(kept, call, await self._executor.submit(call))
-            self._keep = target if reply[0] == s.OK else None
-        except errors.CorruptRecordError:
-            self._keep = None
-        except errors.ProviderError:
-            # A failure in the bucket that it was moved from concerns that bucket only.
-            if kept.index_keys.bucket == self.bucket:
-                raise
-
-    async def _delete(self, targets: list[SessionKeys]) -> bool:
-        """Delete sessions of the user. Returns whether there was anything to delete."""
-        replies = await self._run([operations.delete(target, owner=self._job.owner) for target in targets])
-        self.revoked += sum(reply[0] == s.OK for reply in replies)
-        moved = [(target, reply[1]) for target, reply in zip(targets, replies, strict=True) if reply[0] == s.MOVED]
-        foreign = [target for target, reply in zip(targets, replies, strict=True) if reply[0] == s.OTHER_OWNER]
-        if moved:
-            await self._clear_pointers(moved)
-        return (bool(foreign) and await self._delete_unreadable(foreign)) or len(foreign) < len(targets)
-
-    async def _clear_pointers(self, found: list[tuple[SessionKeys, bytes]]) -> None:
-        """Delete pointers of old ids that the index lists a second time.
-
-        A rotation removes the old id from the index, so these are damaged records.
-        """
-        again = [(target, pointer) for target, pointer in found if target.handle in self._pointers]
-        self._pointers |= {target.handle for target, _ in found}
-        await self._run([operations.delete(target, pointer=pointer) for target, pointer in again])
-
-    async def _delete_unreadable(self, foreign: list[SessionKeys]) -> bool:
-        """Delete sessions of an unreadable owner that the index lists for this user. Returns whether there were any."""
-        reads = [operations.read(target) for target in foreign]
-        replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
-        records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
-        calls = [
-            operations.delete(target, owner=fields[b"u"])
-            for target, fields in zip(foreign, records, strict=True)
-            if not has_readable_owner(fields, self._executor.values)
-        ]
-        self.revoked += sum(reply[0] == s.OK for reply in await self._run(calls))
-        return bool(calls)
-
-    async def _run(self, calls: Sequence[Call]) -> list[Reply]:
-        """Run all deletions, then raise the first error. After a NotReplicatedError the session is deleted, too."""
-        replies: list[Reply] = []
-        failure: errors.SessionError | None = None
-        outcomes = await self._executor.settle_all(
-            calls, accepted=(s.OTHER_OWNER,), concurrency=_CONCURRENT_DELETIONS, time_slice=self._job.time_slice
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, errors.NotReplicatedError):
-                self.unreplicated = outcome
-                replies.append(outcome.reply)
-            elif isinstance(outcome, errors.SessionError):
-                failure = failure or outcome
-            else:
-                replies.append(outcome)
+async def _complete(*work: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines concurrently. Raises the first error, once all have finished."""
+    for failure in await asyncio.gather(*work, return_exceptions=True):
         if failure is not None:
-            self.revoked += sum(reply[0] == s.OK for reply in replies)
             raise failure
-        return replies
 
 
-def _raise_failure(in_buckets: Sequence[_BucketRevocation]) -> None:
+def _raise_failure(in_buckets: Sequence[BucketRevocation]) -> None:
     """Raise one error for the failures in all buckets, if there are any."""
     revoked = sum(in_bucket.revoked for in_bucket in in_buckets)
     unanswered = [in_bucket for in_bucket in in_buckets if isinstance(in_bucket.failure, errors.ProviderError)]
@@ -220,7 +123,7 @@ def _raise_failure(in_buckets: Sequence[_BucketRevocation]) -> None:
             raise in_bucket.unreplicated
 
 
-def _incomplete(unanswered: Sequence[_BucketRevocation], revoked: int) -> errors.RevocationIncompleteError:
+def _incomplete(unanswered: Sequence[BucketRevocation], revoked: int) -> errors.RevocationIncompleteError:
     buckets = tuple(sorted(in_bucket.bucket for in_bucket in unanswered))
     return errors.RevocationIncompleteError(
         f"{revoked} sessions were revoked, but {len(buckets)} of {ids.BUCKETS} buckets did not answer and may hold "

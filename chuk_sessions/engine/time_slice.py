@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-_SLICE_SECONDS = 0.004
+_SLICE_SECONDS = 0.002
 """Seconds that work may hold the event loop before it yields to other tasks."""
 
 

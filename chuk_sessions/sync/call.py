@@ -71,8 +71,9 @@ class Call:
         """Take the first step."""
         background = self._background
         if background.ended:
-            self.abandon()
-            self._finish(None, background.error())
+            self._coroutine.close()
+            self.error = background.error()
+            self._finish()
             return
         self._loop = background.loop
         background.calls.add(self)
@@ -102,13 +103,16 @@ class Call:
             else:
                 waiter = self._coroutine.send(None)
         except StopIteration as stop:
-            self._finish(stop.value, None)
+            self.result = stop.value
         except BaseException as error:  # for the thread that waits
-            self._finish(None, error)
+            self.error = error
         else:
             self._suspend(waiter)
+            return
         finally:
             _leave_task(loop, cast(Any, self))
+        # Only now, when this thread no longer handles the exception and so refers to it.
+        self._finish()
 
     def _suspend(self, waiter: Any) -> None:
         """Arrange the next step: when a future is done, or in the next iteration if the coroutine gives way."""
@@ -122,16 +126,17 @@ class Call:
                 self._must_cancel = False
         else:
             self._coroutine.close()
-            self._finish(None, RuntimeError(f"the call awaits {waiter!r}, which is not a future of its event loop"))
+            self.error = RuntimeError(f"the call awaits {waiter!r}, which is not a future of its event loop")
+            self._finish()
 
-    def _finish(self, result: Any, error: BaseException | None) -> None:
+    def _finish(self) -> None:
         background = self._background
-        self.result, self.error, self._done = result, error, True
+        self._done = True
         background.calls.discard(self)
         for callback, context in self._callbacks or ():
             self._loop.call_soon(callback, self, context=context)
         # When the interpreter exits, daemon threads keep waiting, so that they do not report an error.
-        if self._lock is not None and not (background.stopping and isinstance(error, asyncio.CancelledError)):
+        if self._lock is not None and not (background.stopping and self.cancelled()):
             self._lock.release()
 
     # The methods of a task.

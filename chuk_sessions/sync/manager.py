@@ -483,15 +483,23 @@ class SessionManager:
         return self._runner.iterate(self._manager.iter_sessions())
 
     def list_user_sessions(self, user_id: str) -> list[ListedSession]:
-        """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out."""
+        """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out.
+
+        Each session that is alive during the whole call is in the list, even if it is rotated meanwhile. Then it may be
+        in the list twice, under both of its references.
+        """
         return self._runner.run(self._manager.list_user_sessions(user_id))
 
     def iter_user_sessions(self, user_id: str) -> Generator[ListedSession, None, None]:
-        """Iterate over the sessions that `list_user_sessions` returns, in no particular order, with bounded memory."""
+        """Iterate over the sessions that `list_user_sessions` returns, in no particular order. Keeps only references in
+        memory.
+        """
         return self._runner.iterate(self._manager.iter_user_sessions(user_id))
 
     def count_sessions(self, user_id: str | None = None) -> int:
-        """Return how many live sessions this sandbox, or a user in it, has."""
+        """Return how many live sessions this sandbox, or a user in it, has. A user's session that is moved to the home
+        bucket meanwhile may be counted twice.
+        """
         return self._runner.run(self._manager.count_sessions(user_id))
 
     def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:

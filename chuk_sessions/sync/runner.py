@@ -61,6 +61,8 @@ class Runner:
 
     def close(self, aclose: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Refuse further calls, wait for the calls of other threads, and run `aclose`."""
+        if _running_loop() is not None:
+            raise RuntimeError(_refusal())
         self._closed = True
         if not background.current.stopping:
             _run(self._close(background.current, aclose))

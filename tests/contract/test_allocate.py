@@ -233,7 +233,7 @@ async def test_evicts_only_sessions_that_the_user_still_has_and_no_more_than_nec
     await manager.delete_session(mine[0])
     await manager.allocate_session(mine[0], user_id="bob")
     call = operations.allocate(
-        session_keys("test", ids.new_id("alice", home)), "test", ttl_ms=1000, idle_ms=0, owner=b"alice",
+        session_keys("test", ids.new_id("alice", home)), "test", ttl_ms=10**6, idle_ms=0, owner=b"alice",
         user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True,
         victims=[session_keys("test", session_id) for session_id in mine],
     )  # fmt: skip
@@ -316,7 +316,7 @@ async def test_the_cost_of_a_full_cap_does_not_grow_with_the_users_sessions(worl
     for _ in range(200):
         await world.manager().allocate_session(user_id="alice")
     call = operations.allocate(
-        session_keys("test", ids.new_id("alice", home)), "test", ttl_ms=1000, idle_ms=0, owner=b"alice",
+        session_keys("test", ids.new_id("alice", home)), "test", ttl_ms=10**6, idle_ms=0, owner=b"alice",
         user=ids.user_hash("alice"), cap=2, retention_ms=0, create=True,
     )  # fmt: skip
     status, handles = await world.backend.run(call)

@@ -102,7 +102,7 @@ async def test_operation_ids_are_removed_with_the_session_whatever_removes_it(wo
     again = operations.allocate(
         session_keys("test", session_id),
         "test",
-        ttl_ms=1000,
+        ttl_ms=10**6,
         idle_ms=0,
         owner=b"",
         user=0,

@@ -11,7 +11,7 @@ from chuk_sessions.core.keys import session_keys
 from tests.harness.references import listed, references
 
 TTL_MS = 3_600_000
-BUCKET = 7
+BUCKET = ids.home_bucket("test", "alice")
 
 
 def id_number(number):

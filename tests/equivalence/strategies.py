@@ -13,6 +13,7 @@ from chuk_sessions.core import (
     index_operations,
     keys,
     modes,
+    note_operations,
     operations,
     rate_limits,
     record,
@@ -55,6 +56,7 @@ mode_texts = st.sampled_from([modes.TOUCH, modes.TOUCH, modes.CREATE, modes.REPL
 versions = st.sampled_from([None, None, 1, 2, 3, 4])
 retentions = st.sampled_from([0, 300_000])
 idles = st.sampled_from([0, 0, 700, 4000])
+buckets = st.sampled_from([7, 8, 255])
 amounts = st.sampled_from([1, 5, -1, -7, 0, LARGEST, -LARGEST])
 ceilings = st.sampled_from([None, None, 0, 3, LARGEST])
 targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERATED_IDS]
@@ -163,6 +165,9 @@ class CallGenerator:
             limit=self.draw(limits),
         )
 
+    def fetch(self) -> Call:
+        return operations.fetch(self.target()[1])
+
     def append(self) -> Call:
         return data_operations.append(
             self.target()[1],
@@ -233,6 +238,10 @@ class CallGenerator:
             self.target()[1].index_keys, user=user_of(user) if user else None, limit=limit, after=self.after(user)
         )
 
+    def find(self) -> Call:
+        limit = self.draw(st.sampled_from([1, 2, 100]))
+        return index_operations.find(self.target()[1].index_keys, user_of(self.draw(users)), limit)
+
     def count(self) -> Call:
         user, limit = self.draw(users), self.draw(st.sampled_from([1, 1, 2, 3, 100]))
         return index_operations.count(
@@ -245,8 +254,22 @@ class CallGenerator:
         return index_operations.sweep(target.index_keys, sandbox, self.draw(st.lists(near, max_size=3, unique=True)))
 
     def due(self) -> Call:
-        limit = self.draw(st.sampled_from([1, 2, 100]))
-        return index_operations.due(self.target()[1].index_keys.sandboxes, limit, self.after(None))
+        limit, index = self.draw(st.sampled_from([1, 2, 100])), self.target()[1].index_keys
+        return index_operations.due(self.draw(st.sampled_from([index.sandboxes, index.noted])), limit, self.after(None))
+
+    def note(self) -> Call:
+        sandbox, target = self.target()
+        return note_operations.note(target.index_keys, sandbox, user_of(self.draw(users)), self.draw(buckets))
+
+    def notes(self) -> Call:
+        return note_operations.notes(self.target()[1].index_keys, user_of(self.draw(users)))
+
+    def forget(self) -> Call:
+        sandbox, target = self.target()
+        old = st.tuples(buckets, st.sampled_from([self.now, self.now - 350, self.now - 4000, 0]))
+        return note_operations.forget(
+            target.index_keys, sandbox, user_of(self.draw(users)), self.draw(st.lists(old, max_size=3))
+        )
 
     def after(self, user: str | None) -> index_operations.Cursor:
         """Draw the cursor of a page: the start, or an entry that may exist."""

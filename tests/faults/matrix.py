@@ -49,6 +49,9 @@ from .judge import broken_promises, count
 Inject = Callable[[Environment, Load, float], Awaitable[None]]
 
 SHORT_S, LONG_S = 0.6, 8.0
+ENOUGH_WRITES = 101
+"""Acknowledged writes of a run. A busy machine needs longer for them."""
+
 _BRIEF = 1.0
 _AMPLE = 10.0
 
@@ -182,6 +185,7 @@ async def run(fault: Fault, seconds: float) -> Result:
             await fault.inject(environment, load, seconds)
             recovery = await load.recovered(time.monotonic())
             await asyncio.sleep(seconds / 4)
+            await load.until_written(ENOUGH_WRITES)
         counts = await count(load, environment.direct, recovery)
         reached_the_load = fault.evidence(environment, load, counts)
     broken = broken_promises(

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+ALL = "tests/contract"
 
 
-def run_contract(*servers: str, tests: str = "tests/contract", rules: str = "") -> str:
+def run_contract(*servers: str, tests: str = ALL, rules: str = "") -> str:
     """Run `tests/contract`, or one of its modules, on these servers only. They are given as for `--server`.
 
     With ACL rules, the tests run as a user with these rules. Return the end of pytest's output.

@@ -14,6 +14,7 @@ from chuk_sessions.providers import memory, redis
 from tests.harness.servers import Server
 
 USER = "alice"
+NOTES = keys.index("test", ids.home_bucket("test", USER)).notes(ids.user_hash(USER))
 DIGITS = 8
 LAST = b"A"
 """The last character of a handle has only two bits of a hash, so it cannot be any digit."""
@@ -67,7 +68,7 @@ class Crowd(ABC):
 
     @abstractmethod
     def make_sessions(self, at: keys.IndexKeys, number: int) -> None:
-        """Write sessions of USER to a bucket."""
+        """Write sessions of USER to a bucket, and the note about them."""
 
     @abstractmethod
     def end_sandboxes(self, bucket: int, number: int) -> None:
@@ -113,6 +114,7 @@ class EmulatedCrowd(Crowd):
             record: Fields = {b"c": self.now, b"d": moment, b"a": self.now, b"v": 1, b"u": USER.encode(), b"m:n": 5}
             self._space.hset(at.records + handle.decode(), record)
             self._space.pexpireat(at.records + handle.decode(), moment)
+        self._space.zadd(NOTES, self.now, b"%02x" % at.bucket)
 
     def end_sandboxes(self, bucket: int, number: int) -> None:
         for index in range(number):
@@ -166,6 +168,7 @@ class ServerCrowd(Crowd):
             MAKE, 3, at.deadlines, at.users, at.records,
             number, self.now + HOUR_MS, stem_of(at.bucket), ids.user_hash(USER), self.now, USER,
         )  # fmt: skip
+        self._client.zadd(NOTES, {b"%02x" % at.bucket: self.now})
 
     def end_sandboxes(self, bucket: int, number: int) -> None:
         common = f"chuk1:{{{keys.tag(bucket)}}}/"

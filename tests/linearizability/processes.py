@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -18,7 +18,7 @@ from chuk_sessions.exceptions import ProviderError, SessionUnavailableError
 from tests.harness.worlds import NOW_FROM_KEY, NOW_KEY
 from tests.linearizability.checker import UNKNOWN, Event
 from tests.linearizability.model import Step, Wait, comparable
-from tests.linearizability.strategies import PROCESSES, Plan
+from tests.linearizability.strategies import PROCESSES
 
 TIMEOUT = 30.0
 
@@ -32,8 +32,7 @@ class Recorder:
 
     async def record(self, tasks: Sequence[Sequence[Step]]) -> list[Event]:
         """Run tasks concurrently, and return their events."""
-        found = await asyncio.gather(*map(self._record_task, tasks))
-        return [event for events in found for event in events]
+        return await gathered(map(self._record_task, tasks))
 
     async def close(self) -> None:
         await self._backend.aclose()
@@ -62,6 +61,11 @@ class Recorder:
         return [Event(step, began), Event(step, began, ended, result, found_nothing)]
 
 
+async def gathered(tasks: Iterable[Coroutine[Any, Any, list[Event]]]) -> list[Event]:
+    """Run tasks concurrently, and return the events of all."""
+    return [event for events in await asyncio.gather(*tasks) for event in events]
+
+
 def was_not_applied(step: Step, error: ProviderError) -> bool:
     """Tell whether the error promises that the call did not take effect.
 
@@ -71,10 +75,10 @@ def was_not_applied(step: Step, error: ProviderError) -> bool:
     return isinstance(error, SessionUnavailableError) and not may_retry
 
 
-def work(url: str, retries: int, barrier: Barrier, pipe: Connection) -> None:
+def work(url: str, retries: int, recorder_type: Callable[[str, int], Any], barrier: Barrier, pipe: Connection) -> None:
     """Run a process: take the steps that arrive, at the same time as the others, until None arrives."""
     with asyncio.Runner() as runner:
-        recorder = Recorder(url, retries)
+        recorder = recorder_type(url, retries)
         while (tasks := pipe.recv()) is not None:
             barrier.wait(TIMEOUT)
             pipe.send(runner.run(recorder.record(tasks)))
@@ -84,13 +88,13 @@ def work(url: str, retries: int, barrier: Barrier, pipe: Connection) -> None:
 class Processes:
     """Processes that work on one server."""
 
-    def __init__(self, url: str, retries: int) -> None:
+    def __init__(self, url: str, retries: int, recorder_type: Callable[[str, int], Any] = Recorder) -> None:
         context = get_context("spawn")
         self._barrier = context.Barrier(PROCESSES)
         pipes = [context.Pipe() for _ in range(PROCESSES)]
         self._pipes = [own_end for own_end, _ in pipes]
         self._processes = [
-            context.Process(target=work, args=(url, retries, self._barrier, process_end), daemon=True)
+            context.Process(target=work, args=(url, retries, recorder_type, self._barrier, process_end), daemon=True)
             for _, process_end in pipes
         ]
 
@@ -105,8 +109,8 @@ class Processes:
                 pipe.send(None)
             process.join(TIMEOUT)
 
-    def begin(self, plan: Plan) -> None:
-        """Start the part of every process."""
+    def begin(self, plan: Sequence[Any]) -> None:
+        """Start the part of every process, which its recorder understands."""
         for pipe, tasks in zip(self._pipes, plan, strict=True):
             pipe.send(tasks)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from chuk_sessions.core.operations import ALL
+from chuk_sessions.core.operations import SCRIPTED
 
 ROOT = Path(__file__).parents[2]
-NEEDED = {f"{name}.lua" for name in ALL} | {"include/now.lua", "include/open.lua"}
+NEEDED = {f"{name}.lua" for name in SCRIPTED} | {"include/now.lua", "include/open.lua"}
 
 
 @pytest.fixture(scope="module")
@@ -62,4 +62,4 @@ print(asyncio.run(main()), str(folder()).startswith(sys.argv[1]), len(load()))
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True, cwd=tmp_path
     )
-    assert done.stdout.split() == ["True", "True", str(len(ALL))]
+    assert done.stdout.split() == ["True", "True", str(len(SCRIPTED))]

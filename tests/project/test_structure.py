@@ -33,13 +33,19 @@ def named(path: Path) -> str:
 
 def test_every_operation_has_script_twin_entry_and_contract_test():
     names = set(operations.ALL)
-    assert {path.stem for path in LUA.glob("*.lua")} == names
+    assert {path.stem for path in LUA.glob("*.lua")} == set(operations.SCRIPTED)
     assert set(TWINS) == names
     assert {path.stem for path in (ROOT / "backends/memory/twins").glob("*.py")} - {"__init__", "include"} == names
     # A large operation has further modules, such as `test_allocate_modes`.
     tested = {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")}
     assert names <= tested
     assert [more for more in tested - names if not any(more.startswith(f"{name}_") for name in names)] == []
+
+
+def test_only_reads_on_one_key_are_plain_commands():
+    plain = [entry for entry in operations.ALL.values() if entry.command]
+    assert plain
+    assert all(entry.read_only and entry.retryable and len(entry.keys) == 1 for entry in plain)
 
 
 def test_every_include_is_used_and_says_what_it_does():
@@ -65,7 +71,7 @@ class Header:
         return {int(number) for number in re.findall(rf"\b{table}\[(\d+)[\] ]", self.code)}
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 @pytest.mark.parametrize("table", ["KEYS", "ARGV"])
 def test_headers_declare_what_scripts_use(name, table):
     header = Header(name)
@@ -82,7 +88,7 @@ def test_headers_declare_what_scripts_use(name, table):
     assert [word for _, _, word in declared] == list(entry.keys if table == "KEYS" else entry.args)
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 def test_replies_have_the_statuses_of_the_entry(name):
     header = Header(name)
     declared = set(re.findall(r"\b[A-Z_]{2,}\b", "".join(re.findall(r"^-- Reply: .*", header.header, re.M))))
@@ -90,7 +96,7 @@ def test_replies_have_the_statuses_of_the_entry(name):
     assert declared == expected
 
 
-@pytest.mark.parametrize("name", operations.ALL)
+@pytest.mark.parametrize("name", operations.SCRIPTED)
 def test_scripts_are_sent_with_numbers_for_statuses_and_without_comments(name):
     sent = scripts.scripts()[name].text.decode()
     assert "--" not in sent
@@ -121,6 +127,8 @@ def test_only_one_include_reads_the_clock():
 
 
 TYPES = {"models", "enums", "exceptions"}
+PUBLIC = "public"
+"""The row of names that are imported from the package itself. Everything public is."""
 MAY_IMPORT = {
     # One row for each folder, and for a module with a rule of its own: what it may import besides TYPES and itself.
     # A module belongs to the longest row that fits. docs/architecture.md gives the reasons.
@@ -144,6 +152,7 @@ MAY_IMPORT = {
     "provider_factory": "core settings",
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
+    "integrations": "public settings",
     "sync": "session_manager",
 }
 
@@ -164,7 +173,9 @@ def imported(path: Path) -> set[str]:
 
 
 def row_of(module: str) -> str:
-    """Return the row of MAY_IMPORT that a module belongs to."""
+    """Return the row of MAY_IMPORT that a module or public name belongs to."""
+    if module in chuk_sessions.__all__:
+        return PUBLIC
     rows = [name for name in MAY_IMPORT if f"{module}.".startswith(f"{name}.")]
     assert rows, f"{module} belongs to no row"
     return max(rows, key=len)
@@ -189,7 +200,7 @@ def test_only_the_value_codec_encodes_and_decodes():
 def test_every_row_of_the_table_names_a_folder_or_module():
     found = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*")}
     assert set(MAY_IMPORT) <= found
-    assert {name for names in MAY_IMPORT.values() for name in names.split()} <= set(MAY_IMPORT)
+    assert {name for names in MAY_IMPORT.values() for name in names.split()} <= {PUBLIC, *MAY_IMPORT}
 
 
 def test_no_two_test_modules_share_a_name():
@@ -211,7 +222,7 @@ def test_tools_are_configured_with_paths_that_exist():
 
 
 def test_importing_needs_neither_redis_nor_a_framework():
-    others = ("redis", "hiredis", "pydantic", "starlette")
+    others = ("redis", "hiredis", "pydantic", "starlette", "fastapi", "django", "flask", "litestar", "aiohttp")
     code = f"import sys, chuk_sessions; print([name for name in {others} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,7 +14,7 @@ from chuk_sessions.backends.redis.topology.slots import SLOTS
 from chuk_sessions.providers import redis
 from tests.conftest import bundled
 from tests.harness.farms import ClusterFarm, Member, Proxy, cluster_farm, one_sentinel_over, wait_for
-from tests.harness.farms.member import free_port
+from tests.harness.ports import free_port
 from tests.harness.servers import Server
 from tests.redis.tools import backend_on, echo, manager_on, slot_of_session
 

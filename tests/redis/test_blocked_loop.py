@@ -14,7 +14,7 @@ from chuk_sessions import SessionManager
 from chuk_sessions.exceptions import SessionTimeoutError
 from tests.harness.farms import Certificates, Proxy
 from tests.harness.servers import Server
-from tests.redis.tools import EVENT_LOOPS, backend_on, manager_on
+from tests.redis.tools import EVENT_LOOPS, backend_on, manager_on, until_it_works
 
 TIMEOUT = 0.8
 BLOCKED = 1.1
@@ -39,6 +39,8 @@ def run_on(run: Callable[[Any], Any], url: str, body: Body) -> None:
     async def main() -> None:
         async with backend_on(url, call_timeout=TIMEOUT) as backend:
             manager = manager_on(backend)
+            # To connect may take longer than a call may.
+            await until_it_works(backend)
             session_id = await manager.allocate_session(custom_metadata={"text": "x" * 20_000})
             await asyncio.gather(*(manager.increment_session_counter(session_id, "n") for _ in range(MANY)))
             await asyncio.gather(*(manager.get_session_info(session_id) for _ in range(MANY)))

@@ -56,6 +56,7 @@ def _move_to_another_node(farm: ClusterFarm, slot: int) -> int:
     return farm.move(slot, next(owner for owner in owners if owner is not source))
 
 
+@pytest.mark.quiet
 async def test_a_primary_is_killed_under_load(capsys):
     with cluster_farm(bundled()) as farm:
         async with (
@@ -241,6 +242,7 @@ async def test_calls_wait_for_a_node_that_sends_its_slot_map_slowly(farm):
             assert await manager.validate_session(await manager.allocate_session())
 
 
+@pytest.mark.quiet
 async def test_another_node_is_queried_if_one_sends_no_slot_map(farm):
     with Proxy(farm.members[0].port, frozen=True) as silent:
         async with manager_at(f"redis://127.0.0.1:{silent.port},127.0.0.1:{farm.members[1].port}") as manager:

@@ -166,7 +166,7 @@ async def test_late_calls_without_a_waiting_caller_do_not_close_the_connection(p
 
 async def test_each_call_is_late_at_its_own_deadline(pair: Peers):
     oldest = pair.connection.send(MUTE, soon())
-    late = [pair.connection.send(MUTE, soon(after)) for after in (0.06, 0.02, 0.04)]
+    late = [pair.connection.send(MUTE, soon(after)) for after in (0.6, 0.2, 0.4)]
     order: list[int] = []
     for index, future in enumerate(late):
         future.add_done_callback(lambda _, index=index: order.append(index))  # type: ignore[misc]

@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import pytest
+
 from chuk_sessions.exceptions import OutcomeUnknownError, ProviderError, SessionUnavailableError
 from tests.harness.servers import Server
 from tests.redis.tools import (
@@ -23,6 +25,8 @@ from tests.redis.tools import (
 )
 
 SECONDS = 10.0 if LONG else 1.5
+PATIENCE = 2 * SECONDS + 20.0
+"""Seconds for what takes SECONDS unless the machine is busy."""
 
 
 @asynccontextmanager
@@ -42,6 +46,7 @@ async def meanwhile(step: Callable[[], Awaitable[object]]) -> AsyncIterator[None
             await task
 
 
+@pytest.mark.quiet
 async def test_after_a_kill_calls_continue_and_acknowledged_writes_are_kept(own_server: Server):
     acknowledged, unknown = 0, 0
     async with backend_on(own_server.url, call_timeout=10.0, retries=100) as backend:
@@ -116,12 +121,16 @@ async def test_connections_killed_ten_times_a_second_cause_no_wrong_result(serve
     async with backend_on(server.url) as backend:
         manager = manager_on(backend)
         session_ids = [await manager.allocate_session() for _ in range(50)]
-        end = time.monotonic() + SECONDS
+        end, latest = time.monotonic() + SECONDS, time.monotonic() + PATIENCE
         counted, unknown = [0] * 50, [0] * 50
+
+        def is_over() -> bool:
+            now = time.monotonic()
+            return now >= latest or (now >= end and backend.stats().reconnects >= SECONDS * 5)
 
         async def work(index: int) -> None:
             session_id, number = session_ids[index], 0
-            while time.monotonic() < end:
+            while not is_over():
                 number += 1
                 assert await manager.increment_session_counter(session_id, "once", idempotency_key=str(number)) == (
                     True,
@@ -144,6 +153,7 @@ async def test_connections_killed_ten_times_a_second_cause_no_wrong_result(serve
         assert backend.stats().reconnects >= SECONDS * 5
 
 
+@pytest.mark.quiet
 async def test_calls_to_a_suspended_server_return_by_their_deadlines(own_server: Server):
     timeout = 0.5
     async with backend_on(own_server.url, call_timeout=timeout, connect_timeout=timeout) as backend:

@@ -193,6 +193,7 @@ async def test_a_primary_that_is_promoted_again_is_used_again(server: Server, ca
     assert demotions(caplog) == [("WARNING", "primary demoted"), ("INFO", "primary found")]
 
 
+@pytest.mark.quiet
 async def test_calls_fail_at_once_long_after_a_demotion(server: Server):
     async with backend_on(server.url, call_timeout=0.5) as backend:
         manager = manager_on(backend)

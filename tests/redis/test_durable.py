@@ -9,13 +9,14 @@ import time
 import pytest
 
 from chuk_sessions import SessionManager
-from chuk_sessions.core import operations
+from chuk_sessions.core import note_operations, operations
 from chuk_sessions.engine import cancellation
-from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError
+from chuk_sessions.exceptions import NotReplicatedError, OutcomeUnknownError, SessionUnavailableError
 from chuk_sessions.providers.factory import Factory
 from tests.harness.farms import Proxy, wait_for
 from tests.harness.references import references
 from tests.harness.servers import Server
+from tests.harness.strays import HOME, USER, id_in
 from tests.harness.worlds import Intercepted
 from tests.redis.tools import backend_on, manager_on
 
@@ -55,6 +56,37 @@ async def test_too_few_replicas_are_a_typed_error(replicated: tuple[Server, Serv
         assert await manager.allocate_session()
 
 
+async def test_a_stray_is_not_created_until_replicas_have_its_note(replicated: tuple[Server, Server]):
+    primary, replica = replicated
+    stray = id_in(HOME + 1)
+
+    async def stop_replica(call):
+        if call.operation is note_operations.NOTE:
+            replica.signal(signal.SIGSTOP)
+
+    async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.1) as backend:
+        creator = SessionManager("test", Factory(Intercepted(backend, stop_replica), lambda: None))  # type: ignore[type-var]
+        with pytest.raises(SessionUnavailableError, match="no session was created"):
+            await creator.allocate_session(stray, user_id=USER)
+        assert not await manager_on(backend).validate_session(stray)
+        replica.signal(signal.SIGCONT)
+        await manager_on(backend).allocate_session(stray, user_id=USER)
+    with replica.client() as client:
+        assert len(client.keys("*/n/*")) == len(client.keys("*/s/*")) == 1
+
+
+async def test_a_lost_note_is_written_again(replicated: tuple[Server, Server]):
+    primary, _ = replicated
+    with Proxy(primary.port) as proxy:
+        async with backend_on(f"redis://127.0.0.1:{proxy.port}", wait_replicas=1) as backend:
+            manager = manager_on(backend)
+            await manager.allocate_session(id_in(HOME + 1), user_id=USER)
+            proxy.lose_replies(1, backend._scripts["note"].sha)
+            await manager.allocate_session(id_in(HOME + 2), user_id=USER)
+            assert await manager.count_sessions(USER) == 2
+
+
+@pytest.mark.quiet
 async def test_too_few_replicas_leave_a_session_whose_id_the_caller_knows(replicated: tuple[Server, Server]):
     primary, replica = replicated
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=0.5) as backend:

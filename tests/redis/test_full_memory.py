@@ -7,16 +7,18 @@ import time
 import pytest
 
 from chuk_sessions import SessionExistsError, SessionManager, StoreFullError
-from chuk_sessions.core import modes, operations, statuses
+from chuk_sessions.core import ids, modes, operations, statuses
 from chuk_sessions.core.keys import session_keys
 from chuk_sessions.providers import redis
 from chuk_sessions.providers.factory import Factory
 from tests.harness.references import references
 from tests.harness.servers import Server, running, valkey_binary
+from tests.harness.strays import HOME, home_index, id_in
 from tests.harness.worlds import Intercepted
 
 GROWING = {
     "allocate": lambda manager, session_id: manager.allocate_session(user_id="alice"),
+    "note": lambda manager, session_id: manager.allocate_session(id_in(HOME + 1), user_id="alice"),
     "create": lambda manager, session_id: manager.allocate_session("new", mode="create"),
     "replace": lambda manager, session_id: manager.allocate_session(session_id, user_id="bob", mode="replace"),
     "merge": lambda manager, session_id: manager.update_session_metadata(session_id, {"a": 1}),
@@ -60,8 +62,11 @@ def dump(server: Server) -> dict[bytes, object]:
 
 
 async def test_reads_validations_deletes_and_revocations_still_work(manager, full_server):
-    session_ids = [await manager.allocate_session(user_id="alice", custom_metadata={"a": 1}) for _ in range(5)]
+    session_ids = [await manager.allocate_session(user_id="alice", custom_metadata={"a": 1}) for _ in range(4)]
+    session_ids.append(await manager.allocate_session(id_in(HOME + 1), user_id="alice", custom_metadata={"a": 1}))
     fill_memory(full_server)
+    assert await manager.allocate_session(session_ids[-1], user_id="alice") == session_ids[-1]
+    assert len(await manager.list_user_sessions("alice")) == 5
     assert [await manager.validate_session(session_id) for session_id in session_ids] == [True] * 5
     assert (await manager.get_session_info(session_ids[0]))["custom_metadata"] == {"a": 1}
     before = await manager.get_session_metadata(session_ids[0])
@@ -112,6 +117,19 @@ async def test_a_keyed_change_and_its_key_are_stored_together_or_not_at_all(mana
     fill_memory(full_server)
     # A retry gets the first result, although memory is full.
     assert await manager.increment_session_counter(session_id, "n", idempotency_key="k") == (True, 2)
+
+
+async def test_old_notes_are_removed(manager, full_server):
+    await manager.allocate_session(id_in(HOME + 1), user_id="alice")
+    index, user = home_index(), ids.user_hash("alice")
+    with full_server.client() as client:
+        client.zadd(index.notes(user), {b"%02x" % (HOME + distance): 0 for distance in (1, 2)})
+        client.zadd(index.noted, {f"test/{user}": 0})
+        fill_memory(full_server)
+        await manager.cleanup_expired_sessions()
+        assert client.zrange(index.notes(user), 0, -1) == [b"%02x" % (HOME + 1)]
+        await manager.cleanup_expired_sessions()
+    assert await manager.revoke_user_sessions("alice") == 1
 
 
 async def test_a_login_that_cannot_carry_its_operation_ids_leaves_the_session_as_it_was(full_server):

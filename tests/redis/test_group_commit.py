@@ -57,6 +57,7 @@ async def not_replicated_in_time(calls: Iterable[Awaitable[object]]) -> int:
     return len(outcomes)
 
 
+@pytest.mark.quiet
 async def test_concurrent_allocations(primary: Server, stop: Stop):
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=WAIT) as backend:
         manager = manager_on(backend)
@@ -67,6 +68,7 @@ async def test_concurrent_allocations(primary: Server, stop: Stop):
         assert await manager.count_sessions() == MANY + 1
 
 
+@pytest.mark.quiet
 async def test_concurrent_logins(primary: Server, stop: Stop):
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=WAIT) as backend:
         manager = manager_on(backend)
@@ -76,6 +78,7 @@ async def test_concurrent_logins(primary: Server, stop: Stop):
         assert await not_replicated_in_time(calls) == MANY
 
 
+@pytest.mark.quiet
 async def test_staggered_calls(primary: Server, stop: Stop):
     async with backend_on(primary.url, wait_replicas=1, wait_timeout=WAIT) as backend:
         manager = manager_on(backend)
@@ -94,7 +97,8 @@ async def test_staggered_calls(primary: Server, stop: Stop):
 
 
 async def test_calls_use_the_open_connections_while_another_one_cannot_be_opened(own_server: Server):
-    async with backend_on(own_server.url, call_timeout=WAIT, wait_replicas=1, wait_timeout=WAIT / 5) as backend:
+    timeout = 3 * WAIT
+    async with backend_on(own_server.url, call_timeout=timeout, wait_replicas=1, wait_timeout=WAIT / 5) as backend:
         manager = manager_on(backend)
         calls = [asyncio.create_task(outcome(manager.allocate_session()))]
         await until_waiting(own_server)
@@ -105,7 +109,7 @@ async def test_calls_use_the_open_connections_while_another_one_cannot_be_opened
             client.config_set("maxclients", 2)
             client.client_kill_filter(_id=str(first))
             await until(lambda: backend.stats().connections == 1)
-            end = time.monotonic() + 3 * WAIT
+            end = time.monotonic() + 2 * timeout
             while time.monotonic() < end:
                 assert (await outcome(manager.allocate_session()))[0] is NotReplicatedError
 

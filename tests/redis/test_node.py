@@ -70,6 +70,7 @@ async def test_an_internal_call_ignores_the_in_flight_limit(node: Node):
     assert node.stats().bytes_in_flight == 0
 
 
+@pytest.mark.quiet
 async def test_a_later_call_with_an_earlier_deadline_fails_alone(node: Node):
     held = asyncio.ensure_future(node.call(HOLD, soon()))
     await until(lambda: node.stats().in_flight == 1)

@@ -115,6 +115,7 @@ def test_aclose_waits_for_replies_to_calls_in_flight(server: Server, run: Run):
     run(main())
 
 
+@pytest.mark.quiet
 @EVENT_LOOPS
 def test_aclose_waits_no_longer_than_calls_for_a_server_that_hangs(server: Server, run: Run):
     async def main() -> None:

@@ -118,3 +118,4 @@ async def test_calls_that_time_out_or_are_canceled_leave_no_state():
 
 def test_the_size_of_a_reply_is_the_size_of_its_strings():
     assert reply_size([0, [b"a" * 10, b"b" * 20, [b"c"]], None, 7]) == 31
+    assert reply_size({b"a": b"b" * 10, b"c": b""}) == 12

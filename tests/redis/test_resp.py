@@ -65,7 +65,7 @@ async def test_a_protocol_error_is_a_typed_error():
     listener = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with listener:
         port = listener.sockets[0].getsockname()[1]
-        async with backend_on(f"redis://127.0.0.1:{port}", retries=1) as backend:
+        async with backend_on(f"redis://127.0.0.1:{port}", retries=1, call_timeout=1.0) as backend:
             with pytest.raises(ProviderError):
                 await echo(backend, b"x")
             await until(lambda: backend.stats().connections == 0)

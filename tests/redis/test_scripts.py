@@ -6,13 +6,17 @@ import asyncio
 
 import pytest
 
+from chuk_sessions import session_hash
 from chuk_sessions.backends.redis.scripts import scripts
+from chuk_sessions.core import keys
 from tests.harness.farms import Proxy
 from tests.harness.servers import Server
 from tests.redis.tools import backend_on, echo, manager_on
 
 CONNECTIONS = 10
 MANY = 1000
+PATIENT = 30.0
+"""A call timeout for many calls to a server that writes each change to its disk before it replies."""
 
 
 def received(server: Server) -> int:
@@ -53,7 +57,7 @@ async def test_a_connection_sends_little_and_writes_nothing_to_the_append_only_f
 
 @pytest.mark.parametrize("connections", [1, 3])
 async def test_a_forgotten_script_is_sent_once_to_each_connection_at_most(own_server: Server, connections: int):
-    async with backend_on(own_server.url, connections=connections) as backend:
+    async with backend_on(own_server.url, connections=connections, call_timeout=PATIENT) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
         for _ in range(3):
@@ -66,7 +70,7 @@ async def test_a_forgotten_script_is_sent_once_to_each_connection_at_most(own_se
 
 
 async def test_a_new_server_is_sent_each_script_once(own_server: Server):
-    async with backend_on(own_server.url) as backend:
+    async with backend_on(own_server.url, call_timeout=PATIENT) as backend:
         manager = manager_on(backend)
         session_ids = await asyncio.gather(*(manager.allocate_session() for _ in range(100)))
         assert all(await asyncio.gather(*(manager.validate_session(session_id) for session_id in session_ids)))
@@ -97,3 +101,22 @@ async def test_a_lost_attempt_is_undone_on_a_server_that_does_not_know_the_delet
             await manager.allocate_session(user_id="ann")
             assert proxy.losses.met == 1
             assert await manager.count_sessions("ann") == 1
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_lists_need_no_script_for_records_with_either_protocol(server, protocol):
+    async with backend_on(f"{server.url}?protocol={protocol}") as backend:
+        manager = manager_on(backend)
+        created = [await manager.allocate_session(user_id="alice", custom_metadata={"n": n}) for n in range(3)]
+        await manager.list_user_sessions("alice")
+        before = calls_of(server, "evalsha"), calls_of(server, "hgetall")
+        found = await manager.list_user_sessions("alice")
+        assert (calls_of(server, "evalsha"), calls_of(server, "hgetall")) == (before[0] + 1, before[1] + len(created))
+        assert sorted(one.reference for one in found) == sorted(map(session_hash, created))
+        assert sorted(one.custom_metadata["n"] for one in found) == [0, 1, 2]
+        # A record of another type is left out.
+        with server.client() as client:
+            key = keys.session_keys("test", created[0]).record
+            client.delete(key)
+            client.set(key, "text")
+        assert len(await manager.list_user_sessions("alice")) == 2

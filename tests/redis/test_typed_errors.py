@@ -11,7 +11,8 @@ import pytest
 from chuk_sessions import CorruptRecordError, SessionManager, SessionUnavailableError
 from chuk_sessions.core import keys
 from chuk_sessions.providers import redis
-from tests.harness.servers import free_port, running, valkey_binary
+from tests.harness.ports import free_port
+from tests.harness.servers import running, valkey_binary
 
 CALLS = {
     "allocate": lambda manager, session_id: manager.allocate_session(user_id="alice"),

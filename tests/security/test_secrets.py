@@ -15,7 +15,8 @@ import pytest
 from chuk_sessions import SessionManager, session_hash
 from chuk_sessions.providers import redis
 from tests.conftest import bundled
-from tests.harness.servers import free_port, running
+from tests.harness.ports import free_port
+from tests.harness.servers import running
 
 PASSWORD = "s3cr3t/pa55"
 QUOTED = "s3cr3t%2Fpa55"

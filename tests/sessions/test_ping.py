@@ -17,7 +17,8 @@ from chuk_sessions.backends.redis.net.node import Node
 from chuk_sessions.backends.redis.options import Address, Options
 from tests.conftest import bundled
 from tests.harness.farms import cluster_farm, wait_for
-from tests.harness.servers import Server, free_port, running, version_of
+from tests.harness.ports import free_port
+from tests.harness.servers import Server, running, version_of
 from tests.redis.tools import backend_on, manager_on
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from threading import Lock
 from weakref import WeakSet
 
-from ...core import expired, index_operations
+from ...core import expired, index_operations, note_operations
 from ...core import keys as names
 from ...core.ids import BUCKETS
 from ...core.operation import Call, Reply, RetryCalls
@@ -102,6 +102,18 @@ class MemoryBackend:
         for bucket in range(BUCKETS):
             for sandbox in self._run_twin(index_operations.due(names.sandboxes(bucket)))[1]:
                 self._sweep(names.index(sandbox.decode(), bucket), sandbox.decode())
+        # Notes after all sessions: only a bucket without sessions of the user needs no note.
+        for bucket in range(BUCKETS):
+            for entry in self._run_twin(index_operations.due(names.noted(bucket)))[1]:
+                if noted := note_operations.parse_noted(entry):
+                    self._clean_notes(bucket, *noted)
+
+    def _clean_notes(self, home: int, sandbox_id: str, user: str) -> None:
+        index = names.index(sandbox_id, home)
+        old = note_operations.old_of(self._run_twin(note_operations.notes(index, user)))
+        finds = {note: index_operations.find(names.index(sandbox_id, note[0]), int(user), 1) for note in old}
+        empty = [note for note, find in finds.items() if not self._run_twin(find)[1]]
+        self._run_twin(note_operations.forget(index, sandbox_id, user, empty))
 
     def _sweep(self, index: names.IndexKeys, sandbox_id: str) -> None:
         call = index_operations.sweep(index, sandbox_id)

@@ -10,7 +10,9 @@ from functools import lru_cache
 from typing import Any, Unpack
 
 from ...core.operation import Call, Reply, RetryCalls
+from ...core.statuses import CORRUPT, OK
 from ...core.write_hook import WriteHook
+from ...exceptions import CorruptRecordError
 from ...models import Health
 from . import scripts
 from .client import Client
@@ -62,8 +64,21 @@ class RedisBackend:
         self._warned_of: set[Address] = set()
 
     def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
-        """Run a script. See `Backend.run`."""
+        """Run a script, or the plain command that an operation consists of. See `Backend.run`."""
+        if call.operation.command:
+            return self._run_command(call)
         return self.client.run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
+
+    async def _run_command(self, call: Call) -> Reply:
+        operation, (key, *_), argv = call
+        try:
+            reply, _ = await self.client.run(
+                (operation.command, key, *argv), operation.name, True, key, read_only=True, large=operation.large_reply
+            )
+        except CorruptRecordError:
+            return [CORRUPT]
+        # With RESP3, a hash arrives as a dict.
+        return [OK, [part for pair in reply.items() for part in pair] if isinstance(reply, dict) else reply]
 
     async def command(
         self, name: str, key: str, *args: str | int, retryable: bool = True, read_only: bool = False

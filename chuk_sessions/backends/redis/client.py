@@ -29,6 +29,7 @@ class Request(NamedTuple):
         read_only: whether it writes nothing.
         call: the operation and its arguments, if the command runs a script.
         durable: whether replicas must acknowledge what it wrote.
+        large_reply_name: the name under which the node learns the sizes of its replies; empty if they are small.
         retry_calls: returns the calls to send after a lost reply, in the same slot; None means the same command.
 
     """
@@ -40,13 +41,8 @@ class Request(NamedTuple):
     read_only: bool = False
     call: Call | None = None
     durable: bool = False
+    large_reply_name: str = ""
     retry_calls: RetryCalls | None = None
-
-    @property
-    def large_reply_name(self) -> str:
-        """The name under which the node learns the sizes of its replies; empty if they are small."""
-        is_large = self.read_only if self.call is None else self.call.operation.large_reply
-        return self.name if is_large else ""
 
 
 class Client:
@@ -84,10 +80,12 @@ class Client:
         retryable: bool,
         key: str | None = None,
         read_only: bool = False,
+        *,
+        large: bool | None = None,
     ) -> tuple[Any, bool]:
         """Run a command. Return its reply, and whether an earlier attempt may have been applied.
 
-        The arguments are those of a Request.
+        The arguments are those of a Request, and whether the reply can be large: by default, if the command only reads.
 
         Raises:
             SessionTimeoutError: there was no reply within the timeout.
@@ -98,15 +96,16 @@ class Client:
         """
         loop, topology, _ = self._per_loop.current()
         deadline = loop.time() + self.timeout
+        large_name = name if (read_only if large is None else large) else ""
         node = None
         try:
             slot = slot_of(key) if topology.slotted and key is not None else None
             node = topology.cached_route(slot) or await topology.route(slot, read_only=read_only, deadline=deadline)
             packed = pack(command)
-            large = name if read_only else ""
-            return await (node.try_call(packed, deadline, large) or node.call((packed,), deadline, large=large)), False
+            sent = node.try_call(packed, deadline, large_name) or node.call((packed,), deadline, large=large_name)
+            return await sent, False
         except (ReplyError, NotSentError, ReplyLostError) as failure:
-            request = Request(command, name, retryable, key, read_only)
+            request = Request(command, name, retryable, key, read_only, large_reply_name=large_name)
             return await RetryLoop(self, request, deadline).run(failure, topology, node)
 
     async def run_script(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Reply:
@@ -182,7 +181,9 @@ class Client:
         # A repeated call whose first attempt was applied writes nothing, so that WAIT would not wait for that attempt.
         retryable = call.operation.may_retry(call.argv) and not durable
         name, read_only = call.operation.name, call.operation.read_only
-        return Request(self.pack_evalsha(call), name, retryable, call.keys[0], read_only, call, durable, retry_calls)
+        large = name if call.operation.large_reply else ""
+        packed = self.pack_evalsha(call)
+        return Request(packed, name, retryable, call.keys[0], read_only, call, durable, large, retry_calls)
 
 
 def _reply_after_retry(operation: Operation, reply: Any) -> Any:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ...core.operation import Arg
-from ...core.operations import ALL
+from ...core.operations import SCRIPTED
 from ...core.statuses import NAMES
 from .net.resp import pack
 
@@ -91,7 +91,7 @@ def load(replaced: dict[str, str] | None = None) -> dict[str, Script]:
     """Load all scripts, by name. See `expand` for `replaced`."""
     root = folder()
     texts = {
-        name: _minified(expand((root / f"{name}.lua").read_text(encoding="utf-8"), root, replaced)) for name in ALL
+        name: _minified(expand((root / f"{name}.lua").read_text(encoding="utf-8"), root, replaced)) for name in SCRIPTED
     }
     return {name: Script(text, hashlib.sha1(text).hexdigest().encode()) for name, text in texts.items()}
 

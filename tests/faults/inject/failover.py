@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from chuk_sessions import SessionManager
 from chuk_sessions.backends.redis.topology.slots import slot_of
 from chuk_sessions.core import keys
+from chuk_sessions.exceptions import RevocationIncompleteError
 from tests.faults.environments import Environment
-from tests.faults.load.load import Load
+from tests.faults.load.load import PATIENCE, Load
 from tests.harness.farms import ClusterFarm, Member, Proxy, SentinelFarm, wait_for
 from tests.harness.servers import Server
 
@@ -93,8 +95,20 @@ async def suspend_node_while_revoking(environment: Environment, load: Load, seco
     load.ledger.revived += sum(await asyncio.gather(*map(manager.validate_session, elsewhere)))
     suspended.server.signal(signal.SIGCONT)
     await asyncio.to_thread(farm.settle)
-    await asyncio.gather(*map(manager.revoke_user_sessions, sessions))
+    for user in sessions:
+        await _revoke(manager, user)
     load.ledger.invalid_ids += ids
+
+
+async def _revoke(manager: SessionManager, user: str) -> None:
+    """Revoke a user's sessions. A busy machine may need several attempts."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                await manager.revoke_user_sessions(user)
+                return
+            except RevocationIncompleteError:
+                continue
 
 
 def _named_by_most_sentinels(farm: SentinelFarm) -> Member:

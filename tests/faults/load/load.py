@@ -62,6 +62,10 @@ class Load:
         await until(lambda: all(shared.served > since for shared in self.shared), PATIENCE)
         return max(shared.first_after(since) for shared in self.shared) - since
 
+    async def until_written(self, number: int) -> None:
+        """Wait until that many writes have been acknowledged."""
+        await until(lambda: self.ledger.writes >= number, PATIENCE)
+
     async def pause(self, seconds: float) -> None:
         """Send nothing until `resumed` is set again. Return when no call has been in flight for that many seconds."""
         self.resumed.clear()

@@ -13,9 +13,10 @@ from urllib.parse import quote
 import redis
 
 from chuk_sessions.backends.redis.topology.slots import SLOTS, slot_of
+from tests.harness.ports import BUS
 
 from .certificates import Certificates
-from .member import BUS, Member, add, wait_for
+from .member import Member, add, wait_for
 
 MIGRATE_TIMEOUT_MS = 5_000
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,13 +15,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.harness.ports import free_port
 from tests.harness.servers import Server, start
 
 from .certificates import Certificates
 from .proxy import Proxy
-
-BUS = 10_000
-"""The offset of a node's cluster bus port from its port."""
 
 PATIENCE = 30.0
 
@@ -69,16 +65,6 @@ class Member:
         shutil.rmtree(self.server.folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    """Return a loopback port that is free, as is its cluster bus port. It is outside the range that the system uses for
-    outgoing connections, so it stays free while a server is down.
-    """
-    while True:
-        port = random.randrange(11_000, 21_000)
-        if _is_free(port) and _is_free(port + BUS):
-            return port
-
-
 def add(
     stack: ExitStack,
     binary: str | Path,
@@ -115,13 +101,3 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE
             pass
         time.sleep(0.01)
     raise TimeoutError(f"not in {seconds:g} s: {what}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

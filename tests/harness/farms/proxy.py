@@ -88,6 +88,7 @@ class Proxy:
     def __post_init__(self) -> None:
         self._holding = b""
         self._held: list[bytes] = []
+        self._clients: set[socket.socket] = set()
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -142,15 +143,20 @@ class Proxy:
         self._socket = socket.create_server(("127.0.0.1", self.port), backlog=1024)
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
-        self._start(self._accept())
+        # Not a task: it could be canceled with a connection that it has just accepted.
+        self._loop.add_reader(self._socket, self._accept)
 
     async def _stop(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._socket.close()
         # Aborted transports close their sockets in the next iteration of the event loop.
         await asyncio.sleep(0.01)
+        # A task that was canceled before its first step has closed nothing.
+        for client in self._clients:
+            client.close()
 
     async def _release(self) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
@@ -170,15 +176,19 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _accept(self) -> None:
-        while True:
-            client, _ = await self._loop.sock_accept(self._socket)
-            self.connections += 1
-            if self.refusing:
-                client.close()
-            else:
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._start(self._serve(client))
+    def _accept(self) -> None:
+        try:
+            client, _ = self._socket.accept()
+        except OSError:  # its client has left
+            return
+        client.setblocking(False)
+        self.connections += 1
+        if self.refusing:
+            client.close()
+        else:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._clients.add(client)
+            self._start(self._serve(client))
 
     async def _serve(self, client: socket.socket) -> None:
         try:
@@ -186,6 +196,8 @@ class Proxy:
         except (OSError, EOFError, asyncio.CancelledError):
             client.close()
             return
+        finally:
+            self._clients.discard(client)
         try:
             await self._join(reader, writer, encrypted)
         except* (OSError, EOFError):

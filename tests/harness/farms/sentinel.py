@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 import redis
 
+from tests.harness.ports import free_port
 from tests.harness.servers import Server, launch
 
 from .certificates import Certificates
-from .member import Member, add, free_port, wait_for
+from .member import Member, add, wait_for
 from .proxy import Proxy
 
 SERVICE = "mymaster"

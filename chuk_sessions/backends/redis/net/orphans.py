@@ -12,11 +12,14 @@ from typing import Any
 
 def cancel(task: asyncio.Task[Any]) -> None:
     """Cancel a task, whose event loop may be closed."""
-    if task.get_loop().is_closed():
+    if not task.get_loop().is_closed():
+        task.cancel()
+    elif not task.done():
         # The task can neither continue nor be canceled, and asyncio would log that when it is garbage-collected.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-    else:
-        task.cancel()
+    elif not task.cancelled():
+        # Its callbacks can no longer run. asyncio would log an exception that no caller has retrieved.
+        task.exception()
 
 
 def close_orphan(transport: asyncio.BaseTransport) -> None:

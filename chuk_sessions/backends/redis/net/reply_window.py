@@ -77,4 +77,6 @@ def reply_size(reply: Any) -> int:
     """Return the number of bytes in all strings of a reply."""
     if isinstance(reply, bytes):
         return len(reply)
+    if isinstance(reply, dict):
+        return sum(map(reply_size, reply)) + sum(map(reply_size, reply.values()))
     return sum(map(reply_size, reply)) if isinstance(reply, list) else 0
