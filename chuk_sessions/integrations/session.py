@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from .shared_values import SharedValues
 from .state import DEFAULT_OPTIONS, SessionOptions
 
 T = TypeVar("T")
+
+_running_loop = asyncio._get_running_loop
 
 
 class Session(SharedValues):
@@ -27,6 +30,8 @@ class Session(SharedValues):
     async def _run(self, steps: Steps[T]) -> T:
         try:
             call = next(steps)
+            if _running_loop() is None:
+                raise RuntimeError("sessions need an event loop of asyncio: Trio is not supported")
             while True:
                 try:
                     result = await getattr(self._manager, call.method)(*call.args, **call.options)
@@ -102,8 +107,10 @@ class Session(SharedValues):
 
     async def rate_limit(
         self, name: str, limit: int, per_seconds: float, *, burst: int | None = None, cost: int = 1
-    ) -> RateLimit | None:
-        """Count a request against a rate limit of the session. See `SessionManager.rate_limit_session`."""
+    ) -> RateLimit:
+        """Count a request against a rate limit of the session, which refuses all if the session was revoked. See
+        `SessionManager.rate_limit_session`.
+        """
         return await self._run(self._rate_limit_steps(name, limit, per_seconds, burst, cost))
 
 
@@ -162,7 +169,7 @@ class SyncSession(SharedValues):
 
     def rate_limit(
         self, name: str, limit: int, per_seconds: float, *, burst: int | None = None, cost: int = 1
-    ) -> RateLimit | None:
+    ) -> RateLimit:
         """Count a request against a rate limit of the session. See `Session.rate_limit`."""
         return self._run(self._rate_limit_steps(name, limit, per_seconds, burst, cost))
 

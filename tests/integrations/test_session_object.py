@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from chuk_sessions import InvalidMetadataError, SessionUnavailableError
+from chuk_sessions import InvalidMetadataError, SessionUnavailableError, sync
 from chuk_sessions.integrations.cookies import CookieChange
 from chuk_sessions.integrations.session import Session, SessionOptions, SyncSession
 
@@ -560,7 +560,6 @@ async def test_atomic_changes_of_a_revoked_session_return_none(single):
         lambda session: session.append("a", 1),
         lambda session: session.transform("a", lambda value: value, 1),
         lambda session: session.increment("a"),
-        lambda session: session.rate_limit("api", 1, 60),
     ):
         session = await loaded(manager, await created(manager, x=1))
         await manager.delete_session(session.session_id)
@@ -571,7 +570,10 @@ async def test_atomic_changes_of_a_revoked_session_return_none(single):
 async def test_requests_can_be_limited(single):
     session = Session(manager=single.manager())
     assert await session.rate_limit("api", 1, 60)
-    assert not await session.rate_limit("api", 1, 60)
+    assert (await session.rate_limit("api", 1, 60)).retry_after > 50
+    await single.manager().delete_session(session.session_id)
+    assert not await session.rate_limit("another", 1, 60)
+    assert session.is_new
 
 
 async def test_a_transform_must_return_the_value(single):
@@ -580,22 +582,8 @@ async def test_a_transform_must_return_the_value(single):
         await session.transform("cart", lambda cart: cart.append(1), [])
 
 
-class Blocking:
-    """A manager for another thread, which waits for the calls."""
-
-    def __init__(self, manager, loop):
-        self._manager, self._loop = manager, loop
-
-    def __getattr__(self, name):
-        method = getattr(self._manager, name)
-        if not callable(method):
-            return method
-        return lambda *args, **options: asyncio.run_coroutine_threadsafe(method(*args, **options), self._loop).result()
-
-
 async def test_synchronous_code_has_the_same_session(single):
-    manager = single.manager()
-    blocking = Blocking(manager, asyncio.get_running_loop())
+    manager, blocking = single.manager(), sync.SessionManager("test", single.factory)
 
     def request():
         session = SyncSession({"cart": []}, manager=blocking)
@@ -619,6 +607,7 @@ async def test_synchronous_code_has_the_same_session(single):
     session["late"] = 1
     assert not await asyncio.to_thread(session.save)
     await asyncio.to_thread(session.logout)
+    await asyncio.to_thread(blocking.close)
 
 
 async def test_both_classes_have_the_same_methods(world):
@@ -629,6 +618,12 @@ async def test_both_classes_have_the_same_methods(world):
     sessions = [Session(manager=world.manager()) for _ in range(2)]
     for session in sessions:
         await session.login("alice")
-    other = SyncSession(manager=Blocking(world.manager(), asyncio.get_running_loop()))
+    other = SyncSession(manager=sync.SessionManager("test", world.factory))
     await asyncio.to_thread(other.login, "alice")
     assert await asyncio.to_thread(other.revoke_other_sessions) == 2
+
+
+def test_event_loops_of_other_libraries_are_refused(world):
+    request = Session({"a": 1}, manager=world.manager()).save()
+    with pytest.raises(RuntimeError, match="asyncio"):
+        request.send(None)

@@ -26,7 +26,7 @@ JSON = st.recursive(
             max_size=4,
         ),
     ),
-    max_leaves=12,
+    max_leaves=6,
 )
 
 
