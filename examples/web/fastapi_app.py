@@ -1,6 +1,7 @@
 """A shop with FastAPI. Run `SESSION_PROVIDER=redis uvicorn --workers 2 examples.web.fastapi_app:app`."""
 
 import os
+from math import ceil
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, HTTPException
@@ -54,6 +55,6 @@ async def add_to_cart(session: CurrentSession, item: Annotated[str, Body(embed=T
 @app.post("/checkout")
 async def checkout(session: CurrentSession, user: CurrentUser) -> dict[str, Any]:
     limit = await session.rate_limit("checkout", 3, per_seconds=60)
-    if limit is None or not limit.allowed:
-        raise HTTPException(429, headers={"Retry-After": str(int(limit.retry_after) + 1 if limit else 1)})
+    if not limit:
+        raise HTTPException(429, headers={"Retry-After": str(ceil(limit.retry_after))})
     return {"user": user, "remaining": limit.remaining}

@@ -560,7 +560,6 @@ async def test_atomic_changes_of_a_revoked_session_return_none(single):
         lambda session: session.append("a", 1),
         lambda session: session.transform("a", lambda value: value, 1),
         lambda session: session.increment("a"),
-        lambda session: session.rate_limit("api", 1, 60),
     ):
         session = await loaded(manager, await created(manager, x=1))
         await manager.delete_session(session.session_id)
@@ -571,7 +570,10 @@ async def test_atomic_changes_of_a_revoked_session_return_none(single):
 async def test_requests_can_be_limited(single):
     session = Session(manager=single.manager())
     assert await session.rate_limit("api", 1, 60)
-    assert not await session.rate_limit("api", 1, 60)
+    assert (await session.rate_limit("api", 1, 60)).retry_after > 50
+    await single.manager().delete_session(session.session_id)
+    assert not await session.rate_limit("another", 1, 60)
+    assert session.is_new
 
 
 async def test_a_transform_must_return_the_value(single):
