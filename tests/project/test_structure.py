@@ -153,6 +153,7 @@ MAY_IMPORT = {
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
     "integrations": "public settings",
+    "integrations.django": "public integrations providers sync",
     "sync": "session_manager",
 }
 
