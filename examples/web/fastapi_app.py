@@ -1,7 +1,6 @@
 """A shop with FastAPI. Run `SESSION_PROVIDER=redis uvicorn --workers 2 examples.web.fastapi_app:app`."""
 
 import os
-from math import ceil
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, HTTPException
@@ -56,5 +55,5 @@ async def add_to_cart(session: CurrentSession, item: Annotated[str, Body(embed=T
 async def checkout(session: CurrentSession, user: CurrentUser) -> dict[str, Any]:
     limit = await session.rate_limit("checkout", 3, per_seconds=60)
     if not limit:
-        raise HTTPException(429, headers={"Retry-After": str(ceil(limit.retry_after))})
+        raise HTTPException(429, headers={"Retry-After": str(int(limit.retry_after) + 1)})
     return {"user": user, "remaining": limit.remaining}

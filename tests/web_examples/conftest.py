@@ -14,14 +14,14 @@ from tests.web_examples.shops import SHOPS, Site, open_shop
 PERSISTENT = ["--appendonly", "yes", "--appendfsync", "always"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def store() -> Iterator[Server]:
     """Run a server that a test may kill: it loses nothing that it has acknowledged."""
     with servers.running(bundled(), *PERSISTENT) as server:
         yield server
 
 
-@pytest.fixture(scope="module", params=SHOPS, ids=lambda shop: shop.name)
+@pytest.fixture(scope="package", params=SHOPS, ids=lambda shop: shop.name)
 def site(request: pytest.FixtureRequest, store: Server) -> Iterator[Site]:
     """Run each shop in turn."""
     with open_shop(request.param, store) as site:

@@ -103,6 +103,7 @@ def open_shop(shop: Shop, store: Server) -> Iterator[Site]:
         "SESSION_REDIS_URL": store.url,
         "SESSION_REDIS_CALL_TIMEOUT": str(CALL_TIMEOUT),
         "CHUK_SANDBOX_ID": shop.name,
+        "SECRET_KEY": "a key of the tests",
     }
     site = Site(shop, f"http://127.0.0.1:{port}")
     with ExitStack() as stack:

