@@ -61,12 +61,12 @@ class Environment:
         return _run(str(self.python), "-c", code).strip()
 
     def unpacked_source(self) -> Path:
-        """Download the source distribution with the suite in the version that is installed, and return its folder.
+        """Download the source distribution with the suite, and return its folder.
 
         It stays in the environment's folder: it is never part of the repository.
         """
         package = self.suite.package
-        pinned = f"{package}=={self.installed_version(package)}"
+        pinned = f"{package}=={self.version.source or self.installed_version(package)}"
         folder = self._folder / "source" / pinned
         if not folder.exists():
             download = self._folder / "source" / "download"

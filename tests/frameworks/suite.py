@@ -14,12 +14,14 @@ class Version:
         label: `newest` or `oldest`.
         requirements: what pip installs for this version only: the framework, and limits on packages that it needs.
         not_applicable: tests that cannot apply to this version only, each with the reason.
+        source: the version of the source distribution that contains the tests, by default the one that is installed.
 
     """
 
     label: str
     requirements: tuple[str, ...]
     not_applicable: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
 
 
 @dataclass(frozen=True)
