@@ -145,6 +145,13 @@ class SessionState(TrackedDict):
             raise ValueError("a session's lifetime must be a number of seconds of at most a hundred years")
         self[EXPIRY_KEY] = seconds
 
+    def pop(self, key: str, /, *default: Any) -> Any:
+        """Remove a key and return its value, or the default if there is one."""
+        if self._manager is not None:
+            # Starlette's tests demand that a missing key is no access, but of an object without a request.
+            self._on_read()
+        return super().pop(key, *default)
+
     def clear(self) -> None:
         """Remove all values. If none are added until the save, the session is deleted with its cookie."""
         super().clear()
