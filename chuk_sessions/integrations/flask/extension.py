@@ -29,6 +29,8 @@ _IGNORED: Final = {
     "SESSION_SERIALIZATION_FORMAT": "values are stored as JSON",
     "SESSION_CLEANUP_N_REQUESTS": "the store expires sessions",
 }
+_TYPES: Final = (None, "null", "redis", "chuk")
+_NO_EFFECT: Final = "the setting %s has no effect: %s"
 _logger = logging.getLogger("chuk_sessions.integrations")
 
 
@@ -38,12 +40,13 @@ class ChukSessions:
     Besides Flask's own keys (`SESSION_COOKIE_*`, `PERMANENT_SESSION_LIFETIME`, `SESSION_REFRESH_EACH_REQUEST`), the
     configuration has these. Most have the names of Flask-Session:
 
-    - `SESSION_REDIS_URL`, or `SESSION_REDIS`, a URL or a `redis.Redis` whose server is used: the store. Otherwise, the
-      environment decides.
+    - `SESSION_REDIS_URL`: the URL of the store. `SESSION_REDIS` may be a `redis.Redis` instead, whose server is used.
+      Without both, the environment names the store; if it names none, `SESSION_TYPE = "redis"` is the local server.
+      Other types are ignored.
     - `SESSION_KEY_PREFIX`: the sandbox, without colons at the end.
     - `SESSION_PERMANENT`: whether cookies outlive the browser. False by default, as in Flask.
-    - `SESSION_SERVE_WITHOUT_SESSION`: whether requests get an empty session during an outage, whose changes are dropped.
-      By default, clients get status 503. They keep their sessions in both cases.
+    - `SESSION_SERVE_WITHOUT_SESSION`: whether requests get an empty session during an outage, and lose its changes. By
+      default, clients get status 503. They keep their sessions in both cases.
 
     Attributes:
         manager: the manager that was given, or None.
@@ -92,8 +95,11 @@ class ChukSessions:
         app.error_handler_spec[None][None].setdefault(ProviderError, _unavailable)
 
     def _manager_for(self, config: Mapping[str, Any]) -> SessionManager:
-        for key in _IGNORED.keys() & config.keys():
-            _logger.warning("the setting %s has no effect: %s", key, _IGNORED[key])
+        for key, reason in _IGNORED.items():
+            if config.get(key):
+                _logger.warning(_NO_EFFECT, key, reason)
+        if config.get("SESSION_TYPE") not in _TYPES:
+            _logger.warning(_NO_EFFECT, "SESSION_TYPE", "SESSION_REDIS_URL, or the environment, names the store")
         if self.manager is not None:
             return self.manager
         factory = self._factory or factory_from(config)

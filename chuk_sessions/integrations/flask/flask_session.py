@@ -134,6 +134,8 @@ class FlaskSession(SyncSession, SessionMixin):
         return True
 
     def _save_steps(self) -> Steps[bool]:
+        if not self._readable:
+            return True
         is_saved = yield from super()._save_steps()
         if is_saved and self.modified and self._session_id is not None:
             yield from self._delete_if_empty_steps(self._session_id)

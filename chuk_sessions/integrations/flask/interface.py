@@ -61,15 +61,16 @@ class ChukSessionInterface(SessionInterface):
 
     def save_session(self, app: Flask, session: Any, response: Response) -> None:
         """Save what has changed, and set the cookie, or delete it."""
-        is_used = session.accessed
+        is_used, is_failed = session.accessed, False
         if session.can_be_unsaved:
             try:
                 session.save()
             except OUTAGES as error:
+                is_failed = True
                 self._on_outage(app, response, error)
-            if self._send_cookie(app, session, response):
+            if self._send_cookie(app, session, response, only_new=is_failed):
                 is_used = True
-            session.seal()
+        session.seal()
         if is_used:
             headers = response.headers
             if "Vary" in headers:
@@ -95,20 +96,26 @@ class ChukSessionInterface(SessionInterface):
             self._options = options = SessionOptions(lifetime, refresh, self._values)
         return options
 
-    def _send_cookie(self, app: Flask, session: FlaskSession, response: Response) -> bool:
-        """Set or delete the cookie if that is necessary, and return whether it was."""
+    def _send_cookie(self, app: Flask, session: FlaskSession, response: Response, *, only_new: bool) -> bool:
+        """Set or delete the cookie if that is necessary, and return whether it was. `only_new` keeps a cookie as it is
+        unless the session has a new id.
+        """
         change = session.cookie
         if change is not None and change.value is None:
             response.delete_cookie(self.get_cookie_name(app), **self._attributes(app))
-        elif session.session_id is not None and self._must_send(app, session):
+        elif session.session_id is not None and self._must_send(app, session, only_new):
             expires = self.get_expiration_time(app, session)
             response.set_cookie(self.get_cookie_name(app), session.session_id, expires=expires, **self._attributes(app))
         else:
             return False
         return True
 
-    def _must_send(self, app: Flask, session: FlaskSession) -> bool:
-        if session.session_id != session.sent_id or self.should_set_cookie(app, session):
+    def _must_send(self, app: Flask, session: FlaskSession, only_new: bool) -> bool:
+        if session.session_id != session.sent_id:
+            return True
+        if only_new:
+            return False
+        if self.should_set_cookie(app, session):
             return True
         return session.cookie is not None and self.get_expiration_time(app, session) is not None
 

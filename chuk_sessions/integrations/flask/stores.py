@@ -30,23 +30,15 @@ def factory_from(config: Mapping[str, Any]) -> Callable[[], AbstractAsyncContext
 
     if given is None or isinstance(given, str):
         return redis.factory(given)
-    settings = _settings_of(given)
-    provider = settings.get("credential_provider")
-    return redis.factory(_url(given, settings), **({"credential_provider": provider} if provider else {}))
+    provider = _settings_of(given).get("credential_provider")
+    return redis.factory(url_of(given), **({"credential_provider": provider} if provider else {}))
 
 
-def _settings_of(client: Any) -> Mapping[str, Any]:
-    settings = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
-    if not ("host" in settings or "path" in settings):
-        raise ValueError(
-            "SESSION_REDIS must be a URL, or a redis.Redis of one server: pass ChukSessions a session_factory instead"
-        )
-    return settings
+def url_of(client: Any) -> str:
+    """Return the URL of the server of a `redis.Redis`. Raises ValueError for other clients."""
+    from redis.connection import SSLConnection  # noqa: PLC0415  (only who uses it needs it)
 
-
-def _url(client: Any, settings: Mapping[str, Any]) -> str:
-    from redis.connection import SSLConnection  # noqa: PLC0415  (its package has created the client)
-
+    settings = _settings_of(client)
     is_tls = issubclass(client.connection_pool.connection_class, SSLConnection)
     query = {name: settings[name] for name in _IN_QUERY if settings.get(name) is not None}
     if is_tls:
@@ -59,3 +51,12 @@ def _url(client: Any, settings: Mapping[str, Any]) -> str:
         host = f"[{settings['host']}]" if ":" in settings["host"] else settings["host"]
         place = f"{'rediss' if is_tls else 'redis'}://{at}{host}:{settings.get('port', 6379)}"
     return f"{place}?{urlencode(query)}"
+
+
+def _settings_of(client: Any) -> Mapping[str, Any]:
+    settings: Mapping[str, Any] = getattr(getattr(client, "connection_pool", None), "connection_kwargs", {})
+    if not ("host" in settings or "path" in settings):
+        raise ValueError(
+            "SESSION_REDIS must be a URL, or a redis.Redis of one server: pass ChukSessions a session_factory instead"
+        )
+    return settings
