@@ -72,8 +72,7 @@ class Call:
         background = self._background
         if background.ended:
             self._coroutine.close()
-            self.error = background.error()
-            self._finish()
+            self.fail(background.error())
             return
         self._loop = background.loop
         background.calls.add(self)
@@ -86,11 +85,11 @@ class Call:
         else:
             self._coroutine.close()
 
-    def fail_after_fork(self, error: BaseException) -> None:
-        """End the wait in a forked child, where the background thread does not exist."""
+    def fail(self, error: BaseException, *, in_child: bool = False) -> None:
+        """End the wait with an error, because no thread runs the call any more, at least not in this forked child."""
         self.error, self._done = error, True
         if self._lock is not None:
-            release_after_fork(self._lock)
+            release_after_fork(self._lock) if in_child else self._lock.release()
 
     def _step(self, _: object = None) -> None:
         loop = self._loop

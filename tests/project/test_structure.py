@@ -153,7 +153,6 @@ MAY_IMPORT = {
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
     "integrations": "public settings sync providers",
-    "integrations.django": "public integrations providers sync",
     "sync": "session_manager",
 }
 

@@ -17,6 +17,7 @@ from django.utils.http import http_date
 
 from ... import ProviderError
 from ..asgi import OUTAGES
+from ..cookies import is_generated
 from ..lifecycle import Steps
 from .config import config
 from .store import SessionStore
@@ -34,6 +35,8 @@ _logger = logging.getLogger("chuk_sessions.integrations")
 class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
     """The session middleware, instead of Django's. It behaves like that one, and besides:
 
+    - Only keys of the form that the library generates are accepted from cookies.
+    - A cookie without a session is left alone, because the response to a concurrent login may replace it.
     - A failure of the store is answered with status 503. The client keeps its cookie.
     - A client gets the new key of its session even if the request then fails, because the old one is invalid.
     - A response that depends on the session gets `Cache-Control: no-cache, private`, unless it has that header.
@@ -44,6 +47,13 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
         """Return the response to a request whose session cannot be read or saved. Subclasses may replace it."""
         headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
         return HttpResponse(_UNAVAILABLE, status=503, headers=headers)
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Create the session object; nothing is sent."""
+        session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        if session_key is not None and not is_generated(session_key):
+            session_key = None
+        request.session = self.SessionStore(session_key)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)
@@ -73,7 +83,7 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
             response = self._outage(request, session.outage)
         elif response.status_code < _SERVER_ERRORS:
             response, is_saved = yield from self._save_steps(request, response, session)
-        must_delete = settings.SESSION_COOKIE_NAME in request.COOKIES and session.is_empty()
+        must_delete = session.is_deleted and session.is_empty() and settings.SESSION_COOKIE_NAME in request.COOKIES
         if must_delete:
             _delete_cookie(response)
         elif is_saved or (session.is_rotated and session.session_key and not session.is_lost):

@@ -46,6 +46,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
     Attributes:
         outage: the last failure of the store that a method has raised.
         is_unavailable: whether the request is served without its session, because the store failed.
+        is_deleted: whether the session was deleted, so that the client must forget its key.
         is_lost: whether the session was gone when it was to get a new key. Its values are not saved any more.
         is_rotated: whether the client must get the session's new key, even if the request fails.
 
@@ -59,7 +60,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         self._ignored = NO_CHANGES
         self._user_id: str | None = None
         self.outage: ProviderError | None = None
-        self.is_unavailable = self.is_lost = self.is_rotated = False
+        self.is_unavailable = self.is_deleted = self.is_lost = self.is_rotated = False
         super().__init__(session_key)
         self._values = Values(self.serializer())
 
@@ -206,6 +207,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
             yield call("delete_session", target)
         if target == self.session_key:
             self._user_id = None
+            self.is_deleted = True
 
     def _exists_steps(self, session_key: str | None) -> Steps[bool]:
         found = (yield call("get_session_metadata", session_key)) if session_key else None
