@@ -123,6 +123,7 @@ async def test_changes_inside_values_are_saved_without_a_flag(single):
         lambda session: next(iter(session.items()))[1],
         lambda session: session.get("cart"),
         lambda session: session.setdefault("cart", []),
+        lambda session: session.pop("missing", session["cart"]),
     ],
 )
 async def test_each_way_to_read_a_value_counts_as_an_access(world, read):
@@ -133,6 +134,13 @@ async def test_each_way_to_read_a_value_counts_as_an_access(world, read):
     assert session.accessed
     assert await session.save()
     assert await stored(manager, session.session_id) == {"cart": ["book"]}
+
+
+async def test_to_remove_a_missing_key_is_an_access_in_a_request(single):
+    session = Session(manager=single.manager())
+    assert session.pop("message", None) is None
+    assert session.accessed
+    assert not session.modified
 
 
 def test_a_session_is_encoded_as_a_dict():
