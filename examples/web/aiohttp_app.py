@@ -13,7 +13,7 @@ async def shop() -> web.Application:
     async def protect(request: web.Request, handler: typedefs.Handler) -> web.StreamResponse:
         session, token = await session_of(request), request.headers.get("X-CSRF-Token")
         needs_user = request.path in ("/checkout", "/logout-others")
-        if request.method == "POST" and not csrf.is_valid(session, token) or needs_user and session.user_id is None:
+        if (request.method == "POST" and not csrf.is_valid(session, token)) or (needs_user and session.user_id is None):
             raise web.HTTPForbidden
         return await handler(request)
 

@@ -1,6 +1,7 @@
 """A shop with FastAPI. Run `SESSION_PROVIDER=redis uvicorn --workers 2 examples.web.fastapi_app:app`."""
 
 import os
+from math import ceil
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, HTTPException
@@ -34,14 +35,9 @@ async def log_out_my_other_devices(session: CurrentSession, user: CurrentUser) -
     return {"revoked": await session.revoke_other_sessions()}
 
 
-@app.get("/me")
-async def me(session: CurrentSession) -> dict[str, Any]:
-    return {"user": session.user_id, "worker": os.getpid()}
-
-
 @app.get("/cart")
 async def cart(session: CurrentSession) -> dict[str, Any]:
-    return {"user": session.user_id, "items": session.get("cart", [])}
+    return {"user": session.user_id, "items": session.get("cart", []), "worker": os.getpid()}
 
 
 @app.post("/cart")
@@ -55,5 +51,5 @@ async def add_to_cart(session: CurrentSession, item: Annotated[str, Body(embed=T
 async def checkout(session: CurrentSession, user: CurrentUser) -> dict[str, Any]:
     limit = await session.rate_limit("checkout", 3, per_seconds=60)
     if not limit:
-        raise HTTPException(429, headers={"Retry-After": str(int(limit.retry_after) + 1)})
-    return {"user": user, "remaining": limit.remaining}
+        raise HTTPException(429, headers={"Retry-After": str(ceil(limit.retry_after))})
+    return {"remaining": limit.remaining}

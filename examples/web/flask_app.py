@@ -1,6 +1,7 @@
 """A shop with Flask. Run `SESSION_PROVIDER=redis SECRET_KEY=… gunicorn --workers 2 examples.web.flask_app:app`."""
 
 import os
+from math import ceil
 from typing import Any
 
 from flask import Flask, abort, request
@@ -37,24 +38,21 @@ def log_out_my_other_devices() -> dict[str, Any]:
     return {"revoked": session.revoke_other_sessions() if session.user_id else abort(401)}
 
 
-@app.get("/me")
-def me() -> dict[str, Any]:
-    return {"user": session.user_id, "worker": os.getpid()}
-
-
 @app.get("/cart")
 def cart() -> dict[str, Any]:
-    return {"user": session.user_id, "items": session.get("cart", [])}
+    return {"user": session.user_id, "items": session.get("cart", []), "worker": os.getpid()}
 
 
 @app.post("/cart")
 def add_to_cart() -> dict[str, Any]:
-    return cart() if session.append("cart", request.json["item"]) else abort(401)
+    if session.append("cart", request.json["item"]) is None:
+        abort(401)  # Another request has logged this device out.
+    return cart()
 
 
 @app.post("/checkout")
 def checkout() -> Any:
     limit = session.rate_limit("checkout", 3, per_seconds=60) if session.user_id else abort(401)
     if not limit:
-        return {}, 429, {"Retry-After": str(int(limit.retry_after) + 1)}
-    return {"user": session.user_id, "remaining": limit.remaining}
+        return {}, 429, {"Retry-After": ceil(limit.retry_after)}
+    return {"remaining": limit.remaining}

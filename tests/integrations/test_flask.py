@@ -1,4 +1,4 @@
-"""Flask: sessions that are loaded when a request uses them, and saved per key. Their cookies follow the configuration."""
+"""Flask: sessions that are loaded when a request uses them and saved per key, and cookies as configured."""
 
 from __future__ import annotations
 

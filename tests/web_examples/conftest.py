@@ -35,6 +35,6 @@ async def crowd(site: Site) -> AsyncIterator[object]:
         from tests.web_examples import visitors
     except ImportError:
         missing("the package aiohttp is not installed")
-    async with visitors.crowd(site.url) as crowd:
+    async with visitors.crowd(site.url, site.shop.token_cookie) as crowd:
         yield crowd
         site.secrets.update(crowd.session_ids())

@@ -13,14 +13,37 @@ ROUNDS = 2
 TIMEOUT = 60.0
 
 
-async def until(condition, tasks):
-    """Wait for a condition, while tasks run that fail if something is wrong."""
-    async with asyncio.timeout(TIMEOUT):
-        while not condition():
-            for task in tasks:
-                if task.done():
-                    task.result()
-            await asyncio.sleep(0.01)
+class Load:
+    """Shoppers who shop until the end of the context. One who sees something wrong fails the test."""
+
+    def __init__(self, crowd):
+        self.shoppers = [Shopper(crowd, f"user-{number}") for number in range(SHOPPERS)]
+        self._is_over = False
+
+    async def __aenter__(self):
+        self._tasks = [asyncio.create_task(shopper.shop(lambda: self._is_over)) for shopper in self.shoppers]
+        return self
+
+    async def __aexit__(self, kind, *_):
+        self._is_over = True
+        if kind is not None:
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=kind is not None)
+
+    async def until(self, condition):
+        """Wait for a condition."""
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():
+                for task in self._tasks:
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(0.01)
+
+    async def rounds(self):
+        """Wait until each shopper has finished some more rounds."""
+        goals = [(shopper, shopper.rounds + ROUNDS) for shopper in self.shoppers]
+        await self.until(lambda: all(shopper.rounds >= goal for shopper, goal in goals))
 
 
 async def all_workers_reach_the_store(site, device):
@@ -28,35 +51,25 @@ async def all_workers_reach_the_store(site, device):
     workers = set()
     async with asyncio.timeout(TIMEOUT):
         while workers < site.workers:
-            replies = await asyncio.gather(*(device.get("/me") for _ in range(8)))
+            replies = await asyncio.gather(*(device.get("/cart") for _ in range(8)))
             workers |= {reply.body["worker"] for reply in replies if reply.status == 200}
 
 
 async def test_a_killed_store_logs_nobody_out(site, crowd, store):
-    shoppers = [Shopper(crowd, f"user-{number}") for number in range(SHOPPERS)]
-    probe, is_over = crowd.device(), False
-    await probe.log_in("probe")
-    tasks = [asyncio.create_task(shopper.shop(lambda: is_over)) for shopper in shoppers]
-
-    def one_more_round():
-        goals = [(shopper, shopper.rounds + ROUNDS) for shopper in shoppers]
-        return lambda: all(shopper.rounds >= goal for shopper, goal in goals)
-
     def refused():
         return [reply for reply in crowd.replies if reply.status == 503]
 
-    await until(one_more_round(), tasks)
-    assert refused() == []
-
-    store.kill()
-    await until(lambda: len(refused()) >= 4 * SHOPPERS, tasks)
-    await asyncio.to_thread(store.restart)
-    await all_workers_reach_the_store(site, probe)
-    back = monotonic()
-
-    await until(one_more_round(), tasks)
-    is_over = True
-    await asyncio.gather(*tasks)
-    await asyncio.gather(*(shopper.check() for shopper in shoppers))
+    probe = crowd.device()
+    await probe.log_in("probe")
+    async with Load(crowd) as load:
+        await load.rounds()
+        assert refused() == []
+        store.kill()
+        await load.until(lambda: len(refused()) >= 4 * SHOPPERS)
+        await asyncio.to_thread(store.restart)
+        await all_workers_reach_the_store(site, probe)
+        back = monotonic()
+        await load.rounds()
+    await asyncio.gather(*(shopper.check() for shopper in load.shoppers))
     assert [reply for reply in refused() if reply.began > back] == []
-    assert (await probe.get("/me")).body["user"] == "probe"
+    assert (await probe.get("/cart")).body["user"] == "probe"

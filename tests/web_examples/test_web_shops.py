@@ -22,7 +22,7 @@ async def ask_each_worker(site, device):
     """Return who a device is, according to each worker."""
     users, workers = set(), set()
     while workers < site.workers:
-        for reply in await asyncio.gather(*(device.get("/me") for _ in range(REQUESTS_TO_MEET_EACH_WORKER))):
+        for reply in await asyncio.gather(*(device.get("/cart") for _ in range(REQUESTS_TO_MEET_EACH_WORKER))):
             assert reply.status == 200
             users.add(reply.body["user"])
             workers.add(reply.body["worker"])
@@ -39,6 +39,10 @@ async def logged_in(crowd, user):
 def items(reply):
     assert reply.status == 200, reply
     return reply.body["items"]
+
+
+def owner_and_items(reply):
+    return reply.body["user"], items(reply)
 
 
 async def test_all_workers_know_who_is_logged_in(site, crowd):
@@ -67,8 +71,7 @@ async def test_cookies_have_all_flags(crowd):
 
 async def test_a_visitor_who_only_reads_gets_no_session(crowd):
     device = crowd.device()
-    await device.get("/me")
-    assert items(await device.get("/cart")) == []
+    assert owner_and_items(await device.get("/cart")) == (None, [])
     assert [cookie for reply in device.replies for cookie in reply.session_cookies] == []
 
 
@@ -87,14 +90,14 @@ async def test_a_login_gives_the_guest_a_new_id_and_keeps_the_cart(crowd):
     await guest.log_in("alice")
     assert guest.session_id != planted.session_id
     assert items(await guest.get("/cart")) == ["book"]
-    assert (await planted.get("/cart")).body == {"user": None, "items": []}
+    assert owner_and_items(await planted.get("/cart")) == (None, [])
 
 
 async def test_a_login_of_another_user_gives_an_empty_cart(crowd):
     device = await logged_in(crowd, "alice")
     await device.post("/cart", {"item": "book"})
     await device.log_in("bob")
-    assert (await device.get("/cart")).body == {"user": "bob", "items": []}
+    assert owner_and_items(await device.get("/cart")) == ("bob", [])
 
 
 async def test_a_logout_makes_the_cookie_worthless(site, crowd):
@@ -119,8 +122,8 @@ async def test_log_out_my_other_devices(site, crowd):
 async def test_guests_can_neither_check_out_nor_log_out_devices(crowd):
     guest = crowd.device()
     await guest.refresh_token()
-    assert (await guest.post("/checkout")).status == 401
-    assert (await guest.post("/logout-others")).status == 401
+    assert (await guest.post("/checkout")).status in (401, 403)
+    assert (await guest.post("/logout-others")).status in (401, 403)
 
 
 async def test_concurrent_additions_lose_no_item(crowd):
@@ -146,7 +149,7 @@ async def test_requests_need_the_csrf_token_of_their_session(crowd):
     for token in ("", "wrong", attacker.token):
         assert (await victim.post("/cart", {"item": "unwanted"}, token=token)).status in REFUSED
         assert (await victim.post("/logout", token=token)).status in REFUSED
-    assert (await victim.get("/cart")).body == {"user": "alice", "items": []}
+    assert owner_and_items(await victim.get("/cart")) == ("alice", [])
     assert items(await victim.post("/cart", {"item": "book"})) == ["book"]
 
 
@@ -154,7 +157,7 @@ async def test_requests_need_the_csrf_token_of_their_session(crowd):
 async def test_malformed_cookies_are_no_session(site, crowd, value):
     device = crowd.device()
     device.cookies["__Host-session"] = value
-    assert (await device.get("/cart")).body == {"user": None, "items": []}
+    assert owner_and_items(await device.get("/cart")) == (None, [])
     if len(value) > 4:
         site.secrets.add(value)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -64,6 +64,7 @@ class Device:
 
     http: aiohttp.ClientSession
     url: str
+    token_cookie: str | None
     replies: list[Reply]
     cookies: dict[str, str] = field(default_factory=dict)
     token: str = ""
@@ -74,7 +75,7 @@ class Device:
 
     def copy(self) -> Device:
         """Return a device with the same cookies, such as that of a thief."""
-        return Device(self.http, self.url, self.replies, dict(self.cookies), self.token)
+        return replace(self, cookies=dict(self.cookies))
 
     async def get(self, path: str) -> Reply:
         return await self._send("GET", path, {})
@@ -85,6 +86,11 @@ class Device:
         return await self._send("POST", path, {"X-CSRF-Token": sent} if sent else {}, {} if body is None else body)
 
     async def refresh_token(self) -> Reply:
+        """Fetch a page with a CSRF token."""
+        if self.token_cookie:
+            reply = await self.get("/cart")
+            self.token = self.cookies.get(self.token_cookie, "")
+            return reply
         reply = await self.get("/csrf")
         if reply.status == 200:
             self.token = reply.body["csrf"]
@@ -92,10 +98,10 @@ class Device:
 
     async def log_in(self, user: str) -> Reply:
         """Log in, and fetch the CSRF token that is valid afterwards. Returns the reply to the login."""
-        assert (await self.refresh_token()).status == 200
+        assert (reply := await self.refresh_token()).status == 200, reply
         reply = await self.post("/login", {"user": user})
-        assert (reply.status, reply.body) == (200, {"user": user}), reply
-        assert (await self.refresh_token()).status == 200
+        assert (reply.status, reply.body["user"]) == (200, user), reply
+        assert (reply := await self.refresh_token()).status == 200, reply
         return reply
 
     async def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> Reply:
@@ -121,10 +127,11 @@ class Crowd:
 
     http: aiohttp.ClientSession
     url: str
+    token_cookie: str | None
     replies: list[Reply] = field(default_factory=list)
 
     def device(self) -> Device:
-        return Device(self.http, self.url, self.replies)
+        return Device(self.http, self.url, self.token_cookie, self.replies)
 
     def session_ids(self) -> Iterator[str]:
         """Yield the secrets that cookies have had."""
@@ -133,9 +140,9 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(url: str) -> Any:
+async def crowd(url: str, token_cookie: str | None) -> AsyncIterator[Crowd]:
     """Open a shop's door. Each request has a connection of its own, so that any worker may get it."""
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout) as http:
-        yield Crowd(http, url)
+        yield Crowd(http, url, token_cookie)

@@ -39,7 +39,7 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
     - A cookie without a session is left alone, because the response to a concurrent login may replace it.
     - A failure of the store is answered with status 503. The client keeps its cookie.
     - A client gets the new key of its session even if the request then fails, because the old one is invalid.
-    - A response that depends on the session gets `Cache-Control: no-cache, private`, unless it has that header.
+    - A response that depends on the session gets `Cache-Control: private, no-cache`, unless it has that header.
     - Under ASGI, no thread is used.
     """
 

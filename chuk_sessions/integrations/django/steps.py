@@ -164,7 +164,8 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
             session_key = yield call("allocate_session", session_key, mode="create", **options)
         except SessionExistsError:
             raise CreateError from None
-        self._session_key, self._user_id, self.is_lost = session_key, user_id, False
+        self._session_key, self._user_id = session_key, user_id
+        self.is_lost = self.is_deleted = False
         if self._age() <= 0:
             yield call("delete_session", session_key)
         data.mark_saved(changes)
