@@ -169,7 +169,8 @@ class ChukSessionConfig(BaseBackendConfig[ChukSessionBackend]):
     def take_over(self, scope: dict[str, Any], scope_session: Any) -> Session:
         """Return the session object of a scope, with the values that `set_session` or `clear_session` has given it."""
         session: Session = scope[_KEY]
-        if scope_session is session:
+        replaced = scope_session is not session
+        if not replaced:
             return session
         scope["session"] = session
         if scope_session is None or scope_session is Empty:
