@@ -77,7 +77,9 @@ class Snapshot:
 
     def compare(self, current: Mapping[str, Any]) -> Changes:
         """Return what has changed. Raises as `Values.dump` does."""
-        changed, values, known = {}, {}, {}
+        changed: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        known: dict[str, Any] = {}
         for key, value in current.items():
             before = self._known.get(key, _ABSENT)
             if value is before and key not in self._texts:
