@@ -26,8 +26,9 @@ async def cart(request: Request[Any, Any, Any]) -> dict[str, Any]:
 
 @post("/cart", status_code=200)
 async def add_to_cart(request: Request[Any, Any, Any], data: dict[str, str]) -> dict[str, Any]:
-    await session_of(request).append("cart", data["item"])
-    return await cart.fn(request)
+    session = session_of(request)
+    await session.append("cart", data["item"])
+    return {"user": session.user_id, "items": session["cart"]}
 
 
 @post("/login", status_code=200)

@@ -95,11 +95,11 @@ def attributes(response):
 
 
 def put(**values):
-    return lambda: session.update(values)
+    return call("update", values)
 
 
-def call(name):
-    return lambda: getattr(session, name)()
+def call(name, *arguments):
+    return lambda: getattr(session, name)(*arguments)
 
 
 @pytest.fixture

@@ -16,9 +16,18 @@ PERSISTENT = ["--appendonly", "yes", "--appendfsync", "always"]
 
 @pytest.fixture(scope="package")
 def store() -> Iterator[Server]:
-    """Run a server that a test may kill: it loses nothing that it has acknowledged."""
+    """Run a server that loses nothing that it has acknowledged."""
     with servers.running(bundled(), *PERSISTENT) as server:
         yield server
+
+
+@pytest.fixture
+def mortal_store(store: Server) -> Iterator[Server]:
+    """Return the server for a test that kills it, and start it again if that test has failed."""
+    yield store
+    assert store.process is not None
+    if store.process.poll() is not None:
+        store.restart()
 
 
 @pytest.fixture(scope="package", params=SHOPS, ids=lambda shop: shop.name)

@@ -55,7 +55,7 @@ async def all_workers_reach_the_store(site, device):
             workers |= {reply.body["worker"] for reply in replies if reply.status == 200}
 
 
-async def test_a_killed_store_logs_nobody_out(site, crowd, store):
+async def test_a_killed_store_logs_nobody_out(site, crowd, mortal_store):
     def refused():
         return [reply for reply in crowd.replies if reply.status == 503]
 
@@ -64,9 +64,9 @@ async def test_a_killed_store_logs_nobody_out(site, crowd, store):
     async with Load(crowd) as load:
         await load.rounds()
         assert refused() == []
-        store.kill()
+        mortal_store.kill()
         await load.until(lambda: len(refused()) >= 4 * SHOPPERS)
-        await asyncio.to_thread(store.restart)
+        await asyncio.to_thread(mortal_store.restart)
         await all_workers_reach_the_store(site, probe)
         back = monotonic()
         await load.rounds()

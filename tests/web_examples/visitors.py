@@ -98,10 +98,12 @@ class Device:
 
     async def log_in(self, user: str) -> Reply:
         """Log in, and fetch the CSRF token that is valid afterwards. Returns the reply to the login."""
-        assert (reply := await self.refresh_token()).status == 200, reply
+        reply = await self.refresh_token()
+        assert reply.status == 200, reply
         reply = await self.post("/login", {"user": user})
         assert (reply.status, reply.body["user"]) == (200, user), reply
-        assert (reply := await self.refresh_token()).status == 200, reply
+        refreshed = await self.refresh_token()
+        assert refreshed.status == 200, refreshed
         return reply
 
     async def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> Reply:

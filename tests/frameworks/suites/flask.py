@@ -13,9 +13,7 @@ SUITE = Suite(
         Version(
             "newest",
             ("flask[async,dotenv]",),
-            {
-                "tests/test_basic.py::test_session_secret_key_fallbacks": "cookies are not signed, so keys do not matter",
-            },
+            {"tests/test_basic.py::test_session_secret_key_fallbacks": "cookies are not signed, so keys do not matter"},
         ),
         # Tests of the command line fail with later versions of Click.
         Version("oldest", ("flask[async,dotenv]==3.0.0", "werkzeug==3.0.0", "click<8.2")),
