@@ -46,7 +46,8 @@ def run(
 ) -> Outcome:
     """Run pytest in a folder. Tests in `listed` cannot apply, and must fail. `environment` adds variables."""
     loaded = [word for name in ("suite_report", *plugins) for word in ("-p", name)]
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", *loaded, *arguments]
+    # With -P, Python imports the framework that is installed, and not the one beside the tests.
+    command = [str(python), "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", *loaded, *arguments]
     with tempfile.TemporaryDirectory() as temporary:
         counts = Path(temporary, "counts.json")
         variables = _inherited() | {"PYTHONPATH": str(PLUGINS), "CHUK_SUITE_COUNTS": str(counts), **environment}
