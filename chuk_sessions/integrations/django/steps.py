@@ -74,7 +74,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         except Exception:
             # A value that cannot be stored was added. The save will raise the error.
             return True
-        return bool(changes) and (changes.values, changes.removed) != (self._ignored.values, self._ignored.removed)
+        return bool(changes) and (changes.known, changes.removed) != (self._ignored.known, self._ignored.removed)
 
     @modified.setter
     def modified(self, is_modified: bool) -> None:
