@@ -116,8 +116,11 @@ def test_reading_is_one_call_and_writing_is_another(project):
 def test_cookies_follow_djangos_settings(project):
     names = {"NAME": "__Host-shop", "SECURE": True, "HTTPONLY": False, "SAMESITE": "Strict", "AGE": 100}
     with override_settings(**{f"SESSION_COOKIE_{name}": value for name, value in names.items()}):
-        cookie = Browser().send("update", set={"a": 1}).cookies["__Host-shop"]
+        browser = Browser()
+        cookie = browser.send("update", set={"a": 1}).cookies["__Host-shop"]
+        deleted = browser.get("/logout").cookies["__Host-shop"]
     assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, "", "Strict")
+    assert (deleted["max-age"], deleted["secure"], deleted["samesite"]) == (0, True, "Strict")
     assert cookie["max-age"] == 100
     with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=True):
         assert Browser().send("update", set={"a": 1}).cookies["sessionid"]["max-age"] == ""
@@ -261,6 +264,22 @@ def test_an_outage_that_a_middleware_meets_is_status_503(project):
     browser.send("update", set={"a": 1})
     project.fail(DOWN)
     assert browser.behind(reading).get("/nothing").status_code == 503
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_outage_that_djangos_error_page_meets_is_status_503(project, is_async):
+    """The page has a CSRF token, which is in the session."""
+    browser = Browser()
+    browser.send("update", set={"a": 1})
+    csrf = "django.middleware.csrf.CsrfViewMiddleware"
+    with override_settings(CSRF_USE_SESSIONS=True, MIDDLEWARE=[MIDDLEWARE, csrf]):
+        assert Browser().get("/nothing").status_code == 200
+        client = AsyncClient(raise_request_exception=False) if is_async else Browser()
+        client.cookies = browser.cookies
+        project.fail(DOWN)
+        response = asyncio.run(client.get("/nothing")) if is_async else client.get("/nothing")
+    assert response.status_code == 503
+    assert not response.cookies
 
 
 def reading(get_response):
