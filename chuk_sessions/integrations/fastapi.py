@@ -11,8 +11,7 @@ async def cart(session: CurrentSession) -> list[str]:
 ```
 """
 
-from __future__ import annotations
-
+# FastAPI's older versions cannot resolve annotations of callable objects that are strings.
 from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Security

@@ -1,56 +1,55 @@
-"""A shop with FastAPI: a cart, login and logout, logging out other devices, and a rate limit.
+"""A shop with FastAPI. Run `SESSION_PROVIDER=redis uvicorn --workers 2 examples.web.fastapi_app:app`."""
 
-Worker processes share the sessions on a Redis or Valkey server:
-`SESSION_PROVIDER=redis uvicorn --app-dir examples/web --workers 2 fastapi_app:app`
-"""
-
+import os
 from math import ceil
-from secrets import compare_digest
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, HTTPException
 
-from chuk_sessions.integrations.asgi import SessionMiddleware
-from chuk_sessions.integrations.csrf import CsrfMiddleware
-from chuk_sessions.integrations.fastapi import CurrentSession, CurrentUser
-
-PASSWORDS = {"alice": "wonderland", "bob": "builder"}
+from chuk_sessions.integrations import csrf
+from chuk_sessions.integrations.fastapi import CurrentSession, CurrentUser, SessionMiddleware
 
 app = FastAPI()
-app.add_middleware(CsrfMiddleware)
-app.add_middleware(SessionMiddleware, lazy=True)
+app.add_middleware(csrf.CsrfMiddleware, check_token=True)
+app.add_middleware(SessionMiddleware, lazy=True)  # The middleware that is added last runs first.
 
 
-@app.get("/")
-async def show(session: CurrentSession) -> dict[str, Any]:
-    return {"user": session.user_id, "cart": session.get("cart", [])}
-
-
-@app.post("/cart/{item}")
-async def add_to_cart(item: str, session: CurrentSession) -> None:
-    await session.append("cart", item, max_bytes=10_000)  # no concurrent addition is lost
+@app.get("/csrf")
+async def token(session: CurrentSession) -> dict[str, Any]:
+    return {"csrf": csrf.token(session)}
 
 
 @app.post("/login")
-async def login(name: Annotated[str, Body()], password: Annotated[str, Body()], session: CurrentSession) -> None:
-    if name not in PASSWORDS or not compare_digest(PASSWORDS[name].encode(), password.encode()):
-        raise HTTPException(403, "wrong name or password")
-    await session.login(name)  # under a new id; a guest's cart stays
+async def log_in(session: CurrentSession, user: Annotated[str, Body(embed=True)]) -> dict[str, Any]:
+    await session.login(user)  # Check the password first.
+    return {"user": user}
 
 
 @app.post("/logout")
-async def logout(session: CurrentSession) -> None:
+async def log_out(session: CurrentSession) -> None:
     await session.logout()
 
 
 @app.post("/logout-others")
-async def log_out_other_devices(user: CurrentUser, session: CurrentSession) -> int:
-    return await session.revoke_other_sessions()
+async def log_out_my_other_devices(session: CurrentSession, user: CurrentUser) -> dict[str, Any]:
+    return {"revoked": await session.revoke_other_sessions()}
 
 
-@app.get("/search")
-async def search(user: CurrentUser, session: CurrentSession) -> str:
-    limit = await session.rate_limit("search", limit=5, per_seconds=60)
+@app.get("/cart")
+async def cart(session: CurrentSession) -> dict[str, Any]:
+    return {"user": session.user_id, "items": session.get("cart", []), "worker": os.getpid()}
+
+
+@app.post("/cart")
+async def add_to_cart(session: CurrentSession, item: Annotated[str, Body(embed=True)]) -> dict[str, Any]:
+    if await session.append("cart", item) is None:
+        raise HTTPException(401)  # Another request has logged this device out.
+    return await cart(session)
+
+
+@app.post("/checkout")
+async def checkout(session: CurrentSession, user: CurrentUser) -> dict[str, Any]:
+    limit = await session.rate_limit("checkout", 3, per_seconds=60)
     if not limit:
         raise HTTPException(429, headers={"Retry-After": str(ceil(limit.retry_after))})
-    return f"results for {user}"
+    return {"remaining": limit.remaining}
