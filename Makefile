@@ -37,7 +37,7 @@ test-frameworks:
 	@test -n "$(PYTHONS)" || { echo "no Python 3.11 or newer was found"; exit 1; }
 	@$(MAKE) --no-print-directory frameworks VERSION=$(firstword $(FIRST)) PYTHON=$(lastword $(FIRST))
 frameworks: $(VENV)/$(VERSION)/ready
-	$(VENV)/$(VERSION)/bin/python -m tests.frameworks $(FRAMEWORKS)
+	CHUK_PYTHONS="$(PYTHONS)" $(VENV)/$(VERSION)/bin/python -m tests.frameworks $(FRAMEWORKS)
 
 ## faults-short: run the fault matrix without failovers
 faults-short: $(VENV)/$(VERSION)/ready

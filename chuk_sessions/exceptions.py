@@ -46,7 +46,13 @@ class SessionUnavailableError(ProviderError):
     """The store is unreachable, not ready, or refuses the login.
 
     The call was not applied, or repeating it is harmless.
+
+    Attributes:
+        reply_lost: whether an attempt may have been applied, because its reply was lost, for internal use.
+
     """
+
+    reply_lost = False
 
 
 class SessionTimeoutError(SessionUnavailableError):

@@ -16,6 +16,7 @@ from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
 from .engine.executor import Executor
 from .engine.many_sessions import ManySessions
+from .engine.outcomes import unknown_after_lost_reply
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
@@ -164,6 +165,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
                 `rotate_session` for logins.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
             SessionTooLargeError: the metadata is larger than `max_session_bytes`.
+            OutcomeUnknownError: a reply was lost, and the store did not answer the retries; only in mode `"create"` or
+                with `wait_replicas`.
 
         """
         if session_id is not None:
@@ -211,8 +214,12 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
-        Returns False when there is no such session. Raises ValueError for hours that are not positive and finite, and
-        for a deadline after the year 9999.
+        Returns False when there is no such session.
+
+        Raises:
+            ValueError: the hours are not positive and finite, or the deadline would be after the year 9999.
+            OutcomeUnknownError: a reply was lost, and the store did not answer the retries.
+
         """
         additional_ms = ms_from_hours(additional_hours, "additional_hours")
         target = self._find(session_id)
@@ -222,7 +229,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         call = operations.extend(
             target, additional_ms=additional_ms, operation_id=operation_id, retention_ms=retention_ms
         )
-        return await self._execute(target, call, results.is_ok)
+        with unknown_after_lost_reply():
+            return await self._execute(target, call, results.is_ok)
 
     async def delete_session(self, session_id: str) -> bool:
         """Delete a session, with immediate effect everywhere. Returns whether there was one. A retry that

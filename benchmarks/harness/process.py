@@ -49,8 +49,8 @@ class Sample:
 class Worker:
     """A running `benchmarks.peers.X` that measures on request. As a context manager, it stops the process on exit."""
 
-    def __init__(self, peer: str, *, tree: Path | None = None, **options: Any) -> None:
-        module = f"benchmarks.peers.{PROGRAMS.get(peer, 'sessions')}"
+    def __init__(self, peer: str, *, tree: Path | None = None, program: str = "", **options: Any) -> None:
+        module = f"benchmarks.peers.{program or PROGRAMS.get(peer, 'sessions')}"
         tree = tree or (ROOT if peer == OURS else None)
         options = {"loop": "uvloop", "sessions": 1000, "sandbox": "bench", **options}
         self.peer = peer

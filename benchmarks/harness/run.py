@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.harness import cores
 from benchmarks.report import page, plots
 from benchmarks.report.results import Results
-from benchmarks.suites import clients, conditions
+from benchmarks.suites import blocking, clients, conditions
 from tests.harness.servers import running, valkey_binary, version_of
 
 from .rounds import RunSettings
@@ -33,6 +33,7 @@ SUITES: dict[str, Callable[[RunSettings, Results], None]] = {
     "client_profile": conditions.measure_client_profile,
     "metadata": conditions.measure_metadata,
     "lists": conditions.measure_lists,
+    "sync": blocking.measure,
     "cluster": conditions.measure_cluster,
     "memory": conditions.measure_memory,
 }

@@ -14,6 +14,7 @@ TITLES = {
     "callers": "Few and many callers",
     "asyncio": "On asyncio's own loop",
     "tls": "Over TLS",
+    "sync": "Synchronous code: callers are threads",
     "emulator": "The emulator, one caller",
     "grid": "Grid paths",
     "processes": "Client processes, 100 callers each",

@@ -52,6 +52,7 @@ def targets(results: Results) -> Iterator[Target]:
     for memory in results.memory:
         measured = Ratio.of([memory.ours / memory.published])
         yield Target(f"server memory, {memory.case}", f"published {PUBLISHED}", 1.2, False, measured)
+    yield from _synchronous(results)
     tls = results.row("tls", "validate", case(100))
     yield Target("validate over TLS, 100 callers", f"{REDIS_PY} over TLS", 5, True, _ratio(tls, REDIS_PY))
 
@@ -92,6 +93,14 @@ def _growth(results: Results) -> Iterator[Target]:
         fewest, *_, most = row.samples
         measured = _inverse(row.ratio(most, fewest))
         yield Target(f"time per {row.operation} among {most} sessions", f"among {fewest}", 1.3, False, measured)
+
+
+def _synchronous(results: Results) -> Iterator[Target]:
+    one, sixteen = (results.row("sync", "validate", case(callers, "blocking")) for callers in (1, 16))
+    yield Target(
+        "validate, 1 thread", f"p50 of {REDIS_PY}'s blocking EVALSHA", 1.3, False, _ratio(one, REDIS_PY, "p50")
+    )
+    yield Target("validate, 16 threads", f"{REDIS_PY}'s blocking EVALSHA", 2, True, _ratio(sixteen, REDIS_PY))
 
 
 def _ratio(row: Row | None, other: str, metric: str = "calls/s") -> Ratio | None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from . import ids
 from . import statuses as s
+from .durations import LATEST_MS
 from .keys import IndexKeys
 from .operation import Call, Operation, Reply, names
 
@@ -47,12 +48,17 @@ def refreshed_of(reply: Reply) -> dict[int, int]:
     """Return the buckets in a reply of NOTES with the times (ms) of their latest refresh."""
     flat = reply[2]
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    return {bucket: int(refreshed) for name, refreshed in pairs if (bucket := ids.bucket_of(name)) is not None}
+    return {bucket: _ms(refreshed) for name, refreshed in pairs if (bucket := ids.bucket_of(name)) is not None}
 
 
 def old_of(reply: Reply) -> list[tuple[int, int]]:
     """Return the notes in a reply of NOTES that may be removed: buckets with the times (ms) of their latest refresh."""
     return [note for note in refreshed_of(reply).items() if note[1] <= reply[1] - MIN_AGE_MS]
+
+
+def _ms(score: bytes) -> int:
+    """Return a time in ms. A score that `note` would not write counts as recent, so that the note stays."""
+    return int(score) if score.isdigit() else LATEST_MS
 
 
 def parse_noted(entry: bytes) -> tuple[str, str] | None:

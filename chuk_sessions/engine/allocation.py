@@ -6,7 +6,7 @@ All times are in ms.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from copy import copy
 from typing import Self
 
@@ -20,6 +20,7 @@ from ..core.record import Record, fields_of, has_readable_owner
 from ..core.values import ValueCodec
 from ..enums import WhenFull
 from .executor import MAX_ATTEMPTS, Executor
+from .outcomes import unknown_after_lost_reply
 from .policy import SessionPolicy
 from .strays import StrayNotes
 
@@ -148,7 +149,9 @@ class Allocator:
                 pairs=new.pairs,
                 reused=not new.session_id,
             )
-            reply = await self._executor.submit(new.call, new.retry if new.session_id else None)
+            # A creation by another call is an error for this one.
+            with unknown_after_lost_reply() if new.mode == modes.CREATE else nullcontext():
+                reply = await self._executor.submit(new.call, new.retry if new.session_id else None)
             if s.check(new.call.operation, reply) != s.FULL:
                 if reply[0] == s.CREATED and len(reply) > 1:
                     await self._sweep(new.target, expired.listed(reply))

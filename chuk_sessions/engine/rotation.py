@@ -16,6 +16,7 @@ from ..core.record import KEPT_AT_LOGIN, Copy, Record
 from .allocation import Allocator, NewSession
 from .cancellation import CriticalSection, run_in_background
 from .executor import MAX_ATTEMPTS, Executor
+from .outcomes import unknown_after_lost_reply
 from .policy import SessionPolicy
 
 
@@ -140,7 +141,8 @@ class Rotator:
         # A later session with the same id may belong to another user.
         call = operations.rotate(target, new, grace_ms=grace_ms, created=record.fields[b"c"], lifetime=lifetime)
         try:
-            reply = await self._executor.execute(call)
+            with unknown_after_lost_reply():
+                reply = await self._executor.execute(call)
         except errors.OutcomeUnknownError as error:
             if error.may_be_applied(s.OK):
                 error.session_id = new_id
@@ -177,8 +179,8 @@ class Rotator:
             elif error.session_id is None:
                 await self._allocator.undo(copy)
             raise
-        except (errors.SessionError, asyncio.CancelledError):
-            if created or section.canceled:
+        except (errors.SessionError, asyncio.CancelledError) as error:
+            if created or section.canceled or getattr(error, "reply_lost", False):
                 await self._allocator.undo(copy)
             raise
         if reply[0] != s.OK:

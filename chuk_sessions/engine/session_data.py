@@ -195,6 +195,8 @@ class SessionData:
             SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was changed.
             ValueError: an argument or the new value is malformed, InvalidMetadataError and MetadataTooLargeError
                 included.
+            OutcomeUnknownError: the reply to the write was lost, and the store did not answer the retries. With an
+                idempotency key, this is a SessionUnavailableError, because the call can be repeated.
 
         """
         validation.plain_function(function, "function")

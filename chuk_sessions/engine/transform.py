@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from random import random
@@ -21,6 +22,7 @@ from ..models import Transformed
 from . import results
 from .executor import Execute
 from .key_queues import turn
+from .outcomes import unknown_after_lost_reply
 
 MAX_ATTEMPTS: Final = 100
 """Most attempts at a transform, by default."""
@@ -87,7 +89,9 @@ class Transform:
         if call is None:
             return Transformed(value, attempt)
         try:
-            reply = await execute(target, call, _reply)
+            # With an idempotency key, the caller may repeat the transform.
+            with nullcontext() if self.repeatable else unknown_after_lost_reply():
+                reply = await execute(target, call, _reply)
         except MetadataConflictError as conflict:
             return conflict
         if reply[0] == s.APPLIED and self.repeatable:

@@ -24,15 +24,14 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _SECRET_BYTES: Final = 32
 _TOKEN_CHARACTERS: Final = 86
 _POLICY_VIOLATION: Final = 1008
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_WEB: Final = {"ws": "http", "wss": "https"}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def token(session: Session | SyncSession) -> str:
     """Return a token that is valid until the session expires, or its user logs in or out: 86 characters, safe in URLs.
 
-    The first call adds a random secret to the session, under the key `_csrf`. Each token hides it in another way, so that
-    attacks on the compression of responses (BREACH) do not find it.
+    The first call adds a random secret to the session, under the key `_csrf`. Each token hides it in another way, so
+    that attacks on the compression of responses (BREACH) do not find it.
     """
     secret = _secret(session)
     if secret is None:
@@ -70,11 +69,10 @@ def _xor(left: bytes, right: bytes) -> bytes:
 class CsrfMiddleware:
     """ASGI middleware that refuses requests from pages of other sites.
 
-    It checks requests that may change something, and WebSockets. Browsers say where these come from: in `Sec-Fetch-Site`,
-    and in `Origin` if they do not know the first one. A request with neither comes from no browser that would send the
-    user's cookie by itself, so it passes. Requests of the application's own pages, and of trusted origins, pass as well.
-    With `check_token`, they also need the header `X-CSRF-Token` if they have a session; a form's token must be checked by
-    the application.
+    It checks requests that may change something, and WebSockets. Browsers say where these come from: in the header
+    `Sec-Fetch-Site`, and older ones in `Origin`. A request with neither passes, because no page in a browser has sent
+    it. Requests of the application's own pages and of trusted origins pass, too. With `check_token`, those that have a
+    session also need the header `X-CSRF-Token`; tokens in forms are checked by the application.
     """
 
     def __init__(
@@ -128,14 +126,14 @@ class CsrfMiddleware:
         if self.exempt is not None and self.exempt(scope):
             return None
         headers = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in scope["headers"]}
-        if not self._comes_from_here(scope, headers):
+        if not self._comes_from_here(headers):
             return "The request comes from another site."
         # Browsers cannot add headers to the handshake of a WebSocket.
         if self.check_token and not is_socket and not await self._has_token(scope, headers):
             return "The CSRF token is missing or invalid."
         return None
 
-    def _comes_from_here(self, scope: Scope, headers: dict[bytes, str]) -> bool:
+    def _comes_from_here(self, headers: dict[bytes, str]) -> bool:
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
         if origin is not None and _origin(origin) in self.trusted_origins:
             return True
@@ -143,7 +141,8 @@ class CsrfMiddleware:
             return site in ("same-origin", "none")
         if origin is None:
             return True
-        scheme = _WEB.get(scope["scheme"], scope["scheme"])
+        # A proxy may have received the request over HTTPS, so only hosts and ports are compared.
+        scheme = origin.partition(":")[0]
         return _origin(origin) is not None and _origin(origin) == _origin(f"{scheme}://{headers.get(b'host', '')}")
 
     async def _has_token(self, scope: Scope, headers: dict[bytes, str]) -> bool:

@@ -107,8 +107,10 @@ class Session(SharedValues):
 
     async def rate_limit(
         self, name: str, limit: int, per_seconds: float, *, burst: int | None = None, cost: int = 1
-    ) -> RateLimit | None:
-        """Count a request against a rate limit of the session. See `SessionManager.rate_limit_session`."""
+    ) -> RateLimit:
+        """Count a request against a rate limit of the session, which refuses all if the session was revoked. See
+        `SessionManager.rate_limit_session`.
+        """
         return await self._run(self._rate_limit_steps(name, limit, per_seconds, burst, cost))
 
 
@@ -167,7 +169,7 @@ class SyncSession(SharedValues):
 
     def rate_limit(
         self, name: str, limit: int, per_seconds: float, *, burst: int | None = None, cost: int = 1
-    ) -> RateLimit | None:
+    ) -> RateLimit:
         """Count a request against a rate limit of the session. See `Session.rate_limit`."""
         return self._run(self._rate_limit_steps(name, limit, per_seconds, burst, cost))
 

@@ -14,7 +14,7 @@ class SharedValues(SessionLifecycle):
     """A session whose values several requests change at once.
 
     Each step saves the pending changes first, and creates the session if the store has none. It returns None if the
-    session was revoked meanwhile.
+    session was revoked meanwhile; a rate limit is then refused.
     """
 
     def _stored_steps(self) -> Steps[str | None]:
@@ -72,11 +72,11 @@ class SharedValues(SessionLifecycle):
 
     def _rate_limit_steps(
         self, name: str, limit: int, per_seconds: float, burst: int | None, cost: int
-    ) -> Steps[RateLimit | None]:
-        allowed: RateLimit | None = yield from self._on_stored_steps(
+    ) -> Steps[RateLimit]:
+        result: RateLimit | None = yield from self._on_stored_steps(
             "rate_limit_session", name, limit, per_seconds, burst=burst, cost=cost
         )
-        return allowed
+        return RateLimit(False, 0, 0.0, 0.0) if result is None else result
 
     def _revoke_others_steps(self) -> Steps[int]:
         yield from self._load_steps()

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from .. import SessionMetadata, session_hash
 from .cookies import CookieChange
-from .snapshot import Changes, Snapshot
+from .snapshot import IMMUTABLE, Changes, Snapshot
 from .tracked import TrackedDict
 from .values import Values
 
@@ -82,7 +82,7 @@ class SessionState(TrackedDict):
         super().__init__(data)
         self._manager = manager
         self._options = options
-        self._snapshot = Snapshot(options.values)
+        self._snapshot = Snapshot(options.values, notes_reads=True)
         self._sent_id = session_id
         self._must_load = session_id is not None
         self._readable = not self._must_load
@@ -145,6 +145,13 @@ class SessionState(TrackedDict):
             raise ValueError("a session's lifetime must be a number of seconds of at most a hundred years")
         self[EXPIRY_KEY] = seconds
 
+    def pop(self, key: str, /, *default: Any) -> Any:
+        """Remove a key and return its value, or the default if there is one."""
+        if self._manager is not None:
+            # Starlette's tests demand that a missing key is no access, but of an object without a request.
+            self._on_read()
+        return super().pop(key, *default)
+
     def clear(self) -> None:
         """Remove all values. If none are added until the save, the session is deleted with its cookie."""
         super().clear()
@@ -172,6 +179,10 @@ class SessionState(TrackedDict):
         if not self._readable:
             raise RuntimeError("the session is not loaded yet: use `await session.load()` first")
 
+    def _before_read(self, key: str, value: Any) -> None:
+        if type(value) not in IMMUTABLE:
+            self._snapshot.before_read(key, value)
+
     def _adopt(self, found: SessionMetadata | None) -> None:
         self._must_load, self._readable = False, True
         self._forget_values()
@@ -182,11 +193,12 @@ class SessionState(TrackedDict):
 
     def _forget_values(self) -> None:
         dict.clear(self)
-        self._snapshot = Snapshot(self._options.values)
+        self._snapshot = Snapshot(self._options.values, notes_reads=True)
         self._is_replaced = self._is_ended = False
 
     def _changes(self) -> Changes:
-        return self._snapshot.compare(dict.copy(self))
+        # dict.copy would call the methods that note reads.
+        return self._snapshot.compare(dict(dict.items(self)))
 
     def _refuse_if_sealed(self) -> None:
         if self._is_sealed:

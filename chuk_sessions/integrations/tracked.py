@@ -33,18 +33,31 @@ class TrackedDict(dict[str, Any]):
         self._on_use()
         self.accessed = True
 
+    def _before_read(self, key: str, value: Any) -> None:
+        """Note a value that may be changed in place, before the application gets it, in subclasses."""
+
+    def _before_values(self) -> None:
+        """Note all values before the application gets them."""
+        self._on_read()
+        for key, value in super().items():
+            self._before_read(key, value)
+
     def _on_write(self) -> None:
         self._on_use()
         self.mark_modified()
 
     def __getitem__(self, key: str) -> Any:
         self._on_read()
-        return super().__getitem__(key)
+        value = super().__getitem__(key)
+        self._before_read(key, value)
+        return value
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or the default."""
         self._on_read()
-        return super().get(key, default)
+        value = super().get(key, default)
+        self._before_read(key, value)
+        return value
 
     def __contains__(self, key: object) -> bool:
         self._on_read()
@@ -79,25 +92,25 @@ class TrackedDict(dict[str, Any]):
 
     def values(self) -> ValuesView[Any]:  # type: ignore[override]
         """Return a view of the values."""
-        self._on_read()
+        self._before_values()
         return super().values()
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
         """Return a view of keys and values."""
-        self._on_read()
+        self._before_values()
         return super().items()
 
     def copy(self) -> dict[str, Any]:
         """Return the values as a plain dict."""
-        self._on_read()
+        self._before_values()
         return super().copy()
 
     def __or__(self, other: Any, /) -> dict[str, Any]:  # type: ignore[override]
-        self._on_read()
+        self._before_values()
         return super().copy() | other if isinstance(other, dict) else NotImplemented
 
     def __ror__(self, other: Any, /) -> dict[str, Any]:  # type: ignore[override]
-        self._on_read()
+        self._before_values()
         return other | super().copy() if isinstance(other, dict) else NotImplemented
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -117,12 +130,13 @@ class TrackedDict(dict[str, Any]):
         """Remove a key and return its value, or the default if there is one."""
         self._on_use()
         if super().__contains__(key):
+            self._before_read(key, super().__getitem__(key))
             self.mark_modified()
         return super().pop(key) if default is _MISSING else super().pop(key, default)
 
     def popitem(self) -> tuple[str, Any]:
         """Remove the last key and return it with its value."""
-        self._on_read()
+        self._before_values()
         item = super().popitem()
         self.mark_modified()
         return item
@@ -132,7 +146,9 @@ class TrackedDict(dict[str, Any]):
         self._on_read()
         if not super().__contains__(key):
             self.mark_modified()
-        return super().setdefault(key, default)
+        value = super().setdefault(key, default)
+        self._before_read(key, value)
+        return value
 
     def update(self, *others: Any, **values: Any) -> None:
         """Set several values."""

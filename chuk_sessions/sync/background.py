@@ -10,12 +10,13 @@ import asyncio
 import atexit
 import os
 from collections import deque
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from types import MethodType
 from typing import NoReturn
 
-from ..exceptions import ManagerClosedError
+from ..exceptions import ManagerClosedError, OutcomeUnknownError, SessionError, SessionUnavailableError
 from .call import Call
 from .inbox import Inbox
 from .inbox_selector import InboxSelector
@@ -24,8 +25,9 @@ from .primitives import WaitLock, gevent_is_active, original, start_daemon
 _EXIT_SECONDS = 1.0
 """Most seconds for which the interpreter's exit waits until connections are closed."""
 
-_AT_EXIT = "the background event loop has ended, because the interpreter exits"
-_AFTER_FORK = "the process was forked during this call, which continues in the parent only"
+
+def _exit_error() -> SessionError:
+    return ManagerClosedError("the background event loop has ended, because the interpreter exits")
 
 
 class BackgroundLoop:
@@ -37,7 +39,8 @@ class BackgroundLoop:
         calls: the calls in progress. Only the thread uses them.
         free_locks: locks for callers to wait with, which nobody uses at present.
         stopping: whether the interpreter exits.
-        ended: whether the thread has ended.
+        ended: whether it takes no more calls.
+        error: returns the error of a call that came too late.
 
     """
 
@@ -48,7 +51,7 @@ class BackgroundLoop:
         self.calls: set[Call] = set()
         self.free_locks: deque[WaitLock] = deque()
         self.stopping = self.ended = False
-        self._reason = _AT_EXIT
+        self.error: Callable[[], SessionError] = _exit_error
         self._not_started = [True]
         self._end = original("_thread", "allocate_lock")()
         self._end.acquire()
@@ -57,33 +60,26 @@ class BackgroundLoop:
         """Close all connections and end the thread, if that takes little time. Later calls raise an error."""
         self.stopping = True
         if self._not_started:
-            self._refuse_calls(_AT_EXIT)
+            self.inbox.refuse(self._refuse)
             return
-        with suppress(ManagerClosedError):
+        with suppress(SessionError):
             self.inbox.put(self._request_stop)
             self._end.acquire(True, _EXIT_SECONDS)
 
     def abandon_after_fork(self) -> None:
         """Let the calls in progress fail in a forked child. A signal handler or a greenlet can fork during a call."""
         self.free_locks.clear()
-        self._refuse_calls(_AFTER_FORK)
+        self.error = partial(ManagerClosedError, "the process was forked during this call, which the parent continues")
+        self.inbox.refuse(self._refuse)
         unstarted = {function.__self__ for function in self.inbox.functions if isinstance(function, MethodType)}
         for call in self.calls | {call for call in unstarted if isinstance(call, Call)}:
-            call.fail_after_fork(self.error())
-
-    def error(self) -> ManagerClosedError:
-        """Return the error of a call that came too late."""
-        return ManagerClosedError(self._reason)
-
-    def _refuse_calls(self, reason: str) -> None:
-        self._reason = reason
-        self.inbox.refuse(self._refuse)
-
-    def _refuse(self) -> NoReturn:
-        raise self.error()
+            call.fail(self.error(), in_child=True)
 
     def _start(self) -> None:
         start_daemon(self._main)
+
+    def _refuse(self) -> NoReturn:
+        raise self.error()
 
     def _main(self) -> None:
         try:
@@ -95,11 +91,22 @@ class BackgroundLoop:
             self._stop = self.loop.create_future()
             with closing(self.loop):
                 self.loop.run_until_complete(self._serve())
+        except BaseException as failure:
+            reason = f"the background event loop failed: {type(failure).__name__}: {failure}"
+            self._fail_calls(reason)
+            raise
         finally:
-            self._refuse_calls(_AT_EXIT)
-            self.ended = True
-            self.inbox.run_all()
             self._end.release()
+
+    def _fail_calls(self, reason: str) -> None:
+        """Let all calls fail, and further ones start a new loop."""
+        self.error = partial(SessionUnavailableError, reason)
+        self.ended = True
+        _replace(self)
+        self.inbox.refuse(self._refuse)
+        self.inbox.run_all()
+        for call in list(self.calls):
+            call.fail(OutcomeUnknownError(reason))
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         new_loop = asyncio.SelectorEventLoop
@@ -125,6 +132,9 @@ class BackgroundLoop:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.loop.shutdown_asyncgens()
+        self.ended = True
+        self.inbox.refuse(self._refuse)
+        self.inbox.run_all()
 
     def _request_stop(self) -> None:
         if not self._stop.done():
@@ -138,11 +148,16 @@ _OF_PARENTS: list[BackgroundLoop] = []
 """Loops that forked children keep, so that nothing in them is closed: the files belong to the parent."""
 
 
-def _after_fork() -> None:
+def _replace(ended: BackgroundLoop) -> None:
     global current
+    if current is ended:
+        current = BackgroundLoop()
+
+
+def _after_fork() -> None:
     of_parent = current
     _OF_PARENTS.append(of_parent)
-    current = BackgroundLoop()
+    _replace(of_parent)
     of_parent.abandon_after_fork()
 
 

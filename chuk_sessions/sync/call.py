@@ -72,8 +72,7 @@ class Call:
         background = self._background
         if background.ended:
             self._coroutine.close()
-            self.error = background.error()
-            self._finish()
+            self.fail(background.error())
             return
         self._loop = background.loop
         background.calls.add(self)
@@ -81,16 +80,17 @@ class Call:
 
     def abandon(self) -> None:
         """Cancel the call, because nobody waits for it any more. If it has not been started, it never will be."""
+        self._lock = self.error = None
         if hasattr(self, "_loop"):
             self.cancel()
         else:
             self._coroutine.close()
 
-    def fail_after_fork(self, error: BaseException) -> None:
-        """End the wait in a forked child, where the background thread does not exist."""
+    def fail(self, error: BaseException, *, in_child: bool = False) -> None:
+        """End the wait with an error, because no thread runs the call any more, at least not in this forked child."""
         self.error, self._done = error, True
         if self._lock is not None:
-            release_after_fork(self._lock)
+            release_after_fork(self._lock) if in_child else self._lock.release()
 
     def _step(self, _: object = None) -> None:
         loop = self._loop
@@ -135,8 +135,10 @@ class Call:
         background.calls.discard(self)
         for callback, context in self._callbacks or ():
             self._loop.call_soon(callback, self, context=context)
-        # When the interpreter exits, daemon threads keep waiting, so that they do not report an error.
-        if self._lock is not None and not (background.stopping and self.cancelled()):
+        if self._lock is None:
+            self.error = None  # Its traceback refers to the call. Nobody raises it and thereby breaks the cycle.
+        elif not (background.stopping and self.cancelled()):
+            # When the interpreter exits, daemon threads keep waiting, so that they do not report an error.
             self._lock.release()
 
     # The methods of a task.

@@ -134,6 +134,8 @@ class SessionManager:
                 `rotate_session` for logins.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
             SessionTooLargeError: the metadata is larger than `max_session_bytes`.
+            OutcomeUnknownError: a reply was lost, and the store did not answer the retries; only in mode `"create"` or
+                with `wait_replicas`.
 
         """
         return self._runner.run(
@@ -156,8 +158,12 @@ class SessionManager:
 
     def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
-        Returns False when there is no such session. Raises ValueError for hours that are not positive and finite, and
-        for a deadline after the year 9999.
+        Returns False when there is no such session.
+
+        Raises:
+            ValueError: the hours are not positive and finite, or the deadline would be after the year 9999.
+            OutcomeUnknownError: a reply was lost, and the store did not answer the retries.
+
         """
         return self._runner.run(self._manager.extend_session_ttl(session_id, additional_hours))
 
@@ -457,6 +463,8 @@ class SessionManager:
             SessionTooLargeError: the session would exceed `max_session_bytes`; nothing was changed.
             ValueError: an argument or the new value is malformed, InvalidMetadataError and MetadataTooLargeError
                 included.
+            OutcomeUnknownError: the reply to the write was lost, and the store did not answer the retries. With an
+                idempotency key, this is a SessionUnavailableError, because the call can be repeated.
 
         """
         return self._runner.run(

@@ -91,6 +91,10 @@ def release_after_fork(lock: WaitLock) -> None:
 def start_daemon(function: Callable[[], object]) -> None:
     """Run a function in a thread that the interpreter does not wait for when it exits."""
     if gevent_is_active():
+        from gevent import get_hub  # noqa: PLC0415  (gevent is optional)
+
+        # Otherwise two threads may import parts of gevent for their hubs at the same time, which can deadlock.
+        get_hub()
         original("_thread", "start_new_thread")(function, ())
     else:
         threading.Thread(target=function, name="chuk-sessions", daemon=True).start()

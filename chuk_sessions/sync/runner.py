@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from ..exceptions import ManagerClosedError
+from ..exceptions import ManagerClosedError, SessionError
 from . import background
 from .background import BackgroundLoop
 from .call import Call
@@ -54,10 +53,13 @@ class Runner:
                 if error is not None:
                     raise error
         finally:
-            if not is_last and started_on is background.current:
+            if not is_last and started_on is background.current and not started_on.ended:
                 # Nothing waits here: a generator may be collected in any thread, even in that of the background loop.
-                with suppress(ManagerClosedError):
-                    started_on.inbox.put(Call(started_on, items.aclose()).start)
+                call = Call(started_on, items.aclose())
+                try:
+                    started_on.inbox.put(call.start)
+                except SessionError:
+                    call.abandon()
 
     def close(self, aclose: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Refuse further calls, wait for the calls of other threads, and run `aclose`."""
@@ -90,8 +92,7 @@ def _run(coroutine: Coroutine[Any, Any, T], owner: object = None) -> T:
         lock.acquire()
     except BaseException:
         # The lock is not used again, because the call may still release it.
-        with suppress(ManagerClosedError):
-            current.inbox.put(call.abandon)
+        _abandon(current, call)
         raise
     current.free_locks.append(lock)
     if call.error is None:
@@ -102,6 +103,13 @@ def _run(coroutine: Coroutine[Any, Any, T], owner: object = None) -> T:
         raise error
     finally:
         del error  # Its traceback refers to this frame.
+
+
+def _abandon(current: BackgroundLoop, call: Call) -> None:
+    try:
+        current.inbox.put(call.abandon)
+    except (SessionError, RuntimeError):  # There is no thread.
+        call.abandon()
 
 
 def _refusal() -> str:

@@ -49,6 +49,8 @@ def main(names: list[str]) -> int:
     if not environments:
         print(f"no suite has a name like {' or '.join(names)}")
         return 1
+    left_out = [environment for environment in environments if not environment.is_possible]
+    environments = [environment for environment in environments if environment.is_possible]
     with ThreadPoolExecutor(CONCURRENT_DOWNLOADS) as pool:
         list(pool.map(created, environments))
     binary = valkey_binary()
@@ -56,6 +58,11 @@ def main(names: list[str]) -> int:
     with running(binary) as server:
         rows = [printed(row) for environment in environments for row in runs_in(environment, server)]
     print_table(rows)
+    for environment in left_out:
+        version = environment.version
+        print(
+            f"left out: {environment.suite.name} ({version.label}) needs Python {version.python}, which was not found"
+        )
     return int(any(row.outcome.problem for row in rows))
 
 

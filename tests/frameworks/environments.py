@@ -31,6 +31,12 @@ class Environment:
         self.version = version
         self._name = f"frameworks-{suite.name}-{version.label}"
         self._folder = ROOT / ".venv" / self._name
+        self._base = interpreter(version.python)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is a Python that the version supports."""
+        return self._base is not None
 
     @property
     def python(self) -> Path:
@@ -50,7 +56,7 @@ class Environment:
 
         """
         make = os.environ.get("MAKE", "make")
-        _run(make, "-s", "-C", str(ROOT), f".venv/{self._name}/ready", f"PYTHON={sys.executable}")
+        _run(make, "-s", "-C", str(ROOT), f".venv/{self._name}/ready", f"PYTHON={self._base}")
         tools = _of_extra_dev(*TOOLS) if self.runs_own_tests else []
         requirements = [*self.version.requirements, *self.suite.requirements, *_of_extra_dev("pytest"), *tools]
         self._pip("install", "--upgrade", *requirements)
@@ -80,6 +86,22 @@ class Environment:
 
     def _pip(self, command: str, *words: str) -> None:
         _run(str(self.python), "-m", "pip", command, "-q", "--disable-pip-version-check", *words)
+
+
+def interpreter(oldest: str) -> str | None:
+    """Return a Python of at least this version: the running one, or one in CHUK_PYTHONS (VERSION:PATH). None if there
+    is none.
+    """
+    running = f"{sys.version_info.major}.{sys.version_info.minor}:{sys.executable}"
+    for found in [running, *os.environ.get("CHUK_PYTHONS", "").split()]:
+        version, _, path = found.partition(":")
+        if _numbers(version) >= _numbers(oldest):
+            return path
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split("."))) if version else ()
 
 
 def _of_extra_dev(*names: str) -> list[str]:

@@ -5,6 +5,7 @@ same id in another sandbox stays as it is.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -29,7 +30,9 @@ NUMBERS = st.one_of(
     st.integers(-(10**17), 10**17).map(lambda number: b"%d" % number),
     st.integers(0, 10**15).map(lambda number: b"%d" % number),
 )
-FIELDS = st.sampled_from([b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z", b"x:y"])
+FIELDS = st.sampled_from(
+    [b"c", b"d", b"a", b"i", b"v", b"u", b"r", b"m:n", b"m:x", b"o:once", b"z", b"x:y", b"e", b"s", b"l:api"]
+)
 VALUES = st.one_of(
     NUMBERS,
     st.binary(max_size=8),
@@ -47,17 +50,29 @@ CALLS = {
     "update and expire": lambda manager: manager.update_session_metadata(
         SESSION_ID, {"x": 1}, expected={"n": 5, "x": ABSENT}, ttl_seconds=60
     ),
+    "transform once": lambda manager: manager.transform_session_metadata(
+        SESSION_ID, "n", lambda _: 7, idempotency_key="k"
+    ),
+    "load": lambda manager: manager.load_session(SESSION_ID),
+    "limit": lambda manager: manager.rate_limit_session(SESSION_ID, "api", 3, 1, idempotency_key="k"),
+    "set the ttl": lambda manager: manager.set_session_ttl(SESSION_ID, 0.001),
     "extend": lambda manager: manager.extend_session_ttl(SESSION_ID, 1),
     "delete": lambda manager: manager.delete_session(SESSION_ID),
     "allocate": lambda manager: manager.allocate_session(SESSION_ID, "alice", custom_metadata={"n": 1}),
+    "create": lambda manager: manager.allocate_session(SESSION_ID, "bob", mode="create"),
+    "replace": lambda manager: manager.allocate_session(SESSION_ID, "bob", custom_metadata={"n": 2}, mode="replace"),
     "rotate": lambda manager: manager.rotate_session(SESSION_ID, grace_seconds=9),
     "log in": lambda manager: manager.rotate_session(SESSION_ID, user_id="bob"),
+    "log in again": lambda manager: manager.rotate_session(SESSION_ID, user_id="alice", ttl_hours=math.inf),
     "list": lambda manager: manager.list_sessions(),
     "list a user's": lambda manager: manager.list_user_sessions("alice"),
+    "count a user's": lambda manager: manager.count_sessions("alice"),
+    "revoke one": lambda manager: manager.revoke_session(TARGET.reference),
+    "revoke one of a user": lambda manager: manager.revoke_session(TARGET.reference, user_id="alice"),
     "revoke": lambda manager: manager.revoke_user_sessions("alice"),
     "sweep": lambda manager: manager.cleanup_expired_sessions(all_sandboxes=True),
 }
-RETURN_NEW_IDS = ("rotate", "log in")
+RETURN_NEW_IDS = ("rotate", "log in", "log in again")
 
 
 @dataclass

@@ -61,7 +61,9 @@ class Client:
         response, messages = Response(), [{"type": "http.request", "body": body}]
 
         async def receive() -> dict[str, Any]:
-            return messages.pop(0) if messages else {"type": "http.disconnect"}
+            if not messages:
+                await asyncio.Event().wait()  # the client does not disconnect before the response
+            return messages.pop(0)
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":

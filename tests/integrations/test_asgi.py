@@ -34,7 +34,8 @@ async def shop(scope, receive, send):
     elif path == "/clear":
         session.clear()
     elif path == "/nothing":
-        return await respond(send, None)
+        await respond(send, None)
+        return
     await respond(send, {"values": session, "user": session.user_id})
 
 
@@ -382,14 +383,14 @@ async def echo(scope, receive, send):
     assert (await receive())["type"] == "websocket.connect"
     if scope["path"] == "/refuse":
         session["refused"] = 1
-        return await send({"type": "websocket.close", "code": 1008})
+        await send({"type": "websocket.close", "code": 1008})
+        return
     session["visits"] = session.get("visits", 0) + 1
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         session["last"] = message["text"]
         saved = await session.save() if scope["path"] == "/save" else None
         await send({"type": "websocket.send", "text": json.dumps(saved)})
-    return None
 
 
 async def test_a_websocket_gets_the_session_and_its_cookie(single):

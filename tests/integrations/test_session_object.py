@@ -123,6 +123,7 @@ async def test_changes_inside_values_are_saved_without_a_flag(single):
         lambda session: next(iter(session.items()))[1],
         lambda session: session.get("cart"),
         lambda session: session.setdefault("cart", []),
+        lambda session: session.pop("missing", session["cart"]),
     ],
 )
 async def test_each_way_to_read_a_value_counts_as_an_access(world, read):
@@ -133,6 +134,13 @@ async def test_each_way_to_read_a_value_counts_as_an_access(world, read):
     assert session.accessed
     assert await session.save()
     assert await stored(manager, session.session_id) == {"cart": ["book"]}
+
+
+async def test_to_remove_a_missing_key_is_an_access_in_a_request(single):
+    session = Session(manager=single.manager())
+    assert session.pop("message", None) is None
+    assert session.accessed
+    assert not session.modified
 
 
 def test_a_session_is_encoded_as_a_dict():
@@ -154,6 +162,24 @@ async def test_later_saves_write_later_changes_only(single):
     await session.save()
     assert len(calls) == 1
     assert await stored(manager, session_id) == {"a": 3, "b": 2}
+
+
+async def test_a_change_during_a_save_is_left_for_the_next_one(single):
+    session_id = await created(single.manager(), cart=[])
+    session = Session()
+
+    async def change(call):
+        if call.operation.name in ("set", "merge"):
+            session["cart"].append("lamp")
+
+    manager = single.intercepted(change)
+    session = await loaded(manager, session_id)
+    session["cart"].append("book")
+    assert await session.save()
+    assert session.unsaved()
+    session._manager = single.manager()
+    assert await session.save()
+    assert await stored(single.manager(), session_id) == {"cart": ["book", "lamp"]}
 
 
 async def test_a_revoked_session_is_not_revived(single, caplog):
@@ -560,7 +586,6 @@ async def test_atomic_changes_of_a_revoked_session_return_none(single):
         lambda session: session.append("a", 1),
         lambda session: session.transform("a", lambda value: value, 1),
         lambda session: session.increment("a"),
-        lambda session: session.rate_limit("api", 1, 60),
     ):
         session = await loaded(manager, await created(manager, x=1))
         await manager.delete_session(session.session_id)
@@ -571,7 +596,10 @@ async def test_atomic_changes_of_a_revoked_session_return_none(single):
 async def test_requests_can_be_limited(single):
     session = Session(manager=single.manager())
     assert await session.rate_limit("api", 1, 60)
-    assert not await session.rate_limit("api", 1, 60)
+    assert (await session.rate_limit("api", 1, 60)).retry_after > 50
+    await single.manager().delete_session(session.session_id)
+    assert not await session.rate_limit("another", 1, 60)
+    assert session.is_new
 
 
 async def test_a_transform_must_return_the_value(single):

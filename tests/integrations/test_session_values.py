@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chuk_sessions import CorruptRecordError, InvalidMetadataError
+from chuk_sessions import CorruptRecordError, InvalidMetadataError, SessionMetadata
+from chuk_sessions.integrations.session import SessionOptions, SyncSession
 from chuk_sessions.integrations.snapshot import Snapshot
 from chuk_sessions.integrations.values import WRAPPER, Values, is_exact
 from tests.fuzz.cases import FUZZ
@@ -151,3 +152,77 @@ def test_values_that_are_equal_but_different_are_changes(before, after):
 def test_numbers_that_are_too_long_are_refused():
     with pytest.raises(InvalidMetadataError):
         Snapshot(Values()).compare({"key": [10**5000]})
+
+
+class Counting:
+    """A serializer that counts the values that it gets."""
+
+    def __init__(self):
+        self.dumped = 0
+
+    def dumps(self, value):
+        self.dumped += 1
+        return json.dumps(list(value))
+
+    def loads(self, data):
+        return tuple(json.loads(data))
+
+
+def test_only_values_that_were_read_are_encoded():
+    serializer = Counting()
+    values = Values(serializer)
+    session = SyncSession({"read": (1,), "other": (2,)}, options=SessionOptions(values=values))
+    stored = session._changes().changed
+    session._adopt(SessionMetadata("sess", "test", custom_metadata=stored))
+    serializer.dumped = 0
+    assert not session._changes()
+    assert serializer.dumped == 0
+    assert session["read"] == (1,)
+    assert not session._changes()
+    assert serializer.dumped == 2
+    session["other"] = (2,)
+    assert not session._changes()
+
+
+def collected(**values):
+    return values
+
+
+READS = {
+    "getitem": lambda session: session["list"],
+    "get": lambda session: session.get("list"),
+    "setdefault": lambda session: session.setdefault("list", []),
+    "values": lambda session: next(iter(session.values())),
+    "items": lambda session: dict(session.items())["list"],
+    "copy": lambda session: session.copy()["list"],
+    "dict": lambda session: dict(session)["list"],
+    "unpacking": lambda session: {**session}["list"],
+    "or": lambda session: (session | {})["list"],
+    "ror": lambda session: ({} | session)["list"],
+    "arguments": lambda session: collected(**session)["list"],
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_change_in_place_is_detected_however_the_value_was_read(read):
+    session = SyncSession()
+    session._adopt(SessionMetadata("sess", "test", custom_metadata={"list": [1]}))
+    READS[read](session).append(2)
+    assert session._changes().changed == {"list": [1, 2]}
+
+
+@pytest.mark.parametrize("remove", [lambda session: session.pop("list"), lambda session: session.popitem()[1]])
+def test_a_change_of_a_value_that_was_removed_and_set_again_is_detected(remove):
+    session = SyncSession()
+    session._adopt(SessionMetadata("sess", "test", custom_metadata={"list": [1]}))
+    value = remove(session)
+    value.append(2)
+    session["list"] = value
+    assert session._changes().changed == {"list": [1, 2]}
+
+
+def test_looking_for_changes_is_no_access():
+    session = SyncSession()
+    session._adopt(SessionMetadata("sess", "test", custom_metadata={"list": [1]}))
+    assert not session._changes()
+    assert not session.accessed

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.frameworks.__main__ import all_suites
+from tests.frameworks.environments import interpreter
 from tests.frameworks.runs import PLUGINS, Outcome, run
 
 SUITE = """
@@ -71,7 +72,7 @@ def test_all_suites_are_complete():
     suites = all_suites()
     assert len({suite.name for suite in suites}) == len(suites) > 0
     for suite in suites:
-        assert {version.label for version in suite.versions} == {"newest", "oldest"}
+        assert {version.label for version in suite.versions} >= {"newest", "oldest"}
         assert not suite.tests or suite.package
         assert not suite.plugin or (PLUGINS / f"{suite.plugin}.py").exists()
         reasons = [
@@ -79,3 +80,11 @@ def test_all_suites_are_complete():
             *(why for one in suite.versions for why in one.not_applicable.values()),
         ]
         assert all(reasons)
+
+
+def test_versions_run_with_a_python_that_they_support(monkeypatch):
+    monkeypatch.setenv("CHUK_PYTHONS", "3.98:/of/98 3.99:/of/99")
+    assert interpreter("") == sys.executable
+    assert interpreter("3.11") == sys.executable
+    assert interpreter("3.99") == "/of/99"
+    assert interpreter("3.100") is None

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CODE = sorted([*(ROOT / "chuk_sessions").rglob("*.py"), *(ROOT / "examples").glob("*.py")])
+CODE = sorted([*(ROOT / "chuk_sessions").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
 SCRIPTS = sorted((ROOT / "lua").rglob("*.lua"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "tests").glob("*.md")])
 TESTS = sorted({*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").glob("[!.]*/*.py")} - {Path(__file__)})

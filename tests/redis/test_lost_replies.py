@@ -427,6 +427,60 @@ async def test_retries_are_limited(proxy: Proxy, server: Server):
         assert losses.met == 3
 
 
+RETRIES_END = {
+    "extend": ("extend", lambda manager, one: manager.extend_session_ttl(one, 2)),
+    "transform": (
+        "merge",
+        lambda manager, one: manager.transform_session_metadata(one, "log", lambda log: [*log, 1], []),
+    ),
+    "create": ("allocate", lambda manager, _: manager.allocate_session("mine", mode="create")),
+    "rotate": ("rotate", lambda manager, one: manager.rotate_session(one)),
+    "log in again": ("rotate", lambda manager, one: manager.rotate_session(one, user_id="ann")),
+}
+
+
+@pytest.mark.parametrize("name", RETRIES_END)
+async def test_a_change_that_cannot_be_repeated_has_an_unknown_outcome_when_all_replies_get_lost(
+    proxy: Proxy, name: str
+):
+    operation, change = RETRIES_END[name]
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=2) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session(user_id="ann")
+        losses = proxy.lose_replies(100, backend._scripts[operation].sha)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await change(manager, session_id)
+        assert losses.met == 3
+        proxy.lose_replies(0)
+        assert await manager.validate_session(caught.value.session_id or session_id)
+
+
+async def test_a_change_with_a_key_can_be_repeated_after_all_replies_got_lost(proxy: Proxy):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=2) as backend:
+        manager = manager_on(backend)
+        session_id = await manager.allocate_session()
+        proxy.lose_replies(3, backend._scripts["merge"].sha)
+
+        async def add() -> object:
+            return await manager.transform_session_metadata(
+                session_id, "log", lambda log: [*log, 1], [], idempotency_key="once"
+            )
+
+        with pytest.raises(SessionUnavailableError):
+            await add()
+        assert await add() == ([1], 0)
+
+
+async def test_a_login_deletes_the_copy_whose_replies_all_got_lost(proxy: Proxy):
+    async with backend_on(f"redis://127.0.0.1:{proxy.port}", retries=2) as backend:
+        manager = manager_on(backend)
+        guest = await manager.allocate_session()
+        proxy.lose_replies(3, backend._scripts["allocate"].sha)
+        with pytest.raises(SessionUnavailableError):
+            await manager.rotate_session(guest, user_id="ann")
+        assert await manager.list_sessions() == references([guest])
+
+
 async def test_calls_of_the_provider_api_are_retried(proxy: Proxy, backend: RedisBackend):
     session = RedisSession(backend, 60)
     await session.set("k", "v")

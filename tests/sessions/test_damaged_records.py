@@ -7,11 +7,13 @@ from __future__ import annotations
 import pytest
 
 from chuk_sessions import SessionManager
-from chuk_sessions.core import data_operations, keys, operations
+from chuk_sessions.core import data_operations, ids, keys, operations
 from chuk_sessions.providers import redis
+from tests.harness import strays
 from tests.harness.references import listed, references
 
 USER = "alice"
+STRAY = strays.id_in((strays.HOME + 1) % ids.BUCKETS)
 UNREADABLE = {
     "creation is missing": ([], [b"c"]),
     "creation is invalid": ([b"c", b"soon"], []),
@@ -169,3 +171,31 @@ class TestWrongType:
             assert client.zcard(index_keys.users) == 3
             assert await manager.revoke_user_sessions(USER) == 2
             assert client.zcard(index_keys.users) == 0
+
+
+class TestNotes:
+    """The notes about the user's strays are damaged."""
+
+    @pytest.fixture
+    async def manager(self, any_server):
+        async with SessionManager("test", redis.factory(any_server.url)) as manager:
+            yield manager
+
+    @pytest.mark.parametrize("score", [1.5, 1e300, float("inf"), -1])
+    async def test_a_time_that_is_none_hides_no_session(self, manager, any_server, score):
+        session_ids = [await manager.allocate_session(one, user_id=USER) for one in (None, STRAY)]
+        with any_server.client() as client:
+            client.zadd(strays.home_index().notes(ids.user_hash(USER)), {b"%02x" % strays.bucket_of(STRAY): score})
+        assert set(await listed(manager, USER)) == set(references(session_ids))
+        assert await manager.count_sessions(USER) == 2
+        await manager.cleanup_expired_sessions()
+        assert await manager.revoke_user_sessions(USER) == 2
+        assert await manager.list_sessions() == []
+
+    async def test_a_key_of_another_type_spares_no_session(self, manager, any_server):
+        for session_id in (None, STRAY):
+            await manager.allocate_session(session_id, user_id=USER)
+        with any_server.client() as client:
+            client.set(strays.home_index().notes(ids.user_hash(USER)), "not notes")
+        assert await manager.revoke_user_sessions(USER) == 2
+        assert await manager.list_sessions() == []

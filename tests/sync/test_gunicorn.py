@@ -16,7 +16,8 @@ import pytest
 
 from tests.conftest import missing
 from tests.harness import children
-from tests.harness.servers import Server, free_port
+from tests.harness.ports import free_port
+from tests.harness.servers import Server
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn needs fork")
 
@@ -54,7 +55,7 @@ class Site:
         self.counts.append(count)
 
     def wait_for_workers(self) -> None:
-        """Send requests until each worker has replied to one. A worker that is told to stop while it boots stops late."""
+        """Send requests until each worker has replied. A worker that is told to stop while it boots may stop late."""
         give_up = time.monotonic() + 60
         while len(self.workers) < WORKERS:
             assert time.monotonic() < give_up

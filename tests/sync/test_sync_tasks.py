@@ -34,13 +34,16 @@ def test_code_can_start_tasks(run):
     async def fail():
         raise ValueError("failed")
 
+    async def wait_for_failure():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            await asyncio.sleep(30)
+
     async def main():
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(asyncio.sleep(0, number)) for number in range(3)]
         with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(fail())
-                await asyncio.sleep(30)
+            await wait_for_failure()
         return [task.result() for task in tasks], await asyncio.gather(asyncio.sleep(0, 7), asyncio.to_thread(abs, -8))
 
     assert run(main()) == ([0, 1, 2], [7, 8])

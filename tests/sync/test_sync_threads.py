@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -147,7 +148,7 @@ def test_systems_without_eventfd_use_locks():
 
 
 @pytest.mark.skipif(not hasattr(os, "eventfd"), reason="this system has no eventfd")
-def test_without_file_descriptors_threads_wait_with_locks(monkeypatch):
+def test_without_file_descriptors_threads_wait_with_locks():
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,10 +163,36 @@ def test_without_file_descriptors_threads_wait_with_locks(monkeypatch):
         assert not isinstance(background.current.free_locks.pop(), primitives.EventLock)
 
 
+NO_FILES = """
+import resource
+from chuk_sessions import SessionUnavailableError
+from chuk_sessions.providers import memory
+from chuk_sessions.sync import SessionManager
+
+manager = SessionManager("test", memory.factory())
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+try:
+    manager.allocate_session()
+except SessionUnavailableError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+print(manager.validate_session(manager.allocate_session()))
+"""
+
+
+def test_a_background_loop_that_cannot_start_is_an_error_until_it_can():
+    done = children.python(NO_FILES)
+    assert done.stdout.splitlines() == [
+        "the background event loop failed: OSError: [Errno 24] Too many open files",
+        "True",
+    ]
+
+
 @pytest.mark.skipif(not hasattr(os, "eventfd"), reason="this system has no eventfd")
 def test_threads_leave_few_file_descriptors():
     def count(_=None):
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     with SessionManager("test", memory.factory()) as manager:
         in_threads(lambda _: manager.allocate_session())

@@ -58,6 +58,9 @@ class RetryLoop:
         """
         try:
             return await self._retry(failure, topology, node)
+        except SessionUnavailableError as error:
+            error.reply_lost = self._repeated
+            raise
         finally:
             for call in self._further_calls:
                 self._client.write_hook.report(call)

@@ -18,4 +18,4 @@ class WithStarlettesDefault(SessionMiddleware):
 
 
 sessions.SessionMiddleware = WithStarlettesDefault  # type: ignore[misc, assignment]
-sessions.Session = Session  # type: ignore[attr-defined, misc, assignment]
+sessions.Session = Session  # type: ignore[misc, assignment]

@@ -1,0 +1,118 @@
+"""The shops: one example for each web framework, run by two worker processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shlex
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.conftest import missing
+from tests.harness import children
+from tests.harness.ports import free_port
+from tests.harness.servers import Server
+
+WORKERS = 2
+START_TIMEOUT = 60.0
+CALL_TIMEOUT = 1.0
+"""Seconds after which a call fails during an outage."""
+
+_UVICORN = "-m uvicorn --workers 2 --port {port} --no-access-log"
+_GUNICORN = "-W ignore::DeprecationWarning -m gunicorn --workers 2 --no-control-socket --bind 127.0.0.1:{port}"
+_AIOHTTP = "--worker-class aiohttp.GunicornWebWorker"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An example, and how it is run.
+
+    Attributes:
+        name: of its module in examples/web, without `_app`.
+        packages: that it needs.
+        command: arguments of Python that run it on a port.
+        token_cookie: that has the CSRF token, if the framework sends it in a cookie. Other shops have a route for it.
+
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    command: str
+    token_cookie: str | None = None
+
+
+SHOPS = [
+    Shop("fastapi", ("fastapi", "uvicorn"), f"{_UVICORN} examples.web.fastapi_app:app"),
+    Shop("litestar", ("litestar", "uvicorn"), f"{_UVICORN} examples.web.litestar_app:app", "csrftoken"),
+    Shop("flask", ("flask", "flask_wtf", "gunicorn"), f"{_GUNICORN} --threads 8 examples.web.flask_app:app"),
+    Shop("django", ("django", "gunicorn"), f"{_GUNICORN} --threads 8 examples.web.django_app:app"),
+    Shop("aiohttp", ("aiohttp_session", "gunicorn"), f"{_GUNICORN} {_AIOHTTP} examples.web.aiohttp_app:shop"),
+]
+
+
+@dataclass
+class Site:
+    """A running shop.
+
+    Attributes:
+        workers: the process ids of its workers.
+        secrets: what its logs must not have.
+
+    """
+
+    shop: Shop
+    url: str
+    workers: set[int] = field(default_factory=set)
+    secrets: set[str] = field(default_factory=set)
+
+    def wait_for_workers(self) -> None:
+        """Wait until each worker has replied."""
+        give_up = time.monotonic() + START_TIMEOUT
+        with ThreadPoolExecutor(8) as pool:
+            while len(self.workers) < WORKERS:
+                assert time.monotonic() < give_up, f"workers of {self.shop.name} that reply: {self.workers}"
+                self.workers.update(filter(None, pool.map(self._worker, range(8))))
+
+    def _worker(self, _: int) -> int | None:
+        try:
+            with urllib.request.urlopen(f"{self.url}/cart", timeout=START_TIMEOUT) as response:
+                worker: int = json.load(response)["worker"]
+                return worker
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            time.sleep(0.05)  # nothing listens yet
+            return None
+
+
+@contextmanager
+def open_shop(shop: Shop, store: Server) -> Iterator[Site]:
+    """Run a shop. At the end, its workers must stop when they are told to, and must not have logged a secret."""
+    for package in shop.packages:
+        if importlib.util.find_spec(package) is None:
+            missing(f"the package {package} is not installed")
+    port = free_port()
+    command = [sys.executable, *shlex.split(shop.command.format(port=port))]
+    variables = {
+        "SESSION_PROVIDER": "redis",
+        "SESSION_REDIS_URL": store.url,
+        "SESSION_REDIS_CALL_TIMEOUT": str(CALL_TIMEOUT),
+        "CHUK_SANDBOX_ID": shop.name,
+        "SECRET_KEY": "a key of the tests",
+    }
+    site = Site(shop, f"http://127.0.0.1:{port}")
+    with children.running(*command, **variables) as child:
+        try:
+            site.wait_for_workers()
+            yield site
+        finally:
+            child.process.terminate()
+            code, printed = child.wait(), child.printed()
+        assert code == 0, printed
+        assert [secret for secret in site.secrets if secret in printed] == []
