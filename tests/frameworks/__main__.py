@@ -91,7 +91,7 @@ def runs_in(environment: Environment, server: Server) -> Iterator[Row]:
             outcome = run(
                 environment.python,
                 environment.unpacked_source(),
-                suite.tests,
+                (*suite.tests, *version.tests),
                 listed={**suite.not_applicable, **version.not_applicable},
                 plugins=(suite.plugin,) if suite.plugin else (),
                 environment=settings,

@@ -14,6 +14,7 @@ class Version:
         label: `newest`, `oldest`, or a word for one between them.
         requirements: what pip installs for this version only: the framework, and limits on packages that it needs.
         not_applicable: tests that cannot apply to this version only, each with the reason.
+        tests: paths of tests that only this version has.
         source: the version of the source distribution that contains the tests, by default the one that is installed.
         python: the oldest Python that it supports, if that is newer than this library's. Without such a Python, the
             version is left out.
@@ -23,6 +24,7 @@ class Version:
     label: str
     requirements: tuple[str, ...]
     not_applicable: Mapping[str, str] = field(default_factory=dict)
+    tests: tuple[str, ...] = ()
     source: str = ""
     python: str = ""
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp_session
 import pytest
@@ -26,7 +26,14 @@ COOKIE = "AIOHTTP_SESSION"
 Handler = Callable[[web.Request, Any], Any]
 
 
-class Browser(TestClient[web.Request, web.Application]):
+if TYPE_CHECKING:
+    AnyClient = TestClient[web.Request, web.Application]
+else:
+    # In older versions, the class has no parameters.
+    AnyClient = TestClient
+
+
+class Browser(AnyClient):
     """A client that keeps cookies, and whose `do` sends a function that the application runs with the session."""
 
     __test__ = False
