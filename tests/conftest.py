@@ -21,6 +21,7 @@ from typing import NoReturn
 import pytest
 
 from chuk_sessions.backends.memory import ManualClock
+from chuk_sessions.core import ids
 from tests.harness import quiet
 from tests.harness.farms import Certificates, ClusterFarm, SentinelFarm, cluster_farm, sentinel_farm
 from tests.harness.servers import Server, running, valkey_binary, wait_until_ready
@@ -53,6 +54,11 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Quiet tests run last, so that workers do not wait for each other earlier.
     items.sort(key=_is_quiet)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    # Concurrent processes must give each test the same name.
+    return "a generated id" if isinstance(val, str) and ids.is_generated(val) else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -33,7 +33,7 @@ trap 'rm -rf "$statuses"' EXIT
 for python in "$@"; do
     version=${python%%:*}
     {
-        run_make test-here "$python" "$ignored" WORKERS=1 2>&1
+        run_make test-here "$python" "$ignored" WORKERS=2 2>&1
         echo $? >"$statuses/$version.tmp" && mv "$statuses/$version.tmp" "$statuses/$version"
     } | while IFS= read -r line; do printf '%s: %s\n' "$version" "$line"; done &
 done

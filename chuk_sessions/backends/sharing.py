@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -49,3 +50,13 @@ def count_managers(backend: Backend, step: int) -> int:
         if not number:
             del _managers[backend]
         return number
+
+
+def _after_fork() -> None:
+    """Replace the lock in a forked child, where no thread is left to release it."""
+    global _managers_lock
+    _managers_lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

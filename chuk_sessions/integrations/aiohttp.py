@@ -25,13 +25,14 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import datetime
 from typing import Any, Literal
 
 import aiohttp_session
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from .. import SessionManager
+from .. import SessionManager, SessionMetadata
 from .asgi import OUTAGES
 from .cookies import CookieChange, CookieSettings, SameSite
 from .env import manager_for
@@ -41,6 +42,17 @@ from .upserts import SessionFactory
 from .values import Serializer, Values
 
 _logger = logging.getLogger("chuk_sessions.integrations")
+
+
+class _State(Session):
+    """A session object that knows when the session was created."""
+
+    created: int | None = None
+
+    def _adopt(self, found: SessionMetadata | None) -> None:
+        super()._adopt(found)
+        if found is not None and found.created_at is not None:
+            self.created = int(datetime.fromisoformat(found.created_at).timestamp())
 
 
 class ChukSession(aiohttp_session.Session):
@@ -53,13 +65,15 @@ class ChukSession(aiohttp_session.Session):
 
     """
 
-    def __init__(self, state: Session, max_age: float | None) -> None:
+    def __init__(self, state: _State, max_age: float | None) -> None:
         super().__init__(None, data=None, new=True)
-        self.state = state
+        self.state: Session = state
         self._mapping = state
         self._default_max_age = max_age
         self._is_invalidated = False
         self._response: web.StreamResponse | None = None
+        if state.created is not None:
+            self._created = state.created
 
     @property
     def _changed(self) -> bool:
@@ -187,12 +201,12 @@ class ChukStorage(aiohttp_session.AbstractStorage):
 
     async def new_session(self) -> ChukSession:
         """Return a session that is not in the store yet."""
-        return ChukSession(Session(manager=self.manager, options=self.options), self.max_age)
+        return ChukSession(_State(manager=self.manager, options=self.options), self.max_age)
 
     async def load_session(self, request: web.Request) -> ChukSession:
         """Return the session of a request's cookie, or a new one. Raises HTTPServiceUnavailable during an outage."""
         cookie = self.cookies.find("; ".join(request.headers.getall("Cookie", [])))
-        state = Session(manager=self.manager, session_id=cookie, options=self.options)
+        state = _State(manager=self.manager, session_id=cookie, options=self.options)
         try:
             await state.load()
         except OUTAGES as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 SameSite = Literal["lax", "strict", "none"]
@@ -82,7 +83,7 @@ class CookieSettings:
     def _may_have_prefix(self) -> bool:
         return self.secure and self.path == "/" and not self.domain
 
-    @property
+    @cached_property
     def full_name(self) -> str:
         """The name in headers."""
         wanted = self._may_have_prefix if self.host_prefix is None else self.host_prefix

@@ -27,12 +27,15 @@ class Changes:
         changed: the values of new and changed keys, as they are stored.
         removed: the keys that no longer exist.
         values: the values of new and changed keys, as the application has them.
+        known: a copy of these values that can be compared: texts, or types and values. Lists and dicts of the
+            application may change while the changes are being written.
 
     """
 
     changed: dict[str, Any]
     removed: list[str]
     values: dict[str, Any] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.removed)
@@ -74,7 +77,9 @@ class Snapshot:
 
     def compare(self, current: Mapping[str, Any]) -> Changes:
         """Return what has changed. Raises as `Values.dump` does."""
-        changed, values = {}, {}
+        changed: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        known: dict[str, Any] = {}
         for key, value in current.items():
             before = self._known.get(key, _ABSENT)
             if value is before and key not in self._texts:
@@ -82,35 +87,37 @@ class Snapshot:
             if type(value) in _COMPARABLE:
                 if type(value) is type(before) and value == before:
                     continue
-                stored = value
+                stored, known[key] = value, (type(value), value)
             else:
                 stored = self._values.dump(value)
-                if self._text(stored) == self._text_before(key):
+                text = self._text(stored)
+                if text == self._text_before(key):
                     continue
+                known[key] = text
             changed[key], values[key] = stored, value
-        return Changes(changed, [key for key in self._known if key not in current], values)
+        return Changes(changed, [key for key in self._known if key not in current], values, known)
 
     def apply(self, changes: Changes) -> None:
         """Move the snapshot to the time when the changes were computed, because they have been stored."""
         for key in changes.removed:
             self.forget(key)
         for key, value in changes.values.items():
-            self._note(key, value, changes.changed[key])
+            self._note(key, value, changes.known[key])
 
     def note(self, key: str, value: Any) -> None:
         """Note the value of a key that was stored in another way."""
-        self._note(key, value, None if type(value) in IMMUTABLE else self._values.dump(value))
+        self._note(key, value, None if type(value) in IMMUTABLE else self._text(self._values.dump(value)))
 
     def forget(self, key: str) -> None:
         """Note that a key was removed in another way."""
         self._known.pop(key, None)
         self._texts.pop(key, None)
 
-    def _note(self, key: str, value: Any, stored: Any) -> None:
+    def _note(self, key: str, value: Any, text: Any) -> None:
         self.forget(key)
         self._known[key] = value
         if type(value) not in IMMUTABLE:
-            self._texts[key] = self._text(stored)
+            self._texts[key] = text
 
     def _text_before(self, key: str) -> str | None:
         if key in self._texts:

@@ -80,6 +80,7 @@ class Call:
 
     def abandon(self) -> None:
         """Cancel the call, because nobody waits for it any more. If it has not been started, it never will be."""
+        self._lock = self.error = None
         if hasattr(self, "_loop"):
             self.cancel()
         else:
@@ -134,8 +135,10 @@ class Call:
         background.calls.discard(self)
         for callback, context in self._callbacks or ():
             self._loop.call_soon(callback, self, context=context)
-        # When the interpreter exits, daemon threads keep waiting, so that they do not report an error.
-        if self._lock is not None and not (background.stopping and self.cancelled()):
+        if self._lock is None:
+            self.error = None  # Its traceback refers to the call. Nobody raises it and thereby breaks the cycle.
+        elif not (background.stopping and self.cancelled()):
+            # When the interpreter exits, daemon threads keep waiting, so that they do not report an error.
             self._lock.release()
 
     # The methods of a task.

@@ -1,4 +1,4 @@
-"""Flask: sessions that are loaded when a request uses them, and saved per key. Their cookies follow the configuration."""
+"""Flask: sessions that are loaded when a request uses them and saved per key, and cookies as configured."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ def attributes(response):
 
 
 def put(**values):
-    return lambda: session.update(values)
+    return call("update", values)
 
 
-def call(name):
-    return lambda: getattr(session, name)()
+def call(name, *arguments):
+    return lambda: getattr(session, name)(*arguments)
 
 
 @pytest.fixture

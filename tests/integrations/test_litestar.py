@@ -1,273 +1,372 @@
-"""The store for Litestar on every backend: the contract of its base class, and what its own stores do."""
+"""Sessions in Litestar: its own methods, merging of changes, cookies, WebSockets, and outages."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from datetime import timedelta
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from litestar.stores.base import NamespacedStore, Store
+from litestar import Litestar, Request, WebSocket, get, post, websocket
+from litestar.connection import ASGIConnection
+from litestar.exceptions import ImproperlyConfiguredException
+from litestar.middleware.session.base import BaseBackendConfig, BaseSessionBackend
+from litestar.security.session_auth import SessionAuth
+from litestar.types import Empty
 
-from chuk_sessions import MetadataTooLargeError, SessionManager
-from chuk_sessions.integrations.litestar import ChukStore
-from chuk_sessions.providers import memory, redis
+from chuk_sessions import SessionUnavailableError, session_hash
+from chuk_sessions.integrations.litestar import ChukSessionBackend, ChukSessionConfig, session_of
+from chuk_sessions.integrations.session import Session
+from chuk_sessions.providers import redis
 from tests.harness.servers import Server
 from tests.harness.worlds import World
+from tests.integrations.asgi_client import Client
+from tests.integrations.asgi_client import WebSocket as WebSocketClient
 
-KEYS = ["key", "", "\0", "a/b", "{tag}", "ключ", "\ud800", "k" * 5000]
-VALUES = [b"text", b"", "текст".encode(), b"\0\x01", b"\xff\xfe", bytes(range(256)), b'{"$chuk":{"bytes":"eA=="}}']
-
-
-@pytest.fixture
-def store(world: World) -> ChukStore:
-    return ChukStore(session_factory=world.factory, sandbox_id="store")
+NOBODY = uuid.UUID(int=1)
 
 
-def test_it_is_a_store(store: ChukStore):
-    assert isinstance(store, Store)
-    assert isinstance(store, NamespacedStore)
+@dataclass
+class Profile:
+    name: str
+    token: uuid.UUID
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
-async def test_bytes_come_back_exactly(store: ChukStore, value: bytes):
-    await store.set("key", value)
-    assert await store.get("key") == value
+@get("/")
+async def show(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    return request.session
 
 
-async def test_a_text_comes_back_as_bytes(store: ChukStore):
-    await store.set("key", "naïve")
-    assert await store.get("key") == "naïve".encode()
+@get("/nothing")
+async def nothing() -> None:
+    pass
 
 
-async def test_keys_may_be_any_text(store: ChukStore):
-    for number, key in enumerate(KEYS):
-        await store.set(key, str(number))
-    for number, key in enumerate(KEYS):
-        assert await store.get(key) == str(number).encode()
+@get("/id", sync_to_thread=False)
+def show_id(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    return {"id": request.get_session_id(), "user": session_of(request).user_id}
 
 
-async def test_a_missing_key_has_no_value(store: ChukStore):
-    assert await store.get("key") is None
-    assert await store.get("key", renew_for=10) is None
-    assert await store.exists("key") is False
-    assert await store.expires_in("key") is None
-    await store.delete("key")
+@post("/add/{item:str}")
+async def add(request: Request[Any, Any, Any]) -> None:
+    request.session.setdefault("cart", []).append(request.path_params["item"])
 
 
-async def test_set_replaces_value_and_lifetime(store: ChukStore):
-    await store.set("key", "old", expires_in=10)
-    await store.set("key", "new")
-    assert await store.get("key") == b"new"
-    assert await store.expires_in("key") == -1
-    await store.set("key", "newer", expires_in=timedelta(minutes=2))
-    assert await store.get("key") == b"newer"
-    assert await store.expires_in("key") == 120
+@post("/set")
+async def set_values(request: Request[Any, Any, Any]) -> None:
+    request.set_session(await request.json())
 
 
-async def test_set_restores_a_deleted_value(store: ChukStore):
-    await store.set("key", "old")
-    await store.delete("key")
-    assert await store.exists("key") is False
-    await store.set("key", "new")
-    assert await store.exists("key") is True
+@post("/set-model")
+async def set_model(request: Request[Any, Any, Any]) -> None:
+    request.set_session(Profile("alice", NOBODY))
 
 
-async def test_a_value_expires(store: ChukStore, world: World):
-    await store.set("key", "value", expires_in=10)
-    await world.advance(seconds=9)
-    assert await store.expires_in("key") == 1
-    assert await store.get("key") == b"value"
-    await world.advance(seconds=1)
-    assert await store.get("key") is None
-    assert await store.exists("key") is False
-    assert await store.expires_in("key") is None
+@post("/set-empty")
+async def set_empty(request: Request[Any, Any, Any]) -> None:
+    request.set_session(Empty)
 
 
-async def test_a_value_without_a_lifetime_stays(store: ChukStore, world: World):
-    await store.set("key", "value")
-    await world.advance(hours=24 * 365 * 300)
-    assert await store.get("key") == b"value"
-    assert await store.expires_in("key") == -1
+@post("/clear")
+async def clear(request: Request[Any, Any, Any]) -> None:
+    request.clear_session()
 
 
-@pytest.mark.parametrize("renew_for", [100, timedelta(seconds=100)])
-async def test_an_access_renews_a_value_that_expires(store: ChukStore, world: World, renew_for):
-    await store.set("key", "value", expires_in=10)
-    await world.advance(seconds=5)
-    assert await store.get("key", renew_for=renew_for) == b"value"
-    assert await store.expires_in("key") == 100
-    assert await store.get("key", renew_for=3) == b"value"
-    assert await store.expires_in("key") == 3
+@post("/login")
+async def login(request: Request[Any, Any, Any]) -> None:
+    await session_of(request).login("alice")
 
 
-async def test_an_access_gives_no_lifetime_to_a_value_without_one(store: ChukStore):
-    await store.set("key", "value")
-    assert await store.get("key", renew_for=10) == b"value"
-    assert await store.expires_in("key") == -1
+@post("/logout")
+async def logout(request: Request[Any, Any, Any]) -> None:
+    await session_of(request).logout()
 
 
-async def test_a_renewal_spares_a_value_that_was_set_meanwhile(world: World):
-    """The new value has no lifetime, and an access that read the old one must not give it one."""
-    other = ChukStore(session_factory=world.factory, sandbox_id="test")
-
-    async def before(call):
-        if call.operation.name == "merge":
-            await other.set("key", "new")
-
-    store = ChukStore(manager=world.intercepted(before))
-    await other.set("key", "old", expires_in=10)
-    assert await store.get("key", renew_for=10) == b"old"
-    assert await store.get("key") == b"new"
-    assert await store.expires_in("key") == -1
+@post("/fails")
+async def fails(request: Request[Any, Any, Any]) -> None:
+    request.session["cart"] = ["lost"]
+    raise ValueError("the handler fails")
 
 
-async def test_concurrent_accesses_all_renew(store: ChukStore):
-    await store.set("key", "value", expires_in=10)
-    found = await asyncio.gather(*(store.get("key", renew_for=100) for _ in range(50)))
-    assert found == [b"value"] * 50
-    assert await store.expires_in("key") == 100
+@websocket("/socket")
+async def socket(socket: WebSocket[Any, Any, Any]) -> None:
+    socket.session["socket"] = True
+    await socket.accept()
+    await socket.receive_text()
+    socket.session["later"] = True
+    await session_of(socket).save()
+    await socket.send_json(dict(socket.session))
+    await socket.close()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, timedelta(0), math.nan])
-async def test_a_lifetime_must_be_positive(store: ChukStore, seconds):
-    await store.set("key", "value")
-    with pytest.raises(ValueError, match="positive"):
-        await store.set("key", "other", expires_in=seconds)
-    assert await store.get("key") == b"value"
+HANDLERS = [show, nothing, show_id, add, set_values, set_model, set_empty, clear, login, logout, fails, socket]
 
 
-async def test_delete_all_spares_other_sandboxes(store: ChukStore, world: World):
-    manager = world.manager("store-2")
-    session_id = await manager.allocate_session(user_id="alice")
-    for number in range(600):
-        await store.set(f"key-{number}", "value", expires_in=10 if number % 2 else None)
-    await store.delete_all()
-    assert [await store.exists(f"key-{number}") for number in range(600)] == [False] * 600
-    assert await manager.validate_session(session_id)
+def app_with(config: ChukSessionConfig, *handlers: Any, **options: Any) -> Any:
+    return Litestar(
+        [*HANDLERS, *handlers], on_app_init=[config.on_app_init], openapi_config=None, logging_config=None, **options
+    )
 
 
-async def test_namespaces_are_separate(store: ChukStore):
-    names = ["foo", "FOO", "a.b", "bär", "x" * 300, "", "a/b"]
-    stores = [store, *map(store.with_namespace, names), store.with_namespace("a").with_namespace("b")]
-    for number, namespace in enumerate(stores):
-        await namespace.set("key", str(number))
-    assert [await namespace.get("key") for namespace in stores] == [str(n).encode() for n in range(len(stores))]
+def client_of(manager: Any, **options: Any) -> Client:
+    return Client(app_with(ChukSessionConfig(manager=manager, **options)))
 
 
-async def test_namespaces_are_named_like_those_of_litestar(store: ChukStore):
-    assert store.namespace is None
-    assert store.with_namespace("a").namespace == "a"
-    assert store.with_namespace("a").with_namespace("b").namespace == "a_b"
+def test_it_is_a_configuration_of_a_backend():
+    config = ChukSessionConfig(sandbox_id="a")
+    assert isinstance(config, BaseBackendConfig)
+    assert isinstance(ChukSessionBackend(config=config), BaseSessionBackend)
 
 
-async def test_delete_all_reaches_namespaces_within_and_no_others(store: ChukStore, world: World):
-    child = store.with_namespace("child")
-    sibling, grandchild = store.with_namespace("sibling"), child.with_namespace("grandchild")
-    stores = [store, child, sibling, grandchild]
+async def test_values_of_all_kinds_come_back_as_with_litestars_own_backends(world: World):
+    @post("/store")
+    async def store(request: Request[Any, Any, Any]) -> None:
+        request.session.update({"tuple": (1, 2), "uuid": NOBODY, "model": Profile("bob", NOBODY), "text": "naïve\0"})
 
-    async def existing():
-        return [await each.exists("key") for each in stores]
-
-    for each in stores:
-        await each.set("key", "value")
-    await child.delete_all()
-    assert await existing() == [True, False, True, False]
-    # Another process has not created these namespaces itself.
-    await grandchild.set("key", "value")
-    await ChukStore(session_factory=world.factory, sandbox_id="store").delete_all()
-    assert await existing() == [False] * 4
-    await grandchild.set("key", "value")
-    await store.delete_all()
-    assert await existing() == [False] * 4
+    client = Client(app_with(ChukSessionConfig(manager=world.manager()), store))
+    await client.post("/store")
+    model = {"name": "bob", "token": str(NOBODY)}
+    expected = {"tuple": [1, 2], "uuid": str(NOBODY), "model": model, "text": "naïve\0"}
+    assert (await client.get("/")).json == expected
 
 
-async def test_a_manager_of_the_application_stays_open(world: World):
-    manager = world.manager("mine")
-    async with ChukStore(manager=manager) as nothing:
-        assert nothing is None
-    store = ChukStore(manager=manager)
-    await store.set("key", "value")
-    await store.aclose()
-    assert await manager.count_sessions() == 1
-    assert await store.get("key") == b"value"
+async def test_set_session_replaces_all_values(world: World):
+    client = client_of(world.manager())
+    await client.post("/set", {"a": 1, "b": 2})
+    first = client.session_id
+    assert first is not None
+    await client.post("/set", {"b": 3, "c": 4})
+    assert (await client.get("/")).json == {"b": 3, "c": 4}
+    await client.post("/set-model")
+    assert (await client.get("/")).json == {"name": "alice", "token": str(NOBODY)}
+    assert client.session_id == first
 
 
-async def test_a_closed_store_can_be_used_again(store: ChukStore):
-    child = store.with_namespace("child")
-    await child.set("key", "value")
-    async with store:
-        await store.set("key", "value")
-    assert await store.get("key") == b"value"
-    assert await child.get("key") == b"value"
+@pytest.mark.parametrize("path", ["/clear", "/set-empty"])
+async def test_clearing_deletes_session_and_cookie(world: World, path):
+    manager = world.manager()
+    client = client_of(manager)
+    await client.post("/set", {"a": 1})
+    response = await client.post(path)
+    assert response.all("set-cookie")[0].startswith("__Host-session=null; path=/; expires=Thu, 01 Jan 1970")
+    assert client.session_id is None
+    assert await manager.count_sessions() == 0
 
 
-async def test_it_works_on_a_custom_provider(single: World):
-    store = ChukStore(session_factory=single.factory, sandbox_id="store")
-    await store.set("key", b"\xff", expires_in=10)
-    assert await store.get("key", renew_for=20) == b"\xff"
-    assert await store.expires_in("key") == 20
-    await store.delete("key")
-    assert await store.get("key") is None
+async def test_login_rotates_and_logout_deletes(world: World):
+    manager = world.manager()
+    client = client_of(manager)
+    await client.post("/add/book")
+    guest = client.session_id
+    assert (await client.get("/id")).json == {"id": guest, "user": None}
+    await client.post("/login")
+    assert (await client.get("/id")).json == {"id": client.session_id, "user": "alice"}
+    assert client.session_id != guest
+    assert not await manager.validate_session(guest or "")
+    assert (await client.get("/")).json == {"cart": ["book"]}
+    await client.post("/logout")
+    assert (await client.get("/")).json == {}
+    assert await manager.count_sessions() == 0
 
 
-async def test_delete_expired_removes_index_entries(store: ChukStore, world: World):
-    await store.set("key", "value", expires_in=1)
-    await store.set("other", "value")
-    await world.advance(seconds=2)
-    await store.delete_expired()
-    assert await world.manager("store").cleanup_expired_sessions() == 0
-    assert await store.exists("other")
+async def test_concurrent_requests_keep_each_others_keys(world: World):
+    entered = asyncio.Barrier(2)
+
+    @post("/note/{key:str}")
+    async def note(request: Request[Any, Any, Any]) -> None:
+        request.session[request.path_params["key"]] = True
+        await entered.wait()
+
+    client = Client(app_with(ChukSessionConfig(manager=world.manager()), note))
+    await client.post("/set", {"a": 1})
+    await asyncio.gather(client.post("/note/b"), client.post("/note/c"))
+    assert (await client.get("/")).json == {"a": 1, "b": True, "c": True}
 
 
-async def test_a_value_may_be_large(store: ChukStore):
-    value = b"\xff" * 2**21
-    await store.set("key", value)
-    assert await store.get("key") == value
-    with pytest.raises(MetadataTooLargeError):
-        await store.set("key", "x" * (2**24 + 1))
-    assert await store.get("key") == value
+async def test_a_session_that_is_revoked_meanwhile_stays_revoked(world: World, caplog):
+    manager = world.manager()
+
+    @post("/revoked")
+    async def revoked(request: Request[Any, Any, Any]) -> None:
+        request.session["x"] = 1
+        await manager.revoke_session(session_hash(session_of(request).session_id or ""))
+
+    client = Client(app_with(ChukSessionConfig(manager=manager), revoked))
+    await client.post("/set", {"a": 1})
+    with caplog.at_level(logging.WARNING, "chuk_sessions.integrations"):
+        await client.post("/revoked")
+    assert "its changes are dropped" in caplog.text
+    assert client.session_id is None
+    assert await manager.count_sessions() == 0
 
 
-def test_arguments_come_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch):
+async def test_an_error_of_a_handler_keeps_the_cookie(world: World):
+    client = client_of(world.manager())
+    await client.post("/add/book")
+    before = client.session_id
+    assert (await client.post("/fails")).status == 500
+    assert client.session_id == before
+
+
+async def test_requests_that_write_nothing_send_nothing(world: World):
+    calls: list[str] = []
+
+    async def note(call: Any) -> None:
+        calls.append(call.operation.name)
+
+    client = client_of(world.intercepted(note))
+    for path in ("/", "/nothing", "/id"):
+        assert (await client.get(path)).header("set-cookie") is None
+    await client.post("/clear")
+    assert calls == []
+    await client.post("/add/book")
+    calls.clear()
+    assert (await client.get("/")).json == {"cart": ["book"]}
+    assert calls == ["load"]
+
+
+async def test_caches_keep_no_response_to_a_client_with_a_session(world: World):
+    client = client_of(world.manager())
+    response = await client.get("/nothing")
+    assert (response.header("vary"), response.header("cache-control")) == (None, None)
+    await client.post("/add/book")
+    response = await client.get("/")
+    assert (response.header("vary"), response.header("cache-control")) == ("Cookie", "private, no-cache")
+
+
+async def test_the_cookie_has_the_attributes_of_the_configuration(world: World):
+    client = client_of(world.manager(), samesite="strict", partitioned=True, max_age=60)
+    cookie = (await client.post("/add/book")).all("set-cookie")[0]
+    assert cookie.partition("; ")[2] == "path=/; Max-Age=60; httponly; samesite=strict; secure; partitioned"
+    config = ChukSessionConfig(manager=world.manager(), secure=False, httponly=False, key="id", domain="example.com")
+    cookie = (await Client(app_with(config)).post("/add/book")).all("set-cookie")[0]
+    assert cookie.startswith("id=sess-")
+    assert cookie.partition("; ")[2] == "path=/; Max-Age=1209600; samesite=lax; domain=example.com"
+
+
+@pytest.mark.parametrize("value", ["null", "x", "sess-1", "../..", "a" * 5000, '"', "sess-1796061563-0192109dde20c129"])
+async def test_foreign_cookies_are_no_session(world: World, value):
+    client = client_of(world.manager())
+    client.cookies["__Host-session"] = value
+    assert (await client.get("/")).json == {}
+    assert (await client.get("/id")).json == {"id": None, "user": None}
+
+
+async def test_websockets_have_the_session(world: World):
+    client = client_of(world.manager())
+    socket = WebSocketClient(client, "/socket")
+    assert (await socket.receive())["type"] == "websocket.accept"
+    assert client.session_id is not None
+    await socket.send("continue")
+    assert (await socket.receive())["type"] == "websocket.send"
+    assert (await client.get("/")).json == {"socket": True, "later": True}
+    await socket.close()
+
+
+class Broken:
+    """A store that fails while `is_down`."""
+
+    def __init__(self, world: Any) -> None:
+        self.is_down = False
+        self.manager = world.intercepted(self.before)
+
+    async def before(self, call: Any) -> None:
+        if self.is_down:
+            raise SessionUnavailableError("the store is down")
+
+
+async def test_an_outage_is_status_503_and_logs_nobody_out(world: World):
+    broken = Broken(world)
+    client = client_of(broken.manager)
+    for path in ("/add/book", "/login"):
+        broken.is_down = True
+        assert (await client.post(path)).status == 503
+        assert client.session_id is None
+    broken.is_down = False
+    await client.post("/add/book")
+    before, broken.is_down = client.session_id, True
+    for path in ("/", "/nothing"):
+        response = await client.get(path)
+        assert (response.status, response.header("set-cookie")) == (503, None)
+    assert client.session_id == before
+    broken.is_down = False
+    assert (await client.get("/")).json == {"cart": ["book"]}
+
+
+async def test_an_outage_within_a_handler_is_status_503(world: World):
+    broken = Broken(world)
+    client = client_of(broken.manager)
+    await client.post("/add/book")
+
+    @post("/login-during-outage")
+    async def login_during_outage(request: Request[Any, Any, Any]) -> None:
+        broken.is_down = True
+        await session_of(request).login("alice")
+
+    client.app = app_with(ChukSessionConfig(manager=broken.manager), login_during_outage)
+    response = await client.post("/login-during-outage")
+    assert (response.status, response.header("cache-control")) == (503, "no-store")
+
+
+async def test_an_application_may_serve_without_sessions(world: World):
+    broken = Broken(world)
+    client = client_of(broken.manager, serve_without_session=True)
+    await client.post("/add/book")
+    before, broken.is_down = client.session_id, True
+    assert (await client.get("/")).json == {}
+    assert (await client.post("/add/pen")).status == 201
+    broken.is_down = False
+    assert client.session_id == before
+    assert (await client.get("/")).json == {"cart": ["book"]}
+
+
+async def test_session_auth_works(world: World):
+    @post("/sign-in")
+    async def sign_in(request: Request[Any, Any, Any]) -> None:
+        request.set_session({"name": "alice"})
+
+    @get("/whoami")
+    async def whoami(request: Request[Any, Any, Any]) -> str:
+        return str(request.user)
+
+    async def user_of(session: dict[str, Any], connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+        return session.get("name")
+
+    config = ChukSessionConfig(manager=world.manager())
+    auth = SessionAuth[str, ChukSessionBackend](
+        retrieve_user_handler=user_of, session_backend_config=config, exclude=["/sign-in", "/schema"]
+    )
+    client = Client(Litestar([sign_in, whoami], on_app_init=[auth.on_app_init]))
+    assert (await client.get("/whoami")).status == 401
+    await client.post("/sign-in")
+    assert (await client.get("/whoami")).body == b"alice"
+    assert (auth.openapi_components.security_schemes or {})["sessionCookie"].to_schema()["name"] == "__Host-session"
+
+
+async def test_the_session_object_is_that_of_the_request(world: World):
+    @get("/same")
+    async def same(request: Request[Any, Any, Any]) -> bool:
+        return isinstance(request.session, Session) and request.session is session_of(request)
+
+    client = Client(app_with(ChukSessionConfig(manager=world.manager()), same))
+    assert (await client.get("/same")).json is True
+
+
+async def test_without_the_middleware_there_is_no_session():
+    connection = ASGIConnection[Any, Any, Any, Any]({"type": "http"})
+    with pytest.raises(ImproperlyConfiguredException):
+        session_of(connection)
+
+
+def test_arguments_come_from_the_environment_and_loops_take_turns(server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SESSION_PROVIDER", "redis")
     monkeypatch.setenv("SESSION_REDIS_URL", server.url)
     monkeypatch.setenv("CHUK_SANDBOX_ID", "shop")
-    store = ChukStore()
-
-    async def count() -> int:
-        await store.set("key", "value")
-        async with SessionManager("shop.litestar", redis.factory(server.url)) as manager:
-            number = await manager.count_sessions()
-        await store.aclose()
-        return number
-
-    # One store serves several event loops in turn.
-    assert [asyncio.run(count()) for _ in range(3)] == [1, 1, 1]
+    client = Client(app_with(ChukSessionConfig()))
+    for number in range(3):
+        asyncio.run(client.post(f"/add/{number}"))
+    assert asyncio.run(client.get("/")).json == {"cart": ["0", "1", "2"]}
     with pytest.raises(ValueError, match="not both"):
-        ChukStore(manager=SessionManager("a"), sandbox_id="b")
-
-
-def test_one_store_serves_several_loops_at_once(server: Server):
-    store = ChukStore(session_factory=redis.factory(server.url), sandbox_id="store")
-
-    async def use(number: int) -> bytes | None:
-        await store.set(str(number), str(number))
-        return await store.get(str(number))
-
-    async def main() -> list[bytes | None]:
-        return await asyncio.gather(*(asyncio.to_thread(asyncio.run, use(number)) for number in range(4)))
-
-    assert asyncio.run(main()) == [b"0", b"1", b"2", b"3"]
-
-
-@given(st.binary())
-def test_any_bytes_come_back(value: bytes):
-    async def round_trip() -> bytes | None:
-        store = ChukStore(session_factory=memory.factory(), sandbox_id="any-bytes")
-        await store.set("key", value, expires_in=60)
-        return await store.get("key")
-
-    assert asyncio.run(round_trip()) == value
+        ChukSessionConfig(manager=ChukSessionConfig().sessions.manager, session_factory=redis.factory(server.url))

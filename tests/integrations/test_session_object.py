@@ -164,6 +164,24 @@ async def test_later_saves_write_later_changes_only(single):
     assert await stored(manager, session_id) == {"a": 3, "b": 2}
 
 
+async def test_a_change_during_a_save_is_left_for_the_next_one(single):
+    session_id = await created(single.manager(), cart=[])
+    session = Session()
+
+    async def change(call):
+        if call.operation.name in ("set", "merge"):
+            session["cart"].append("lamp")
+
+    manager = single.intercepted(change)
+    session = await loaded(manager, session_id)
+    session["cart"].append("book")
+    assert await session.save()
+    assert session.unsaved()
+    session._manager = single.manager()
+    assert await session.save()
+    assert await stored(single.manager(), session_id) == {"cart": ["book", "lamp"]}
+
+
 async def test_a_revoked_session_is_not_revived(single, caplog):
     manager = single.manager()
     session_id = await created(manager, a=1)

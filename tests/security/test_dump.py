@@ -222,7 +222,11 @@ async def test_no_store_reply_or_log_contains_a_session_id(caplog: pytest.LogCap
         assert {session_id for session_id, _ in found} == {canary}, (source, len(found))
 
 
-@pytest.mark.parametrize("session_id", [ids.new_id("alice", 7), ids.new_id(None, 255), secrets.token_urlsafe(24)])
+@pytest.mark.parametrize(
+    "session_id",
+    [ids.new_id("alice", 7), ids.new_id(None, 255), secrets.token_urlsafe(24)],
+    ids=["user", "guest", "own"],
+)
 def test_the_search_finds_every_encoding(session_id):
     search = Search([*(ids.new_id("alice", 7) for _ in range(50)), session_id])
     for name, form in encodings(session_id).items():

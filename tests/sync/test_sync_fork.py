@@ -66,6 +66,31 @@ def test_children_work_although_the_parents_threads_are_in_calls(server):
     assert run(BUSY, server) == ["101"]
 
 
+LOCKED = """
+from chuk_sessions.backends import sharing
+
+log = manager.session_factory.backend._per_loop.all()[0].nodes()[0]._options.log
+held, may_release = threading.Event(), threading.Event()
+def hold():
+    with sharing._managers_lock, log._lock:
+        held.set()
+        may_release.wait()
+threading.Thread(target=hold).start()
+held.wait()
+def child():
+    with SessionManager("other", redis.factory(sys.argv[1])) as other:
+        assert other.validate_session(other.allocate_session())
+    log.on_connection_lost("host", OSError())
+in_child(child)
+may_release.set()
+print("done")
+"""
+
+
+def test_children_do_not_wait_for_locks_that_threads_of_the_parent_hold(server):
+    assert run(LOCKED, server) == ["done"]
+
+
 NESTED = """
 def child():
     count(1)

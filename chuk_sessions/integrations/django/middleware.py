@@ -23,7 +23,8 @@ from .config import config
 from .store import SessionStore
 
 _SERVER_ERRORS: Final = 500
-_UNAVAILABLE: Final = "The session store is unavailable. Try again later.\n"
+_UNAVAILABLE: Final = 503
+_TEXT: Final = "The session store is unavailable. Try again later.\n"
 _INTERRUPTED: Final = (
     "The request's session was deleted before the request completed. "
     "The user may have logged out in a concurrent request, for example."
@@ -39,14 +40,14 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
     - A cookie without a session is left alone, because the response to a concurrent login may replace it.
     - A failure of the store is answered with status 503. The client keeps its cookie.
     - A client gets the new key of its session even if the request then fails, because the old one is invalid.
-    - A response that depends on the session gets `Cache-Control: no-cache, private`, unless it has that header.
+    - A response that depends on the session gets `Cache-Control: private, no-cache`, unless it has that header.
     - Under ASGI, no thread is used.
     """
 
     def outage_response(self, request: HttpRequest, error: ProviderError) -> HttpResponse:
         """Return the response to a request whose session cannot be read or saved. Subclasses may replace it."""
         headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
-        return HttpResponse(_UNAVAILABLE, status=503, headers=headers)
+        return HttpResponse(_TEXT, status=_UNAVAILABLE, headers=headers)
 
     def process_request(self, request: HttpRequest) -> None:
         """Create the session object; nothing is sent."""
@@ -55,9 +56,23 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
             session_key = None
         request.session = self.SessionStore(session_key)
 
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle a request."""
+        if self.async_mode:
+            return self.__acall__(request)
+        self.process_request(request)
+        try:
+            response = self.get_response(request)
+        except OUTAGES as error:
+            response = self._response_to(request, error)
+        return self.process_response(request, response)
+
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)
-        response = await self.get_response(request)
+        try:
+            response = await self.get_response(request)
+        except OUTAGES as error:
+            response = self._response_to(request, error)
         session = getattr(request, "session", None)
         if isinstance(session, SessionStore):
             return await session._arun(self._finish_steps(request, response, session))
@@ -74,13 +89,20 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
         """Answer a failure of the store that a view has not caught."""
         session = getattr(request, "session", None)
         if isinstance(session, SessionStore) and session.outage is exception:
-            return self._outage(request, session.outage)
+            return self.outage_response(request, session.outage)
         return None
+
+    def _response_to(self, request: HttpRequest, error: ProviderError) -> HttpResponse:
+        """Answer a failure of the store that not even Django's error page has survived, because it has a CSRF token."""
+        response = self.process_exception(request, error)
+        if response is None:
+            raise error
+        return response
 
     def _finish_steps(self, request: HttpRequest, response: HttpResponse, session: SessionStore) -> Steps[HttpResponse]:
         is_saved = False
         if session.outage is not None and response.status_code >= _SERVER_ERRORS:
-            response = self._outage(request, session.outage)
+            response = self._refused(request, response, session.outage)
         elif response.status_code < _SERVER_ERRORS:
             response, is_saved = yield from self._save_steps(request, response, session)
         must_delete = session.is_deleted and session.is_empty() and settings.SESSION_COOKIE_NAME in request.COOKIES
@@ -109,12 +131,12 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
             if config().serve_without_session:
                 _logger.warning("changes of a session are dropped: %s", error)
                 return response, False
-            return self._outage(request, error), False
+            return self._refused(request, response, error), False
         return response, True
 
-    def _outage(self, request: HttpRequest, error: ProviderError) -> HttpResponse:
-        _logger.error("the session store failed, so a request is answered with an error: %s", error)
-        return self.outage_response(request, error)
+    def _refused(self, request: HttpRequest, response: HttpResponse, error: ProviderError) -> HttpResponse:
+        _logger.error("a request is refused, because the session store failed: %s", error)
+        return response if response.status_code == _UNAVAILABLE else self.outage_response(request, error)
 
 
 def _set_cookie(response: HttpResponse, session: SessionStore) -> None:
@@ -142,6 +164,10 @@ def _delete_cookie(response: HttpResponse) -> None:
         domain=settings.SESSION_COOKIE_DOMAIN,
         samesite=settings.SESSION_COOKIE_SAMESITE,
     )
+    if settings.SESSION_COOKIE_SECURE:
+        # Django repeats these attributes for some names only, and browsers may reject the header in other cases, too.
+        cookie = response.cookies[settings.SESSION_COOKIE_NAME]
+        cookie["secure"], cookie["httponly"] = True, settings.SESSION_COOKIE_HTTPONLY
 
 
 def _mark_private(response: HttpResponse) -> None:

@@ -6,6 +6,7 @@ synchronous or the asynchronous manager, so both decide alike.
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -57,7 +58,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
 
     def __init__(self, session_key: str | None = None) -> None:
         """Create a session with a key from a client, or a new one; nothing is sent."""
-        self._ignored = NO_CHANGES
+        self._ignored = ""
         self._user_id: str | None = None
         self.outage: ProviderError | None = None
         self.is_unavailable = self.is_deleted = self.is_lost = self.is_rotated = False
@@ -74,14 +75,15 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         except Exception:
             # A value that cannot be stored was added. The save will raise the error.
             return True
-        return bool(changes) and (changes.known, changes.removed) != (self._ignored.known, self._ignored.removed)
+        return bool(changes) and not (self._ignored and self._ignored == _text_of(changes))
 
     @modified.setter
     def modified(self, is_modified: bool) -> None:
-        self._is_modified, self._ignored = is_modified, NO_CHANGES
+        self._is_modified, self._ignored = is_modified, ""
         if not is_modified:
             with suppress(Exception):  # A value that cannot be stored was added.
-                self._ignored = self._changes()
+                changes = self._changes()
+                self._ignored = _text_of(changes) if changes else ""
 
     @property
     def reference(self) -> str | None:
@@ -164,7 +166,8 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
             session_key = yield call("allocate_session", session_key, mode="create", **options)
         except SessionExistsError:
             raise CreateError from None
-        self._session_key, self._user_id, self.is_lost = session_key, user_id, False
+        self._session_key, self._user_id = session_key, user_id
+        self.is_lost = self.is_deleted = False
         if self._age() <= 0:
             yield call("delete_session", session_key)
         data.mark_saved(changes)
@@ -258,6 +261,10 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
     def _keep_auth_keys(self, data: dict[Any, Any]) -> None:
         kept = {key: data[key] for key in _AUTH_KEYS if key in data}
         self._session_cache = _updated(SessionData(self._values, {}), kept)
+
+
+def _text_of(changes: Changes) -> str:
+    return json.dumps([changes.changed, changes.removed])
 
 
 D = TypeVar("D", bound=dict[Any, Any])

@@ -169,19 +169,20 @@ class ChukSessionConfig(BaseBackendConfig[ChukSessionBackend]):
     def take_over(self, scope: dict[str, Any], scope_session: Any) -> Session:
         """Return the session object of a scope, with the values that `set_session` or `clear_session` has given it."""
         session: Session = scope[_KEY]
-        if scope_session is session:
-            return session
-        scope["session"] = session
-        if scope_session is None or scope_session is Empty:
+        if scope_session is not session:
+            scope["session"] = session
+            self._replace_values(session, scope_session)
+        return session
+
+    def _replace_values(self, session: Session, values: Any) -> None:
+        if values is None or values is Empty:
             session.clear()
-            return session
-        values = scope_session
+            return
         if not isinstance(values, dict):
-            values = decode_json(encode_json(scope_session, self._encoder))
+            values = decode_json(encode_json(values, self._encoder))
         for key in session.keys() - values.keys():
             del session[key]
         session.update(values)
-        return session
 
 
 def session_of(connection: Connection) -> Session:

@@ -1,4 +1,4 @@
-"""A pytest plugin for the tests of Flask: all applications have this library's sessions, except those with their own."""
+"""A pytest plugin for the tests of Flask: applications have this library's sessions, except those with their own."""
 
 from __future__ import annotations
 

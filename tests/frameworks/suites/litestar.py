@@ -71,5 +71,5 @@ SUITE = Suite(
         f"{SESSIONS}/test_middleware.py::test_session_id_correctness[server-side]": LATE_ID,
         f"{SESSIONS}/test_middleware.py::test_keep_session_id[server-side]": LATE_ID,
     },
-    own_tests=("tests/integrations/test_litestar.py",),
+    own_tests=("tests/integrations/test_litestar.py", "tests/integrations/test_litestar_store.py"),
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from threading import Lock
+from weakref import WeakSet
 
 from ..options import Address
 from .resp import ReplyError
@@ -25,6 +27,11 @@ class ConnectionLog:
         self._down_since: dict[Address, float] = {}
         self._refused: set[Address] = set()
         self._lost_at: dict[Address, float] = {}
+        _LOGS.add(self)
+
+    def reset_lock(self) -> None:
+        """Replace the lock in a forked child, where no thread is left to release it."""
+        self._lock = Lock()
 
     def on_connection_lost(self, address: Address, reason: BaseException) -> None:
         """Log a lost connection, unless another loss was logged just before.
@@ -60,6 +67,18 @@ class ConnectionLog:
             self._refused.discard(address)
         if since is not None:
             logger.info("the connection to %s was restored after %.1f s", address, time.monotonic() - since)
+
+
+_LOGS: WeakSet[ConnectionLog] = WeakSet()
+
+
+def _after_fork() -> None:
+    for log in list(_LOGS):
+        log.reset_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _text(error: BaseException) -> str:
