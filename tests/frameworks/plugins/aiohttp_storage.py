@@ -1,6 +1,6 @@
 """A pytest plugin for aiohttp_session's tests of storages: they get this library's storage instead of RedisStorage.
 
-The tests read and write the values of RedisStorage behind its back. `Records` does the same with this library's.
+The tests read and write the values of RedisStorage without it. `Records` does the same with this library's.
 """
 
 from __future__ import annotations
