@@ -6,8 +6,10 @@ import ast
 import asyncio
 import inspect
 import re
+import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -69,8 +71,10 @@ def awaits(block: Block) -> bool:
 
 @every_block
 @pytest.mark.usefixtures("provider")
-def test_blocks_run(block):
-    namespace: dict[str, object] = {"__name__": "page"}
+def test_blocks_run(block, monkeypatch):
+    # Frameworks look up a function's annotations in its module.
+    monkeypatch.setitem(sys.modules, "page", page := ModuleType("page"))
+    namespace = vars(page)
     if awaits(block):
 
         async def run() -> None:

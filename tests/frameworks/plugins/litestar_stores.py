@@ -26,7 +26,7 @@ sys.modules["picologging"] = ModuleType("picologging")
 
 
 class SuiteStore(ChukStore):
-    """A store with a sandbox of its own. Its `_redis` does what the tests do behind the back of a RedisStore."""
+    """A store with a sandbox of its own. Its `_redis` does what the tests do with the client of a RedisStore."""
 
     __slots__ = ()
 
