@@ -272,16 +272,21 @@ async def _outages(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except OUTAGES as error:
-        raise _unavailable(error) from error
+        raise _unavailable(error, *_session_in(request)) from error
 
 
 async def _on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
     """Save the session of a request whose response begins. The middleware does so for others than streams."""
-    session, storage = request.get(aiohttp_session.SESSION_KEY), request.get(aiohttp_session.STORAGE_KEY)
-    if isinstance(session, ChukSession) and isinstance(storage, ChukStorage):
+    storage, session = _session_in(request)
+    if storage is not None and session is not None:
         if session._changed:
             await storage.save_session(request, response, session)
         session.state.seal()
+
+
+def _session_in(request: web.Request) -> tuple[ChukStorage | None, ChukSession | None]:
+    storage, session = request.get(aiohttp_session.STORAGE_KEY), request.get(aiohttp_session.SESSION_KEY)
+    return (storage, session) if isinstance(storage, ChukStorage) and isinstance(session, ChukSession) else (None, None)
 
 
 def _unavailable(
@@ -291,7 +296,8 @@ def _unavailable(
     response = web.HTTPServiceUnavailable(text="The session store is unavailable. Try again later.\n")
     response.headers["Cache-Control"] = "no-store"
     if storage is not None and session is not None:
-        # Perhaps a login has taken effect although its outcome is unknown.
+        # The session is not saved again for this response. Perhaps a login has taken effect although its outcome is
+        # unknown.
         session._response = response
         storage._send_cookie(response, session.state.cookie)
     return response

@@ -14,7 +14,7 @@ from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp_session import get_session, new_session
 
-from chuk_sessions import SessionUnavailableError, session_hash
+from chuk_sessions import OutcomeUnknownError, SessionUnavailableError, session_hash
 from chuk_sessions.integrations.aiohttp import ChukSession, ChukStorage, session_of, setup
 from tests.harness.servers import Server
 from tests.harness.worlds import World
@@ -309,15 +309,18 @@ async def test_exceptions_as_responses_save_the_session(world: World):
 
 
 class Broken:
-    """A store that fails while `is_down`."""
+    """A store that fails while `is_down`, and loses replies to rotations while `loses_replies`."""
 
     def __init__(self, world: Any) -> None:
         self.is_down = False
+        self.loses_replies = False
         self.manager = world.intercepted(self.before)
 
     async def before(self, call: Any) -> None:
         if self.is_down:
             raise SessionUnavailableError("the store is down")
+        if self.loses_replies and call.operation.name == "rotate":
+            raise OutcomeUnknownError("the reply was lost")
 
 
 async def test_an_outage_is_status_503_and_logs_nobody_out(world: World):
@@ -338,6 +341,44 @@ async def test_an_outage_is_status_503_and_logs_nobody_out(world: World):
         assert client.session_id == before
         broken.is_down = False
         assert await client.values() == {"a": 1}
+
+
+async def test_an_outage_in_a_handler_that_has_changed_values_is_status_503(world: World):
+    broken = Broken(world)
+
+    async def log_in(request, session):
+        session["message"], broken.is_down = "welcome", True
+        await (await session_of(request)).login("alice")
+
+    async def add(request, session):
+        session["message"], broken.is_down = "added", True
+        await (await session_of(request)).append("cart", "book")
+
+    async with browser(broken.manager) as client:
+        await client.do(lambda request, session: session.update(a=1))
+        before = client.session_id
+        for action in (log_in, add):
+            assert (await client.do(action)).status == 503
+            broken.is_down = False
+            assert client.session_id == before
+            assert await client.values() == {"a": 1}
+
+
+async def test_after_a_login_whose_outcome_is_unknown_the_client_has_the_id_that_may_be_valid(world: World):
+    broken = Broken(world)
+
+    async def log_in(request, session):
+        await (await session_of(request)).login("alice")
+
+    async def log_in_again(request, session):
+        session["message"], broken.loses_replies = "welcome", True
+        await log_in(request, session)
+
+    async with browser(broken.manager) as client:
+        await client.do(log_in)
+        before = client.session_id
+        assert (await client.do(log_in_again)).status == 503
+        assert client.session_id not in (None, before)
 
 
 async def test_an_application_may_serve_without_sessions(world: World):
