@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import ids
@@ -46,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # A busy machine is slow to generate and to run examples, which says nothing about the code.
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
     # A shell that is not interactive, such as that of CI, starts background jobs with SIGINT ignored. Their children
     # inherit this, and tests that send SIGINT would wait forever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
