@@ -597,6 +597,7 @@ def test_without_settings_the_environment_decides(server, monkeypatch):
         session["a"] = 1
         session.save()
         assert get_manager().get_session_info(session.session_key)["sandbox_id"] == "shop"
+        asyncio.run(get_async_manager().aclose())
         get_manager().close()
 
 
