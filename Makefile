@@ -29,7 +29,7 @@ environment: $(VENV)/$(VERSION)/ready
 
 ## test-here: run the tests with one Python, in WORKERS=3 processes. TESTS=PATH selects tests
 test-here: $(VENV)/$(VERSION)/ready
-	$(VENV)/$(VERSION)/bin/python -m pytest -q -n $(WORKERS) $(TESTS)
+	$(VENV)/$(VERSION)/bin/python -m pytest -q -n $(WORKERS) --maxschedchunk 20 $(TESTS)
 
 ## test-frameworks: run the frameworks' own tests of sessions, on their newest and oldest versions. FRAMEWORKS=NAMES
 FIRST = $(subst :, ,$(firstword $(PYTHONS)))

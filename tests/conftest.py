@@ -28,6 +28,7 @@ from tests.harness.servers import Server, running, valkey_binary, wait_until_rea
 from tests.harness.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
 
 BUNDLED = "valkey"
+SLOW = ("faults", "redis", "linearizability", "integrations", "sync", "project")
 Farm = SentinelFarm | ClusterFarm
 NO_FAILOVER_MS = 60_000
 """For farms that tests share: a busy machine must not cause a failover."""
@@ -52,8 +53,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Quiet tests run last, so that workers do not wait for each other earlier.
-    items.sort(key=_is_quiet)
+    # Folders with slow tests come first, so that no worker is still busy with them when the others have finished. Quiet
+    # tests run last, so that workers do not wait for each other earlier.
+    items.sort(key=lambda item: (_is_quiet(item), item.path.parent.name not in SLOW))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -66,7 +66,9 @@ _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
     NOT_A_COUNTER: lambda _: errors.NotACounterError(
         "the value is not a whole number within ±(2^53 - 1), or would leave that range"
     ),
-    MISMATCH: lambda reply: errors.MetadataConflictError(tuple(map(codec.key_of, reply[1]))),
+    MISMATCH: lambda reply: errors.MetadataConflictError(
+        tuple([codec.key_of(field) for field in reply[1] if field.startswith(codec.PREFIX)])
+    ),
     NOT_A_LIST: lambda _: errors.NotAListError("the value to append to is not a list"),
     LIST_FULL: lambda reply: errors.ListFullError(f"the list would have {reply[1]} bytes, more than max_bytes"),
     TOO_LARGE: lambda reply: errors.SessionTooLargeError(

@@ -32,7 +32,7 @@ class ValueCodec(Protocol):
 
     - **Salt.** The engine stores a random salt in field `s` of each session that a manager with `needs_salt` creates.
       Rotation and login copy the field, so values remain valid. A record without a salt was created by another codec.
-      For it, `encode` gets an empty salt.
+      For it, `encode` gets an empty salt. If the session is replaced before the values arrive, they are encoded again.
     - **Damage.** A value that cannot be decoded raises CorruptRecordError. It is never left out, because "not there"
       would log users out without an error. The engine treats CorruptRecordError as damage: a list leaves the session
       out, and a full cap evicts it first. A value that is only unreadable for now, such as one under a missing key,
@@ -134,6 +134,15 @@ def json_codec(_sandbox_id: str) -> ValueCodec:
 def new_salt(values: ValueCodec) -> bytes:
     """Return a salt for a new session; empty if the codec needs none."""
     return secrets.token_bytes(_SALT_BYTES) if values.needs_salt else b""
+
+
+def same_salt(values: ValueCodec, fields: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return the salt in the fields of a record, for a script to compare: field and value, which is empty without one.
+
+    A session can be replaced by one with another salt. Without the comparison, the new one would get values that were
+    encoded for the old one, which nobody can decode. Codecs without salts need no comparison.
+    """
+    return [SALT, fields.get(SALT, b"")] if values.needs_salt else []
 
 
 def decode_value(values: ValueCodec, field: bytes, fields: Mapping[bytes, bytes]) -> Any:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from ..core import codec, data_operations, operation_ids, operations, validation
 from ..core.durations import ms_from_seconds
 from ..core.keys import SessionKeys
-from ..core.values import SALT, ValueCodec
+from ..core.operation import Call
+from ..core.values import SALT, ValueCodec, same_salt
+from ..exceptions import MetadataConflictError, SessionConflictError
 from ..models import Increment, Transformed
 from . import results
+from .executor import MAX_ATTEMPTS as _MAX_REPLACEMENTS
 from .executor import Execute
 from .policy import SessionPolicy
 from .transform import MAX_ATTEMPTS, Transform
 
 _NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
+_NO_PAIRS: Sequence[bytes] = ()
 
 
 class SessionData:
@@ -62,31 +66,50 @@ class SessionData:
             OutcomeUnknownError: the reply was lost, and without an idempotency key the call was not retried.
 
         """
-        target, fields, limit = self._find(session_id), _NO_FIELDS, self._max_metadata_bytes
-        if self._values.needs_salt and target is not None:
-            fields = await self._execute(target, operations.read(target), results.fields)
-        pairs = self._values.encode(custom_metadata, limit, fields.get(SALT, b""))
+        target, limit = self._find(session_id), self._max_metadata_bytes
         removals = validation.removals(remove)
         if expected_version is not None:
             validation.check_whole(expected_version, "expected_version")
-        compared = self._values.encode_expected(expected, limit, fields) if expected is not None else ()
         ttl_ms = None if ttl_seconds is None else ms_from_seconds(ttl_seconds, "ttl_seconds")
         operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
-        if target is None:
-            return False
-        call = data_operations.merge(
-            target,
-            pairs=pairs,
-            removals=removals,
-            replace=not merge,
-            version=expected_version,
-            expected=compared,
-            operation_id=operation_id,
-            ttl_ms=ttl_ms,
-            retention_ms=self._policy.retention_ms,
-            limit=self._policy.session_bytes,
-        )
-        return await self._execute(target, call, results.is_ok)
+
+        def update(fields: Mapping[bytes, bytes]) -> Call | None:
+            pairs = self._values.encode(custom_metadata, limit, fields.get(SALT, b""))
+            compared = _NO_PAIRS if expected is None else self._values.encode_expected(expected, limit, fields)
+            if self._values.needs_salt:
+                compared = [*compared, *same_salt(self._values, fields)]
+            return target and data_operations.merge(
+                target,
+                pairs=pairs,
+                removals=removals,
+                replace=not merge,
+                version=expected_version,
+                expected=compared,
+                operation_id=operation_id,
+                ttl_ms=ttl_ms,
+                retention_ms=self._policy.retention_ms,
+                limit=self._policy.session_bytes,
+            )
+
+        if target is not None and self._values.needs_salt:
+            return await self._update_with_salt(target, update)
+        call = update(_NO_FIELDS)
+        return target is not None and call is not None and await self._execute(target, call, results.is_ok)
+
+    async def _update_with_salt(
+        self, target: SessionKeys, update: Callable[[Mapping[bytes, bytes]], Call | None]
+    ) -> bool:
+        """Read the session for its salt, and send the update. Repeat both if the session was replaced meanwhile."""
+        fields = await self._execute(target, operations.read(target), results.fields)
+        for _ in range(_MAX_REPLACEMENTS):
+            call = update(fields)
+            try:
+                return call is not None and await self._execute(target, call, results.is_ok)
+            except MetadataConflictError:
+                before, fields = fields, await self._execute(target, operations.read(target), results.fields)
+                if fields.get(SALT) == before.get(SALT):
+                    raise
+        raise SessionConflictError("the session keeps being replaced; try again")
 
     async def increment_session_counter(
         self,

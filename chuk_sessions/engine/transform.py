@@ -15,7 +15,7 @@ from ..core import data_operations, operation_ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
-from ..core.values import SALT, ValueCodec, decode_value
+from ..core.values import SALT, ValueCodec, decode_value, same_salt
 from ..enums import ABSENT
 from ..exceptions import MetadataConflictError
 from ..models import Transformed
@@ -128,7 +128,7 @@ class Transform:
             target,
             pairs=pairs,
             removals=() if pairs else (self.field,),
-            expected=(self.field, text),
+            expected=[self.field, text, *same_salt(self.values, fields)],
             operation_id=self.operation_id,
             window_ms=operation_ids.ONCE_WINDOW_MS if self.repeatable else operation_ids.TRANSFORM_WINDOW_MS,
             limit=self.session_bytes,

@@ -18,7 +18,7 @@ async def shop() -> web.Application:
         return await handler(request)
 
     app, routes = web.Application(), web.RouteTableDef()
-    setup(app, ChukStorage(cookie_name="session"))
+    setup(app, ChukStorage(cookie_name="session", max_age=14 * 24 * 3600))
     app.middlewares.append(protect)
 
     @routes.get("/csrf")

@@ -21,7 +21,7 @@ if not settings.configured:
         ALLOWED_HOSTS=["testserver"],
         AUTHENTICATION_BACKENDS=[f"{__name__}.Backend"],
         CACHES={"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
-        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
+        INSTALLED_APPS=[ENGINE, "django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
         MIDDLEWARE=[MIDDLEWARE, "django.contrib.auth.middleware.AuthenticationMiddleware"],
         ROOT_URLCONF=__name__,
         SECRET_KEY="a secret of the tests",

@@ -559,7 +559,7 @@ def test_a_damaged_record_is_an_error(project):
         ({"provider": "postgres"}, "provider must be"),
         ({"provider": "memory", "url": "redis://localhost"}, "without a url"),
         ({"url": "nonsense"}, "CHUK_SESSIONS: "),
-        ({"url": "redis://localhost", "session_factory": object()}, "excludes"),
+        ({"url": "redis://localhost", "session_factory": "chuk_sessions.providers.memory.factory"}, "excludes"),
         ({"session_factory": "no.such.factory"}, "No module named"),
         ({"sandbox_id": "a b"}, "sandbox_id"),
         ({"colour": "red"}, "colour"),

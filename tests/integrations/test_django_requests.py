@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
 from django.core.handlers.asgi import ASGIHandler
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from hypothesis import given
@@ -156,6 +157,19 @@ def test_a_login_changes_the_key_and_binds_the_user(indexed):
     assert response.cookies["sessionid"]["max-age"] == 0
     assert browser.show() == {"values": {}, "user": None, "owner": None}
     assert indexed.manager.count_sessions() == 0
+
+
+def test_receivers_of_logins_get_the_new_key(indexed):
+    seen = []
+
+    def note(request, **_):
+        seen.append(request.session.session_key)
+
+    user_logged_in.connect(note)
+    browser = Browser()
+    browser.send("login", **ALICE)
+    user_logged_in.disconnect(note)
+    assert seen == [browser.key]
 
 
 def test_the_test_clients_login_binds_the_user(indexed):

@@ -282,12 +282,19 @@ async def test_an_idle_client_keeps_one_connection_to_each_sentinel(farm):
     async with manager_at(farm.url) as manager:
         await manager.allocate_session()
         await until(lambda: len(_clients(farm)) == 3)
-        before = [_connections_to(sentinel) for sentinel in farm.sentinels]
-        before_polls = _commands_to(farm.sentinels[0])
-        await until(lambda: _commands_to(farm.sentinels[0]) >= before_polls + 6, 10.0)
-        assert [_connections_to(sentinel) for sentinel in farm.sentinels] == before
+        # On a busy machine, a poll may be late and cost its connection, but not each time.
+        runs = 0
+        while not await _polls_without_a_new_connection(farm):
+            assert (runs := runs + 1) < 3
         assert len(_clients(farm)) == 3
     await asyncio.to_thread(wait_for, lambda: not _clients(farm), "no connections of the library")
+
+
+async def _polls_without_a_new_connection(farm: SentinelFarm) -> bool:
+    before = [_connections_to(sentinel) for sentinel in farm.sentinels]
+    polls = _commands_to(farm.sentinels[0])
+    await until(lambda: _commands_to(farm.sentinels[0]) >= polls + 6, 10.0)
+    return [_connections_to(sentinel) for sentinel in farm.sentinels] == before
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["is killed", "hangs"])

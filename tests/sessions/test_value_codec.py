@@ -11,7 +11,7 @@ from chuk_sessions import ABSENT, session_hash
 from chuk_sessions.core import data_operations, operations, statuses
 from chuk_sessions.core.keys import session_keys
 from chuk_sessions.core.record import fields_of
-from chuk_sessions.core.values import JSON, SALT
+from chuk_sessions.core.values import JSON, SALT, json_codec
 from chuk_sessions.exceptions import (
     CorruptRecordError,
     InvalidMetadataError,
@@ -257,6 +257,50 @@ async def test_concurrent_updates_of_one_session_all_apply(single):
     changes = [manager.update_session_metadata(session_id, {f"key{number}": number}) for number in range(20)]
     assert all(await asyncio.gather(*changes))
     assert await metadata_of(manager, session_id) == {f"key{number}": number for number in range(20)}
+
+
+CHANGES = {
+    "update": lambda manager: manager.update_session_metadata("mine", {"new": 1}),
+    "update that expects": lambda manager: manager.update_session_metadata(
+        "mine", {"new": 1}, expected={"new": ABSENT}
+    ),
+    "transform": lambda manager: manager.transform_session_metadata("mine", "new", lambda _: 1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("codec_meanwhile", [ToyCodec, json_codec])
+async def test_a_change_of_a_session_that_is_replaced_meanwhile_uses_the_new_salt(world, change, codec_meanwhile):
+    manager = world.manager(_values=ToyCodec)
+    await manager.allocate_session("mine", custom_metadata=DATA)
+    reads = []
+
+    async def replace_once(call):
+        if call.operation is operations.READ:
+            reads.append(call)
+        elif len(reads) == 1:
+            reads.append(call)
+            other = world.manager(_values=codec_meanwhile)
+            await other.allocate_session("mine", custom_metadata={"old": 0}, mode="replace")
+
+    assert await change(world.intercepted(replace_once, _values=ToyCodec))
+    assert await metadata_of(manager, "mine") == {"old": 0, "new": 1}
+
+
+async def test_values_other_than_expected_are_a_conflict_although_the_session_is_replaced(world):
+    manager = world.manager(_values=ToyCodec)
+    await manager.allocate_session("mine", custom_metadata={"a": 1})
+
+    calls = []
+
+    async def replace(call):
+        calls.append(call)
+        if len(calls) == 2:
+            await manager.allocate_session("mine", custom_metadata={"a": 2}, mode="replace")
+
+    with pytest.raises(MetadataConflictError) as caught:
+        await world.intercepted(replace, _values=ToyCodec).update_session_metadata("mine", {"b": 1}, expected={"a": 1})
+    assert caught.value.keys == ("a",)
 
 
 def test_json_ignores_the_salt():

@@ -10,8 +10,7 @@ import asyncio
 from collections import Counter
 from itertools import count
 
-PAUSE = 0.02
-"""Seconds until a shopper repeats a request that got 503."""
+from tests.web_examples.waiting import PAUSE
 
 
 class Customer:

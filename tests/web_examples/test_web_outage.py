@@ -6,11 +6,11 @@ import asyncio
 from time import monotonic
 
 from tests.web_examples.shoppers import Shopper
+from tests.web_examples.waiting import TIMEOUT, until
 
 SHOPPERS = 6
 ROUNDS = 2
 """Rounds of each shopper before the outage, and after it."""
-TIMEOUT = 60.0
 
 
 class Load:
@@ -33,12 +33,14 @@ class Load:
 
     async def until(self, condition):
         """Wait for a condition."""
-        async with asyncio.timeout(TIMEOUT):
-            while not condition():
-                for task in self._tasks:
-                    if task.done():
-                        task.result()
-                await asyncio.sleep(0.01)
+
+        def is_met():
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            return condition()
+
+        await until(is_met)
 
     async def rounds(self):
         """Wait until each shopper has finished some more rounds."""

@@ -98,13 +98,15 @@ class Device:
 
     async def log_in(self, user: str) -> Reply:
         """Log in, and fetch the CSRF token that is valid afterwards. Returns the reply to the login."""
-        reply = await self.refresh_token()
-        assert reply.status == 200, reply
+        await self._need_token()
         reply = await self.post("/login", {"user": user})
         assert (reply.status, reply.body["user"]) == (200, user), reply
-        refreshed = await self.refresh_token()
-        assert refreshed.status == 200, refreshed
+        await self._need_token()
         return reply
+
+    async def _need_token(self) -> None:
+        reply = await self.refresh_token()
+        assert reply.status == 200, reply
 
     async def _send(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> Reply:
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

@@ -12,7 +12,12 @@ from typing import Any
 from chuk_sessions import Health
 from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.core.operation import Call, Reply, RetryCalls
-from chuk_sessions.exceptions import OutcomeUnknownError, SessionUnavailableError, StoreFullError
+from chuk_sessions.exceptions import (
+    OutcomeUnknownError,
+    RevocationIncompleteError,
+    SessionUnavailableError,
+    StoreFullError,
+)
 
 from .ledger import Ledger
 
@@ -58,6 +63,9 @@ class Attempts:
             return self._count("full", Applied.NO)
         except OutcomeUnknownError:
             return self._count("unknown", Applied.UNKNOWN)
+        except RevocationIncompleteError as error:
+            is_unknown = isinstance(error.__cause__, OutcomeUnknownError)
+            return self._count("unknown" if is_unknown else "unavailable", Applied.UNKNOWN)
         except SessionUnavailableError:
             return self._count("unavailable", Applied.UNKNOWN if retried else Applied.NO)
         except _CallCanceled:
