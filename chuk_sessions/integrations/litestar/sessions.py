@@ -92,7 +92,7 @@ class ChukSessionMiddleware(SessionMiddleware[ChukSessionBackend]):
 class ChukSessionConfig(BaseBackendConfig[ChukSessionBackend]):
     """The configuration of sessions. Its fields are those of Litestar's own session backends, and further ones.
 
-    Sessions are in the sandbox of `manager`, an asynchronous session manager. Without one, a new manager is created with
+    Sessions are in the sandbox of `manager`, an asynchronous session manager. Without one, a new one is created with
     `session_factory` and `sandbox_id`, by default the environment's; the sandbox is else `web`.
 
     Attributes:
