@@ -92,6 +92,9 @@ class ChukSessionMiddleware(SessionMiddleware[ChukSessionBackend]):
 class ChukSessionConfig(BaseBackendConfig[ChukSessionBackend]):
     """The configuration of sessions. Its fields are those of Litestar's own session backends, and further ones.
 
+    Sessions are in the sandbox of `manager`, an asynchronous session manager. Without one, a new one is created with
+    `session_factory` and `sandbox_id`, by default the environment's; the sandbox is else `web`.
+
     Attributes:
         key: the cookie's name. Where browsers allow it (`secure`, the path `/` and no domain), it gets the prefix
             `__Host-`, unless `host_prefix` is False.
@@ -105,8 +108,6 @@ class ChukSessionConfig(BaseBackendConfig[ChukSessionBackend]):
             clients get status 503.
         type_encoders: functions for the types that Litestar cannot encode as JSON. Values that JSON would change are
             stored as Litestar encodes them, so a UUID comes back as text.
-        manager: the session manager; by default, a new one for the environment.
-        session_factory, sandbox_id: for that manager, by default the environment's; the sandbox is else `web`.
 
     """
 
