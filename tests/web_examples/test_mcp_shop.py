@@ -65,6 +65,14 @@ async def workers_of(port, session_id):
     return workers
 
 
+def is_running(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 class Buyer:
     """An agent that adds items, and notes which ones the shop has accepted."""
 
@@ -153,9 +161,10 @@ async def test_a_conversation_survives_restarts_of_store_and_server(port, mortal
         await one.call("add", item="book")
     workers = await workers_of(port, one.session_id)
     for worker in workers:
-        os.kill(worker, signal.SIGKILL)  # uvicorn starts others
+        os.kill(worker, signal.SIGKILL)
     mortal_store.kill()
     mortal_store.restart()
+    await until(lambda: not any(map(is_running, workers)))  # uvicorn then starts others
     assert not await workers_of(port, one.session_id) & workers
     async with agent(port, one.session_id) as again:
         assert await again.cart() == ("alice", ["book"])

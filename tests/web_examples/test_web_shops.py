@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.web_examples.shops import WORKERS
+from tests.web_examples.shops import MCP_SHOP, SHOPS, WORKERS
+from tests.web_examples.waiting import TIMEOUT
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "web"
 LIMIT = 3
@@ -21,11 +22,12 @@ REQUESTS_TO_MEET_EACH_WORKER = 16
 async def ask_each_worker(site, device):
     """Return who a device is, according to each worker."""
     users, workers = set(), set()
-    while workers < site.workers:
-        for reply in await asyncio.gather(*(device.get("/cart") for _ in range(REQUESTS_TO_MEET_EACH_WORKER))):
-            assert reply.status == 200
-            users.add(reply.body["user"])
-            workers.add(reply.body["worker"])
+    async with asyncio.timeout(TIMEOUT):
+        while workers < site.workers:
+            for reply in await asyncio.gather(*(device.get("/cart") for _ in range(REQUESTS_TO_MEET_EACH_WORKER))):
+                assert reply.status == 200
+                users.add(reply.body["user"])
+                workers.add(reply.body["worker"])
     assert len(workers) == WORKERS
     return users
 
@@ -162,6 +164,7 @@ async def test_malformed_cookies_are_no_session(site, crowd, value):
         site.secrets.add(value)
 
 
-def test_examples_are_short():
-    lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*_app.py")}
+def test_every_example_is_tested_and_has_less_than_60_lines():
+    lengths = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in EXAMPLES.rglob("*.py")}
+    assert lengths.keys() == {f"{shop.name}_app" for shop in (*SHOPS, MCP_SHOP)}
     assert {name: length for name, length in lengths.items() if length >= 60} == {}
