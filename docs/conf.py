@@ -15,6 +15,8 @@ myst_enable_extensions = ["tasklist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 nitpicky = False
+# A signature that names `SessionManager` may mean the asynchronous or the synchronous one. Sphinx links the first.
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"chuk-sessions {release}"
