@@ -14,12 +14,19 @@ def cancel(task: asyncio.Task[Any]) -> None:
     """Cancel a task, whose event loop may be closed."""
     if not task.get_loop().is_closed():
         task.cancel()
-    elif not task.done():
+    elif task.done():
+        # Its callbacks can no longer run.
+        _retrieve_exception(task)
+    else:
         # The task can neither continue nor be canceled, and asyncio would log that when it is garbage-collected.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-    elif not task.cancelled():
-        # Its callbacks can no longer run. asyncio would log an exception that no caller has retrieved.
-        task.exception()
+        _retrieve_exception(task._fut_waiter)  # type: ignore[attr-defined]
+
+
+def _retrieve_exception(future: asyncio.Future[Any] | None) -> None:
+    """Prevent asyncio from logging that nothing has retrieved the exception of a future."""
+    if future is not None and future.done() and not future.cancelled():
+        future.exception()
 
 
 def close_orphan(transport: asyncio.BaseTransport) -> None:
