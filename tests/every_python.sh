@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the tests on each Python given as VERSION:PATH: all of them on the first, then, concurrently on the others, all
-# but those that take long for a reason that no version of Python changes. These start servers and wait for failovers
+# Runs the tests on each Python given as VERSION:PATH: all of them on the first, then, on each of the others, all but
+# those that take long for a reason that no version of Python changes. These start servers and wait for failovers
 # or outages, check random histories, or check files that are the same for every Python.
 set -u
 once="tests/faults tests/linearizability
@@ -26,21 +26,20 @@ first=$1
 shift
 run_make test-here "$first" || exit 1
 
-# Each line is printed at once, after its version, so that nothing is lost if this script is killed. The loop waits for
-# the files and not for the end of the pipes, which a process that a test has left running would keep open.
+# The other Pythons follow one after another, because tests with a time limit need the machine. Each line is printed at
+# once, after its version, so that nothing is lost if this script is killed. The loop waits for the file and not for the
+# end of the pipe, which a process that a test has left running would keep open.
 statuses=$(mktemp -d)
 trap 'rm -rf "$statuses"' EXIT
+failed=0
 for python in "$@"; do
     version=${python%%:*}
     {
-        run_make test-here "$python" "$ignored" WORKERS=2 2>&1
+        run_make test-here "$python" "$ignored" 2>&1
         echo $? >"$statuses/$version.tmp" && mv "$statuses/$version.tmp" "$statuses/$version"
     } | while IFS= read -r line; do printf '%s: %s\n' "$version" "$line"; done &
-done
-failed=0
-for python in "$@"; do
-    until [ -e "$statuses/${python%%:*}" ]; do sleep 1; done
-    [ "$(cat "$statuses/${python%%:*}")" = 0 ] || failed=1
+    until [ -e "$statuses/$version" ]; do sleep 1; done
+    [ "$(cat "$statuses/$version")" = 0 ] || failed=1
 done
 sleep 1 # for the last lines
 exit "$failed"

@@ -16,6 +16,8 @@ from tests.harness.farms import Certificates, Proxy
 from tests.harness.servers import Server
 from tests.redis.tools import EVENT_LOOPS, backend_on, manager_on, until_it_works
 
+pytestmark = pytest.mark.quiet
+
 TIMEOUT = 0.8
 BLOCKED = 1.1
 MANY = 70
