@@ -281,3 +281,8 @@ def page(
 def filter_live(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:
     """Return the handles whose sessions are alive according to the index."""
     return [handle for handle in handles if (space.zscore(deadlines, handle) or 0) > space.now]
+
+
+def is_after(entry: bytes, other: bytes) -> bool:
+    """Return whether an entry of a stream comes after another one, given their ids."""
+    return stream_id(entry) > stream_id(other)
