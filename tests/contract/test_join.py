@@ -41,6 +41,7 @@ async def test_the_list_goes_when_no_process_is_left(world):
 
 
 async def test_after_the_clock_stepped_back_a_time_is_negative(world):
+    await world.advance(hours=2)
     await members(world, b"one")
     await world.advance(hours=-1)
     assert await members(world, b"two") == {b"one": -3_600_000, b"two": 0}

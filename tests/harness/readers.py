@@ -12,9 +12,13 @@ START = b"0-0"
 
 async def emit(world, number=1):
     """Create sessions that emit an event each, in one bucket."""
-    manager = world.manager(events=True)
+    fields = [b"test", b"h" * 22, b"k", b"c1", b"c", b"1700000000000", b"d", b"3600000", b"u", b""]
     for _ in range(number):
-        await manager.allocate_session(id_in(HOME))
+        if hasattr(world.backend, "_space"):
+            world.backend._space.xadd(keys.events(HOME), fields)
+        else:
+            with world._server.client() as client:
+                client.execute_command("XADD", keys.events(HOME), "*", *fields)
 
 
 async def entries(world, after=b""):

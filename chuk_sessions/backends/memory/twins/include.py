@@ -10,6 +10,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
+from ..stream import parse_id
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
 """Expiry, deadline, last access, and idle timeout (or None) of a live session, all in ms, and three further fields.
@@ -285,4 +286,4 @@ def filter_live(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[b
 
 def is_after(entry: bytes, other: bytes) -> bool:
     """Return whether an entry of a stream comes after another one, given their ids."""
-    return stream_id(entry) > stream_id(other)
+    return parse_id(entry) > parse_id(other)
