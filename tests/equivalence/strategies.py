@@ -271,6 +271,10 @@ class CallGenerator:
             target.index_keys, sandbox, user_of(self.draw(users)), self.draw(st.lists(old, max_size=3))
         )
 
+    def read_events(self) -> Call:
+        limit = self.draw(st.sampled_from([1, 2, 100]))
+        return index_operations.read_events(self.target()[1].index_keys.events, limit=limit)
+
     def after(self, user: str | None) -> index_operations.Cursor:
         """Draw the cursor of a page: the start, or an entry that may exist."""
         if self.draw(st.booleans()):
