@@ -9,6 +9,7 @@
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
 | `chuk1:{T}/SANDBOX/n/USER` | sorted set | bucket → ms at which its note was last refreshed; USER is a user's hash |
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
+| `chuk1:{T}/events` | stream | the events of the bucket's sessions, see `event_entries` |
 | `chuk1:{T}/noted` | sorted set | SANDBOX/USER → ms at which the notes of that user are due for a check |
 | `chuk1:{T}/readers` | hash | the state of each event reader, see `reader_operations` |
 | `chuk1:{T}/members^READER` | sorted set | process of an event reader → ms at which it last registered |
@@ -47,6 +48,7 @@ class IndexKeys(NamedTuple):
     sandboxes: str
     records: str
     noted: str
+    events: str
 
     def notes(self, user: int | str) -> str:
         """Return the key of the notes about a user's strays, from the user's hash. Only the home bucket has notes."""
@@ -107,12 +109,19 @@ def index(sandbox_id: str, bucket: int) -> IndexKeys:
     """Return the index keys of a sandbox in one bucket."""
     shared = f"chuk1:{{{tag(bucket)}}}/"
     own = f"{shared}{sandbox_id}/"
-    return IndexKeys(bucket, f"{own}deadlines", f"{own}users", f"{shared}sandboxes", f"{own}s/", noted(bucket))
+    return IndexKeys(
+        bucket, f"{own}deadlines", f"{own}users", f"{shared}sandboxes", f"{own}s/", noted(bucket), events(bucket)
+    )
 
 
 def sandboxes(bucket: int) -> str:
     """Return the key of the sandboxes that have sessions in a bucket."""
     return f"chuk1:{{{tag(bucket)}}}/sandboxes"
+
+
+def events(bucket: int) -> str:
+    """Return the key of the stream of events of a bucket, of all sandboxes."""
+    return f"chuk1:{{{tag(bucket)}}}/events"
 
 
 def noted(bucket: int) -> str:

@@ -12,7 +12,7 @@ from . import modes
 from . import statuses as s
 from .data_operations import APPEND, INCREMENT, MERGE, SET
 from .durations import LATEST_MS
-from .index_operations import COUNT, DUE, FIND, LIST, SWEEP
+from .index_operations import COUNT, DUE, FIND, LIST, READ_EVENTS, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
@@ -98,7 +98,7 @@ ALL: Final = {
     entry.name: entry
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
-        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET,
+        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
         JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE,
     )
 }  # fmt: skip
