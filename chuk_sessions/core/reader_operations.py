@@ -40,13 +40,12 @@ COMMIT = Operation(
 )
 JOIN = Operation("join", names("members"), names("member lease"), s.DONE, retryable=True, needs_index=True)
 TRIM = Operation("trim", names("readers events"), (), s.DONE, retryable=True, needs_index=True)
-PROGRESS = Operation(
-    "progress", names("readers events"), (), s.DONE, read_only=True, retryable=True, needs_index=True
-)
+PROGRESS = Operation("progress", names("readers events"), (), s.DONE, read_only=True, retryable=True, needs_index=True)
 RETIRE = Operation(
     "retire", names("readers"), names("reader"), s.DONE | {s.GONE}, retryable=True, needs_index=True,
     status_after_retry={s.GONE: s.OK},
 )  # fmt: skip
+
 
 class Position(NamedTuple):
     """How far a process has read a bucket.

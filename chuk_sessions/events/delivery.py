@@ -55,7 +55,10 @@ class Delivery:
         An outage is logged, and does not end the delivery.
         """
         buckets = [bucket for bucket in self._leases.held.values() if not bucket.leaving]
-        calls = [index_operations.read_events(keys.events(bucket.number), after=bucket.received, limit=_PAGE) for bucket in buckets]
+        calls = [
+            index_operations.read_events(keys.events(bucket.number), after=bucket.received, limit=_PAGE)
+            for bucket in buckets
+        ]
         outcomes = await self._executor.settle_all(calls)
         failure = None
         for bucket, outcome in zip(buckets, outcomes, strict=True):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import Self
 
 from ..backends.sharing import SessionFactory
 from ..core.durations import ms_from_seconds
@@ -115,15 +114,16 @@ class SessionEvents:
         return self._leases.missed if self._upkeep is not None else 0
 
     async def acknowledge(self) -> bool:
-        """Acknowledge the event that was delivered last, before the next one is requested.
+        """Acknowledge the event that was delivered last, before the next one is requested, and wait until the store has
+        noted that and all earlier acknowledgments.
 
-        Returns whether the store has noted that. Otherwise the event is delivered again, here or in another process.
+        Returns whether it has noted this one. Otherwise the event is delivered again, here or in another process.
         """
         if self._current is None:
             return False
         bucket = self._current[0]
         self._acknowledge()
-        await self._leases.store([bucket])
+        await self._leases.store([one for one in self._leases.held.values() if one.is_dirty])
         return self._leases.held.get(bucket.number) is bucket and not bucket.is_dirty
 
     def repeat(self) -> None:
@@ -135,8 +135,9 @@ class SessionEvents:
         self._is_closed = True
 
     async def aclose(self) -> None:
-        """End the iteration, and hand the share of this process over to others. The event that was delivered last is not
-        acknowledged.
+        """End the iteration, and hand the share of this process over to others.
+
+        The event that was delivered last is not acknowledged.
         """
         self._is_closed = True
         self._current = None

@@ -306,6 +306,7 @@ class CallGenerator:
 
     def retire(self) -> Call:
         return reader_operations.retire(self.bucket(), self.draw(readers))
+
     def read_events(self) -> Call:
         limit = self.draw(st.sampled_from([1, 2, 100]))
         return index_operations.read_events(self.target()[1].index_keys.events, limit=limit)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from chuk_sessions.core import index_operations, keys, reader_operations, statuses
+import asyncio
+
+from chuk_sessions.core import ids, index_operations, keys, reader_operations, statuses
 from chuk_sessions.core.reader_operations import Lease, Position
+from chuk_sessions.events import SessionEvents
 from tests.harness.strays import HOME, id_in
 
 NAME, LEASE_MS = b"mailer", 9000
@@ -12,13 +15,7 @@ START = b"0-0"
 
 async def emit(world, number=1):
     """Create sessions that emit an event each, in one bucket."""
-    fields = [b"test", b"h" * 22, b"k", b"c1", b"c", b"1700000000000", b"d", b"3600000", b"u", b""]
-    for _ in range(number):
-        if hasattr(world.backend, "_space"):
-            world.backend._space.xadd(keys.events(HOME), fields)
-        else:
-            with world._server.client() as client:
-                client.execute_command("XADD", keys.events(HOME), "*", *fields)
+    await emit_everywhere(world, number, buckets=[HOME])
 
 
 async def entries(world, after=b""):
@@ -29,9 +26,7 @@ async def entries(world, after=b""):
 
 async def claim(world, owner=b"one", *, reader=NAME, newest=False):
     """Claim the bucket, and return the reply."""
-    return await world.backend.run(
-        reader_operations.claim(HOME, reader, owner, lease_ms=LEASE_MS, newest=newest)
-    )
+    return await world.backend.run(reader_operations.claim(HOME, reader, owner, lease_ms=LEASE_MS, newest=newest))
 
 
 async def lease_of(world, owner=b"one", *, reader=NAME, newest=False):
@@ -58,3 +53,39 @@ async def progress(world):
     reply = await world.backend.run(reader_operations.progress(HOME))
     assert reply[0] == statuses.OK
     return {one.reader: one for one in reader_operations.progress_of(reply)}
+
+
+async def emit_everywhere(world, number=1, *, buckets=range(ids.BUCKETS), sandbox_id="test", fields=None):
+    """Write events of new sessions into each of the buckets. Return the hashes of the sessions, in order."""
+    found, client = [], None if hasattr(world.backend, "_space") else world._server.client()
+    for bucket in [bucket for bucket in buckets for _ in range(number)]:
+        target = keys.session_keys("test", id_in(bucket))
+        found.append(target.reference)
+        described = [
+            sandbox_id.encode(),
+            target.handle,
+            b"k",
+            b"c1",
+            b"c",
+            b"1700000000000",
+            b"d",
+            b"3600000",
+            b"u",
+            b"",
+        ]
+        if client is None:
+            world.backend._space.xadd(keys.events(bucket), fields or described)
+        else:
+            client.execute_command("XADD", keys.events(bucket), "*", *(fields or described))
+    return found
+
+
+def reading(world, reader="mailer", **options):
+    """Return a reader whose leases are short, so that shares move within a test."""
+    return SessionEvents(world.factory, reader=reader, **{"lease_seconds": 1, **options})
+
+
+async def take(events, number):
+    """Return the next events."""
+    async with asyncio.timeout(30):
+        return [await anext(events) for _ in range(number)]

@@ -13,7 +13,7 @@ from ..keyspace import Keyspace, text
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Return how far each reader is in this bucket; write nothing."""
     key, events = keys
-    state, readers = space.hash(key), list[bytes | int]()
+    state, readers = space.hash(key), list[Any]()
     _, added, gone = space.xstate(events)
     for name in sorted(field[1:] for field in state if field.startswith(b"c")):
         cursor, read, lost = text(state[b"c" + name]), int(state[b"n" + name]), int(state[b"l" + name])
