@@ -35,7 +35,10 @@ def credentials_of(service: TokenService) -> TokenCredentials:
             raise
         return Token(USER, token, time.time() + service.lifetime)
 
-    return TokenCredentials(fetch)
+    credentials = TokenCredentials(fetch)
+    # A failed test may keep the provider alive. Its thread must not outlive the service.
+    service.at_end.append(credentials._renewal.stop)
+    return credentials
 
 
 def url_of(server: Server) -> str:

@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,12 +28,14 @@ class TokenService:
         failing: whether it answers 500.
         user: the user of the server that the tokens are for.
         issued: all tokens so far.
+        at_end: called before the service closes.
 
     """
 
     def __init__(self, server: Server) -> None:
         self.delay, self.lifetime, self.failing, self.user = 0.0, 3600.0, False, USER
         self.issued: list[str] = []
+        self.at_end: list[Callable[[], None]] = []
         self.url = ""
         self._client = server.client()
         self._expiries: dict[str, float] = {}
@@ -123,6 +125,8 @@ def token_service(server: Server) -> Iterator[TokenService]:
         try:
             yield service
         finally:
+            for call in service.at_end:
+                call()
             http.shutdown()
             thread.join()
             service.close()
