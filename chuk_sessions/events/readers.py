@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Self
 
 from ..backends.sharing import SessionFactory
 from ..core.durations import ms_from_seconds
 from ..core.values import CodecFactory
 from ..engine.executor import Executor
+from ..engine.strays import StrayNotes
+from ..engine.sweeping import Sweeper
 from ..engine.time_slice import TimeSlice
 from .bucket import Bucket
 from .decoding import Decoder
@@ -73,6 +76,7 @@ class SessionEvents:
         """
         self.reader = reader
         self._name = reader_name(reader, sandbox_id)
+        self._sandbox_id = sandbox_id
         self._decoder = Decoder(sandbox_id, encryption)
         self._newest = newest
         self._lease_seconds = ms_from_seconds(lease_seconds, "lease_seconds") / 1000
@@ -88,7 +92,8 @@ class SessionEvents:
         self._leases = Leases(executor, self._name, lease_seconds=self._lease_seconds, newest=self._newest)
         self._delivery = Delivery(executor, self._leases, self._longest_pause)
         self._time_slice = TimeSlice()
-        self._upkeep = Upkeep(executor, self._leases, None)
+        sweeper = Sweeper(executor, StrayNotes(executor))
+        self._upkeep = Upkeep(executor, self._leases, partial(sweeper.sweep_due, sandbox_id=self._sandbox_id))
         await self._upkeep.start()
         return self
 
