@@ -63,6 +63,8 @@ targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERA
 pointers = st.sampled_from([b"", *[pointer for one in targets for pointer in (one.handle, one.reference.encode())]])
 limits = st.sampled_from([data_operations.MAX_SESSION_BYTES, data_operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
 handles = st.sampled_from([*[target.handle for target in targets], b"~", b"\xff"])
+event_caps = st.sampled_from([0, 10_000])
+endings = st.sampled_from([b"d", b"d", b"v", b"r", b"p", b"a", b""])
 lifetimes = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -118,7 +120,8 @@ class CallGenerator:
             create=self.draw(st.sampled_from([True, True, True, False])),
             mode=self.draw(mode_texts),
             operation_id=self.draw(creations_by),
-            events=self.draw(st.booleans()),
+            events=self.draw(event_caps),
+            start=self.draw(st.sampled_from([b"c", b"c", b"l", b""])),
             victims=self.draw(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.draw(pairs),
             reused=self.draw(st.booleans()),
@@ -150,6 +153,7 @@ class CallGenerator:
             ttl_ms=self.draw(st.sampled_from([None, None, 1, 700, 60_000, 10**15])),
             retention_ms=self.draw(retentions),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def set(self) -> Call:
@@ -163,6 +167,7 @@ class CallGenerator:
             ceiling=self.draw(ceilings),
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def fetch(self) -> Call:
@@ -176,6 +181,7 @@ class CallGenerator:
             most=self.draw(st.sampled_from([None, None, 1, 6, 20])),
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def rate_limit(self) -> Call:
@@ -201,8 +207,11 @@ class CallGenerator:
 
     def delete(self) -> Call:
         owner, version = owner_of(self.draw(users)), self.draw(versions)
+        if self.draw(st.booleans()):
+            return operations.delete(self.target()[1], self.draw(endings))
         return operations.delete(
             self.target()[1],
+            self.draw(endings),
             owner=owner,
             version=version,
             pointer=self.draw(pointers),
@@ -226,7 +235,7 @@ class CallGenerator:
 
     def lifetime(self) -> operations.Lifetime:
         ttl, idle = self.draw(lifetimes), self.draw(idles)
-        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(st.booleans()), record.KEPT_AT_LOGIN)
+        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(event_caps), record.KEPT_AT_LOGIN)
 
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))
