@@ -41,6 +41,7 @@ class SessionEvents:
 
     Attributes:
         reader: the name.
+        is_waiting: whether a task waits for the next event.
 
     """
 
@@ -83,7 +84,7 @@ class SessionEvents:
         self._longest_pause = ms_from_seconds(longest_pause_seconds, "longest_pause_seconds") / 1000
         self._source = Source(source)
         self._upkeep: Upkeep | None = None
-        self._is_closed = self._is_waiting = self._is_repeating = False
+        self._is_closed = self.is_waiting = self._is_repeating = False
         self._current: tuple[Bucket, bytes, SessionEvent] | None = None
 
     async def __aenter__(self) -> Self:
@@ -105,13 +106,13 @@ class SessionEvents:
 
     async def __anext__(self) -> SessionEvent:
         """Acknowledge the event before, wait for the next one, and return it."""
-        if self._is_waiting:
+        if self.is_waiting:
             raise RuntimeError("another task waits for the next event: use a SessionEvents for each task")
-        self._is_waiting = True
+        self.is_waiting = True
         try:
             return await self._next()
         finally:
-            self._is_waiting = False
+            self.is_waiting = False
 
     @property
     def lost(self) -> int:

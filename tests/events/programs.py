@@ -1,7 +1,7 @@
 """Programs that the tests of events kill: an application that changes sessions, and a reader. Both print what they do.
 
 `python -m tests.events.programs application URL` prints `created HASH` and `ended HASH` for each change that the store
-has acknowledged, and `python -m tests.events.programs reader URL NAME LEASE` prints `EVENT-ID TYPE HASH` for each event.
+has acknowledged, and `python -m tests.events.programs reader URL NAME LEASE` prints `event ID TYPE HASH` for each event.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def reader(url: str, name: str, lease_seconds: str) -> None:
     async with SessionEvents(url, reader=name, lease_seconds=float(lease_seconds)) as events:
         print("ready", flush=True)
         async for event in events:
-            print(event.id, event.type, event.session_hash, flush=True)
+            print("event", event.id, event.type, event.session_hash, flush=True)
 
 
 if __name__ == "__main__":

@@ -46,20 +46,21 @@ class Processes:
         self.applications: list[Child] = []
         self.readers: list[Child] = []
 
-    def start_application(self) -> None:
+    def start_application(self) -> Child:
         """Start an application."""
         self.applications.append(self._start("application"))
+        return self.applications[-1]
 
-    def start_reader(self) -> None:
+    def start_reader(self) -> Child:
         """Start a reader."""
         self.readers.append(self._start("reader", "mailer", str(LEASE_SECONDS)))
+        return self.readers[-1]
 
     def _start(self, program: str, *arguments: str) -> Child:
         output = self._folder / f"{program}{time.monotonic_ns()}"
         command = [sys.executable, "-m", "tests.events.programs", program, self.environment.url, *arguments]
         child = Child(command, output)
         self._stack.callback(kill, child)
-        child.wait_for("ready")
         return child
 
 
@@ -78,7 +79,7 @@ def kill_application(processes: Processes, seconds: float) -> None:
     """Kill an application, and start another one."""
     time.sleep(seconds / 2)
     kill(processes.applications[0])
-    processes.start_application()
+    processes.start_application().wait_for("ready")
     time.sleep(seconds / 2)
 
 
@@ -104,6 +105,13 @@ def kill_primary(processes: Processes, seconds: float) -> None:
     time.sleep(0.2)
     processes.environment.server.restart()
     time.sleep(seconds / 2)
+
+
+def kill_each(processes: Processes, seconds: float) -> None:
+    """Kill an application, a reader, and the server, one after another."""
+    kill_application(processes, seconds / 3)
+    kill_reader(processes, seconds / 3)
+    kill_primary(processes, seconds / 3)
 
 
 def fail_over(processes: Processes, seconds: float) -> None:
@@ -143,6 +151,7 @@ SCENARIOS = (
     Scenario("reader killed", standalone(), kill_reader),
     Scenario("reader suspended", standalone(), suspend_reader),
     Scenario("primary killed, append-only file always", standalone(*ALWAYS), kill_primary),
+    Scenario("all of them killed, one after another", standalone(*ALWAYS), kill_each),
     Scenario("Sentinel failover", sentinel, fail_over, keeps_writes=False),
 )
 
@@ -174,15 +183,20 @@ def run(scenario: Scenario, seconds: float) -> Counts:
     with scenario.environment() as environment, ExitStack() as stack:
         asyncio.run(_register_keeper(environment.url))
         processes = Processes(environment, stack)
-        for _ in range(2):
-            processes.start_reader()
-            processes.start_application()
+        for child in [*[processes.start_reader() for _ in range(2)], *[processes.start_application() for _ in range(2)]]:
+            child.wait_for("ready")
         scenario.inject(processes, seconds)
         for application in processes.applications:
             kill(application)
         due = asyncio.run(_due_once_all_are_read(environment.url))
-        acknowledged = [line.split() for child in processes.applications for line in _lines(child)]
-        return _count(due, [_received(child) for child in processes.readers], acknowledged)
+        received = [_printed(child, "event") for child in processes.readers]
+        acknowledged = {
+            (f"session.{change}", session)
+            for child in processes.applications
+            for change in ("created", "ended")
+            for [session] in _printed(child, change)
+        }
+        return _count(due, received, acknowledged)
 
 
 async def _register_keeper(url: str) -> None:
@@ -208,31 +222,27 @@ async def _due_once_all_are_read(url: str) -> dict[str, tuple[str, str]]:
     return due
 
 
-def _lines(child: Child) -> list[str]:
-    """Return the complete lines that a process has printed, without the first one."""
-    return child.printed().split("\n")[1:-1]
-
-
-def _received(child: Child) -> list[tuple[str, ...]]:
-    return [tuple(line.split()) for line in _lines(child)]
+def _printed(child: Child, word: str) -> list[list[str]]:
+    """Return the complete lines of a process that begin with a word, split, without that word."""
+    lines = [line.split() for line in child.printed().split("\n")[:-1]]
+    return [words[1:] for words in lines if words and words[0] == word]
 
 
 def _count(
-    due: dict[str, tuple[str, str]], received: list[list[tuple[str, ...]]], acknowledged: list[list[str]]
+    due: dict[str, tuple[str, str]], received: list[list[list[str]]], acknowledged: set[tuple[str, str]]
 ) -> Counts:
     times = Counter(event_id for one in received for event_id, _, _ in one)
-    changed = {(f"session.{change}", session) for change, session in acknowledged if change != "rotated"}
     return Counts(
         due=len(due),
         received=len(times),
         duplicated=sum(times.values()) - len(times),
         lost=len(due.keys() - times.keys()),
-        silent=len(changed - set(due.values())),
+        silent=len(acknowledged - set(due.values())),
         disordered=sum(_disordered(one) for one in received),
     )
 
 
-def _disordered(received: list[tuple[str, ...]]) -> int:
+def _disordered(received: list[list[str]]) -> int:
     """Return how many sessions ended before they began, as one process received it."""
     ended, seen, disordered = set[str](), set[str](), 0
     for event_id, kind, session in received:

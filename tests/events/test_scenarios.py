@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.faults.environments import ALWAYS, standalone
 
-from .scenarios import SCENARIOS, Scenario, run
-
-SECONDS = 1.0
+from .scenarios import Scenario, kill_each, run
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS[1:5], ids=lambda scenario: scenario.name)
-def test_every_event_of_a_change_that_survives_is_received(scenario: Scenario) -> None:
-    counts = run(scenario, SECONDS)
+def test_every_event_of_a_change_that_survives_is_received():
+    counts = run(Scenario("all killed", standalone(*ALWAYS), kill_each), 1.0)
     assert counts.due > 100
     assert (counts.lost, counts.silent, counts.disordered) == (0, 0, 0), counts
     assert counts.received >= counts.due

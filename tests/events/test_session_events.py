@@ -149,12 +149,38 @@ async def test_tells_how_far_readers_are(world):
     await readers.aclose()
 
 
-async def test_an_entry_that_nobody_can_read_is_left_out(world, caplog):
-    await emit_everywhere(world, buckets=[4], fields=[b"what", b"ever"])
-    expected = await emit_everywhere(world, buckets=[4])
+async def test_counts_the_events_that_were_dropped_at_the_cap(world):
+    readers = EventReaders(world.factory)
     async with reading(world) as events:
-        assert [event.session_hash for event in await take(events, 1)] == expected
-    assert "cannot be read" in caplog.text
+        *_, last = await emit_everywhere(world, 350, buckets=[7], max_events=100)
+        assert [one.lost > 0 for one in await readers.list()] == [True]
+        number = 1
+        while (await take(events, 1))[0].session_hash != last:
+            number += 1
+        assert await events.acknowledge()
+        assert 100 <= number <= 201
+        assert events.lost == 350 - number
+        assert [(one.lost, one.lag_events) for one in await readers.list()] == [(events.lost, 0)]
+    await readers.aclose()
+
+
+async def test_nothing_counts_as_lost_without_a_cap_reached(world):
+    async with reading(world) as events:
+        for _ in range(3):
+            await take(events, len(await emit_everywhere(world, 30, buckets=[7, 9], max_events=100)))
+            await events.acknowledge()
+            assert events.lost == 0
+
+
+async def test_events_survive_steps_of_the_clock(world):
+    async with reading(world) as events:
+        found, expected = [], []
+        for hours in (0, 1, -2, 3):
+            await world.advance(hours=hours)
+            expected += await emit_everywhere(world, 2, buckets=[7])
+            found += [event.session_hash for event in await take(events, 2)]
+            await events.acknowledge()
+        assert found == expected
 
 
 @pytest.mark.parametrize(

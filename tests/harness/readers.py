@@ -6,16 +6,16 @@ import asyncio
 
 from chuk_sessions.core import ids, index_operations, keys, reader_operations, statuses
 from chuk_sessions.core.reader_operations import Lease, Position
-from chuk_sessions.events import SessionEvents
+from chuk_sessions.events import SessionEvents, session_hash
 from tests.harness.strays import HOME, id_in
 
 NAME, LEASE_MS = b"mailer", 9000
 START = b"0-0"
 
 
-async def emit(world, number=1):
+async def emit(world, number=1, **options):
     """Create sessions that emit an event each, in one bucket."""
-    await emit_everywhere(world, number, buckets=[HOME])
+    await emit_everywhere(world, number, buckets=[HOME], **options)
 
 
 async def entries(world, after=b""):
@@ -55,29 +55,13 @@ async def progress(world):
     return {one.reader: one for one in reader_operations.progress_of(reply)}
 
 
-async def emit_everywhere(world, number=1, *, buckets=range(ids.BUCKETS), sandbox_id="test", fields=None):
-    """Write events of new sessions into each of the buckets. Return the hashes of the sessions, in order."""
-    found, client = [], None if hasattr(world.backend, "_space") else world._server.client()
-    for bucket in [bucket for bucket in buckets for _ in range(number)]:
-        target = keys.session_keys("test", id_in(bucket))
-        found.append(target.reference)
-        described = [
-            sandbox_id.encode(),
-            target.handle,
-            b"k",
-            b"c1",
-            b"c",
-            b"1700000000000",
-            b"d",
-            b"3600000",
-            b"u",
-            b"",
-        ]
-        if client is None:
-            world.backend._space.xadd(keys.events(bucket), fields or described)
-        else:
-            client.execute_command("XADD", keys.events(bucket), "*", *(fields or described))
-    return found
+async def emit_everywhere(world, number=1, *, buckets=range(ids.BUCKETS), sandbox_id="test", **options):
+    """Create sessions in each of the buckets. Return their hashes, in the order of their events."""
+    manager = world.manager(sandbox_id, events=True, **options)
+    session_ids = [id_in(bucket) for bucket in buckets for _ in range(number)]
+    for session_id in session_ids:
+        await manager.allocate_session(session_id)
+    return [session_hash(session_id) for session_id in session_ids]
 
 
 def reading(world, reader="mailer", **options):
