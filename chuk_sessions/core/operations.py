@@ -224,7 +224,7 @@ def extend(
 def set_ttl(target: SessionKeys, *, ttl_ms: int, retention_ms: int, events: bool = False) -> Call:
     """Move the deadline to `ttl_ms` from now, but not after the latest one allowed. `events` is that of `extend`."""
     index = target.index_keys
-    argv = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms, *_hint(events))
+    argv: tuple[Arg, ...] = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms, *_hint(events))
     return Call(SET_TTL, (target.record, index.deadlines, index.sandboxes, index.events), argv)
 
 

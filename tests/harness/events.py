@@ -64,7 +64,7 @@ class Lifecycles:
     def add(self, bucket: int, entry: EventEntry) -> None:
         """Check the next event of a session. Raises AssertionError if it breaks a rule."""
         session = entry.sandbox, entry.session_hash(bucket)
-        if entry.kind == "created" or (entry.kind == "logged_in"):
+        if entry.kind in FIRST:
             assert session not in self.alive, f"{entry} begins a session that has not ended"
             self.alive.add(session)
             self.announced.discard(session)
