@@ -1,9 +1,9 @@
 """`python -m tests.proof`: the randomized comparisons at full length, one after another, each with a summary line.
 
-It compares emulator and server step by step, feeds damaged and hostile input, checks histories of concurrent calls, and
-kills processes that write and read events. `--server PATH` tests another server than the bundled one, except for the
-events. The seed of the first two is printed, and the same seed repeats the same steps. The histories use the seeds 0, 1,
-2, and so on.
+It compares emulator and server step by step, feeds damaged and hostile input, checks histories of concurrent calls,
+and kills processes that write and read events. `--server PATH` tests another server than the bundled one, except for
+events. The seed of the first two is printed, and the same seed repeats the same steps. The histories use the seeds 0,
+1, 2, and so on.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def _run(title: str, arguments: list[str], **variables: str) -> tuple[str, bool]
     print(f"\n{title}", flush=True)
     started, last = time.monotonic(), ""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
