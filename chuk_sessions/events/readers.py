@@ -20,6 +20,7 @@ from .leases import Leases
 from .names import reader_name
 from .session_event import SessionEvent
 from .source import Source
+from .streams import Streams
 from .upkeep import Upkeep
 
 
@@ -91,7 +92,7 @@ class SessionEvents:
         """Claim a share of the buckets. Raises a subclass of ProviderError if the store cannot be reached."""
         executor = Executor(self._source.backend, "", self._decoder.values(""))
         self._leases = Leases(executor, self._name, lease_seconds=self._lease_seconds, newest=self._newest)
-        self._delivery = Delivery(executor, self._leases, self._longest_pause)
+        self._delivery = Delivery(Streams(self._source.backend, executor), self._leases, self._longest_pause)
         self._time_slice = TimeSlice()
         sweeper = Sweeper(executor, StrayNotes(executor))
         self._upkeep = Upkeep(executor, self._leases, partial(sweeper.sweep_due, sandbox_id=self._sandbox_id))
