@@ -41,10 +41,9 @@ class Delivery:
             bucket = self._ready.popleft()
             if not self._leases.is_valid(bucket) or not bucket.entries:
                 continue
-            entry = bucket.entries.popleft()
+            entry = bucket.deliver()
             if bucket.entries:
                 self._ready.append(bucket)
-            bucket.delivered = entry[0]
             return bucket, entry
         return None
 
