@@ -2,8 +2,7 @@
 
 It compares emulator and server step by step, feeds damaged and hostile input, checks histories of concurrent calls,
 and counts events. `--server PATH` tests another server than the bundled one. The seed of the first two is printed, and
-the same
-seed repeats the same steps. The histories use the seeds 0, 1, 2, and so on.
+the same seed repeats the same steps. The histories use the seeds 0, 1, 2, and so on.
 """
 
 from __future__ import annotations
