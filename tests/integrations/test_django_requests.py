@@ -21,10 +21,12 @@ from chuk_sessions import (
     SessionLimitError,
     SessionUnavailableError,
 )
+from chuk_sessions.integrations.cookies import ids_in
 from chuk_sessions.integrations.django import SessionStore, bind_owner
 from tests.fuzz.cases import FUZZ
 from tests.fuzz.test_names import NEAR_GENERATED, NEAR_NAMES, NEAR_REFERENCES
 from tests.integrations.django_project import ENGINE, MIDDLEWARE, Project, user
+from tests.integrations.dying_store import OUTCOMES, DyingStore
 
 DOWN = SessionUnavailableError("the store is down")
 ALICE = {"pk": 1, "password": "wonderland"}
@@ -347,18 +349,80 @@ def test_a_new_key_reaches_the_client_even_if_the_request_fails(project, body):
     assert browser.show()["values"] == {"a": 1, "b": 2}
 
 
-def test_a_key_whose_rotation_is_in_doubt_reaches_the_client(project):
-    browser = Browser()
-    browser.send("update", set={"a": 1})
-    session = SessionStore(browser.key)
-    steps = session._rotate_steps()
+@OUTCOMES
+@pytest.mark.parametrize("path", ["update", "login", "alogin"])
+def test_a_client_keeps_a_session_whose_rotation_is_in_doubt(single, is_applied, path):
+    store = DyingStore(single)
+    project = Project(single)
+    project.factory = store.factory
+    with project.settings():
+        browser = Browser()
+        browser.send("login", **ALICE)
+        browser.send("update", set={"a": 1})
+        before = browser.key
+        store.die_during_rotation(is_applied=is_applied)
+        action = {"cycle": True} if path == "update" else ALICE
+        assert browser.send(path, **action).status_code == 503
+        both = browser.key
+        assert ids_in(both)[0] == before
+        store.come_back()
+        assert browser.show() == {"values": {"a": 1}, "user": 1, "owner": "1"}
+        assert browser.key == (ids_in(both)[1] if is_applied else both)
+        browser.send("update", set={"b": 2})
+        assert browser.send(path, **action).status_code == 200
+        assert ids_in(browser.key)[1] is None
+        assert browser.show() == {"values": {"a": 1, "b": 2}, "user": 1, "owner": "1"}
+        project.manager.close()
+
+
+@OUTCOMES
+def test_a_view_may_try_a_rotation_again_whose_outcome_is_unknown(indexed, is_applied):
+    store = DyingStore(indexed.world)
+    indexed.factory = store.factory
+    with indexed.settings():
+        session = SessionStore()
+        session.update({"a": 1, "b": 1})
+        session.login("1")
+        session["c"] = 1
+        del session["b"]
+        store.die_during_rotation(is_applied=is_applied)
+        with pytest.raises(OutcomeUnknownError):
+            session.cycle_key()
+        store.come_back()
+        session.cycle_key()
+        session.save()
+        assert session.successor is None
+        assert indexed.stored(session.session_key) == {"a": 1, "c": 1}
+        assert indexed.manager.count_sessions("1") == 1
+        indexed.manager.close()
+
+
+def test_changes_of_a_user_whose_login_has_failed_do_not_reach_the_user_before(project):
+    session = SessionStore()
+    session.update({"a": 1})
+    session.login("1")
+    old = session.session_key
+    steps = session._login_steps("2")
     next(steps)
     error = OutcomeUnknownError("the reply was lost")
-    error.session_id = project.manager.rotate_session(browser.key)
+    error.session_id = old[:-1] + ("1" if old[-1] == "0" else "0")
     with pytest.raises(OutcomeUnknownError):
         steps.throw(error)
-    assert session.session_key == error.session_id
-    assert session.is_rotated
+    session["order"] = "of 2"
+    session.increment("visits")
+    assert project.stored(old) == {"a": 1, "visits": 1}
+    session.login("2")
+    assert project.stored(session.session_key) == {}
+
+
+def test_a_logout_deletes_a_session_whose_rotation_is_in_doubt_under_both_keys(indexed):
+    session = SessionStore()
+    session.update({"a": 1})
+    session.login("1")
+    session.successor = indexed.manager.rotate_session(session.session_key)
+    session.flush()
+    assert session.successor is None
+    assert indexed.manager.count_sessions("1") == 0
 
 
 def test_failed_requests_are_not_saved(project):
