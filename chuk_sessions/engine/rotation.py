@@ -210,7 +210,8 @@ class Rotator:
                 reply = await self._repeat(call)
                 if reply == [s.OK]:
                     return reply
-                deleted = reply in ([s.GONE], [s.MOVED, successor])
+                # If it cannot be known, the copy stays, because it may be all that is left of the session.
+                deleted = reply is None or reply in ([s.GONE], [s.MOVED, successor])
             if deleted:
                 error.session_id = move.new.session_id
             raise

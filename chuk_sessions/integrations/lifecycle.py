@@ -144,8 +144,12 @@ class SessionLifecycle(SessionState):
         self._attach(session_id, ttl)
 
     def _log_in_steps(self, session_id: str, user_id: str, ttl: float) -> Steps[str | None]:
+        successor = self._successor if session_id == self._session_id else None
         try:
             new_id: str | None = yield _call("rotate_session", session_id, user_id=user_id, ttl_hours=ttl / 3600)
+            if new_id is not None and successor is not None:
+                # An earlier login has left a copy of the session.
+                yield _call("delete_session", successor)
         except SessionRotatedError:
             return None
         except OutcomeUnknownError as error:

@@ -26,8 +26,12 @@ class DyingStore(Intercepted):
         self._dies_during, self._is_applied, self._is_dead = "", False, False
 
     def die_during_rotation(self, *, is_applied: bool) -> None:
-        """Die during the next rotation or login, before or after it is applied."""
+        """Die during the next rotation, or login of the same user, before or after it is applied."""
         self._dies_during, self._is_applied = "rotate", is_applied
+
+    def die_during_deletion(self, *, is_applied: bool) -> None:
+        """Die during the next deletion. The login of a guest creates a session and deletes the guest's."""
+        self._dies_during, self._is_applied = "delete", is_applied
 
     def come_back(self) -> None:
         """Work again."""

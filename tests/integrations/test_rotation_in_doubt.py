@@ -83,6 +83,21 @@ async def test_a_browser_keeps_its_session_and_the_next_one(single, is_applied, 
 
 
 @OUTCOMES
+async def test_a_guest_keeps_the_cart_if_the_outcome_of_the_login_is_unknown(world, is_applied):
+    store = DyingStore(world)
+    client = client_of(store.manager, app)
+    await client.get("/add")
+    store.die_during_deletion(is_applied=is_applied)
+    assert (await client.get("/login/alice")).status == 503
+    store.come_back()
+    assert (await client.get("/")).json == {"cart": ["book"], "user": "alice" if is_applied else None}
+    assert (await client.get("/login/alice")).json == {"cart": ["book"], "user": "alice"}
+    assert ids_in(client.session_id)[1] is None
+    assert (await client.get("/")).json == {"cart": ["book"], "user": "alice"}
+    assert await store.manager.count_sessions() == 1
+
+
+@OUTCOMES
 async def test_a_request_may_try_again(world, is_applied):
     store = DyingStore(world)
     session, old = await opened(store, "alice")
