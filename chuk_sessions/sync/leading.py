@@ -39,7 +39,7 @@ NO_LOCK = NoLock()
 
 
 def lead(background: BackgroundLoop, selector: InboxSelector, coroutine: AnyCoroutine, owner: object) -> Call:
-    """Run the loop in this thread, which has the turn, until a call has ended. Return the call, and give up the turn."""
+    """Run the loop in this thread, which has the turn, until a call has ended. Give the turn up and return the call."""
     call = Call(background, coroutine, NO_LOCK, owner)
     loop: Any = background.loop
     hooks = sys.get_asyncgen_hooks()

@@ -6,7 +6,7 @@ import asyncio
 from _thread import get_ident
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from threading import main_thread
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from ..exceptions import ManagerClosedError, SessionError
 from . import background
@@ -87,7 +87,7 @@ def _run(coroutine: Coroutine[Any, Any, T], owner: object = None) -> T:
     current = background.current
     if (selector := current.selector) is not None and get_ident() != main_thread().ident:
         if selector.turn.acquire(False):
-            return _result(lead(current, selector, coroutine, owner))
+            return cast(T, _result(lead(current, selector, coroutine, owner)))
         selector.is_wanted = True
     try:
         lock = current.free_locks.pop()
@@ -102,7 +102,7 @@ def _run(coroutine: Coroutine[Any, Any, T], owner: object = None) -> T:
         _abandon(current, call)
         raise
     current.free_locks.append(lock)
-    return _result(call)
+    return cast(T, _result(call))
 
 
 def _result(call: Call) -> Any:

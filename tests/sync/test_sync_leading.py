@@ -211,7 +211,6 @@ print("parent", flush=True)
 
 @pytest.mark.parametrize("state", ["alive", "hanging"])
 def test_the_interpreter_can_fork_and_exit_while_a_thread_runs_the_loop(state):
-    with running(bundled()) as server:
-        with children.running_python(EXIT, server.url, str(server.process.pid), state) as child:
-            assert child.wait() == 0, child.printed()
-            assert child.printed().split() == ["child", "parent"]
+    with running(bundled()) as own, children.running_python(EXIT, own.url, str(own.process.pid), state) as child:
+        assert child.wait() == 0, child.printed()
+        assert child.printed().split() == ["child", "parent"]
