@@ -148,10 +148,12 @@ MAY_IMPORT = {
         "core backends.base backends.redis.url backends.redis.options backends.redis.net backends.redis.topology"
     ),
     "engine": "core backends.base",
+    "clouds": "",
     "providers": "core settings backends.base backends.memory backends.redis backends.redis.options",
     "provider_factory": "core settings",
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
+    "devices": "public integrations",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
 }
