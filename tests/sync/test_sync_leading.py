@@ -177,10 +177,11 @@ def test_a_loop_that_fails_in_a_calling_thread_is_replaced(store, pool):
 
 
 EXIT = """
-import os, sys, threading, time
+import os, sys, threading, time, warnings
 from chuk_sessions.providers import redis
 from chuk_sessions.sync import SessionManager, background
 
+warnings.simplefilter("ignore", DeprecationWarning)  # since Python 3.12, for each fork of a process with threads
 manager = SessionManager("test", redis.factory(sys.argv[1], call_timeout=30))
 session_id = manager.allocate_session()
 is_ready = threading.Event()
