@@ -21,6 +21,7 @@ EMULATOR_OPERATIONS = ("allocate", "validate", "read", "merge", "extend", "delet
 LIST_OPERATIONS = ("count", "count_user", "list_user")
 SIZES = {"0.1 kB": 100, "1 kB": 1_000, "10 kB": 10_000, "100 kB": 100_000}
 COMMON_OPERATIONS = ("validate", "read", "merge")
+GROWTH_OPERATIONS = ("allocate", *COMMON_OPERATIONS, "load", "increment", "extend", "delete")
 MEMORY_SESSIONS = 50_000
 """The figures hold for this number only, because they depend on how full the server's tables are."""
 SMALL, LARGE, HUGE = 1_000, 100_000, 1_000_000
@@ -63,9 +64,11 @@ def measure_growth(settings: RunSettings, results: Results) -> None:
     numbers = (SMALL, LARGE, HUGE) if settings.long else (SMALL, LARGE)
     with ExitStack() as stack:
         servers = {number: stack.enter_context(running_server(settings.server)) for number in numbers}
-        workers = {f"{n:,}": Worker(OURS, url=server.url, sessions=n) for n, server in servers.items()}
+        workers = {
+            f"{n:,}": Worker(OURS, url=server.url, sessions=n, servers=[server.port]) for n, server in servers.items()
+        }
         peers = enter_all(stack, workers)
-        for operation in ("allocate", *COMMON_OPERATIONS, "increment", "extend", "delete"):
+        for operation in GROWTH_OPERATIONS:
             results.rows.append(measure_rounds(settings, Task("growth", operation, 100), peers))
 
 
