@@ -98,6 +98,11 @@ class Worker:
             self._process.wait()
 
     @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
     def capabilities(self) -> dict[str, Any]:
         """The peer's first line: `operations`, `version`, and `imported_from`. Waits until the peer is ready."""
         if self._capabilities is None:

@@ -1,6 +1,7 @@
 """The benchmark run: measures the suites, and writes `results/` and the tables of docs/performance.md.
 
     python -m benchmarks [--server PATH] [--long] [--rounds 3] [--seconds 0.3] [--only redis,tls...] [--into FOLDER]
+        [--nodes 1,2] [--processes 1,2]
 
 Peers are programs in environments of their own, created under `.peers/`. In each round every peer measures once. The
 report shows medians, and ratios computed within a round. `--server` selects a server; the default is that of the tests.
@@ -22,7 +23,7 @@ from benchmarks.harness import cores
 from benchmarks.harness.environments import BENCHMARKS, ROOT
 from benchmarks.report import page, plots, storage, tables
 from benchmarks.report.results import Results
-from benchmarks.suites import blocking, clients, conditions, web
+from benchmarks.suites import blocking, clients, conditions, more_cores, web
 from tests.harness.servers import running, valkey_binary, version_of
 
 from .rounds import RunSettings
@@ -31,7 +32,7 @@ SUITES: dict[str, Callable[[RunSettings, Results], None]] = {
     "redis": clients.measure,
     "tls": clients.measure_tls,
     "emulator": conditions.measure_emulator,
-    "processes": conditions.measure_processes,
+    "cores": more_cores.measure,
     "growth": conditions.measure_growth,
     "server_cpu": conditions.measure_server_cpu,
     "client_profile": conditions.measure_client_profile,
@@ -50,7 +51,9 @@ PERFORMANCE = ROOT / "docs" / "performance.md"
 def main() -> None:
     """Measure what the command line asks for, and write the report."""
     options = _options()
-    settings = RunSettings(options.server, options.rounds, options.seconds, options.long)
+    settings = RunSettings(
+        options.server, options.rounds, options.seconds, options.long, options.nodes, options.processes
+    )
     for name in options.only:
         results = Results(_facts(settings))
         SUITES[name](settings, results)
@@ -75,6 +78,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="samples per peer")
     parser.add_argument("--seconds", type=float, help="length of each sample")
     parser.add_argument("--only", default=",".join(SUITES), help=f"suites to measure: {', '.join(SUITES)}")
+    parser.add_argument("--nodes", type=_numbers, default=(1, 2), help="numbers of cluster nodes, for the suite cores")
+    parser.add_argument("--processes", type=_numbers, default=(1, 2), help="numbers of client processes, likewise")
     parser.add_argument("--into", type=Path, default=RESULTS, help="folder for the results")
     options = parser.parse_args()
     options.rounds = options.rounds or (7 if options.long else 3)
@@ -83,6 +88,10 @@ def _options() -> argparse.Namespace:
     if unknown := set(options.only) - set(SUITES):
         parser.error(f"unknown suites: {', '.join(unknown)}")
     return options
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def _facts(settings: RunSettings) -> dict[str, str]:

@@ -15,8 +15,8 @@ SESSIONS, URL = os.environ["WEB_SESSIONS"], os.environ["WEB_URL"]
 PRICE_SECONDS = 0.01
 ENGINES = {
     "chuk-sessions": "chuk_sessions.integrations.django",
-    "cache": "django.contrib.sessions.backends.cache",
-    "signed cookies": "django.contrib.sessions.backends.signed_cookies",
+    "Django's cache": "django.contrib.sessions.backends.cache",
+    "Django's cookies": "django.contrib.sessions.backends.signed_cookies",
 }
 SESSION_MIDDLEWARE = {"chuk-sessions": "chuk_sessions.integrations.django.ChukSessionMiddleware"}
 

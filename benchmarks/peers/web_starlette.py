@@ -30,7 +30,7 @@ def _middleware() -> list[Middleware]:
         from chuk_sessions.providers import redis  # noqa: PLC0415
 
         return [Middleware(SessionMiddleware, session_factory=redis.factory(URL), https_only=False)]
-    if SESSIONS == "cookie":
+    if SESSIONS == "Starlette's cookies":
         from starlette.middleware.sessions import SessionMiddleware as CookieMiddleware  # noqa: PLC0415
 
         return [Middleware(CookieMiddleware, secret_key="secret" * 8)]

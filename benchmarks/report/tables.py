@@ -18,6 +18,7 @@ from .results import Results, Row, format_number
 from .targets import PUBLISHED_PEER
 
 _MICRO = 1e6
+_MILLI = 1e3
 _NONE = "–"
 _THROUGHPUT_PEERS = (OURS, "redis-py", "valkey-glide", "coredis", PUBLISHED_PEER)
 _THROUGHPUT_OPERATIONS = ("allocate", "validate", "read", "merge", "increment", "extend")
@@ -104,6 +105,50 @@ def _kept(results: Results) -> Iterator[str]:
     yield from markdown(heads, rows)
 
 
+def _cores(results: Results) -> Iterator[str]:
+    heads = [
+        "nodes × processes",
+        "calls/s",
+        "ratio",
+        "client CPU, µs",
+        "server CPU, µs",
+        "cores busy",
+        "computed",
+    ]
+    for row in results.in_section("cores"):
+        yield from (f"{row.operation}, {row.case.partition(',')[0]} for each process:", "")
+        yield from markdown(heads, (_cores_cells(row, name) for name in row.samples))
+        yield ""
+    yield from ("One process with one event loop, on a core of its own:", "")
+    yield from _event_loop(results)
+
+
+def _cores_cells(row: Row, name: str) -> list[str]:
+    first = next(iter(row.samples))
+    client, server = (row.value(name, metric) for metric in ("CPU/call", "server CPU/call"))
+    ratio = "1" if name == first else str(row.ratio(name, first))
+    nodes, processes = map(int, name.split(" × "))
+    rate = row.value(name, "calls/s")
+    busy = f"{rate * (client + server):.2f}"
+    computed = format_number(min(processes / client, nodes / server))
+    costs = [format_number(cpu * _MICRO) for cpu in (client, server)]
+    return [name, format_number(rate), ratio, *costs, busy, computed]
+
+
+def _event_loop(results: Results) -> Iterator[str]:
+    heads = ["call", "loop", "calls/s", "loop busy", "server busy", "client CPU, µs", "median, ms", "p99, ms"]
+    rows = results.in_section("event_loop")
+    yield from markdown(heads, (_loop_cells(row, name) for row in rows for name in row.samples))
+
+
+def _loop_cells(row: Row, name: str) -> list[str]:
+    rate, client = row.value(name, "calls/s"), row.value(name, "CPU/call")
+    busy = [f"{rate * cpu:.0%}" for cpu in (client, row.value(name, "server CPU/call"))]
+    latencies = [format_number(row.value(name, metric) * _MILLI) for metric in ("p50", "p99")]
+    operation = f"{row.operation}, {row.case.partition(',')[0]}"
+    return [operation, name, format_number(rate), *busy, format_number(client * _MICRO), *latencies]
+
+
 def _growth(results: Results) -> Iterator[str]:
     rows = results.in_section("growth")
     fewest, *_, most = rows[0].samples
@@ -117,5 +162,6 @@ TABLES: dict[str, Callable[[Results], Iterator[str]]] = {
     "redis": _throughput,
     "web": _web,
     "growth": _growth,
+    "cores": _cores,
 }
 """The tables by the name of their suite."""

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from benchmarks.harness import cores
 from benchmarks.harness.cores import running_server
 from benchmarks.harness.environments import OLDEST, PUBLISHED
-from benchmarks.harness.process import OURS, Sample, Worker
-from benchmarks.harness.rounds import RunSettings, Task, case, enter_all, measure_rounds
+from benchmarks.harness.process import OURS, Worker
+from benchmarks.harness.rounds import RunSettings, Task, enter_all, measure_rounds
 from benchmarks.report.results import Memory, Results, Row
 from benchmarks.suites import client_profile, memory
 from tests.harness.farms.cluster import cluster_farm
@@ -35,28 +35,6 @@ def measure_emulator(settings: RunSettings, results: Results) -> None:
         tasks = [Task("emulator", operation, 0) for operation in EMULATOR_OPERATIONS]
         tasks += [Task("grid", operation, 0) for operation in ("grid", "grid_parse")]
         results.rows += [measure_rounds(settings, task, peers) for task in tasks]
-
-
-def measure_processes(settings: RunSettings, results: Results) -> None:
-    """Measure 1, 2, and 4 client processes at the same time, with 100 callers each."""
-    with ExitStack() as stack:
-        server = stack.enter_context(running_server(settings.server))
-        workers = [stack.enter_context(Worker(OURS, url=server.url, sandbox=f"p{number}")) for number in range(4)]
-        row = Row("processes", "validate", case(100))
-        for _ in range(settings.rounds):
-            for number in (1, 2, 4):
-                row.samples.setdefault(f"{number}", []).append(_measure_together(workers[:number], settings.seconds))
-        results.rows.append(row)
-
-
-def _measure_together(workers: list[Worker], seconds: float) -> Sample:
-    for worker in workers:
-        assert worker.capabilities
-        worker.start_measuring("validate", 100, seconds)
-    samples = [worker.sample() for worker in workers]
-    slowest = max(samples, key=lambda sample: sample.p99)
-    calls, cpu = sum(sample.calls for sample in samples), sum(sample.cpu for sample in samples)
-    return Sample(calls, max(sample.seconds for sample in samples), cpu, slowest.p50, slowest.p99, slowest.p999)
 
 
 def measure_growth(settings: RunSettings, results: Results) -> None:

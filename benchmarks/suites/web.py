@@ -57,9 +57,11 @@ class Group:
 
 
 GROUPS = (
-    Group("Starlette, uvicorn", "web_starlette", (OURS, "starsessions", "cookie", NO_SESSIONS), is_asgi=True),
-    Group("Flask, gunicorn", "web_flask", (OURS, "Flask-Session", "cookie")),
-    Group("Django, gunicorn", "web_django", (OURS, "cache", "signed cookies")),
+    Group(
+        "Starlette, uvicorn", "web_starlette", (OURS, "starsessions", "Starlette's cookies", NO_SESSIONS), is_asgi=True
+    ),
+    Group("Flask, gunicorn", "web_flask", (OURS, "Flask-Session", "Flask's cookies")),
+    Group("Django, gunicorn", "web_django", (OURS, "Django's cache", "Django's cookies")),
 )
 
 
