@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ mpl.rcParams.update(
         "axes.titlecolor": TEXT,
         "axes.titlesize": 9,
         "font.size": 9,
-        "grid.alpha": 0.4,
         "grid.color": TEXT,
+        "grid.linewidth": 0.3,
         "savefig.transparent": True,
         "svg.fonttype": "none",
         "svg.hashsalt": "benchmarks",
@@ -43,8 +44,11 @@ LIMIT = "server's limit"
 
 _WIDTH = 8.0
 _BAR_HEIGHT = 0.24
+_PANEL_HEAD = 0.35
 _HEAD = 1.0
-"""Inches: the height of a bar, and of the title with the names of the panels."""
+"""Inches: the width of a chart, and the heights of a bar, of a panel's name, and of the title with the unit."""
+_TITLE_WIDTH = 76
+"""Characters of a title's line."""
 
 Bars = Mapping[str, float]
 
@@ -62,7 +66,7 @@ def panels(title: str, bars: Mapping[str, Bars], file: Path, *, unit: str, colum
     columns = columns or len(bars)
     rows = -(-len(bars) // columns)
     tallest = max(map(len, bars.values()))
-    size = (_WIDTH, _HEAD + rows * (_BAR_HEIGHT * tallest + 0.35))
+    size = (_WIDTH, _HEAD + rows * (_BAR_HEIGHT * tallest + _PANEL_HEAD))
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     shares_names = len({tuple(values) for values in bars.values()}) == 1
     for position, (axes, (name, values)) in enumerate(zip(grid.flat, bars.items(), strict=False)):
@@ -72,14 +76,15 @@ def panels(title: str, bars: Mapping[str, Bars], file: Path, *, unit: str, colum
             axes.set_yticks([])
     for axes in list(grid.flat)[len(bars) :]:
         axes.set_visible(False)
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=11, fontweight="bold", color=TEXT)
+    _write_title(figure, title)
     figure.supxlabel(unit, x=0.01, ha="left", fontsize=8, color=TEXT)
     _save(figure, file)
 
 
 def _draw_bars(axes: Any, values: Bars, *, log: bool) -> None:
     names = list(values)
-    drawn = axes.barh(names, list(values.values()), color=[_color(name) for name in names], height=0.72)
+    colors = [_color(name) for name in names] if OURS in values else OURS_COLOR
+    drawn = axes.barh(names, list(values.values()), color=colors, height=0.72)
     axes.bar_label(drawn, labels=[format_number(value) for value in values.values()], padding=3, fontsize=8)
     axes.invert_yaxis()
     if log:
@@ -110,7 +115,7 @@ def lines(
     *,
     labels: tuple[str, str],
     target: float | None = None,
-    log: bool = False,
+    floor: float = 0,
 ) -> None:
     """Draw lines over evenly spaced positions, with their names to the right of their ends, and a target if any."""
     figure, axes = plt.subplots(figsize=(_WIDTH, 3.6), layout="constrained")
@@ -120,16 +125,14 @@ def lines(
     if target is not None:
         axes.axhline(target, color=LIMIT_COLOR, linestyle="--", linewidth=1)
         axes.annotate(f"target: {target:g}", (0, target), xytext=(0, 4), textcoords="offset points", color=LIMIT_COLOR)
-    if log:
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=floor)
+    axes.yaxis.set_major_formatter(lambda value, _: format_number(value))
     axes.set_xticks(range(len(positions)), positions)
-    axes.set_xlim(-0.1, (len(positions) - 1) * 1.35)
+    axes.set_xlim(-0.08, len(positions) - 0.95)
     axes.grid(axis="y")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    axes.set_title(f"{title}\n", loc="left", fontsize=11, fontweight="bold")
+    _write_title(figure, title)
     _name_ends(axes, drawn)
     _save(figure, file)
 
@@ -152,9 +155,15 @@ def _name_ends(axes: Any, drawn: Sequence[Line]) -> None:
             xytext=offset,
             textcoords="offset points",
             va="center",
+            annotation_clip=False,
             color=color,
             arrowprops=arrow,
         )
+
+
+def _write_title(figure: Any, title: str) -> None:
+    text = textwrap.fill(title, _TITLE_WIDTH) + "\n"
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold", color=TEXT)
 
 
 def _save(figure: Any, file: Path) -> None:

@@ -35,11 +35,11 @@ _SHORTEST = 1e-9
 """Seconds. Shorter times mean that a peer does not measure them."""
 
 
-def markdown(measured: Mapping[str, Results], plots: list[str]) -> str:
-    """Return the whole report, of suites by name."""
+def markdown(measured: Mapping[str, Results], plots: Mapping[str, str]) -> str:
+    """Return the whole report, from suites by name and the titles of plots by file."""
     results = Results.merged(measured.values())
     parts = ["# Benchmarks", *_runs(measured), *_facts(results), "## Targets", *_targets(results)]
-    parts += [f"![{name}]({name})" for name in plots]
+    parts += [f"![{title}]({file})" for file, title in plots.items()]
     for section, title in TITLES.items():
         if rows := results.in_section(section):
             parts += [f"## {title}", *_table(rows)]

@@ -17,21 +17,26 @@ _MICRO = 1e6
 _OPERATIONS = ("allocate", "validate", "read", "merge")
 _PEERS = (OURS, "valkey-glide", REDIS_PY, "coredis", PUBLISHED_PEER)
 _SLOWDOWN_LIMIT = 1.3
+_LOWEST = 0.9
+"""Where the axis of slowdowns begins, unless a value is lower."""
+_WITH_STORE = ("starsessions", "Flask-Session", "Django's cache")
+"""The packages of the suite web that keep sessions in the same store, rather than in signed cookies."""
 
 
-def draw(results: Results, folder: Path) -> list[str]:
-    """Write all charts for which there are results. Returns the names of the files."""
-    return [file for file, chart in CHARTS.items() if chart(results, folder / file)]
+def draw(results: Results, folder: Path) -> dict[str, str]:
+    """Write all charts for which there are results. Returns their titles by the names of the files."""
+    titles = {file: chart(results, folder / file) for file, chart in CHARTS.items()}
+    return {file: title for file, title in titles.items() if title}
 
 
-def _throughput(results: Results, file: Path) -> bool:
+def _throughput(results: Results, file: Path) -> str:
     rows = [row for row in results.in_section("redis") if row.operation in _OPERATIONS]
     validate = results.row("redis", "validate", case(100))
     if validate is None:
-        return False
+        return ""
     title = f"chuk-sessions validates {_times(validate, OURS, REDIS_PY)} as many sessions per second as redis-py"
     panels(title, {row.operation: _rates(row) for row in rows}, file, unit="calls per second, 100 callers", columns=2)
-    return True
+    return title
 
 
 def _rates(row: Row) -> Bars:
@@ -44,71 +49,93 @@ def _times(row: Row, name: str, other: str, metric: str = "calls/s") -> str:
     return f"{format_number(row.ratio(name, other, metric).median)} times"
 
 
-def _cpu(results: Results, file: Path) -> bool:
+def _cpu(results: Results, file: Path) -> str:
     row = results.row("redis", "validate", case(100))
     if row is None:
-        return False
+        return ""
     title = f"A validation costs redis-py {_times(row, REDIS_PY, OURS, 'CPU/call')} as much CPU as chuk-sessions"
     bars = {name: row.value(name, "CPU/call") * _MICRO for name in _PEERS if name in row.samples}
     panels(title, {"": bars}, file, unit="client CPU per validation, µs (logarithmic)", log=True)
-    return True
+    return title
 
 
-def _p99(results: Results, file: Path) -> bool:
+def _p99(results: Results, file: Path) -> str:
     row = results.row("redis", "validate", case(100))
     if row is None:
-        return False
+        return ""
     ours = format_number(row.value(OURS, "p99") * _MILLI)
     title = f"With 100 callers, 99 of 100 validations take chuk-sessions at most {ours} ms"
     bars = {name: row.value(name, "p99") * _MILLI for name in _PEERS if name in row.samples}
     panels(title, {"": bars}, file, unit="99th percentile of a validation, ms (logarithmic)", log=True)
-    return True
+    return title
 
 
-def _growth(results: Results, file: Path) -> bool:
+def _growth(results: Results, file: Path) -> str:
     rows = results.in_section("growth")
     if not rows:
-        return False
+        return ""
     positions = list(rows[0].samples)
     fewest, most = positions[0], positions[-1]
     worst = max(row.growth().median for row in rows)
-    title = f"Among {most} sessions, no call takes more than {format_number(worst)} times as long as among {fewest}"
+    title = f"From {fewest} to {most} sessions, calls take at most {format_number(worst)} times as long"
     drawn = [Line(row.operation, [row.ratio(fewest, name).median for name in positions]) for row in rows]
+    floor = min(_LOWEST, *(value for line in drawn for value in line.values if value is not None))
     labels = ("live sessions", f"time per call, relative to {fewest} sessions")
-    lines(title, positions, drawn, file, labels=labels, target=_SLOWDOWN_LIMIT)
-    return True
+    lines(title, positions, drawn, file, labels=labels, target=_SLOWDOWN_LIMIT, floor=floor)
+    return title
 
 
-def _metadata(results: Results, file: Path) -> bool:
+def _metadata(results: Results, file: Path) -> str:
     rows = results.in_section("metadata")
     if not rows:
-        return False
+        return ""
     positions = list(rows[0].samples)
-    title = f"A merge of one value takes about as long with {positions[-1]} of metadata as with {positions[0]}"
+    merge = next(row for row in rows if row.operation == "merge")
+    factor = format_number(merge.growth().median)
+    title = f"With {positions[-1]} of metadata, a merge takes {factor} times as long as with {positions[0]}"
     drawn = [Line(row.operation, [row.value(name, "calls/s") for name in positions]) for row in rows]
     lines(title, positions, drawn, file, labels=("metadata per session", "calls per second, 100 callers"))
-    return True
+    return title
 
 
-def _web(results: Results, file: Path) -> bool:
+def _web(results: Results, file: Path) -> str:
     rows = [row for row in results.in_section("web") if row.operation == "count"]
     if not rows:
-        return False
-    title = "A request that counts a visit in its session: CPU of the application"
+        return ""
+    others = [row.ratio(name, OURS, "CPU/call").median for row in rows for name in row.samples if name in _WITH_STORE]
+    least, most = format_number(min(others)), format_number(max(others))
+    title = f"Other sessions in a store need {least} to {most} times the CPU of chuk-sessions to count a visit"
     bars = {
         row.case.partition(", ")[2]: {name: row.value(name, "CPU/call") * _MICRO for name in row.samples}
         for row in rows
     }
     panels(title, bars, file, unit="application CPU per request, µs")
-    return True
+    return title
 
 
-CHARTS: dict[str, Callable[[Results, Path], bool]] = {
+def _cores(results: Results, file: Path) -> str:
+    rows = results.in_section("cores")
+    if not rows:
+        return ""
+    bars = {row.operation: {name: _total_cpu(row, name) * _MICRO for name in row.samples} for row in rows}
+    first, *_, last = bars["validate"]
+    factor = format_number(bars["validate"][last] / bars["validate"][first])
+    title = f"A validation by {last} nodes × processes costs {factor} times the CPU of one by {first}"
+    panels(title, bars, file, unit="nodes × processes: CPU of clients and servers per call, µs")
+    return title
+
+
+def _total_cpu(row: Row, name: str) -> float:
+    return row.value(name, "CPU/call") + row.value(name, "server CPU/call")
+
+
+CHARTS: dict[str, Callable[[Results, Path], str]] = {
     "throughput.svg": _throughput,
     "cpu.svg": _cpu,
     "p99.svg": _p99,
     "growth.svg": _growth,
     "metadata.svg": _metadata,
     "web.svg": _web,
+    "cores.svg": _cores,
 }
-"""The functions that draw the charts, by file. Each returns whether there were results for it."""
+"""The functions that draw the charts, by file. Each returns its title, or nothing without results."""

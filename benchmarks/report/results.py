@@ -35,6 +35,8 @@ class Ratio:
 
     def __str__(self) -> str:
         low, high = format_number(self.minimum), format_number(self.maximum)
+        if low == high:
+            return format_number(self.median)
         return f"{format_number(self.median)} ({low} to {high})"
 
 

@@ -51,7 +51,7 @@ def targets(results: Results) -> Iterator[Target]:
     yield from _growth(results)
     for memory in results.memory:
         measured = Ratio.of([memory.ours / memory.published])
-        yield Target(f"server memory, {memory.case}", f"published {PUBLISHED}", 1.2, False, measured)
+        yield Target(f"server memory, {memory.case}", f"published {PUBLISHED}", 1, False, measured)
     yield from _synchronous(results)
     tls = results.row("tls", "validate", case(100))
     yield Target("validate over TLS, 100 callers", f"{REDIS_PY} over TLS", 5, True, _ratio(tls, REDIS_PY))
