@@ -154,8 +154,12 @@ def _growth(results: Results) -> Iterator[str]:
     fewest, *_, most = rows[0].samples
     metrics = {"time per call": "calls/s", "client CPU": "CPU/call", "server CPU": "server CPU/call"}
     heads = [f"among {most} sessions, divided by {fewest}", *metrics]
-    cells = ([row.operation, *(str(row.growth(metric)) for metric in metrics.values())] for row in rows)
+    cells = ([row.operation, *(_growth_cell(row, metric) for metric in metrics.values())] for row in rows)
     yield from markdown(heads, cells)
+
+
+def _growth_cell(row: Row, metric: str) -> str:
+    return str(row.growth(metric)) if row.value(next(iter(row.samples)), metric) else _NONE
 
 
 TABLES: dict[str, Callable[[Results], Iterator[str]]] = {
