@@ -121,7 +121,7 @@ def _cores(results: Results, file: Path) -> str:
     bars = {row.operation: {name: _total_cpu(row, name) * _MICRO for name in row.samples} for row in rows}
     first, *_, last = bars["validate"]
     factor = format_number(bars["validate"][last] / bars["validate"][first])
-    title = f"A validation by {last} nodes × processes costs {factor} times the CPU of one by {first}"
+    title = f"From {first} to {last} nodes and processes, a validation costs {factor}× the CPU"
     panels(title, bars, file, unit="nodes × processes: CPU of clients and servers per call, µs")
     return title
 

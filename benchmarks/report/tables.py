@@ -20,6 +20,9 @@ from .targets import PUBLISHED_PEER
 _MICRO = 1e6
 _MILLI = 1e3
 _NONE = "–"
+_QUIET = 1.0
+"""The highest load average before a run whose rates can be compared with those of other runs."""
+_BUSY = "**Other jobs used the machine:** compare ratios and CPU per call, not calls per second."
 _THROUGHPUT_PEERS = (OURS, "redis-py", "valkey-glide", "coredis", PUBLISHED_PEER)
 _THROUGHPUT_OPERATIONS = ("allocate", "validate", "read", "merge", "increment", "extend")
 _REQUESTS = {
@@ -57,7 +60,13 @@ def conditions(results: Results) -> str:
     """Return a sentence about the run."""
     facts = results.facts
     run = f"Run of {facts['date']}: {facts['machine']}; {facts['server']}, Python {facts['Python']}"
-    return f"{run}; {facts['rounds']}; load average before it: {facts['load before']}."
+    sentence = f"{run}; {facts['rounds']}; load average before it: {facts['load before']}."
+    return f"{sentence} {_BUSY}" if is_busy(facts["load before"]) else sentence
+
+
+def is_busy(load: str) -> bool:
+    """Return whether other jobs used the machine so much that rates mean little."""
+    return load.replace(".", "", 1).isdigit() and float(load) > _QUIET
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -136,7 +145,17 @@ def _cores_cells(row: Row, name: str) -> list[str]:
 
 
 def _event_loop(results: Results) -> Iterator[str]:
-    heads = ["call", "loop", "calls/s", "loop busy", "server busy", "client CPU, µs", "median, ms", "p99, ms"]
+    heads = [
+        "call",
+        "loop",
+        "calls/s",
+        "loop busy",
+        "server busy",
+        "client CPU, µs",
+        "computed",
+        "median, ms",
+        "p99, ms",
+    ]
     rows = results.in_section("event_loop")
     yield from markdown(heads, (_loop_cells(row, name) for row in rows for name in row.samples))
 
@@ -144,9 +163,10 @@ def _event_loop(results: Results) -> Iterator[str]:
 def _loop_cells(row: Row, name: str) -> list[str]:
     rate, client = row.value(name, "calls/s"), row.value(name, "CPU/call")
     busy = [f"{rate * cpu:.0%}" for cpu in (client, row.value(name, "server CPU/call"))]
+    costs = [format_number(client * _MICRO), format_number(1 / client)]
     latencies = [format_number(row.value(name, metric) * _MILLI) for metric in ("p50", "p99")]
     operation = f"{row.operation}, {row.case.partition(',')[0]}"
-    return [operation, name, format_number(rate), *busy, format_number(client * _MICRO), *latencies]
+    return [operation, name, format_number(rate), *busy, *costs, *latencies]
 
 
 def _growth(results: Results) -> Iterator[str]:

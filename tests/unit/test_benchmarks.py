@@ -63,6 +63,10 @@ def test_tables_replace_only_what_is_between_their_markers():
         tables.replaced(page, "growth", "")
 
 
+def test_tables_say_if_other_jobs_used_the_machine():
+    assert tables.is_busy("17.2") and not tables.is_busy("0.4") and not tables.is_busy("not noted")
+
+
 def test_the_performance_page_has_a_place_for_each_table():
     page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
     assert set(re.findall(r"<!-- table: (\w+) -->", page)) == {*tables.TABLES}
