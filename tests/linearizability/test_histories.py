@@ -23,7 +23,7 @@ from tests.redis.tools import how_many
 HISTORIES = how_many("HISTORIES", 30, 1000)
 CALLS_BETWEEN_KILLS = 4
 MOST_UNDECIDED = 0.02
-"""The share of histories with too many lost calls to be checked. On a busy machine calls take longer, and more get lost."""
+"""The share of histories with too many lost calls to be checked. On a busy machine, more calls get lost."""
 
 
 @pytest.fixture(scope="module")
