@@ -54,8 +54,9 @@ def main() -> None:
     settings = RunSettings(
         options.server, options.rounds, options.seconds, options.long, options.nodes, options.processes
     )
+    facts = _facts(settings)
     for name in options.only:
-        results = Results(_facts(settings))
+        results = Results(dict(facts))
         SUITES[name](settings, results)
         storage.save(results, options.into / MEASUREMENTS / f"{name}.json")
     print(report(options.into))
