@@ -272,12 +272,12 @@ class CallGenerator:
             target.index_keys, sandbox, user_of(self.draw(users)), self.draw(st.lists(old, max_size=3))
         )
 
-    def endpoint(self) -> str:
+    def endpoint(self):
         return self.draw(st.sampled_from(["first", "other"]))
 
-    def messages(self, most: int = 3) -> list[tuple[bytes, bytes]]:
+    def messages(self):
         message = st.tuples(st.sampled_from([b"m1", b"m2", b"m3", b"m4"]), st.sampled_from([b"text", b"\xff", b"more"]))
-        return self.draw(st.lists(message, max_size=most))
+        return self.draw(st.lists(message, max_size=3))
 
     def endpoints(self) -> Call:
         return queue_operations.endpoints()
