@@ -55,6 +55,16 @@ SWEEP = Operation(
 DUE = Operation(
     "due", names("sandboxes"), names("limit score after"), s.DONE, read_only=True, retryable=True, needs_index=True
 )
+READ_EVENTS = Operation(
+    "read_events",
+    names("events"),
+    names("first last word limit"),
+    s.DONE | {s.CORRUPT},
+    read_only=True,
+    retryable=True,
+    needs_index=True,
+    command="XRANGE",
+)
 
 
 def list_(index: IndexKeys, *, user: int | None, limit: int, after: Cursor = START) -> Call:
@@ -91,3 +101,11 @@ def sweep(index: IndexKeys, sandbox_id: str, ended: Sequence[bytes] = ()) -> Cal
 def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
     """Read a page of the sandboxes that have expired sessions in one bucket."""
     return Call(DUE, (sandboxes,), (limit, *after))
+
+
+def read_events(events: str, *, after: bytes = b"", limit: int = PAGE_LIMIT) -> Call:
+    """Read the first entries of a stream of events, or the first ones after the entry with the id `after`.
+
+    The reply is OK and a list of entries, each its id and a list of field, value, field, value..., see `event_entries`.
+    """
+    return Call(READ_EVENTS, (events,), (b"(" + after if after else b"-", b"+", b"COUNT", limit))

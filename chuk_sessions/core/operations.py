@@ -12,13 +12,14 @@ from . import modes
 from . import statuses as s
 from .data_operations import APPEND, INCREMENT, MERGE, SET
 from .durations import LATEST_MS
-from .index_operations import COUNT, DUE, FIND, LIST, SWEEP
+from .index_operations import COUNT, DUE, FIND, LIST, READ_EVENTS, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
 from .queue_operations import CONFIGURE, ENDPOINTS, ENQUEUE, LETTERS, RESEND, SETTLE, TAKE
 from .rate_limits import RATE_LIMIT
+from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -98,8 +99,8 @@ ALL: Final = {
     entry.name: entry
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
-        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, ENDPOINTS, CONFIGURE,
-        ENQUEUE, TAKE, SETTLE, LETTERS, RESEND,
+        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
+        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE, SETTLE, LETTERS, RESEND,
     )
 }  # fmt: skip
 """Every operation under its name."""

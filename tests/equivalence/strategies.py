@@ -17,6 +17,7 @@ from chuk_sessions.core import (
     operations,
     queue_operations,
     rate_limits,
+    reader_operations,
     record,
 )
 from chuk_sessions.core.keys import SessionKeys
@@ -64,6 +65,11 @@ targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERA
 pointers = st.sampled_from([b"", *[pointer for one in targets for pointer in (one.handle, one.reference.encode())]])
 limits = st.sampled_from([data_operations.MAX_SESSION_BYTES, data_operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
 handles = st.sampled_from([*[target.handle for target in targets], b"~", b"\xff"])
+readers = st.sampled_from([b"mailer", b"mail", b"a^b"])
+processes = st.sampled_from([b"one", b"two"])
+leases_ms = st.sampled_from([0, 1, 700, 4000])
+cursors = st.sampled_from([b"0-0", b"0-0", b"1-0", b"1-2", b"2-1"])
+"""Ids before those of all events, which the servers of a comparison choose by different clocks."""
 lifetimes = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -313,6 +319,40 @@ class CallGenerator:
 
     def resend(self) -> Call:
         return queue_operations.resend(self.endpoint(), self.messages(), ordered=self.draw(st.booleans()))
+
+    def bucket(self) -> int:
+        """Draw a bucket that has sessions."""
+        return self.target()[1].index_keys.bucket
+
+    def join(self) -> Call:
+        return reader_operations.join(
+            self.bucket(), self.draw(readers).decode(), self.draw(processes), lease_ms=self.draw(leases_ms)
+        )
+
+    def claim(self) -> Call:
+        return reader_operations.claim(
+            self.bucket(), self.draw(readers), self.draw(processes), lease_ms=self.draw(leases_ms), newest=False
+        )
+
+    def commit(self) -> Call:
+        lease = reader_operations.Lease(self.draw(readers), self.draw(processes), self.draw(st.integers(1, 3)))
+        stored, cursor = self.draw(cursors), self.draw(cursors)
+        read = 0 if stored == cursor else self.draw(st.integers(1, 3))
+        position = reader_operations.Position(stored, cursor, read, self.draw(st.integers(0, 2)))
+        return reader_operations.commit(self.bucket(), lease, position, lease_ms=self.draw(leases_ms))
+
+    def trim(self) -> Call:
+        return reader_operations.trim(self.bucket())
+
+    def progress(self) -> Call:
+        return reader_operations.progress(self.bucket())
+
+    def retire(self) -> Call:
+        return reader_operations.retire(self.bucket(), self.draw(readers))
+
+    def read_events(self) -> Call:
+        limit = self.draw(st.sampled_from([1, 2, 100]))
+        return index_operations.read_events(self.target()[1].index_keys.events, limit=limit)
 
     def after(self, user: str | None) -> index_operations.Cursor:
         """Draw the cursor of a page: the start, or an entry that may exist."""

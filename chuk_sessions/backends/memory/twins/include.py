@@ -10,6 +10,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
+from ..stream import parse_id
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
 """Expiry, deadline, last access, and idle timeout (or None) of a live session, all in ms, and three further fields.
@@ -287,3 +288,8 @@ def next_place(space: Keyspace, waiting: str) -> int:
     """Return the place of the next message in an ordered queue: the time, or more if the last one has that place."""
     last = space.zlast(waiting)
     return space.now if last is None else max(space.now, int(last[1]) + 1)
+
+
+def is_after(entry: bytes, other: bytes) -> bool:
+    """Return whether an entry of a stream comes after another one, given their ids."""
+    return parse_id(entry) > parse_id(other)
