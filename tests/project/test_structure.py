@@ -154,7 +154,7 @@ MAY_IMPORT = {
     "session_manager": "core settings engine backends backends.base provider_factory",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
-    "events": "core engine backends backends.base public sync providers",
+    "events": "core engine settings backends backends.base public sync providers",
 }
 
 

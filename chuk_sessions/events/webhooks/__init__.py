@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .endpoint import DeadLetter, Endpoint
-# from .endpoints import WebhookEndpoints
+from .endpoints import WebhookEndpoints
 
 __all__ = ["DeadLetter", "Endpoint", "WebhookEndpoints"]

@@ -61,8 +61,8 @@ class Endpoint:
 
     @property
     def secret(self) -> str:
-        """The newest secret, `whsec_` and base64."""
-        return self.secrets[0][0]
+        """The newest secret, `whsec_` and base64; empty for a stream of security events."""
+        return self.secrets[0][0] if self.secrets else ""
 
     def valid_secrets(self, now_ms: int) -> list[str]:
         """Return the secrets that have not expired."""
@@ -74,9 +74,12 @@ class Endpoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the endpoint as it is stored, without its id."""
-        found = asdict(self)
-        del found["id"]
-        return found
+        lists = {
+            "types": None if self.types is None else list(self.types),
+            "sandboxes": None if self.sandboxes is None else list(self.sandboxes),
+            "secrets": [list(secret) for secret in self.secrets],
+        }
+        return {name: value for name, value in {**asdict(self), **lists}.items() if name != "id"}
 
 
 def new_endpoint(

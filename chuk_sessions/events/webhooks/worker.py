@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -58,6 +59,7 @@ class Worker:
         self._format = context.formats[endpoint.format]
         self._wake = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
         loops = [self._pump] + [self._deliver] * self._format.pushes
         self._loops = [asyncio.create_task(self._repeat(loop)) for loop in loops]
 
@@ -67,13 +69,14 @@ class Worker:
 
     async def aclose(self) -> None:
         """Stop taking messages, and wait for the attempts in flight, each of which has a time limit."""
+        self._is_stopping = True
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, *self._attempts, return_exceptions=True)
 
     async def _repeat(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a loop again after each error."""
-        while True:
+        while not self._is_stopping:
             try:
                 await loop()
             except SessionError as error:
@@ -104,7 +107,7 @@ class Worker:
             return False
 
     async def _deliver(self) -> None:
-        while True:
+        while not self._is_stopping:
             self._wake.clear()
             wait = self._context.poll_seconds
             free = self._context.in_flight - len(self._attempts)
@@ -116,10 +119,9 @@ class Worker:
                     wait = min(wait, max(0.001, (batch.next_due - batch.now) / 1000))
                 if len(self._attempts) >= self._context.in_flight:
                     wait = self._context.poll_seconds
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     def _start(self, message: Message, batch: Batch) -> None:
         task = asyncio.create_task(self._attempt(message, batch))
