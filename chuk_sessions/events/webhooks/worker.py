@@ -111,7 +111,7 @@ class Worker:
             self._wake.clear()
             wait = self._context.poll_seconds
             free = self._context.in_flight - len(self._attempts)
-            if free > 0:
+            if free > 0 and self._endpoint.enabled:
                 batch = await self._context.store.take(self._endpoint, free, self._context.lease_ms)
                 for message in batch.messages:
                     self._start(message, batch)
@@ -150,8 +150,8 @@ class Worker:
     async def _failed(self, message: Message, batch: Batch, outcome: Outcome) -> None:
         logger.info("the endpoint %s did not accept a message: %s", self._endpoint.id, outcome.error)
         if outcome.gone:
-            await self._context.store.failed(self._endpoint, message, batch.claim, 0)
             await self._disable("gone", batch.now)
+            await self._context.store.failed(self._endpoint, message, batch.claim, 0)
             return
         message = after_failure(message, batch.now, outcome.error)
         await self._context.store.failed(
