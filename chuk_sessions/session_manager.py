@@ -8,8 +8,20 @@ from typing import Any, Self, cast
 from weakref import finalize
 
 from . import settings
+from .backends.custom import CustomBackend
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
-from .core import data_operations, ids, keys, modes, notices, operation_ids, operations, statuses, validation
+from .core import (
+    data_operations,
+    event_entries,
+    ids,
+    keys,
+    modes,
+    notices,
+    operation_ids,
+    operations,
+    statuses,
+    validation,
+)
 from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
 from .core.values import SALT, CodecFactory, json_codec, new_salt
@@ -27,7 +39,7 @@ from .engine.sessions import Sessions
 from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
-from .exceptions import ManagerClosedError
+from .exceptions import ManagerClosedError, NotSupportedError
 from .models import Health, SessionMetadata
 from .provider_factory import factory_for_env
 
@@ -58,6 +70,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
         max_session_bytes: int = data_operations.MAX_SESSION_BYTES,
+        events: bool | str | None = None,
+        max_events: int = event_entries.DEFAULT_CAP,
         _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.
@@ -77,9 +91,15 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             retention_seconds: how long the store keeps the record of an expired session, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
+            events: whether the sessions that this manager creates emit events, for `SessionEvents` to read. With
+                `"updates"`, its changes of their metadata are events, too. By default SESSION_EVENTS, which is off,
+                `1`, or `updates`.
+            max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
+                oldest ones are dropped and counted as lost.
 
         Raises:
             ValueError: an argument is malformed.
+            NotSupportedError: events are on, and the provider is a custom one.
             ModuleNotFoundError: SESSION_PROVIDER is not the name of a provider.
 
         """
@@ -98,8 +118,12 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             when_full=when_full,
             retention_seconds=retention_seconds,
             max_session_bytes=max_session_bytes,
+            events=env.events if events is None else events,
+            max_events=max_events,
         )
         self._backend = backend_of(self.session_factory)
+        if policy.events and self._backend.name == CustomBackend.name:
+            raise NotSupportedError("a custom provider has no streams of events")
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
         self._values = _values(self._sandbox_id)
@@ -257,7 +281,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             return False
         if owner:
             return await self._sessions.revoke(target, owner)
-        return await self._sessions.delete(target, reused=True)
+        return await self._sessions.delete(target, event_entries.REVOKED, reused=True)
 
     async def rotate_session(
         self,

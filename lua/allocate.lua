@@ -3,7 +3,8 @@
 -- KEYS[2] deadlines: handle -> when the session expires, ms; of this bucket and sandbox
 -- KEYS[3] users: handle -> hash of its user; of this bucket and sandbox
 -- KEYS[4] sandboxes: sandbox -> when its first session in this bucket expires, ms
--- KEYS[5..] victims: record and operation ids of each session that the cap may evict; then, if the id may have been in use
+-- KEYS[5] events: the stream of this bucket
+-- KEYS[6..] victims: record and operation ids of each session that the cap may evict; then, if the id may have been in use
 -- before, its operation ids; then, with an operation, the creations: operation id -> ms until which it counts
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
@@ -18,19 +19,19 @@
 -- ARGV[11] mode: for a session that exists: touch (if its owner is the same), create (refuse), or replace
 -- ARGV[12] operation: id under which this creates or replaces once; empty means none
 -- ARGV[13] window: ms for which that id is remembered
--- ARGV[14] events: 1 means that the session emits events
--- ARGV[15] victims: their number
--- ARGV[16..] rest: the victims' handles, then field, value pairs
+-- ARGV[14] events: most events that the stream may have; 0 means that the session emits none
+-- ARGV[15] start: letter of its first event; empty means that another event tells of the session
+-- ARGV[16] victims: their number
+-- ARGV[17..] rest: the victims' handles, then field, value pairs
 -- Reply: CREATED, or CREATED {handle...} {handle...} with 16 expired sessions to sweep, see `list_expired` | EXISTS | GONE
 -- Reply: MOVED handle | OTHER_OWNER | FULL {handle...} (the user's sessions, at most 32 more than the cap)
 --- @include "now"
 --- @include "open"
 --- @include "index_score"
---- @include "remove_sessions"
-local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local key, deadlines, users, sandboxes, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local handle, sandbox, owner, user, mode, operation = ARGV[1], ARGV[2], ARGV[6], ARGV[7], ARGV[11], ARGV[12]
-local new_idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[15])
-local operations, creations = KEYS[5 + 2 * victims], KEYS[5 + 2 * victims + 1]
+local new_idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[16])
+local operations, creations = KEYS[6 + 2 * victims], KEYS[6 + 2 * victims + 1]
 if operation ~= '' then
 --- @include "applied"
   if applied(creations, operation, now) then return CREATED end
@@ -55,25 +56,14 @@ end
 
 deadline = ARGV[4] == '0' and now + ARGV[3] or tonumber(ARGV[4])
 if deadline <= now then return GONE end
-emits = ARGV[14] == '1'
+emits = ARGV[14] ~= '0'
 local expiry = new_idle > 0 and math.min(deadline, now + new_idle) or deadline
-local score, fields = index_score(expiry, emits), {'c', created, 'd', deadline, 'a', now, 'v', version}
-if owner ~= '' then fields[#fields + 1] = 'u'; fields[#fields + 1] = owner end
-if new_idle > 0 then fields[#fields + 1] = 'i'; fields[#fields + 1] = new_idle end
-if emits then fields[#fields + 1] = 'e'; fields[#fields + 1] = 1 end
-for index = 16 + victims, #ARGV do fields[#fields + 1] = ARGV[index] end
---- @include "overwrite"
-overwrite(key, fields)
-if operations then redis.call('DEL', operations) end
-if operation ~= '' then
---- @include "remember_creation"
-  remember_creation(creations, operation, now, ARGV[13])
+--- @include "emit_start"
+--- @include "write_session"
+if evicted[1] then
+--- @paste "remove_sessions"
+  remove_sessions(evicted, deadlines, users, events, sandbox)
 end
-redis.call('PEXPIREAT', key, expiry + retention)
-redis.call('ZADD', deadlines, score, handle)
-if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZREM', users, handle) end
-redis.call('ZADD', sandboxes, 'LT', score, sandbox)
-remove_sessions(evicted, deadlines, users)
 if not redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 15, 1)[1] then return CREATED end
 --- @include "list_expired"
 return {CREATED, list_expired(deadlines, now, 16)}

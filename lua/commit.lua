@@ -16,7 +16,7 @@
 --- @include "stream_state"
 local name, cursor = ARGV[1], ARGV[6]
 local state = redis.call('HMGET', KEYS[1], 'o' .. name, 'f' .. name, 'c' .. name, 'n' .. name, 'l' .. name)
-local last, _, gone = stream_state(KEYS[2])
+local last, added, gone = stream_state(KEYS[2])
 if state[1] ~= ARGV[2] or state[2] ~= ARGV[3] or is_after(cursor, last) then return GONE end
 local read = tonumber(state[4])
 if state[3] == ARGV[5] then
@@ -24,8 +24,9 @@ if state[3] == ARGV[5] then
 elseif state[3] ~= cursor then
   return GONE
 end
--- The events that are gone are the oldest ones. If there are more of them than this reader has received, it missed some.
-local missed = math.max(0, gone - read - ARGV[8])
+-- This reader has missed events if it has received fewer than there were up to its cursor. Their number is known for the
+-- last event. Otherwise, those that are gone are the oldest ones.
+local missed = math.max(0, (cursor == last and added or gone) - read - ARGV[8])
 -- At full memory, readers continue, because HDEL comes first. What they have read can be trimmed.
 redis.call('HDEL', KEYS[1], 'u' .. name)
 redis.call(

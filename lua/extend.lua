@@ -2,12 +2,14 @@
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> when the session expires, ms
 -- KEYS[3] operations: operation id -> ms until which it counts
+-- KEYS[4] events: the stream of this bucket
 -- ARGV[1] handle: of the session
 -- ARGV[2] additional: ms
 -- ARGV[3] latest: the latest deadline allowed, ms
 -- ARGV[4] operation: id under which this is applied once
 -- ARGV[5] window: ms for which that id is remembered
 -- ARGV[6] retention: ms that a record outlives its session
+-- ARGV[7] sandbox: its name
 -- Reply: OK | GONE | MOVED handle | TOO_FAR deadline
 --- @include "now"
 --- @include "open"
@@ -23,6 +25,10 @@ if not version then return CORRUPT end
 if applied(KEYS[3], operation, now) then return OK end
 local deadline = old_deadline + ARGV[2]
 if deadline > tonumber(ARGV[3]) then return {TOO_FAR, old_deadline} end
+if emits then
+--- @include "emit_change"
+  emit_change(key, KEYS[4], ARGV[7], ARGV[1], 'x', version + 1, deadline, emits)
+end
 move_deadline(key, KEYS[2], nil, ARGV[1], nil, version + 1, deadline, accessed, idle, ARGV[6], emits)
 remember(KEYS[3], operation, now, ARGV[5])
 expire_with_last(KEYS[3])

@@ -1,17 +1,20 @@
 -- Add to a metadata value that is a whole number, up to a ceiling.
 -- KEYS[1] session: the record
--- KEYS[2] operations: operation id -> ms until which it counts; left out without an operation
+-- KEYS[2] operations: operation id -> ms until which it counts; left out without an operation and events
+-- KEYS[3] events: the stream of this bucket; left out unless changes of metadata are events
 -- ARGV[1] field: of the counter
 -- ARGV[2] amount: whole number, may be negative
 -- ARGV[3] ceiling: highest value to which a positive amount may lead; empty means none
 -- ARGV[4] limit: most bytes that the session may have
 -- ARGV[5] operation: id under which this is applied once; empty means none
 -- ARGV[6] window: ms for which that id is remembered
+-- ARGV[7] handle: of the session; left out like the events
+-- ARGV[8] sandbox: its name; left out like the events
 -- Reply: OK value | CEILING value | GONE | MOVED handle | NOT_A_COUNTER | TOO_LARGE size
 --- @include "now"
 --- @include "open"
 local key, field, operation = KEYS[1], ARGV[1], ARGV[5]
-local reply, _, _, _, _, version, stored = open(key, now, 'v', field)
+local reply, _, deadline, _, _, version, stored = open(key, now, 'v', field)
 if reply then return reply end
 version = parse_int(version)
 if not version then return CORRUPT end
@@ -26,15 +29,23 @@ local amount, ceiling = tonumber(ARGV[2]), tonumber(ARGV[3])
 local total = value + amount
 if ceiling and amount > 0 and total > ceiling then return {CEILING, value} end
 if math.abs(total) > 9007199254740991 then return NOT_A_COUNTER end
+local size
 -- Only a counter that is new or gets longer can change the size.
-if stored and total < 10 ^ #digits and -total < 10 ^ (#digits - 1) then
-  redis.call('HSET', key, field, total, 'v', version + 1)
-else
+if not (stored and total < 10 ^ #digits and -total < 10 ^ (#digits - 1)) then
 --- @include "measure"
   local bound, limit = parse_int(redis.call('HGET', key, 'z')) or math.huge, tonumber(ARGV[4])
-  local size = measure(key, bound, limit, {field, string.format('%.0f', total)}, 1, {})
+  size = measure(key, bound, limit, {field, string.format('%.0f', total)}, 1, {})
   if size > limit then return {TOO_LARGE, size} end
+end
+local emits = KEYS[3] and redis.call('HGET', key, 'e')
+if emits then
+--- @include "emit_change"
+  emit_change(key, KEYS[3], ARGV[8], ARGV[7], 'u', version + 1, deadline, emits)
+end
+if size then
   redis.call('HSET', key, field, total, 'v', version + 1, 'z', size)
+else
+  redis.call('HSET', key, field, total, 'v', version + 1)
 end
 if operation ~= '' then
 --- @include "remember"

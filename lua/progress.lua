@@ -14,12 +14,12 @@ local _, added, gone = stream_state(KEYS[2])
 for _, name in ipairs(names) do
   local cursor, read, lost = state['c' .. name], tonumber(state['n' .. name]), tonumber(state['l' .. name])
   local oldest = redis.call('XRANGE', KEYS[2], '(' .. cursor, '+', 'COUNT', 1)[1]
-  local missed, left = math.max(0, gone - read), tonumber(state['u' .. name]) - now
+  local missed, left = math.max(0, (oldest and gone or added) - read), tonumber(state['u' .. name]) - now
   readers[#readers + 1] = name
   readers[#readers + 1] = cursor
   readers[#readers + 1] = oldest and added - read - missed or 0
   readers[#readers + 1] = oldest and oldest[1] or ''
-  readers[#readers + 1] = oldest and lost + missed or lost
+  readers[#readers + 1] = lost + missed
   readers[#readers + 1] = left > 0 and left <= tonumber(state['w' .. name]) and state['o' .. name] or ''
 end
 return {OK, now, readers}

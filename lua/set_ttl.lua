@@ -2,6 +2,7 @@
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> when the session expires, ms
 -- KEYS[3] sandboxes: sandbox -> when its first session in this bucket expires, ms
+-- KEYS[4] events: the stream of this bucket
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
 -- ARGV[3] ttl: ms
@@ -16,5 +17,9 @@ if reply then return reply end
 version = parse_int(version)
 if not version then return CORRUPT end
 local deadline = math.min(now + ARGV[3], tonumber(ARGV[4]))
+if emits then
+--- @include "emit_change"
+  emit_change(KEYS[1], KEYS[4], ARGV[2], ARGV[1], 'x', version + 1, deadline, emits)
+end
 move_deadline(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], version + 1, deadline, accessed, idle, ARGV[5], emits)
 return OK

@@ -12,15 +12,15 @@ Scripts write an event in the step that changes the session, see `lua/include/em
 | `u` | owner as stored; empty for a guest, or with an empty `c` |
 | `s` | salt of the record; absent if it has none |
 
-The pointer leads to the id that replaces the session: its handle, or its reference if it is in another bucket. The event
-occurred at the time in the id of the entry, which the server's clock sets. Nearly all entries have the same field names,
-which the server stores once for about 50 entries, so an entry takes 60 to 70 bytes.
+The pointer leads to the id that replaces the session: its handle, or its reference if it is in another bucket. The
+event occurred at the time in the id of the entry, which the server's clock sets. Nearly all entries have the same field
+names, which the server stores once for about 50 entries, so an entry takes 60 to 70 bytes.
 
-**The cap.** The field `e` of a session that emits events has the most entries that the stream may have. Each `XADD` drops
-the oldest ones above that. (`MAXLEN ~` lets up to 100 more stay.) `XINFO STREAM` counts `entries-added`, and readers
-count the entries that they trim. Those that were added, are not in the stream, and were not trimmed were dropped at the
-cap. Redis 6.2 does not count added entries. A reader still notices a loss there, if it trims only entries before the last
-one that it has acknowledged: when that one is gone, the cap has dropped it, and perhaps others after it.
+**The cap.** The field `e` of a session that emits events has the most entries that the stream may have. Each `XADD`
+drops the oldest ones above that. (`MAXLEN ~` lets up to 100 more stay.) `XINFO STREAM` counts `entries-added`, and
+readers count the entries that they trim. Those that were added, are not in the stream, and were not trimmed were
+dropped at the cap. Redis 6.2 does not count added entries. A reader still notices a loss there, if it trims only entries
+before the last one that it has acknowledged: when that one is gone, the cap has dropped it, and perhaps others after it.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ class EventEntry(NamedTuple):
 
     @property
     def event_id(self) -> str:
-        """An id that a repeat of the event has, too: a hash of session, creation time, kind, and version, 22 characters.
+        """An id that a repeat of the event has, too, 22 characters: a hash of session, creation, kind, and version.
 
-        After a failover that loses a change, the change may be repeated, and so is its event. A session ends once, so the
-        version does not count for its end.
+        After a failover that loses a change, the change may be repeated, and so is its event. A session ends once, so
+        the version does not count for its end.
         """
         # Without a creation time, only the expiry tells two sessions of the same id apart.
         created = f"expired {self.expires_at}" if self.created is None else f"{self.created}"

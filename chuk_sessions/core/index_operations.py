@@ -50,7 +50,7 @@ COUNT = Operation(
     needs_index=True,
 )
 SWEEP = Operation(
-    "sweep", names("deadlines users sandboxes ended"), names("sandbox limit rest"), s.DONE, retryable=True
+    "sweep", names("deadlines users sandboxes events ended"), names("sandbox limit rest"), s.DONE, retryable=True
 )
 DUE = Operation(
     "due", names("sandboxes"), names("limit score after"), s.DONE, read_only=True, retryable=True, needs_index=True
@@ -89,12 +89,12 @@ def cursor(reply: Reply) -> Cursor | None:
 
 
 def sweep(index: IndexKeys, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
-    """Remove expired sessions of one bucket, and list up to SWEEP_LIMIT more.
+    """Remove expired sessions of one bucket, each with the event of its end, and list up to SWEEP_LIMIT more.
 
     `ended` are handles from the reply of an earlier sweep.
     """
     targets = [session_keys_for_entry(index, handle) for handle in ended]
-    keys = (index.deadlines, index.users, index.sandboxes, *session_keys_to_delete(targets))
+    keys = (index.deadlines, index.users, index.sandboxes, index.events, *session_keys_to_delete(targets))
     return Call(SWEEP, keys, (sandbox_id.encode(), SWEEP_LIMIT, *ended))
 
 

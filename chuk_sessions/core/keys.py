@@ -45,7 +45,7 @@ _TAGS = (
 
 
 class IndexKeys(NamedTuple):
-    """The index keys of a sandbox in one bucket, and the prefix of its records' keys."""
+    """The index keys of a sandbox in one bucket, the prefix of its records' keys, and its name."""
 
     bucket: int
     deadlines: str
@@ -54,15 +54,11 @@ class IndexKeys(NamedTuple):
     records: str
     noted: str
     events: str
+    sandbox: bytes
 
     def notes(self, user: int | str) -> str:
         """Return the key of the notes about a user's strays, from the user's hash. Only the home bucket has notes."""
         return f"{self.records.removesuffix('s/')}n/{user}"
-
-    @property
-    def sandbox(self) -> bytes:
-        """The name of the sandbox."""
-        return self.records.split("/", 2)[1].encode()
 
 
 class SessionKeys(NamedTuple):
@@ -115,7 +111,14 @@ def index(sandbox_id: str, bucket: int) -> IndexKeys:
     shared = f"chuk1:{{{tag(bucket)}}}/"
     own = f"{shared}{sandbox_id}/"
     return IndexKeys(
-        bucket, f"{own}deadlines", f"{own}users", f"{shared}sandboxes", f"{own}s/", noted(bucket), events(bucket)
+        bucket,
+        deadlines=f"{own}deadlines",
+        users=f"{own}users",
+        sandboxes=f"{shared}sandboxes",
+        records=f"{own}s/",
+        noted=noted(bucket),
+        events=events(bucket),
+        sandbox=sandbox_id.encode(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -47,13 +48,19 @@ class SyncSessionEvents:
     def __next__(self) -> SessionEvent:
         """Acknowledge the event before, wait for the next one, and return it."""
         try:
-            return self._runner.run(self._events.__anext__())
+            return self._runner.run(self._next())
         except StopAsyncIteration:
             raise StopIteration from None
         except BaseException:
             # The background thread may deliver an event after the wait has ended.
             self._events.repeat()
             raise
+
+    async def _next(self) -> SessionEvent:
+        # A wait that was interrupted ends in the background.
+        while self._events.is_waiting:
+            await asyncio.sleep(0)
+        return await anext(self._events)
 
     @property
     def lost(self) -> int:

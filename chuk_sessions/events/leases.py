@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from hashlib import blake2b
 
 from ..core import ids, reader_operations, statuses
+from ..core.operation import Call
 from ..core.reader_operations import Lease
 from ..engine.executor import Executor
 from ..exceptions import SessionError
@@ -48,8 +49,9 @@ class Leases:
         self.missed = 0
 
     async def renew(self) -> float:
-        """Renew all leases, release those of other processes' buckets, claim the missing ones. Return the seconds until
-        the next round.
+        """Renew all leases, release those of other processes' buckets, and claim the missing ones.
+
+        Return the seconds until the next round.
 
         Raises the error of the store if no bucket could be claimed.
         """
@@ -116,7 +118,7 @@ class Leases:
         self.held.clear()
         await self._executor.settle_all([self._join(0)])
 
-    def _join(self, lease_ms: int) -> reader_operations.Call:
+    def _join(self, lease_ms: int) -> Call:
         return reader_operations.join(self._home, self._reader, self._member, lease_ms=lease_ms)
 
     async def _claim(self, numbers: Collection[int]) -> float:

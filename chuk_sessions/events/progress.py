@@ -54,7 +54,10 @@ class EventReaders:
         self._executor = Executor(self._source.backend, "", json_codec(""))
 
     async def list(self) -> list[ReaderProgress]:
-        """Return the progress of all readers, by name. Raises a subclass of ProviderError if the store does not answer."""
+        """Return the progress of all readers, by name.
+
+        Raises a subclass of ProviderError if the store does not answer.
+        """
         replies = await self._executor.execute_all(
             [reader_operations.progress(bucket) for bucket in range(ids.BUCKETS)]
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 from ..backends.sharing import SessionFactory
 from ..core.durations import ms_from_seconds
 from ..core.values import CodecFactory
 from ..engine.executor import Executor
+from ..engine.strays import StrayNotes
+from ..engine.sweeping import Sweeper
 from ..engine.time_slice import TimeSlice
 from .bucket import Bucket
 from .decoding import Decoder
@@ -39,6 +41,7 @@ class SessionEvents:
 
     Attributes:
         reader: the name.
+        is_waiting: whether a task waits for the next event.
 
     """
 
@@ -74,13 +77,14 @@ class SessionEvents:
         """
         self.reader = reader
         self._name = reader_name(reader, sandbox_id)
+        self._sandbox_id = sandbox_id
         self._decoder = Decoder(sandbox_id, encryption)
         self._newest = newest
         self._lease_seconds = ms_from_seconds(lease_seconds, "lease_seconds") / 1000
         self._longest_pause = ms_from_seconds(longest_pause_seconds, "longest_pause_seconds") / 1000
         self._source = Source(source)
         self._upkeep: Upkeep | None = None
-        self._is_closed = self._is_waiting = self._is_repeating = False
+        self._is_closed = self.is_waiting = self._is_repeating = False
         self._current: tuple[Bucket, bytes, SessionEvent] | None = None
 
     async def __aenter__(self) -> Self:
@@ -89,7 +93,8 @@ class SessionEvents:
         self._leases = Leases(executor, self._name, lease_seconds=self._lease_seconds, newest=self._newest)
         self._delivery = Delivery(executor, self._leases, self._longest_pause)
         self._time_slice = TimeSlice()
-        self._upkeep = Upkeep(executor, self._leases, None)
+        sweeper = Sweeper(executor, StrayNotes(executor))
+        self._upkeep = Upkeep(executor, self._leases, partial(sweeper.sweep_due, sandbox_id=self._sandbox_id))
         await self._upkeep.start()
         return self
 
@@ -101,13 +106,13 @@ class SessionEvents:
 
     async def __anext__(self) -> SessionEvent:
         """Acknowledge the event before, wait for the next one, and return it."""
-        if self._is_waiting:
+        if self.is_waiting:
             raise RuntimeError("another task waits for the next event: use a SessionEvents for each task")
-        self._is_waiting = True
+        self.is_waiting = True
         try:
             return await self._next()
         finally:
-            self._is_waiting = False
+            self.is_waiting = False
 
     @property
     def lost(self) -> int:
@@ -115,15 +120,16 @@ class SessionEvents:
         return self._leases.missed if self._upkeep is not None else 0
 
     async def acknowledge(self) -> bool:
-        """Acknowledge the event that was delivered last, before the next one is requested.
+        """Acknowledge the event that was delivered last, before the next one is requested, and wait until the store has
+        noted that and all earlier acknowledgments.
 
-        Returns whether the store has noted that. Otherwise the event is delivered again, here or in another process.
+        Returns whether it has noted this one. Otherwise the event is delivered again, here or in another process.
         """
         if self._current is None:
             return False
         bucket = self._current[0]
         self._acknowledge()
-        await self._leases.store([bucket])
+        await self._leases.store([one for one in self._leases.held.values() if one.is_dirty])
         return self._leases.held.get(bucket.number) is bucket and not bucket.is_dirty
 
     def repeat(self) -> None:
@@ -135,8 +141,9 @@ class SessionEvents:
         self._is_closed = True
 
     async def aclose(self) -> None:
-        """End the iteration, and hand the share of this process over to others. The event that was delivered last is not
-        acknowledged.
+        """End the iteration, and hand the share of this process over to others.
+
+        The event that was delivered last is not acknowledged.
         """
         self._is_closed = True
         self._current = None

@@ -19,11 +19,11 @@ class SessionEvent:
         session_hash: the `session_hash` of the session's id. Events have no ids.
         replaced_by: the hash of the id that replaced this one, at a rotation or login; otherwise None.
         user_id: the owner of the session; None for a guest, and if the owner is not known.
-        owner_known: whether `user_id` is the owner. It is not if the record was gone before the session was swept, or if
-            the owner is encrypted and the reader lacks the key.
+        owner_known: whether `user_id` is the owner. It is not if the record was gone before the session was swept, or
+            if the owner is encrypted and the reader lacks the key.
         occurred_at: when the change was made, in ms since 1970, by the clock of the store.
-        expires_at: the deadline of the session in ms since 1970: before it ended, or otherwise after the change. A
-            blocklist must keep an ended session until then. None if it is not known.
+        expires_at: the deadline of the session in ms since 1970. Of a session that has ended, it is the deadline that it
+            had, until which a blocklist must keep it.
         version: of the session after the change. None if it is not known.
 
     """
@@ -37,5 +37,5 @@ class SessionEvent:
     user_id: str | None
     owner_known: bool
     occurred_at: int
-    expires_at: int | None
+    expires_at: int
     version: int | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from weakref import finalize
 
 from ..backends.base import Backend
+from ..backends.custom import CustomBackend
 from ..backends.sharing import SessionFactory, backend_of, count_managers
-from ..enums import ProviderType
 from ..exceptions import NotSupportedError
 
 
@@ -22,7 +22,7 @@ class Source:
 
         """
         self.backend: Backend = backend_of(_factory(source))
-        if self.backend.name not in (ProviderType.MEMORY, ProviderType.REDIS):
+        if isinstance(self.backend, CustomBackend):
             raise NotSupportedError("a custom provider has no events: use Redis, Valkey, or the emulator")
         count_managers(self.backend, 1)
         self._release = finalize(self, count_managers, self.backend, -1)

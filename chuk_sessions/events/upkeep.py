@@ -30,7 +30,7 @@ _RETRY_SECONDS: Final = 0.2
 class Upkeep:
     """The background tasks of a reader in one process. Outages do not end them."""
 
-    def __init__(self, executor: Executor, leases: Leases, sweep: Sweep | None) -> None:
+    def __init__(self, executor: Executor, leases: Leases, sweep: Sweep) -> None:
         self._executor = executor
         self._leases = leases
         self._sweep = sweep
@@ -82,11 +82,10 @@ class Upkeep:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             await self._trim()
-            if self._sweep is not None:
-                try:
-                    await self._sweep([bucket for bucket in self._leases.held if not self._leases.held[bucket].leaving])
-                except SessionError as error:
-                    logger.debug("expired sessions were not swept: %s", error)
+            try:
+                await self._sweep([number for number, bucket in self._leases.held.items() if not bucket.leaving])
+            except SessionError as error:
+                logger.debug("expired sessions were not swept: %s", error)
 
     async def _trim(self) -> None:
         moved = [bucket for bucket in self._leases.held.values() if bucket.cursor != bucket.trimmed]

@@ -42,6 +42,8 @@ class SessionManager:
         retention_seconds: float = 300,
         max_metadata_bytes: int = 1_048_576,
         max_session_bytes: int = 4_194_304,
+        events: bool | str | None = None,
+        max_events: int = 10_000,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -60,9 +62,15 @@ class SessionManager:
             retention_seconds: how long the store keeps the record of an expired session, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
+            events: whether the sessions that this manager creates emit events, for `SessionEvents` to read. With
+                `"updates"`, its changes of their metadata are events, too. By default SESSION_EVENTS, which is off,
+                `1`, or `updates`.
+            max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
+                oldest ones are dropped and counted as lost.
 
         Raises:
             ValueError: an argument is malformed.
+            NotSupportedError: events are on, and the provider is a custom one.
             ModuleNotFoundError: SESSION_PROVIDER is not the name of a provider.
 
         """
@@ -77,6 +85,8 @@ class SessionManager:
             retention_seconds=retention_seconds,
             max_metadata_bytes=max_metadata_bytes,
             max_session_bytes=max_session_bytes,
+            events=events,
+            max_events=max_events,
         )
         self._runner = Runner()
 

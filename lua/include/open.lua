@@ -1,6 +1,6 @@
 --- @include "parse_int"
 -- Open a record. For a live session, return nil and then its expiry, deadline, last access, and idle timeout (or nil), all
--- in ms, and the values of up to three further fields. Otherwise return only the reply that finishes the operation.
+-- in ms, and the values of up to five further fields. Otherwise return only the reply that finishes the operation.
 -- The expiry is the deadline or, if that is earlier, the end of the idle timeout. Opening a live session creates no further
 -- table, because every call does it.
 local function open(key, now, ...)
@@ -23,10 +23,10 @@ local function open(key, now, ...)
     local pointer = redis.call('HGET', key, 'r')
     return pointer and {MOVED, pointer} or CORRUPT
   end
-  if not field[3] then return nil, deadline, deadline, accessed, nil, field[4], field[5], field[6] end
+  if not field[3] then return nil, deadline, deadline, accessed, nil, field[4], field[5], field[6], field[7], field[8] end
   local idle = parse_int(field[3])
   if not idle then return CORRUPT end
   local expiry = math.min(deadline, accessed + idle)
   if expiry <= now then return GONE end
-  return nil, expiry, deadline, accessed, idle, field[4], field[5], field[6]
+  return nil, expiry, deadline, accessed, idle, field[4], field[5], field[6], field[7], field[8]
 end

@@ -1,8 +1,17 @@
+--- @include "parse_int"
 --- @include "unindex"
--- Remove sessions, each given as its handle and the keys of its record and of its operation ids.
-local function remove_sessions(sessions, deadlines, users)
+--- @include "last_fields"
+--- @include "emit_end"
+-- Remove sessions, each given as its handle, the keys of its record and of its operation ids, the score of its index entry,
+-- and a letter for the reason, nil if it has expired. The mark in the score tells which sessions emit events. Only the call
+-- that removes an index entry writes the event.
+local function remove_sessions(sessions, deadlines, users, events, sandbox)
   for _, session in ipairs(sessions) do
-    redis.call('DEL', session[2], session[3])
-    unindex(deadlines, users, session[1])
+    local handle, record, score = session[1], session[2], session[4]
+    local last = score % 1 ~= 0 and last_fields(record, score)
+    redis.call('DEL', record, session[3])
+    if unindex(deadlines, users, handle) == 1 and last then
+      emit_end(events, sandbox, handle, session[5], nil, last)
+    end
   end
 end

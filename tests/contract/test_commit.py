@@ -64,3 +64,17 @@ async def test_a_lease_that_has_ended_can_be_renewed_while_nobody_has_claimed_it
     await world.advance(ms=10 * LEASE_MS)
     assert await commit(world, lease, START, START) == [statuses.OK, 0]
     assert await claim(world, b"two") == [statuses.HELD, LEASE_MS]
+
+
+async def test_counts_what_was_dropped_at_the_cap(world):
+    lease, _ = await lease_of(world)
+    await emit(world, 350, max_events=100)
+    found = await entries(world)
+    dropped = 350 - len(found)
+    assert dropped >= 100
+    assert (await progress(world))[b"mailer"][2:5] == (len(found), found[0], dropped)
+    # Events that the process received before they were dropped are not lost.
+    assert await commit(world, lease, START, START, 0, dropped) == [statuses.OK, 0]
+    assert await commit(world, lease, START, START, 0, 10) == [statuses.OK, dropped - 10]
+    assert await commit(world, lease, START, found[-1], len(found)) == [statuses.OK, 10]
+    assert (await progress(world))[b"mailer"][2:5] == (0, b"", dropped)

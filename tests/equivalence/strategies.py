@@ -70,6 +70,8 @@ processes = st.sampled_from([b"one", b"two"])
 leases_ms = st.sampled_from([0, 1, 700, 4000])
 cursors = st.sampled_from([b"0-0", b"0-0", b"1-0", b"1-2", b"2-1"])
 """Ids before those of all events, which the servers of a comparison choose by different clocks."""
+event_caps = st.sampled_from([0, 10_000])
+endings = st.sampled_from([b"d", b"d", b"v", b"r", b"p", b"a", b""])
 lifetimes = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -125,7 +127,8 @@ class CallGenerator:
             create=self.draw(st.sampled_from([True, True, True, False])),
             mode=self.draw(mode_texts),
             operation_id=self.draw(creations_by),
-            events=self.draw(st.booleans()),
+            events=self.draw(event_caps),
+            start=self.draw(st.sampled_from([b"c", b"c", b"l", b""])),
             victims=self.draw(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.draw(pairs),
             reused=self.draw(st.booleans()),
@@ -157,6 +160,7 @@ class CallGenerator:
             ttl_ms=self.draw(st.sampled_from([None, None, 1, 700, 60_000, 10**15])),
             retention_ms=self.draw(retentions),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def set(self) -> Call:
@@ -170,6 +174,7 @@ class CallGenerator:
             ceiling=self.draw(ceilings),
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def fetch(self) -> Call:
@@ -183,6 +188,7 @@ class CallGenerator:
             most=self.draw(st.sampled_from([None, None, 1, 6, 20])),
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def rate_limit(self) -> Call:
@@ -208,8 +214,11 @@ class CallGenerator:
 
     def delete(self) -> Call:
         owner, version = owner_of(self.draw(users)), self.draw(versions)
+        if self.draw(st.booleans()):
+            return operations.delete(self.target()[1], self.draw(endings))
         return operations.delete(
             self.target()[1],
+            self.draw(endings),
             owner=owner,
             version=version,
             pointer=self.draw(pointers),
@@ -233,7 +242,7 @@ class CallGenerator:
 
     def lifetime(self) -> operations.Lifetime:
         ttl, idle = self.draw(lifetimes), self.draw(idles)
-        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(st.booleans()), record.KEPT_AT_LOGIN)
+        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(event_caps), record.KEPT_AT_LOGIN)
 
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from chuk_sessions.core import index_operations, keys, reader_operations, statuses
+import asyncio
+
+from chuk_sessions.core import ids, index_operations, keys, reader_operations, statuses
 from chuk_sessions.core.reader_operations import Lease, Position
+from chuk_sessions.events import SessionEvents, session_hash
 from tests.harness.strays import HOME, id_in
 
 NAME, LEASE_MS = b"mailer", 9000
 START = b"0-0"
 
 
-async def emit(world, number=1):
+async def emit(world, number=1, **options):
     """Create sessions that emit an event each, in one bucket."""
-    fields = [b"test", b"h" * 22, b"k", b"c1", b"c", b"1700000000000", b"d", b"3600000", b"u", b""]
-    for _ in range(number):
-        if hasattr(world.backend, "_space"):
-            world.backend._space.xadd(keys.events(HOME), fields)
-        else:
-            with world._server.client() as client:
-                client.execute_command("XADD", keys.events(HOME), "*", *fields)
+    await emit_everywhere(world, number, buckets=[HOME], **options)
 
 
 async def entries(world, after=b""):
@@ -56,3 +53,23 @@ async def progress(world):
     reply = await world.backend.run(reader_operations.progress(HOME))
     assert reply[0] == statuses.OK
     return {one.reader: one for one in reader_operations.progress_of(reply)}
+
+
+async def emit_everywhere(world, number=1, *, buckets=range(ids.BUCKETS), sandbox_id="test", **options):
+    """Create sessions in each of the buckets. Return their hashes, in the order of their events."""
+    manager = world.manager(sandbox_id, events=True, **options)
+    session_ids = [id_in(bucket) for bucket in buckets for _ in range(number)]
+    for session_id in session_ids:
+        await manager.allocate_session(session_id)
+    return [session_hash(session_id) for session_id in session_ids]
+
+
+def reading(world, reader="mailer", **options):
+    """Return a reader whose leases are short, so that shares move within a test."""
+    return SessionEvents(world.factory, reader=reader, **{"lease_seconds": 1, **options})
+
+
+async def take(events, number):
+    """Return the next events."""
+    async with asyncio.timeout(30):
+        return [await anext(events) for _ in range(number)]

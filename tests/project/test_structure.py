@@ -49,7 +49,9 @@ def test_only_reads_on_one_key_are_plain_commands():
 
 
 def test_every_include_is_used_and_says_what_it_does():
-    used = set(re.findall(r'^--- @include "(\w+)"', "".join(path.read_text() for path in LUA.rglob("*.lua")), re.M))
+    used = set(
+        re.findall(r'^--- @(?:include|paste) "(\w+)"', "".join(path.read_text() for path in LUA.rglob("*.lua")), re.M)
+    )
     assert {path.stem for path in (LUA / "include").glob("*.lua")} == used
     for path in (LUA / "include").glob("*.lua"):
         assert re.search(r"^-- [A-Z]", path.read_text(), re.M), path
@@ -148,6 +150,7 @@ MAY_IMPORT = {
         "core backends.base backends.redis.url backends.redis.options backends.redis.net backends.redis.topology"
     ),
     "engine": "core backends.base",
+    "clouds": "",
     "providers": "core settings backends.base backends.memory backends.redis backends.redis.options",
     "provider_factory": "core settings",
     "api": "provider_factory",

@@ -168,13 +168,15 @@ class Keyspace:
                 return
         members.add(member, score)
 
-    def zrem(self, key: str, member: bytes) -> None:
-        """Remove a member, and the key with its last member."""
+    def zrem(self, key: str, member: bytes) -> bool:
+        """Remove a member, and the key with its last member. Return whether the member existed."""
         members = self._sets.get(key)
-        if members is not None:
-            members.remove(member)
-            if not members:
-                self.delete(key)
+        if members is None or members.score(member) is None:
+            return False
+        members.remove(member)
+        if not members:
+            self.delete(key)
+        return True
 
     def zscore(self, key: str, member: bytes) -> float | None:
         """Return a member's score, or None."""

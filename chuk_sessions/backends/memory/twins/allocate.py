@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....core.event_entries import REPLACED
 from ....core.modes import CREATE, REPLACE
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE, OTHER_OWNER
-from ..keyspace import Fields, Keyspace, Value, pairs
+from ..keyspace import Fields, Keyspace, Value, pairs, text
 from . import include
 from .include import Opened, Victim
 
@@ -17,10 +18,10 @@ _SWEEP_BATCH = 16
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session; or touch, refuse, or replace the one that exists."""
-    key, deadlines, users = keys[:3]
+    key, deadlines, users, _, events = keys[:5]
     _, _, ttl, new_deadline, new_idle, owner, _, cap, retention = argv[:9]
-    create, mode, operation, window, events, victims = argv[9:15]
-    operations, creations = (*keys[4 + 2 * victims :], "", "")[:2]
+    create, mode, operation, window, most, _, victims = argv[9:16]
+    operations, creations = (*keys[5 + 2 * victims :], "", "")[:2]
     if operation != b"" and include.applied(space, creations, operation):
         return [CREATED]
     opened = include.open_(space, key, b"u", b"e")
@@ -42,11 +43,15 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadline = new_deadline or space.now + ttl
     if deadline <= space.now:
         return [GONE]
-    emits = 1 if events == 1 else None
+    emits = most or None
     expiry = min(deadline, space.now + new_idle) if new_idle > 0 else deadline
     score = include.index_score(expiry, emits)
     fields: Fields = {b"c": created, b"d": deadline, b"a": space.now, b"v": version}
-    fields.update(_optional(owner, new_idle, emits, argv[15 + victims :]))
+    fields.update(_optional(owner, new_idle, emits, argv[16 + victims :]))
+    if operations or isinstance(opened, tuple):
+        _emit_former_end(space, keys, argv, b"" if isinstance(opened, list) else REPLACED)
+    if emits is not None and argv[14] != b"":
+        _emit_start(space, events, argv, fields)
     include.overwrite(space, key, fields)
     if operations:
         space.delete(operations)
@@ -54,9 +59,30 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         include.remember_creation(space, creations, operation, window)
     space.pexpireat(key, expiry + retention)
     _index(space, keys, argv, score)
-    include.remove_sessions(space, evicted, deadlines, users)
+    include.remove_sessions(space, evicted, deadlines, users, events, argv[1])
     expired = include.list_expired(space, deadlines, _SWEEP_BATCH)
     return [CREATED, *expired] if sum(map(len, expired)) == _SWEEP_BATCH else [CREATED]
+
+
+def _emit_former_end(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], letter: bytes) -> None:
+    """Write the event of the end of an earlier session of the same id, if no sweep has done that."""
+    key, deadlines, _, _, events = keys[:5]
+    handle, sandbox = argv[:2]
+    score = space.zscore(deadlines, handle)
+    if score is not None and score % 1:
+        include.emit_end(space, events, sandbox, handle, letter, b"", include.last_fields(space, key, score))
+
+
+def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], fields: Fields) -> None:
+    """Write the first event of a session that is about to be created."""
+    handle, sandbox, most, letter = *argv[:2], *argv[13:15]
+    created, deadline, version = (int(fields[name]) for name in (b"c", b"d", b"v"))
+    salt = fields.get(b"s")
+    times = (b"%d" % created, b"%d" % (deadline - created))
+    described = letter + b"%d" % version
+    include.add_event(
+        space, events, most, sandbox, handle, described, times, argv[5], None if salt is None else text(salt)
+    )
 
 
 def _leave(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], opened: Opened) -> Reply:

@@ -16,7 +16,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     key, events = keys
     name, owner, fence, lease, from_, cursor, read, ahead = argv
     state = space.hash(key)
-    last, _, gone = space.xstate(events)
+    last, added, gone = space.xstate(events)
     if state.get(b"o" + name) != owner or int(state[b"f" + name]) != fence or is_after(cursor, last):
         return [GONE]
     total = int(state[b"n" + name])
@@ -24,7 +24,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         total += read
     elif state[b"c" + name] != cursor:
         return [GONE]
-    missed = max(0, gone - total - ahead)
+    missed = max(0, (added if cursor == last else gone) - total - ahead)
     space.hset(
         key,
         {

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....core.event_entries import EXTENDED
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_FAR
 from ..keyspace import Keyspace
-from .include import applied, expire_with_last, move_deadline, open_, parse_int, remember
+from .include import applied, emit_change, expire_with_last, move_deadline, open_, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Extend a session's deadline, once per operation id."""
-    key, deadlines, operations = keys
-    handle, additional, latest, operation, window, retention = argv
+    key, deadlines, operations, events = keys
+    handle, additional, latest, operation, window, retention, sandbox = argv
     opened = open_(space, key, b"v", b"e")
     if isinstance(opened, list):
         return opened
@@ -27,6 +28,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     deadline = old_deadline + additional
     if deadline > latest:
         return [TOO_FAR, old_deadline]
+    if emits is not None:
+        emit_change(space, key, events, sandbox, handle, EXTENDED, version + 1, deadline, emits)
     move_deadline(space, key, deadlines, None, handle, b"", version + 1, deadline, accessed, idle, retention, emits)
     remember(space, operations, operation, window)
     expire_with_last(space, operations)

@@ -13,13 +13,14 @@ from ..keyspace import Keyspace, text
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Return how far each reader is in this bucket; write nothing."""
     key, events = keys
-    state, readers = space.hash(key), list[bytes | int]()
+    state, readers = space.hash(key), list[Any]()
     _, added, gone = space.xstate(events)
     for name in sorted(field[1:] for field in state if field.startswith(b"c")):
         cursor, read, lost = text(state[b"c" + name]), int(state[b"n" + name]), int(state[b"l" + name])
         oldest = space.xrange(events, b"(" + cursor, b"+", 1)
-        missed, left = max(0, gone - read), int(state[b"u" + name]) - space.now
+        missed, left = max(0, (gone if oldest else added) - read), int(state[b"u" + name]) - space.now
         readers += [name, cursor]
-        readers += [added - read - missed, oldest[0][0], lost + missed] if oldest else [0, b"", lost]
+        readers += [added - read - missed, oldest[0][0]] if oldest else [0, b""]
+        readers.append(lost + missed)
         readers.append(text(state[b"o" + name]) if 0 < left <= int(state[b"w" + name]) else b"")
     return [OK, space.now, readers]
