@@ -183,7 +183,10 @@ def run(scenario: Scenario, seconds: float) -> Counts:
     with scenario.environment() as environment, ExitStack() as stack:
         asyncio.run(_register_keeper(environment.url))
         processes = Processes(environment, stack)
-        for child in [*[processes.start_reader() for _ in range(2)], *[processes.start_application() for _ in range(2)]]:
+        for child in [
+            *[processes.start_reader() for _ in range(2)],
+            *[processes.start_application() for _ in range(2)],
+        ]:
             child.wait_for("ready")
         scenario.inject(processes, seconds)
         for application in processes.applications:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from chuk_sessions.events import Endpoint, WebhookEndpoints, WebhookRelay
-from chuk_sessions.core import keys
 from tests.harness.receiver import Receiver
 from tests.harness.worlds import World
 
@@ -33,32 +32,8 @@ class Webhooks:
 
     async def end_sessions(self, number: int = 1, user_id: str | None = "alice", sandbox_id: str = "test") -> list[str]:
         """Create sessions, end them, and return their ids."""
-        manager = self.world.manager(sandbox_id)
+        manager = self.world.manager(sandbox_id, events=True)
         found = [await manager.allocate_session(user_id=user_id) for _ in range(number)]
         for session_id in found:
-            await self._raw(session_id, sandbox_id, b"c1", user_id)
-        for session_id in found:
-            await self._raw(session_id, sandbox_id, b"d2", user_id)
             assert await manager.delete_session(session_id)
         return found
-
-    async def _raw(self, session_id, sandbox_id, kind, user_id):
-        target = keys.session_keys(sandbox_id, session_id)
-        key, now = keys.events(target.index_keys.bucket), b"%d" % self.world.clock.now_ms()
-        fields = [
-            sandbox_id.encode(),
-            target.handle,
-            b"k",
-            kind,
-            b"c",
-            now,
-            b"d",
-            b"3600000",
-            b"u",
-            (user_id or "").encode(),
-        ]
-        if hasattr(self.world.backend, "_space"):
-            with self.world.backend._lock:
-                self.world.backend._space.xadd(key, fields)
-        else:
-            await self.world.backend.client.run(("XADD", key, "*", *fields), "xadd", True, key)
