@@ -37,6 +37,10 @@ def _parser() -> argparse.ArgumentParser:
         help="host that may have private addresses, and URLs with http; may be repeated",
     )  # fmt: skip
     relay.add_argument("--in-flight", type=int, default=10, metavar="N", help="most concurrent requests to an endpoint")
+    relay.add_argument("--timeout", type=float, default=15, metavar="S", help="seconds that an endpoint has to respond")
+    relay.add_argument(
+        "--lease", type=float, default=10, metavar="S", help="seconds after which others take over from a killed relay"
+    )
     relay.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser
 
@@ -50,7 +54,13 @@ async def _relay(options: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     url = options.url or settings.from_env().redis_url
-    relay = WebhookRelay(url, allow_hosts=options.allow_host, in_flight=options.in_flight)
+    relay = WebhookRelay(
+        url,
+        allow_hosts=options.allow_host,
+        in_flight=options.in_flight,
+        timeout_seconds=options.timeout,
+        lease_seconds=options.lease,
+    )
     async with relay:
         logger.info("the relay is running")
         await stop.wait()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from ...backends.sharing import SessionFactory
 from ...core.durations import ms_from_seconds
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
 
 logger = logging.getLogger("chuk_sessions.events")
-
-_LEASE_MARGIN_MS: Final = 10_000
-"""How much longer a message is leased than an attempt may take."""
 
 
 class WebhookRelay:
@@ -64,7 +61,8 @@ class WebhookRelay:
             allow_hosts: names of hosts that may have private addresses, and URLs with http.
             in_flight: most concurrent requests to an endpoint. Further messages for it wait, and delay no other.
             timeout_seconds: time within which an endpoint must respond.
-            lease_seconds: time after which other relays take over the events of one that was killed.
+            lease_seconds: time after which other relays take over the events of one that was killed, and the messages
+                that it was sending, `timeout_seconds` later.
             poll_seconds: longest time between two looks into a queue, and between two looks at the endpoints.
             resolver: replaces the system's resolver of names.
             tls: replaces the TLS settings, which are those of aiohttp.
@@ -100,7 +98,7 @@ class WebhookRelay:
             ),
             allow_hosts=self._allow_hosts,
             in_flight=self._in_flight,
-            lease_ms=self._timeout_ms + _LEASE_MARGIN_MS,
+            lease_ms=self._timeout_ms + round(1000 * self._lease_seconds),
             poll_seconds=self._poll_seconds,
         )
         try:
