@@ -110,7 +110,8 @@ async def wait_until(condition: Callable[[], bool], state: Callable[[], str] = l
 @asynccontextmanager
 async def receiving(port: int = 0, tls: Any = None) -> AsyncIterator[Receiver]:
     """Run a receiver."""
-    receiver, tasks = Receiver(), set()
+    receiver = Receiver()
+    tasks: set[asyncio.Task[Any] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -128,6 +129,7 @@ async def receiving(port: int = 0, tls: Any = None) -> AsyncIterator[Receiver]:
         yield receiver
     finally:
         server.close()
-        for task in list(tasks):
+        running = [task for task in tasks if task is not None]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)

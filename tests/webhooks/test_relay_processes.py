@@ -117,7 +117,7 @@ async def test_a_relay_stops_at_a_signal_after_its_attempts(deployment, server, 
             assert "Traceback" not in child.printed()
     assert len(receiver.ids) == 3
     with server.client() as client:
-        assert [key for key in client.keys() if f"waiting:{endpoint.id}".encode() in key] == []
+        assert list(client.scan_iter(f"*waiting:{endpoint.id}")) == []
 
 
 def test_a_store_that_cannot_be_reached_is_an_error():

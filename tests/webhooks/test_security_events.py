@@ -62,9 +62,9 @@ class Receiver:
 @asynccontextmanager
 async def streaming(world, keys=KEYS, **options):
     webhooks = Webhooks(world)
-    async with SecurityEventStreams(world.factory, issuer=ISSUER, keys=keys) as streams:
-        async with webhooks.relay(formats=streams.formats, **options):
-            yield webhooks, streams
+    streams = SecurityEventStreams(world.factory, issuer=ISSUER, keys=keys)
+    async with streams, webhooks.relay(formats=streams.formats, **options):
+        yield webhooks, streams
 
 
 async def test_an_end_is_pushed_as_session_revoked(world):

@@ -28,6 +28,13 @@ async def wait_for_state(webhooks, endpoint, **expected):
             await asyncio.sleep(0.01)
 
 
+async def wait_for_letters(webhooks, endpoint):
+    """Wait until an endpoint has a dead letter."""
+    async with asyncio.timeout(30):
+        while not await webhooks.endpoints.dead_letters(endpoint.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_delivers_events_with_signatures_and_without_ids(world):
     webhooks = Webhooks(world)
     async with receiving() as receiver, webhooks.relay():
@@ -223,9 +230,7 @@ async def test_one_bad_message_does_not_disable_an_endpoint_that_accepts_others(
             await world.advance(hours=23)
             await webhooks.end_sessions(1)
             await wait_until(lambda number=number: receiver.ids.count(bad_id) == number)
-        async with asyncio.timeout(30):
-            while not await webhooks.endpoints.dead_letters(endpoint.id):
-                await asyncio.sleep(0.01)
+        await wait_for_letters(webhooks, endpoint)
         assert (await webhooks.endpoints.get(endpoint.id)).enabled
 
 

@@ -158,7 +158,7 @@ def _parse(body: bytes) -> _Poll:
 
 
 async def _body(receive: Receive) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

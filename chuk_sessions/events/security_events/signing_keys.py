@@ -21,8 +21,8 @@ _ALGORITHMS: Final[dict[str, Callable[[], ECKey | RSAKey]]] = {
 class SigningKeys:
     """A set of keys. All are published, and one of them signs. The set itself does not change.
 
-    To rotate the keys, publish another key with `with_new_key`. Once all receivers have had the time to fetch it, let it
-    sign with `signing_with`. When no message that the old key has signed can arrive any more, remove that with
+    To rotate the keys, publish another key with `with_new_key`. Once all receivers have had the time to fetch it, let
+    it sign with `signing_with`. When no message that the old key has signed can arrive any more, remove that with
     `without`.
 
     Attributes:
