@@ -251,7 +251,11 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             return False
         operation_id, retention_ms = operation_ids.operation_id(), self._policy.retention_ms
         call = operations.extend(
-            target, additional_ms=additional_ms, operation_id=operation_id, retention_ms=retention_ms
+            target,
+            additional_ms=additional_ms,
+            operation_id=operation_id,
+            retention_ms=retention_ms,
+            events=self._policy.events > 0,
         )
         with unknown_after_lost_reply():
             return await self._execute(target, call, results.is_ok)

@@ -40,9 +40,15 @@ def issue(session_id: str, user: str, deadline_ms: int) -> str:
 
 
 class Blocklist:
-    """Hashes of sessions that have ended, each until the deadline that it had. All services can read it."""
+    """Hashes of sessions that have ended, each until the deadline that it had. All services can read it.
+
+    Attributes:
+        changed: is set by the first entry, for this demonstration.
+
+    """
 
     def __init__(self) -> None:
+        self.changed = asyncio.Event()
         self._rows = sqlite3.connect(":memory:")
         self._rows.execute("CREATE TABLE blocked (sid TEXT PRIMARY KEY, until INTEGER)")
 
@@ -51,6 +57,7 @@ class Blocklist:
         with self._rows:
             self._rows.execute("INSERT OR REPLACE INTO blocked VALUES (?, ?)", (sid, until_ms))
             self._rows.execute("DELETE FROM blocked WHERE until < ?", (int(time.time() * 1000),))
+        self.changed.set()
 
     def close(self) -> None:
         """Close the database."""
@@ -101,8 +108,8 @@ async def main() -> None:
         print("accepted:", service.user_of(token))
 
         await manager.delete_session(session_id)
-        while service.user_of(token) is not None:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            await blocklist.changed.wait()
         print("after the logout:", service.user_of(token))
         events.stop()
         await feeding

@@ -34,11 +34,12 @@ if size > limit then
   if size > limit then return {TOO_LARGE, size} end
 end
 local emits = KEYS[3] and redis.call('HGET', key, 'e')
+version = version + 1
 if emits then
---- @include "emit_change"
-  emit_change(key, KEYS[3], ARGV[8], ARGV[7], 'u', version + 1, deadline, emits)
+  local events, sandbox, handle, letter, created, owner, salt = KEYS[3], ARGV[8], ARGV[7], 'u', nil, nil, nil
+--- @paste "emit_change"
 end
-redis.call('HSET', key, field, list, 'v', version + 1, 'z', size)
+redis.call('HSET', key, field, list, 'v', version, 'z', size)
 if operation ~= '' then
 --- @include "remember"
   remember(KEYS[2], operation, now, ARGV[6])

@@ -35,7 +35,6 @@ if not reply then
     return OTHER_OWNER
   end
   if expected_version ~= '' and expected_version ~= version then return {CONFLICT, parse_int(version) or 0} end
-  if emits then last = {deadline, created, version, owner, salt, emits} end
 else
   -- An expired session has ended before. Only its event is missing, if the mark in the index says that it emits any.
   local score = tonumber(redis.call('ZSCORE', deadlines, handle))
@@ -47,9 +46,14 @@ end
 redis.call('DEL', key, KEYS[4])
 redis.call('ZREM', users, handle)
 -- Only the call that removes the index entry writes the event.
-if redis.call('ZREM', deadlines, handle) == 1 and last and letter ~= '' then
+if redis.call('ZREM', deadlines, handle) == 1 and letter ~= '' then
+  if last then
 --- @include "emit_end"
-  emit_end(events, sandbox, handle, reply ~= GONE and letter, successor ~= '' and successor, last)
+    emit_end(events, sandbox, handle, reply ~= GONE and letter, false, last)
+  elseif emits then
+    local pointer, most = successor ~= '' and successor, emits
+--- @paste "emit"
+  end
 end
 if not reply and grace > 0 and successor ~= '' then
   local pointer_expiry = math.min(deadline, now + grace)

@@ -38,14 +38,15 @@ if not (stored and total < 10 ^ #digits and -total < 10 ^ (#digits - 1)) then
   if size > limit then return {TOO_LARGE, size} end
 end
 local emits = KEYS[3] and redis.call('HGET', key, 'e')
+version = version + 1
 if emits then
---- @include "emit_change"
-  emit_change(key, KEYS[3], ARGV[8], ARGV[7], 'u', version + 1, deadline, emits)
+  local events, sandbox, handle, letter, created, owner, salt = KEYS[3], ARGV[8], ARGV[7], 'u', nil, nil, nil
+--- @paste "emit_change"
 end
 if size then
-  redis.call('HSET', key, field, total, 'v', version + 1, 'z', size)
+  redis.call('HSET', key, field, total, 'v', version, 'z', size)
 else
-  redis.call('HSET', key, field, total, 'v', version + 1)
+  redis.call('HSET', key, field, total, 'v', version)
 end
 if operation ~= '' then
 --- @include "remember"

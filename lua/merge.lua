@@ -43,7 +43,8 @@ end
 if #different > 0 then return {MISMATCH, different} end
 if ttl and now + ttl > tonumber(ARGV[7]) then return {TOO_FAR, deadline} end
 
-local fields, seen, removed, size = {'v', version + 1, 'z', 0}, {}, {}, bound
+version = version + 1
+local fields, seen, removed, size = {'v', version, 'z', 0}, {}, {}, bound
 for index = first, #ARGV, 2 do
   seen[ARGV[index]] = true
   fields[#fields + 1] = ARGV[index]
@@ -66,16 +67,12 @@ if size > limit then
   if size > limit then return {TOO_LARGE, size} end
 end
 fields[4] = size
-if emits and (ttl or ARGV[11] == '1') then
---- @include "emit_change"
-  if ARGV[11] == '1' then emit_change(key, KEYS[5], ARGV[10], ARGV[8], 'u', version + 1, deadline, emits) end
-  if ttl then emit_change(key, KEYS[5], ARGV[10], ARGV[8], 'x', version + 1, now + ttl, emits) end
-end
+--- @include "emit_merge"
 hset_all(key, fields)
 hdel_all(key, removed)
 if ttl then
 --- @include "move_deadline"
-  move_deadline(key, KEYS[3], KEYS[4], ARGV[8], ARGV[10], version + 1, now + ttl, accessed, idle, ARGV[9], emits)
+  move_deadline(key, KEYS[3], KEYS[4], ARGV[8], ARGV[10], version, now + ttl, accessed, idle, ARGV[9], emits)
 end
 if operation ~= '' then
 --- @include "remember"

@@ -24,7 +24,7 @@
 --- @include "open"
 --- @include "index_score"
 --- @include "unindex"
-local old, new, deadlines, users, events, login = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[7], KEYS[8]
+local old, new, deadlines, users, events, login, sandbox = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[7], KEYS[8], ARGV[5]
 -- A retry after a lost reply finds the rotation done: no other caller can know the new id.
 local _, rotated = open(new, now)
 if rotated then return OK end
@@ -34,8 +34,8 @@ if ARGV[4] ~= '' and ARGV[4] ~= created then return GONE end
 if login and not parse_int(version) then return CORRUPT end
 -- The events come first, so that full memory refuses the rotation together with them.
 if emits then
+  local letter, handle, pointer, most = login and 'p' or 'r', ARGV[1], ARGV[2], emits
 --- @paste "emit"
-  emit(events, ARGV[5], ARGV[1], login and 'p' or 'r', ARGV[2], deadline, created, version, owner, salt, emits)
 end
 if login then
 --- @include "start_lifetime"

@@ -7,7 +7,7 @@ Scripts write an event in the step that changes the session, see `lua/include/em
 |---|---|
 | the name of the sandbox | handle of the session |
 | `k` | a letter for kind and reason, see `LETTERS`, and the version, and perhaps a space and a pointer |
-| `c` | when the session was created, ms since 1970; empty if its record was gone or damaged |
+| `c` | when the session was created, ms since 1970; empty if its record was gone |
 | `d` | the deadline that it has or had, ms after its creation; with an empty `c`, when it expired, ms since 1970 |
 | `u` | owner as stored; empty for a guest, or with an empty `c` |
 | `s` | salt of the record; absent if it has none |
@@ -19,8 +19,8 @@ names, which the server stores once for about 50 entries, so an entry takes 60 t
 **The cap.** The field `e` of a session that emits events has the most entries that the stream may have. Each `XADD`
 drops the oldest ones above that. (`MAXLEN ~` lets up to 100 more stay.) `XINFO STREAM` counts `entries-added`, and
 readers count the entries that they trim. Those that were added, are not in the stream, and were not trimmed were
-dropped at the cap. Redis 6.2 does not count added entries. A reader still notices a loss there, if it trims only entries
-before the last one that it has acknowledged: when that one is gone, the cap has dropped it, and perhaps others after it.
+dropped at the cap. Redis 6.2 does not count added entries. A reader still notices a loss there, if it trims only
+entries before the last one that it has acknowledged: when that one is gone, the cap has dropped it, and perhaps others.
 """
 
 from __future__ import annotations
@@ -136,6 +136,8 @@ class EventEntry(NamedTuple):
 def parse(stream_id: bytes, flat_fields: Sequence[bytes]) -> EventEntry:
     """Parse an entry, given as its id, and field, value, field, value...
 
+    If the record was damaged, so are numbers in the entry. It then says that nothing is known.
+
     Raises:
         ValueError: no script writes such an entry.
 
@@ -143,21 +145,25 @@ def parse(stream_id: bytes, flat_fields: Sequence[bytes]) -> EventEntry:
     try:
         sandbox, handle, _, described, _, created_text, _, deadline, _, owner, *salt = flat_fields
         kind, reason = LETTERS[described[:1]]
-        version, _, pointer = described[1:].partition(b" ")
-        created = int(created_text) if created_text else None
-        return EventEntry(
-            stream_id,
-            kind,
-            reason,
-            sandbox.decode(),
-            handle,
-            pointer or None,
-            owner or None,
-            salt[1] if salt else None,
-            int(stream_id.partition(b"-")[0]),
-            (created or 0) + int(deadline),
-            int(version),
-            created,
-        )
-    except (ValueError, KeyError, IndexError) as error:
+        occurred_at = int(stream_id.partition(b"-")[0])
+        name = sandbox.decode()
+    except (ValueError, KeyError) as error:
         raise ValueError("this is not an entry of a stream of session events") from error
+    version, _, pointer = described[1:].partition(b" ")
+    entry = EventEntry(
+        stream_id, kind, reason, name, handle, pointer or None, None, None, occurred_at, occurred_at, 0, None
+    )
+    if not (_is_number(created_text) and _is_number(version) and _is_number(deadline.removeprefix(b"-"))):
+        return entry._replace(expires_at=int(deadline)) if _is_number(deadline) and not created_text else entry
+    created = int(created_text)
+    return entry._replace(
+        owner=owner or None,
+        salt=salt[1] if len(salt) > 1 else None,
+        expires_at=created + int(deadline),
+        version=int(version),
+        created=created,
+    )
+
+
+def _is_number(text: bytes) -> bool:
+    return len(text) <= 15 and text.isdigit()

@@ -68,14 +68,14 @@ LOAD = Operation(
 SET_TTL = Operation(
     "set_ttl",
     names("session deadlines sandboxes events"),
-    names("handle sandbox ttl latest retention"),
+    names("handle sandbox ttl latest retention events"),
     s.ONE_SESSION | {s.OK},
     retryable=True,
 )
 EXTEND = Operation(
     "extend",
     names("session deadlines operations events"),
-    names("handle additional latest operation window retention sandbox"),
+    names("handle additional latest operation window retention sandbox events"),
     s.ONE_SESSION | {s.OK, s.TOO_FAR},
     operation_id_arg="operation",
 )
@@ -135,8 +135,8 @@ def allocate(
     """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
     `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. Without
-    `create`, nothing happens unless the session exists. With `events`, the most entries of the stream, the session emits
-    events; `start` is the letter of the first one, or empty if the event of another id tells of this one. With
+    `create`, nothing happens unless the session exists. With `events`, the most entries of the stream, it emits events;
+    `start` is the letter of the first one, or empty if the event of another id tells of this one. With
     `reused` or an operation id, the id may have belonged to an earlier session: operation ids are cleared, and the
     event of its end is written if no sweep has done that.
     """
@@ -204,18 +204,35 @@ def fetch(target: SessionKeys) -> Call:
     return Call(FETCH, (target.record,), ())
 
 
-def extend(target: SessionKeys, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:
-    """Move the deadline into the future by `additional_ms`."""
+def extend(
+    target: SessionKeys, *, additional_ms: int, operation_id: bytes, retention_ms: int, events: bool = False
+) -> Call:
+    """Move the deadline into the future by `additional_ms`. With `events`, the session probably emits events, so the
+    script reads at once what they need.
+    """
     index = target.index_keys
-    argv = (target.handle, additional_ms, LATEST_MS, operation_id, EXTEND_WINDOW_MS, retention_ms, index.sandbox)
+    argv = (
+        target.handle,
+        additional_ms,
+        LATEST_MS,
+        operation_id,
+        EXTEND_WINDOW_MS,
+        retention_ms,
+        index.sandbox,
+        *_hint(events),
+    )
     return Call(EXTEND, (target.record, index.deadlines, target.operations, index.events), argv)
 
 
-def set_ttl(target: SessionKeys, *, ttl_ms: int, retention_ms: int) -> Call:
-    """Move the deadline to `ttl_ms` from now, but not after the latest one allowed."""
+def set_ttl(target: SessionKeys, *, ttl_ms: int, retention_ms: int, events: bool = False) -> Call:
+    """Move the deadline to `ttl_ms` from now, but not after the latest one allowed. `events` is that of `extend`."""
     index = target.index_keys
-    argv = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms)
+    argv: tuple[Arg, ...] = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms, *_hint(events))
     return Call(SET_TTL, (target.record, index.deadlines, index.sandboxes, index.events), argv)
+
+
+def _hint(events: bool) -> tuple[int, ...]:
+    return (1,) if events else ()
 
 
 def delete(

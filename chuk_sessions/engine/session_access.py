@@ -57,7 +57,9 @@ class SessionAccess:
         target = self._find(session_id)
         if target is None:
             return False
-        call = operations.set_ttl(target, ttl_ms=ttl_ms, retention_ms=self._policy.retention_ms)
+        call = operations.set_ttl(
+            target, ttl_ms=ttl_ms, retention_ms=self._policy.retention_ms, events=self._policy.events > 0
+        )
         return await self._execute(target, call, results.is_ok)
 
     async def rate_limit_session(

@@ -57,8 +57,8 @@ class SyncSessionEvents:
             raise
 
     async def _next(self) -> SessionEvent:
-        # A wait that was interrupted ends in the background.
-        while self._events.is_waiting:
+        # A wait that was interrupted ends in the background, in the next iterations of the loop.
+        while self._events.is_waiting:  # noqa: ASYNC110
             await asyncio.sleep(0)
         return await anext(self._events)
 

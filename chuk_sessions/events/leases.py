@@ -71,7 +71,7 @@ class Leases:
         return min([self._round_seconds, wait, *expiries]) + _MARGIN_SECONDS
 
     async def store(self, buckets: Iterable[Bucket]) -> None:
-        """Store the cursors of buckets, and renew their leases. Those that leave, and have no event in use, are released.
+        """Store the cursors of buckets, and renew their leases. Release those that leave, unless an event is in use.
 
         A bucket whose lease was lost is no longer held afterwards. After an error of the store, a lease ends unless a
         later call renews it.

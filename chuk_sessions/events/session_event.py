@@ -22,8 +22,8 @@ class SessionEvent:
         owner_known: whether `user_id` is the owner. It is not if the record was gone before the session was swept, or
             if the owner is encrypted and the reader lacks the key.
         occurred_at: when the change was made, in ms since 1970, by the clock of the store.
-        expires_at: the deadline of the session in ms since 1970. Of a session that has ended, it is the deadline that it
-            had, until which a blocklist must keep it.
+        expires_at: the deadline of the session in ms since 1970. Of a session that has ended, it is the former
+            deadline, until which a blocklist must keep it.
         version: of the session after the change. None if it is not known.
 
     """

@@ -7,14 +7,22 @@ if operations or not reply then
   if score and score % 1 ~= 0 then
 --- @include "last_fields"
 --- @paste "emit_end"
-    emit_end(events, sandbox, handle, not reply and 'p', nil, last_fields(key, score))
+    emit_end(events, sandbox, handle, not reply and 'p', false, last_fields(key, score))
   end
 end
 if emits and ARGV[15] ~= '' then
+  local most, described, created, lifetime, salt = ARGV[14], ARGV[15] .. version, created, ARGV[3], nil
+  for index = 17 + victims, #ARGV, 2 do
+    local field = ARGV[index]
+    -- The fields of a copy replace creation time and version.
+    if field == 's' then
+      salt = ARGV[index + 1]
+    elseif field == 'c' then
+      created = ARGV[index + 1]
+    elseif field == 'v' then
+      described = ARGV[15] .. ARGV[index + 1]
+    end
+  end
+  if created ~= now or ARGV[4] ~= '0' then lifetime = deadline - created end
 --- @paste "add_event"
-  -- The fields of a copy replace creation time and version.
-  local given = {c = created, v = version}
-  for index = 17 + victims, #ARGV, 2 do given[ARGV[index]] = ARGV[index + 1] end
-  local described = ARGV[15] .. given.v
-  add_event(events, ARGV[14], sandbox, handle, described, given.c, deadline - given.c, owner, given.s)
 end

@@ -11,7 +11,7 @@ local function remove_sessions(sessions, deadlines, users, events, sandbox)
     local last = score % 1 ~= 0 and last_fields(record, score)
     redis.call('DEL', record, session[3])
     if unindex(deadlines, users, handle) == 1 and last then
-      emit_end(events, sandbox, handle, session[5], nil, last)
+      emit_end(events, sandbox, handle, session[5], false, last)
     end
   end
 end

@@ -2,13 +2,13 @@
 --- @include "hdel_all"
 -- Copy a session to its new id, and start a new lifetime there: without the fields that a login drops.
 -- This is a block that is pasted where it is included, not a function. Reads these locals of the including script: now, old,
--- new, events, login, created, version, owner, salt. Sets these: deadline, expiry, emits.
+-- new, events, sandbox, login, version, owner, salt. Sets these: deadline, expiry, emits.
 local kept, dropped, idle = {}, {}, tonumber(ARGV[8])
 deadline, emits = math.min(now + ARGV[6], tonumber(ARGV[7])), ARGV[10] ~= '0'
 expiry = idle > 0 and math.min(deadline, now + idle) or deadline
 if emits then
+  local most, handle, described, created, lifetime = ARGV[10], ARGV[2], 'l' .. version + 1, now, deadline - now
 --- @paste "add_event"
-  add_event(events, ARGV[10], ARGV[5], ARGV[2], 'l' .. version + 1, now, deadline - now, owner or '', salt)
 end
 redis.call('COPY', old, new, 'REPLACE')
 for index = 11, #ARGV do kept[ARGV[index]] = true end
@@ -20,4 +20,4 @@ redis.call('HSET', new, 'c', now, 'd', deadline, 'a', now, 'v', version + 1)
 if idle > 0 then redis.call('HSET', new, 'i', idle) end
 if emits then redis.call('HSET', new, 'e', ARGV[10]) end
 redis.call('PEXPIREAT', new, expiry + ARGV[9])
-redis.call('ZADD', login, 'LT', index_score(expiry, emits), ARGV[5])
+redis.call('ZADD', login, 'LT', index_score(expiry, emits), sandbox)

@@ -1,7 +1,7 @@
 """Programs that the tests of events kill: an application that changes sessions, and a reader. Both print what they do.
 
 `python -m tests.events.programs application URL` prints `created HASH` and `ended HASH` for each change that the store
-has acknowledged, and `python -m tests.events.programs reader URL NAME LEASE` prints `event ID TYPE HASH` for each event.
+has acknowledged. `python -m tests.events.programs reader URL NAME LEASE` prints `event ID TYPE HASH` for each event.
 """
 
 from __future__ import annotations

@@ -18,15 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chuk_sessions.core import event_entries, ids, index_operations, keys
-from chuk_sessions.events import EventReaders, SessionEvents
-from chuk_sessions.providers import redis
 from tests.faults.environments import ALWAYS, Environment, OpenEnvironment, sentinel, standalone
 from tests.harness.children import Child
+from tests.harness.farms import wait_for
+from tests.harness.stored_events import register_keeper, stored_events, until_read
 
 LEASE_SECONDS = 2.0
-PATIENCE = 60.0
-KEEPER = "keeper"
 
 
 class Processes:
@@ -120,10 +117,7 @@ def fail_over(processes: Processes, seconds: float) -> None:
     farm = processes.environment.sentinels
     old = farm.primary()
     old.server.kill()
-    deadline = time.monotonic() + PATIENCE
-    while farm.primary() is old:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: farm.primary() is not old, "a new primary")
     time.sleep(seconds / 2)
 
 
@@ -181,7 +175,7 @@ class Counts:
 def run(scenario: Scenario, seconds: float) -> Counts:
     """Run a scenario for about that many seconds, and count."""
     with scenario.environment() as environment, ExitStack() as stack:
-        asyncio.run(_register_keeper(environment.url))
+        asyncio.run(register_keeper(environment.url))
         processes = Processes(environment, stack)
         for child in [
             *[processes.start_reader() for _ in range(2)],
@@ -202,27 +196,9 @@ def run(scenario: Scenario, seconds: float) -> Counts:
         return _count(due, received, acknowledged)
 
 
-async def _register_keeper(url: str) -> None:
-    async with SessionEvents(url, reader=KEEPER):
-        pass
-
-
 async def _due_once_all_are_read(url: str) -> dict[str, tuple[str, str]]:
-    """Wait until the readers have read all events. Return type and hash of the stored ones by their ids."""
-    readers, deadline = EventReaders(url), time.monotonic() + PATIENCE
-    while any(one.lag_events for one in await readers.list() if one.reader != KEEPER):
-        assert time.monotonic() < deadline, await readers.list()
-        await asyncio.sleep(0.05)
-    backend, due = redis.factory(url).backend, {}
-    for bucket in range(ids.BUCKETS):
-        after = b""
-        while page := (await backend.run(index_operations.read_events(keys.events(bucket), after=after)))[1]:
-            for stream_id, fields in page:
-                entry = event_entries.parse(stream_id, fields)
-                due[entry.event_id] = f"session.{entry.kind}", entry.session_hash(bucket)
-            after = page[-1][0]
-    await readers.aclose()
-    return due
+    await until_read(url)
+    return await stored_events(url)
 
 
 def _printed(child: Child, word: str) -> list[list[str]]:
@@ -249,7 +225,7 @@ def _disordered(received: list[list[str]]) -> int:
     """Return how many sessions ended before they began, as one process received it."""
     ended, seen, disordered = set[str](), set[str](), 0
     for event_id, kind, session in received:
-        if event_id not in seen and kind != "session.ended" and kind != "session.rotated" and session in ended:
+        if event_id not in seen and kind not in ("session.ended", "session.rotated") and session in ended:
             disordered += 1
         seen.add(event_id)
         if kind == "session.ended":

@@ -32,6 +32,14 @@ async def create(source, number):
         return {await manager.allocate_session() for _ in range(number)}
 
 
+async def until_two_processes_read(source):
+    readers, give_up = EventReaders(source), time.monotonic() + 30
+    while (await readers.list())[0].processes < 2:
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.05)
+    await readers.aclose()
+
+
 def test_shares_are_disjoint_and_cover_all_buckets():
     shares = {member: share(member, MEMBERS) for member in MEMBERS}
     assert sorted(bucket for mine in shares.values() for bucket in mine) == list(range(ids.BUCKETS))
@@ -81,11 +89,7 @@ async def test_a_bucket_is_not_handed_over_while_an_event_of_it_is_handled(sourc
         await create(source, 20)
         handled = await take(one, 1)
         async with reader(source) as two:
-            async with asyncio.timeout(30):
-                readers = EventReaders(source)
-                while (await readers.list())[0].processes < 2:
-                    await asyncio.sleep(0.05)
-                await readers.aclose()
+            await until_two_processes_read(source)
             two_reads = asyncio.create_task(_read(two, 20))
             one_reads = asyncio.create_task(_read(one, 20))
             await asyncio.sleep(LEASE_SECONDS)

@@ -66,7 +66,17 @@ def test_a_session_that_ends_again_after_a_failover_has_the_same_event_id():
     assert parse(b"1-0", entry(b"d2")).event_id == parse(b"9-0", entry(b"t3")).event_id
 
 
-@pytest.mark.parametrize("flat", [[], entry(b"?1"), entry(b"c"), entry(b""), entry(created=b"x"), entry()[:-1]])
+@pytest.mark.parametrize(
+    "fields",
+    [{"created": b"x"}, {"created": b"0x10"}, {"described": b"d"}, {"described": b"d-1"}, {"deadline": b"1e+300"}],
+)
+def test_an_entry_from_a_damaged_record_says_that_nothing_is_known(fields):
+    found = parse(b"1234-0", entry(**{"described": b"d7", **fields}))
+    assert (found.kind, found.reason, found.handle) == ("ended", "deleted", TARGET.handle)
+    assert (found.created, found.owner, found.version, found.expires_at) == (None, None, 0, 1234)
+
+
+@pytest.mark.parametrize("flat", [[], entry(b"?1"), entry(b""), entry()[:-1], [b"\xff", *entry()[1:]]])
 def test_other_entries_are_refused(flat):
     with pytest.raises(ValueError, match="not an entry"):
         parse(b"1-0", flat)

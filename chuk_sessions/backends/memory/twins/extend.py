@@ -15,7 +15,7 @@ from .include import applied, emit_change, expire_with_last, move_deadline, open
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Extend a session's deadline, once per operation id."""
     key, deadlines, operations, events = keys
-    handle, additional, latest, operation, window, retention, sandbox = argv
+    handle, additional, latest, operation, window, retention, sandbox = argv[:7]
     opened = open_(space, key, b"v", b"e")
     if isinstance(opened, list):
         return opened

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import ceil, inf
 from re import compile as pattern
-from typing import Any, TypeGuard
+from typing import Any
 
 from ....core.event_entries import EVICTED, EXPIRED, IDLE, UPDATED
 from ....core.operation import Reply
@@ -316,19 +316,14 @@ def emit(
 ) -> None:
     """Write an event of a session, with creation time, version, owner, salt, and most events from its record.
 
-    If a number in the record is damaged, the event says that nothing is known.
+    Parsing finds damaged numbers. Only what would fail here is checked.
     """
     created, version, owner, salt, most = (None if field is None else text(field) for field in fields)
-    if _is_number(created) and _is_number(version) and _is_number(most) and most[:1] != b"0":
-        lifetime = deadline - int(created)
-    else:
-        created, version, owner, salt, most, lifetime = b"", b"0", None, None, b"10000", deadline
-    described = letter + version + (b" " + pointer if pointer else b"")
-    add_event(space, events, int(most), sandbox, handle, described, (created, b"%d" % lifetime), owner or b"", salt)
-
-
-def _is_number(field: bytes | None) -> TypeGuard[bytes]:
-    return field is not None and len(field) <= 15 and field.isdigit()
+    if most is None or len(most) > 15 or not most.isdigit() or most[:1] == b"0":
+        most = b"10000"
+    described = letter + (version or b"0") + (b" " + pointer if pointer else b"")
+    times = (created or b"", b"%d" % (deadline - (parse_int(created) or 0)))
+    add_event(space, events, int(most), sandbox, handle, described, times, owner or b"", salt)
 
 
 def add_event(

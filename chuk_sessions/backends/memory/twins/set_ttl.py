@@ -15,7 +15,7 @@ from .include import emit_change, move_deadline, open_, parse_int
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Set a session's deadline, counted from now. It may be earlier than the present one."""
     key, deadlines, sandboxes, events = keys
-    handle, sandbox, ttl, latest, retention = argv
+    handle, sandbox, ttl, latest, retention = argv[:5]
     opened = open_(space, key, b"v", b"e")
     if isinstance(opened, list):
         return opened
