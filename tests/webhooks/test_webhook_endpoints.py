@@ -90,7 +90,7 @@ async def test_with_encryption_secrets_and_messages_are_not_in_the_store(world):
     webhooks = Webhooks(world, encryption=ToyCodec)
     added = await webhooks.endpoints.add(URL)
     store = EndpointStore(webhooks.endpoints._store_source, ToyCodec)
-    await store.enqueue(added, Message("m1", {"data": {"user_id": "alice"}}))
+    await store.enqueue(added, [Message("m1", {"data": {"user_id": "alice"}})])
     _, flat = await world.backend.run(queue_operations.endpoints())
     taken = queue_operations.taken(await world.backend.run(queue_operations.take(added.id, limit=1, lease_ms=1)))
     assert added.secret.encode() not in b"".join(flat)
@@ -111,7 +111,7 @@ async def test_a_damaged_message_becomes_a_dead_letter_and_does_not_stop_the_oth
     store = EndpointStore(webhooks.endpoints._store_source)
     call = queue_operations.enqueue(added.id, [(b"m1", b"{"), (b"m2", b"")], limit=9, ordered=True)
     await world.backend.run(call)
-    await store.enqueue(added, Message("m3", {"a": 1}))
+    await store.enqueue(added, [Message("m3", {"a": 1})])
     found = [message for _ in range(3) for message in (await store.take(added, 1, 1000)).messages]
     assert [message.id for message in found] == ["m3"]
     assert await webhooks.endpoints.dead_letters(added.id) == []
@@ -122,7 +122,7 @@ async def test_chosen_dead_letters_are_sent_again(world):
     added = await webhooks.endpoints.add(URL)
     store = EndpointStore(webhooks.endpoints._store_source)
     for name in ("m1", "m2", "m3"):
-        await store.enqueue(added, Message(name, {"type": name}))
+        await store.enqueue(added, [Message(name, {"type": name})])
     batch = await store.take(added, 9, 1000)
     for message in batch.messages:
         await store.failed(added, message, batch.claim, None)

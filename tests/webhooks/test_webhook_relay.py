@@ -122,7 +122,7 @@ async def test_an_endpoint_that_answers_500_for_an_hour_gets_every_event(world):
 
 async def test_a_slow_endpoint_delays_no_other_and_has_a_limit(world):
     webhooks = Webhooks(world)
-    async with receiving() as slow, receiving() as quick, webhooks.relay(in_flight=3):
+    async with receiving() as slow, receiving() as quick, webhooks.relay(in_flight=3, timeout_seconds=300):
         never = asyncio.Event()
 
         async def hang(_):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -121,12 +121,15 @@ class EndpointStore:
         """Return an endpoint. Raises ValueError if there is none."""
         return (await self._find(endpoint_id))[0]
 
-    async def enqueue(self, endpoint: Endpoint, message: Message) -> bool | None:
-        """Add a message to the queue. Returns False if it is full, and None if the endpoint was removed."""
-        pair = message.id.encode(), self._seal(message)
-        call = queue_operations.enqueue(endpoint.id, [pair], limit=MAX_WAITING, ordered=endpoint.ordered)
+    async def enqueue(self, endpoint: Endpoint, messages: Sequence[Message]) -> int:
+        """Add messages to the queue. Returns how many of them it has now, which are the first ones.
+
+        The messages for an endpoint that was removed are dropped, and count as added.
+        """
+        pairs = [(message.id.encode(), self._seal(message)) for message in messages]
+        call = queue_operations.enqueue(endpoint.id, pairs, limit=MAX_WAITING, ordered=endpoint.ordered)
         reply = await self._run(call)
-        return None if reply[0] == statuses.GONE else bool(reply[1])
+        return len(messages) if reply[0] == statuses.GONE else int(reply[1])
 
     async def take(self, endpoint: Endpoint, limit: int, lease_ms: int) -> Batch:
         """Take messages that are due. A damaged one becomes a dead letter."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...backends.sharing import SessionFactory
 from ...core.values import CodecFactory
+from ..batches import EventBatches
 from ..progress import EventReaders
-from ..readers import SessionEvents
 
 
 def reader_of(endpoint_id: str) -> str:
@@ -15,9 +15,9 @@ def reader_of(endpoint_id: str) -> str:
 
 def events_for(
     source: SessionFactory | str, endpoint_id: str, encryption: CodecFactory | None, lease_seconds: float = 10
-) -> SessionEvents:
+) -> EventBatches:
     """Return the events for an endpoint. A new one begins with the next event."""
-    return SessionEvents(
+    return EventBatches(
         source, reader=reader_of(endpoint_id), newest=True, encryption=encryption, lease_seconds=lease_seconds
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ...exceptions import SessionError
-from ..readers import SessionEvents
+from ..batches import EventBatches
 from .addresses import may_be_private
 from .endpoint import WEBHOOK, Endpoint
 from .endpoint_store import Batch, EndpointStore, Message, after_failure
@@ -19,6 +19,9 @@ from .schedule import ATTEMPTS, delay_ms
 from .sender import Outcome, Sender
 
 logger = logging.getLogger("chuk_sessions.events")
+
+_BATCH: Final = 100
+"""Most events that are moved to the queue in one step."""
 
 _RETRY_SECONDS: Final = 0.5
 """Pause after an error of the store."""
@@ -43,7 +46,7 @@ class Context:
     store: EndpointStore
     sender: Sender
     formats: dict[str, Format]
-    events: Callable[[str], SessionEvents]
+    events: Callable[[str], EventBatches]
     allow_hosts: frozenset[str]
     in_flight: int
     lease_ms: int
@@ -86,25 +89,27 @@ class Worker:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pump(self) -> None:
-        """Move events to the queue. An event is acknowledged after it was stored there."""
+        """Move events to the queue. They are acknowledged after they were stored there."""
         async with self._context.events(self._endpoint.id) as events:
-            async for event in events:
-                message = self._format.message(self._endpoint, event)
-                if message is not None:
-                    await self._enqueue(message)
+            while batch := await events.next_batch(_BATCH):
+                found = [self._format.message(self._endpoint, event) for event in batch]
+                await self._enqueue([message for message in found if message is not None])
 
-    async def _enqueue(self, message: Message) -> None:
-        # As long as the queue is full, events wait in the stream.
-        while await self._stored(message) is False:  # noqa: ASYNC110  (other processes empty it, too)
-            await asyncio.sleep(self._context.poll_seconds)
-        self._wake.set()
+    async def _enqueue(self, messages: list[Message]) -> None:
+        while messages:
+            messages = messages[await self._store_first(messages) :]
+            self._wake.set()
+            if messages:
+                # As long as the queue is full, events wait in the stream.
+                await asyncio.sleep(self._context.poll_seconds)
 
-    async def _stored(self, message: Message) -> bool | None:
+    async def _store_first(self, messages: list[Message]) -> int:
+        """Return how many of the messages are in the queue."""
         try:
-            return await self._context.store.enqueue(self._endpoint, message)
+            return await self._context.store.enqueue(self._endpoint, messages)
         except SessionError as error:
-            logger.warning("an event waits in the stream, because the store failed: %s", error)
-            return False
+            logger.warning("events wait in the stream, because the store failed: %s", error)
+            return 0
 
     async def _deliver(self) -> None:
         while not self._is_stopping:
@@ -185,4 +190,4 @@ class Worker:
         message = disabled_message(self._endpoint, now)
         for other in (await self._context.store.load()).values():
             if other.enabled and other.format == WEBHOOK and other.wants(message.content["type"], None):
-                await self._context.store.enqueue(other, message)
+                await self._context.store.enqueue(other, [message])
