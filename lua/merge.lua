@@ -67,7 +67,10 @@ if size > limit then
   if size > limit then return {TOO_LARGE, size} end
 end
 fields[4] = size
+local updates, events, sandbox, handle = ARGV[11] == '1', KEYS[5], ARGV[10], ARGV[8]
+if emits and (ttl or updates) then
 --- @include "emit_merge"
+end
 hset_all(key, fields)
 hdel_all(key, removed)
 if ttl then

@@ -38,6 +38,7 @@ if emits then
 --- @paste "emit"
 end
 if login then
+  local ttl, latest, idle, retention, most, first = ARGV[6], ARGV[7] - 0, ARGV[8] - 0, ARGV[9], ARGV[10], 11
 --- @include "start_lifetime"
 else
   redis.call('COPY', old, new, 'REPLACE')

@@ -1,9 +1,9 @@
 """`python -m tests.proof`: the randomized comparisons at full length, one after another, each with a summary line.
 
 It compares emulator and server step by step, feeds damaged and hostile input, checks histories of concurrent calls, and
-kills processes that write, read, and deliver events. `--server PATH` tests another server than the bundled one, except for the
-events. The seed of the first two is printed, and the same seed repeats the same steps. The histories use the seeds 0, 1,
-2, and so on.
+kills processes that write, read, and deliver events. `--server PATH` tests another server than the bundled one, except
+for the events. The seed of the first two is printed, and the same seed repeats the same steps. The histories use the
+seeds 0, 1, 2, and so on.
 """
 
 from __future__ import annotations

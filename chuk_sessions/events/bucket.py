@@ -20,7 +20,7 @@ class Bucket:
         received: the id of the last event that was received.
         entries: the events that were received and not yet delivered, as the store has them.
         leaving: the bucket is to be released, because it is now the share of another process.
-        delivered: the id of the event that was delivered and not yet acknowledged; empty without one.
+        delivered: the id of the last event that was delivered, unless it was acknowledged; then it is empty.
         trimmed: the cursor when the bucket was trimmed last.
 
     """
@@ -53,19 +53,26 @@ class Bucket:
             self.received = entries[-1][0]
             self._ahead += len(entries)
 
+    def deliver(self) -> Any:
+        """Return the next event that was received."""
+        entry = self.entries.popleft()
+        self.delivered = entry[0]
+        return entry
+
     def acknowledge(self, stream_id: bytes) -> None:
         """Move the cursor to the next event."""
         self._cursor = stream_id
         self._read += 1
         self._ahead -= 1
-        self.delivered = b""
+        if stream_id == self.delivered:
+            self.delivered = b""
 
     def leave(self) -> None:
         """Forget the events that were not delivered, because another process will deliver them."""
         self.leaving = True
+        self._ahead -= len(self.entries)
         self.entries.clear()
         self.received = self.delivered or self._cursor
-        self._ahead = int(bool(self.delivered))
 
     def commit(self, lease_ms: int) -> tuple[Call, Position]:
         """Return the call that stores the cursor and renews the lease, or releases it with 0, and what it stores."""

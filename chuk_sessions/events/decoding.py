@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from typing import Protocol
 
 from ..core import event_entries
 from ..core.event_entries import EventEntry
-from ..core.values import CodecFactory, json_codec
+from ..core.values import ValueCodec, json_codec
 from ..exceptions import SessionError
 from .session_event import SessionEvent
 
 logger = logging.getLogger("chuk_sessions.events")
+
+
+class OwnerEncryption(Protocol):
+    """The encryption of a deployment, as managers take it. Readers need it for owners only."""
+
+    def codec(self, sandbox_id: str, /) -> ValueCodec:
+        """Return the codec of a sandbox."""
 
 
 class Decoder:
@@ -22,9 +30,10 @@ class Decoder:
 
     """
 
-    def __init__(self, sandbox_id: str | None, encryption: CodecFactory | None) -> None:
+    def __init__(self, sandbox_id: str | None, encryption: OwnerEncryption | None) -> None:
         self._wanted = sandbox_id
-        self.values = lru_cache(maxsize=256)(encryption or json_codec)
+        self._has_keys = encryption is not None
+        self.values = lru_cache(maxsize=256)(json_codec if encryption is None else encryption.codec)
 
     def event(self, bucket: int, stream_id: bytes, flat_fields: list[bytes]) -> SessionEvent | None:
         """Return an event; None for one of another sandbox, and for an entry that no script has written."""
@@ -53,6 +62,8 @@ class Decoder:
 
     def _owner(self, entry: EventEntry) -> tuple[str | None, bool]:
         """Return the owner, and whether it is known."""
+        if entry.salt is not None and entry.owner is not None and not self._has_keys:
+            return None, False  # Only encrypted records have a salt.
         try:
             return self.values(entry.sandbox).decode_owner(entry.owner_fields()), entry.owner_is_known
         except SessionError:  # damaged, or encrypted under a key that this reader lacks

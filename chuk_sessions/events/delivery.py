@@ -7,11 +7,10 @@ import logging
 from collections import deque
 from typing import Any, Final
 
-from ..core import index_operations, keys
-from ..engine.executor import Executor
 from ..exceptions import SessionError
 from .bucket import Bucket
 from .leases import Leases
+from .streams import Streams
 
 logger = logging.getLogger("chuk_sessions.events")
 
@@ -25,8 +24,8 @@ _SHORTEST_SECONDS: Final = 0.002
 class Delivery:
     """The events of the buckets that this process reads, in the order of each bucket."""
 
-    def __init__(self, executor: Executor, leases: Leases, longest_pause: float) -> None:
-        self._executor = executor
+    def __init__(self, streams: Streams, leases: Leases, longest_pause: float) -> None:
+        self._streams = streams
         self._leases = leases
         self._longest_pause = longest_pause
         self._pause = _SHORTEST_SECONDS
@@ -42,10 +41,9 @@ class Delivery:
             bucket = self._ready.popleft()
             if not self._leases.is_valid(bucket) or not bucket.entries:
                 continue
-            entry = bucket.entries.popleft()
+            entry = bucket.deliver()
             if bucket.entries:
                 self._ready.append(bucket)
-            bucket.delivered = entry[0]
             return bucket, entry
         return None
 
@@ -55,17 +53,13 @@ class Delivery:
         An outage is logged, and does not end the delivery.
         """
         buckets = [bucket for bucket in self._leases.held.values() if not bucket.leaving]
-        calls = [
-            index_operations.read_events(keys.events(bucket.number), after=bucket.received, limit=_PAGE)
-            for bucket in buckets
-        ]
-        outcomes = await self._executor.settle_all(calls)
+        outcomes = await self._streams.read([(bucket.number, bucket.received) for bucket in buckets], _PAGE)
         failure = None
         for bucket, outcome in zip(buckets, outcomes, strict=True):
             if isinstance(outcome, SessionError):
                 failure = outcome
-            elif outcome[1] and self._leases.is_valid(bucket):
-                bucket.receive(outcome[1])
+            elif outcome and self._leases.is_valid(bucket):
+                bucket.receive(outcome)
                 self._ready.append(bucket)
         self._log(failure)
         if self._ready:

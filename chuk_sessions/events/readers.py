@@ -8,18 +8,19 @@ from typing import Self
 
 from ..backends.sharing import SessionFactory
 from ..core.durations import ms_from_seconds
-from ..core.values import CodecFactory
+from ..core.values import json_codec
 from ..engine.executor import Executor
 from ..engine.strays import StrayNotes
 from ..engine.sweeping import Sweeper
 from ..engine.time_slice import TimeSlice
 from .bucket import Bucket
-from .decoding import Decoder
+from .decoding import Decoder, OwnerEncryption
 from .delivery import Delivery
 from .leases import Leases
 from .names import reader_name
 from .session_event import SessionEvent
 from .source import Source
+from .streams import Streams
 from .upkeep import Upkeep
 
 
@@ -52,7 +53,7 @@ class SessionEvents:
         reader: str,
         sandbox_id: str | None = None,
         newest: bool = False,
-        encryption: CodecFactory | None = None,
+        encryption: OwnerEncryption | None = None,
         lease_seconds: float = 10,
         longest_pause_seconds: float = 0.25,
     ) -> None:
@@ -64,8 +65,8 @@ class SessionEvents:
                 `{}/^*?[]` and backslashes.
             sandbox_id: deliver only the events of this sandbox; by default of all.
             newest: a reader that the store does not know yet begins with the next event, instead of the oldest stored.
-            encryption: the codecs of encrypted owners. Without them, `user_id` is None for these, and `owner_known` is
-                False.
+            encryption: the encryption of the managers, to decrypt owners. Without it, `user_id` is None for encrypted
+                owners, and `owner_known` is False.
             lease_seconds: time after which the others take over the share of a process that was killed or hangs. Code
                 that blocks the event loop for most of that time loses its share.
             longest_pause_seconds: longest time between two polls while there are no events.
@@ -89,9 +90,9 @@ class SessionEvents:
 
     async def __aenter__(self) -> Self:
         """Claim a share of the buckets. Raises a subclass of ProviderError if the store cannot be reached."""
-        executor = Executor(self._source.backend, "", self._decoder.values(""))
+        executor = Executor(self._source.backend, "", json_codec(""))
         self._leases = Leases(executor, self._name, lease_seconds=self._lease_seconds, newest=self._newest)
-        self._delivery = Delivery(executor, self._leases, self._longest_pause)
+        self._delivery = Delivery(Streams(self._source.backend, executor), self._leases, self._longest_pause)
         self._time_slice = TimeSlice()
         sweeper = Sweeper(executor, StrayNotes(executor))
         self._upkeep = Upkeep(executor, self._leases, partial(sweeper.sweep_due, sandbox_id=self._sandbox_id))

@@ -1,5 +1,4 @@
 --- @include "parse_int"
---- @include "unindex"
 --- @include "last_fields"
 --- @include "emit_end"
 -- Remove sessions, each given as its handle, the keys of its record and of its operation ids, the score of its index entry,
@@ -10,7 +9,8 @@ local function remove_sessions(sessions, deadlines, users, events, sandbox)
     local handle, record, score = session[1], session[2], session[4]
     local last = score % 1 ~= 0 and last_fields(record, score)
     redis.call('DEL', record, session[3])
-    if unindex(deadlines, users, handle) == 1 and last then
+    redis.call('ZREM', users, handle)
+    if redis.call('ZREM', deadlines, handle) == 1 and last then
       emit_end(events, sandbox, handle, session[5], false, last)
     end
   end

@@ -54,5 +54,4 @@ async def reader(url: str, name: str, lease_seconds: str) -> None:
 
 
 if __name__ == "__main__":
-    program = {"application": application, "reader": reader}[sys.argv[1]]
-    asyncio.run(program(*sys.argv[2:]))
+    asyncio.run(application(*sys.argv[2:]) if sys.argv[1] == "application" else reader(*sys.argv[2:]))

@@ -154,10 +154,11 @@ async def test_counts_the_events_that_were_dropped_at_the_cap(world):
     async with reading(world) as events:
         *_, last = await emit_everywhere(world, 350, buckets=[7], max_events=100)
         assert [one.lost > 0 for one in await readers.list()] == [True]
-        number = 1
-        while (await take(events, 1))[0].session_hash != last:
-            number += 1
+        found = await take(events, 1)
+        while found[-1].session_hash != last:
+            found += await take(events, 1)
         assert await events.acknowledge()
+        number = len({event.id for event in found})
         assert 100 <= number <= 201
         assert events.lost == 350 - number
         assert [(one.lost, one.lag_events) for one in await readers.list()] == [(events.lost, 0)]

@@ -66,7 +66,7 @@ async def emit_everywhere(world, number=1, *, buckets=range(ids.BUCKETS), sandbo
 
 def reading(world, reader="mailer", **options):
     """Return a reader whose leases are short, so that shares move within a test."""
-    return SessionEvents(world.factory, reader=reader, **{"lease_seconds": 1, **options})
+    return SessionEvents(world.factory, reader=reader, **{"lease_seconds": 4, **options})
 
 
 async def take(events, number):

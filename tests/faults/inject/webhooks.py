@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from tests.faults.environments import Environment
 from tests.faults.load.counts import Counts
 from tests.faults.load.load import Load
-from tests.faults.load.webhooks import runs
+from tests.faults.load.webhooks import PATIENCE, Webhooks, runs
 from tests.redis.tools import until
 
 from .server import CLOCK_KEY
@@ -20,7 +21,7 @@ MOVES_MS = (6_000, 400_000, 2_500_000, HOUR_MS - 1)
 async def kill_relay(environment: Environment, load: Load, seconds: float) -> None:
     """Kill one of two relays (kill -9) while it delivers."""
     run = runs[-1]
-    await until(lambda: len(run.accepted) >= 10)
+    await until(lambda: len(run.accepted) >= 10, PATIENCE)
     run.relays[0].process.kill()
     await asyncio.sleep(seconds / 2)
 
@@ -30,12 +31,15 @@ async def keep_endpoint_down(environment: Environment, load: Load, seconds: floa
     run = runs[-1]
     run.is_down = True
     for ahead in (0, *MOVES_MS):
-        refused = run.refused
         _move_clock(environment, ahead)
-        await until(lambda refused=refused: run.refused > refused)
+        await until(_was_refused_since(run, run.refused), PATIENCE)
         await asyncio.sleep(seconds / 8)
     run.is_down = False
     _move_clock(environment, 4 * HOUR_MS)
+
+
+def _was_refused_since(run: Webhooks, refused: int) -> Callable[[], bool]:
+    return lambda: run.refused > refused
 
 
 def _move_clock(environment: Environment, ahead_ms: int) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from ....core.event_entries import REPLACED
 from ....core.modes import CREATE, REPLACE
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE, OTHER_OWNER
-from ..keyspace import Fields, Keyspace, Value, pairs, text
+from ..keyspace import Fields, Keyspace, pairs, text
 from . import include
-from .include import Opened, Victim
+from .include import Victim
 
 _SWEEP_BATCH = 16
 
@@ -19,47 +20,46 @@ _SWEEP_BATCH = 16
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session; or touch, refuse, or replace the one that exists."""
     key, deadlines, users, _, events = keys[:5]
-    _, _, ttl, new_deadline, new_idle, owner, _, cap, retention = argv[:9]
-    create, mode, operation, window, most, _, victims = argv[9:16]
+    _, _, lifetime, new_idle, _, cap, retention, create, _, operation, window, most, _, victims = argv[:14]
+    first = 14 + victims
+    owner = argv[first + 1] if argv[first] == b"u" else b""
     operations, creations = (*keys[5 + 2 * victims :], "", "")[:2]
     if operation != b"" and include.applied(space, creations, operation):
         return [CREATED]
-    opened = include.open_(space, key, b"u", b"e")
-    created, version = space.now, 1
-    if isinstance(opened, tuple):
-        if mode != REPLACE:
-            return _leave(space, keys, argv, opened)
-        succession = include.succeed(space, key)
-        if succession is None:
-            return [CORRUPT]
-        created, version = succession
-    elif opened[0] != GONE or create == 0:
-        return opened
+    now, exists = space.now, space.exists(key)
+    found = _at_existing(space, keys, argv, owner) if exists else [GONE]
+    if isinstance(found, list) and (found[0] != GONE or create == 0):
+        return found
+    created, version = (now, 1) if isinstance(found, list) else found
     evicted: list[Victim] = []
-    full = include.make_room(space, keys, argv, evicted) if cap > 0 else None
+    full = include.make_room(space, keys, argv, owner, evicted) if cap > 0 else None
     if full is not None:
         return full
 
-    deadline = new_deadline or space.now + ttl
-    if deadline <= space.now:
+    deadline = now + lifetime if lifetime > 0 else -lifetime
+    if deadline <= now:
         return [GONE]
-    emits = most or None
-    expiry = min(deadline, space.now + new_idle) if new_idle > 0 else deadline
-    score = include.index_score(expiry, emits)
-    fields: Fields = {b"c": created, b"d": deadline, b"a": space.now, b"v": version}
-    fields.update(_optional(owner, new_idle, emits, argv[16 + victims :]))
-    if operations or isinstance(opened, tuple):
-        _emit_former_end(space, keys, argv, b"" if isinstance(opened, list) else REPLACED)
-    if emits is not None and argv[14] != b"":
-        _emit_start(space, events, argv, fields)
-    include.overwrite(space, key, fields)
+    expiry = min(deadline, now + new_idle) if new_idle > 0 else deadline
+    score = include.index_score(expiry, most or None)
+    fields: Fields = {b"c": created, b"d": deadline, b"a": now, b"v": version}
+    fields.update(pairs(argv[first:]))
+    if operations or exists:
+        _emit_former_end(space, keys, argv, b"" if isinstance(found, list) else REPLACED)
+    _emit_start(space, events, argv, owner, fields)
+    include.write_record(space, key, fields, exists)
     if operations:
         space.delete(operations)
     if operation != b"":
         include.remember_creation(space, creations, operation, window)
     space.pexpireat(key, expiry + retention)
-    _index(space, keys, argv, score)
-    include.remove_sessions(space, evicted, deadlines, users, events, argv[1])
+    earliest = _index(space, keys, argv, owner, score)
+    if evicted:
+        include.remove_sessions(space, evicted, deadlines, users, events, argv[1])
+    return [CREATED] if earliest > now else _with_expired(space, deadlines)
+
+
+def _with_expired(space: Keyspace, deadlines: str) -> Reply:
+    """Return the reply to a creation, with expired sessions to sweep if there are many."""
     expired = include.list_expired(space, deadlines, _SWEEP_BATCH)
     return [CREATED, *expired] if sum(map(len, expired)) == _SWEEP_BATCH else [CREATED]
 
@@ -73,22 +73,29 @@ def _emit_former_end(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], 
         include.emit_end(space, events, sandbox, handle, letter, b"", include.last_fields(space, key, score))
 
 
-def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], fields: Fields) -> None:
-    """Write the first event of a session that is about to be created."""
-    handle, sandbox, most, letter = *argv[:2], *argv[13:15]
+def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], owner: bytes, fields: Fields) -> None:
+    """Write the first event of a session that is about to be created, if it has one."""
+    handle, sandbox, most, letter = *argv[:2], *argv[11:13]
+    if not most or letter == b"":
+        return
     created, deadline, version = (int(fields[name]) for name in (b"c", b"d", b"v"))
     salt = fields.get(b"s")
     times = (b"%d" % created, b"%d" % (deadline - created))
     described = letter + b"%d" % version
     include.add_event(
-        space, events, most, sandbox, handle, described, times, argv[5], None if salt is None else text(salt)
+        space, events, most, sandbox, handle, described, times, owner, None if salt is None else text(salt)
     )
 
 
-def _leave(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], opened: Opened) -> Reply:
-    """Touch a live session, or refuse it."""
+def _at_existing(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes) -> tuple[int, int] | Reply:
+    """Touch or refuse a live session, or return creation time and version of the one that replaces it."""
+    handle, retention, mode = argv[0], argv[6], argv[8]
+    opened = include.open_(space, keys[0], b"u", b"e")
+    if isinstance(opened, list):
+        return opened
+    if mode == REPLACE:
+        return include.succeed(space, keys[0]) or [CORRUPT]
     _, deadline, _, idle, current_owner, emits, _ = opened
-    handle, owner, retention, mode = argv[0], argv[5], argv[8], argv[10]
     if mode == CREATE:
         return [EXISTS]
     if owner not in (b"", current_owner):
@@ -97,25 +104,16 @@ def _leave(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], opened: Op
     return [EXISTS]
 
 
-def _index(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], score: float) -> None:
+def _index(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, score: float) -> float:
+    """Add the session to the indexes. Return when the first session of the sandbox expired or expires."""
     _, deadlines, users, sandboxes = keys[:4]
-    handle, sandbox, owner, user = *argv[:2], *argv[5:7]
+    handle, sandbox, user = *argv[:2], argv[4]
     space.zadd(deadlines, score, handle)
     if owner != b"":
         space.zadd(users, user, handle)
     else:
         space.zrem(users, handle)
-    space.zadd(sandboxes, score, sandbox, lower_only=True)
-
-
-def _optional(owner: bytes, idle: int, emits: Value | None, others: Sequence[bytes]) -> Fields:
-    """Return the fields that not every session has, and the others."""
-    fields: Fields = {}
-    if owner != b"":
-        fields[b"u"] = owner
-    if idle > 0:
-        fields[b"i"] = idle
-    if emits is not None:
-        fields[b"e"] = emits
-    fields.update(pairs(others))
-    return fields
+    earliest = space.zscore(sandboxes, sandbox)
+    if earliest is None or earliest > score:
+        space.zadd(sandboxes, score, sandbox)
+    return inf if earliest is None else earliest

@@ -63,10 +63,14 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.hdel(key, removed)
     if ttl != b"":
         _move_deadline(space, keys, indexed, version + 1, space.now + ttl, (accessed, idle), emits)
+    _remember(space, keys, operation, window)
+    return [OK]
+
+
+def _remember(space: Keyspace, keys: Sequence[str], operation: bytes, window: int) -> None:
     if operation != b"":
         remember(space, keys[1], operation, window)
         expire_with_last(space, keys[1])
-    return [OK]
 
 
 def _emit(
