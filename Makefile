@@ -92,8 +92,9 @@ coverage: $(VENV)/proof/ready
 STEPS = 100000
 CASES = 100000
 HISTORIES = 1000
+ENDS = 100000
 proof: $(VENV)/proof/ready
-	$(VENV)/proof/bin/python -m tests.proof --steps $(STEPS) --cases $(CASES) --histories $(HISTORIES) \
+	$(VENV)/proof/bin/python -m tests.proof --steps $(STEPS) --cases $(CASES) --histories $(HISTORIES) --ends $(ENDS) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SERVER),--server $(SERVER))
 
 ## mutants: change operations, twins, and the connection in small ways, and list the changes that no test detects

@@ -86,7 +86,7 @@ class Taken(NamedTuple):
 
     Attributes:
         now: the time, ms.
-        claim: proves to `settle` who has taken them: when they are due again, ms.
+        claim: when they are due again, ms. `settle` compares it, so that only the holder of a message plans its next attempt.
         next_due: when another message is due, ms; 0 if none waits.
         messages: id and text of each.
 

@@ -13,6 +13,7 @@ from ..engine.executor import Executor
 from ..engine.strays import StrayNotes
 from ..engine.sweeping import Sweeper
 from ..engine.time_slice import TimeSlice
+from ..exceptions import ManagerClosedError
 from .bucket import Bucket
 from .decoding import Decoder, OwnerEncryption
 from .delivery import Delivery
@@ -89,7 +90,15 @@ class SessionEvents:
         self._current: tuple[Bucket, bytes, SessionEvent] | None = None
 
     async def __aenter__(self) -> Self:
-        """Claim a share of the buckets. Raises a subclass of ProviderError if the store cannot be reached."""
+        """Claim a share of the buckets.
+
+        Raises:
+            ProviderError: the store cannot be reached, or has no memory for a new reader.
+            ManagerClosedError: the reader was closed.
+
+        """
+        if self._is_closed:
+            raise ManagerClosedError("this SessionEvents was closed")
         executor = Executor(self._source.backend, "", json_codec(""))
         self._leases = Leases(executor, self._name, lease_seconds=self._lease_seconds, newest=self._newest)
         self._delivery = Delivery(Streams(self._source.backend, executor), self._leases, self._longest_pause)

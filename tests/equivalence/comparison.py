@@ -22,7 +22,7 @@ def keys_on_server(client, now):
 def remove_expired(client, now):
     """Remove the keys that have expired at `now` (ms).
 
-    The server's own clock keeps them, and a plain command knows no other clock.
+    The server's own clock keeps them, and commands know no other clock.
     """
     for key in client.scan_iter(count=1000):
         expiration = expires_at(client, key)

@@ -24,7 +24,7 @@ from chuk_sessions.core import (
 )
 from chuk_sessions.core.durations import LATEST_MS
 from chuk_sessions.core.operation import Call
-from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
+from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server, remove_expired
 from tests.harness.worlds import EmulatorWorld, ServerWorld
 
 ALICE = ids.user_hash("alice")
@@ -302,6 +302,7 @@ async def test_emulator_and_server_agree(worlds, scenario):
     for number, step in enumerate(scenario(server.clock.now_ms())):
         if isinstance(step, int):
             await server.advance(ms=step)
+            remove_expired(client, server.clock.now_ms())
             continue
         ours, theirs = await emulator.backend.run(step), await server.backend.run(step)
         assert comparable(step.operation, ours) == comparable(step.operation, theirs), (number, step)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from chuk_sessions import NotSupportedError
+from chuk_sessions import ManagerClosedError, NotSupportedError
 from chuk_sessions.core import ids
 from chuk_sessions.events import EventReaders, SessionEvents, session_hash
 from tests.harness.readers import emit_everywhere, reading, take
@@ -116,6 +116,8 @@ async def test_stop_ends_the_iteration(world):
             found.append(event)
             events.stop()
         assert len(found) == 1
+    with pytest.raises(ManagerClosedError):
+        await events.__aenter__()
     async with reading(world) as events:
         assert await take(events, 1) != found
 

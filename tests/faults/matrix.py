@@ -195,10 +195,10 @@ MATRIX = (
     Fault("Sentinel failover with events on", "each event of a change that has survived is received", sentinel,
           failover.kill_primary, OUTLASTED, keeps_writes=False, errors=UNKNOWN, slow=True, manager={"events": True},
           watch=reading),
-    Fault("webhook relay killed", "another relay takes over; each event of a session's end is delivered",
+    Fault("webhook relay killed", "another relay takes over; each event session.ended is delivered",
           standalone(), webhooks.kill_relay, webhooks.relay_was_killed, manager={"events": True},
           watch=relayed_by_processes),
-    Fault("webhook endpoint down for an hour (moved clock)", "each event of a session's end is delivered afterwards",
+    Fault("webhook endpoint down for an hour (moved clock)", "each event session.ended is delivered afterwards",
           standalone(), webhooks.keep_endpoint_down, webhooks.messages_were_refused, manager={"events": True},
           settings={"loaded": load_scripts({"now": server.FAST_CLOCK})}, watch=relayed_by_a_moved_clock),
 )  # fmt: skip

@@ -90,7 +90,7 @@ class RedisBackend:
         """Read streams with one XREAD, which costs the server a third of one XRANGE each. See `ReadsStreams`."""
         if not after or self.client.topology().slotted:
             return None
-        command = (b"XREAD", b"COUNT", limit, b"STREAMS", *after, *after.values())
+        command: tuple[str | bytes | int, ...] = (b"XREAD", b"COUNT", limit, b"STREAMS", *after, *after.values())
         reply, _ = await self.client.run(command, "xread", True, next(iter(after)), read_only=True)
         # With RESP3, the reply is a dict.
         pairs = reply.items() if isinstance(reply, dict) else reply or ()

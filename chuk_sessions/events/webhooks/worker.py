@@ -29,7 +29,7 @@ _RETRY_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the workers of a relay share.
+    """The objects and settings that the workers of a relay share.
 
     Attributes:
         store: of endpoints and queues.
