@@ -86,7 +86,8 @@ class Taken(NamedTuple):
 
     Attributes:
         now: the time, ms.
-        claim: when they are due again, ms. `settle` compares it, so that only the holder of a message plans its next attempt.
+        claim: when they are due again, ms. `settle` compares it, so that only the holder of a message plans its next
+            attempt.
         next_due: when another message is due, ms; 0 if none waits.
         messages: id and text of each.
 
