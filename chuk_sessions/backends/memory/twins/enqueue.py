@@ -8,7 +8,6 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import GONE, OK
 from ..keyspace import Keyspace, pairs
-from .include import next_place
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -29,3 +28,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         room -= 1
         score += ordered
     return [OK, len(argv[3:]) // 2]
+
+
+def next_place(space: Keyspace, waiting: str) -> int:
+    """Return the place of the next message in an ordered queue: the time, or more if the last one has that place."""
+    last = space.zlast(waiting)
+    return space.now if last is None else max(space.now, int(last[1]) + 1)

@@ -395,12 +395,6 @@ def filter_live(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[b
     return [handle for handle in handles if (space.zscore(deadlines, handle) or 0) > space.now]
 
 
-def next_place(space: Keyspace, waiting: str) -> int:
-    """Return the place of the next message in an ordered queue: the time, or more if the last one has that place."""
-    last = space.zlast(waiting)
-    return space.now if last is None else max(space.now, int(last[1]) + 1)
-
-
 def is_after(entry: bytes, other: bytes) -> bool:
     """Return whether an entry of a stream comes after another one, given their ids."""
     return parse_id(entry) > parse_id(other)

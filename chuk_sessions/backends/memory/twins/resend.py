@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import OK
 from ..keyspace import Keyspace, pairs
-from .include import next_place
+from .enqueue import next_place
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
