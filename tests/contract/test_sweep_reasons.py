@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,9 @@ BATCH = 500
 """Sessions of the same user, who has all of them at once."""
 
 
-async def create(world: World, user: str | None, **options: object) -> list[str]:
-    manager = world.manager(**{"events": True, "max_events": 10**7, "default_ttl_hours": 1, **options})
+async def create(world: World, user: str | None, **options: Any) -> list[str]:
+    given: dict[str, Any] = {"events": True, "max_events": 10**7, "default_ttl_hours": 1, **options}
+    manager = world.manager(**given)
     calls = (manager.allocate_session(user_id=user) for _ in range(min(BATCH, MANY)))
     return list(await asyncio.gather(*calls))
 
