@@ -217,7 +217,7 @@ class Rotator:
                     return reply
                 # Nothing, where a pointer should be, means that somebody else has deleted the session. If it cannot be
                 # known, the copy stays, because it may be all that is left of the session.
-                deleted = reply is None or reply == ([s.MOVED, successor] if successor else [s.GONE])
+                deleted = reply is None or reply == ([s.MOVED, successor] if move.grace_ms else [s.GONE])
             if deleted:
                 error.session_id = move.new.session_id
             raise

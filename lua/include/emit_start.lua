@@ -13,7 +13,8 @@ if exists then
   end
 end
 if most ~= '0' and start ~= '' then
-  local described, created, salt = start .. version, created, nil
+  -- Converting a number to text takes long, and nearly all versions are 1.
+  local described, created, salt = start .. (version == 1 and '1' or version), created, nil
   for index = first, #ARGV, 2 do
     local field = ARGV[index]
     -- The fields of a copy replace creation time and version.

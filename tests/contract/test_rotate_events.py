@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chuk_sessions import OutcomeUnknownError, session_hash
+from chuk_sessions import SessionUnavailableError, session_hash
 from chuk_sessions.core import keys, operations, statuses
 from tests.harness.events import read_events, summary
 from tests.harness.strays import HOME, bucket_of, id_in
@@ -105,9 +105,9 @@ async def test_a_login_that_cannot_be_completed_is_told_as_aborted(world):
 
     async def fail(call):
         if call.operation is operations.DELETE and not call.operation.may_retry(call.argv):
-            raise OutcomeUnknownError("test")
+            raise SessionUnavailableError("test")
 
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(SessionUnavailableError):
         await world.intercepted(fail, events=True).rotate_session(guest, user_id="alice")
     told = [(entry.kind, entry.reason) for bucket, entry in await read_events(world, [HOME])]
     assert told[-2:] == [("logged_in", None), ("ended", "aborted")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chuk_sessions import OutcomeUnknownError, SessionManager, session_hash
+from chuk_sessions import SessionManager, SessionUnavailableError, session_hash
 from chuk_sessions.core import operations
 from tests.harness.events import read_events
 from tests.harness.worlds import World
@@ -84,11 +84,11 @@ async def aborted(world: World, user: str) -> Sequence[str]:
         if call.operation is operations.ALLOCATE:
             copies.append(call.argv[0].decode())
         if call.operation is operations.DELETE and not call.operation.may_retry(call.argv):
-            raise OutcomeUnknownError("test")
+            raise SessionUnavailableError("test")
 
     manager: SessionManager = world.intercepted(fail, events=True, max_events=10**7)
     done = await asyncio.gather(*[manager.rotate_session(one, user_id=user) for one in guests], return_exceptions=True)
-    assert all(isinstance(one, OutcomeUnknownError) for one in done)
+    assert all(isinstance(one, SessionUnavailableError) for one in done)
     return copies
 
 
