@@ -17,6 +17,7 @@ from .keys import SessionKeys, session_keys_to_delete
 from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
+from .queue_operations import CONFIGURE, ENDPOINTS, ENQUEUE, LETTERS, RESEND, SETTLE, TAKE
 from .rate_limits import RATE_LIMIT
 from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
 
@@ -99,7 +100,7 @@ ALL: Final = {
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
         ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
-        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE,
+        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE, SETTLE, LETTERS, RESEND,
     )
 }  # fmt: skip
 """Every operation under its name."""

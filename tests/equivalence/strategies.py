@@ -15,6 +15,7 @@ from chuk_sessions.core import (
     modes,
     note_operations,
     operations,
+    queue_operations,
     rate_limits,
     reader_operations,
     record,
@@ -285,6 +286,48 @@ class CallGenerator:
         return note_operations.forget(
             target.index_keys, sandbox, user_of(self.draw(users)), self.draw(st.lists(old, max_size=3))
         )
+
+    def endpoint(self):
+        return self.draw(st.sampled_from(["first", "other"]))
+
+    def messages(self):
+        message = st.tuples(st.sampled_from([b"m1", b"m2", b"m3", b"m4"]), st.sampled_from([b"text", b"\xff", b"more"]))
+        return self.draw(st.lists(message, max_size=3))
+
+    def endpoints(self) -> Call:
+        return queue_operations.endpoints()
+
+    def configure(self) -> Call:
+        texts = st.sampled_from([b"", b"one", b"one", b"two"])
+        return queue_operations.configure(self.endpoint(), self.draw(texts), self.draw(texts))
+
+    def enqueue(self) -> Call:
+        endpoint, limit = self.endpoint(), self.draw(st.sampled_from([0, 2, 9, 9]))
+        return queue_operations.enqueue(endpoint, self.messages(), limit=limit, ordered=self.draw(st.booleans()))
+
+    def take(self) -> Call:
+        limit, lease = self.draw(st.sampled_from([1, 2, 9])), self.draw(st.sampled_from([1, 350, 60_000]))
+        return queue_operations.take(self.endpoint(), limit=limit, lease_ms=lease, ordered=self.draw(st.booleans()))
+
+    def settle(self) -> Call:
+        return queue_operations.settle(
+            self.endpoint(),
+            self.draw(st.sampled_from([b"m1", b"m2", b"m3"])),
+            self.now + self.draw(st.sampled_from([0, 1, 350, 60_000])),
+            ordered=self.draw(st.booleans()),
+            text=self.draw(st.sampled_from([b"", b"again"])),
+            delay_ms=self.draw(st.sampled_from([None, 0, 350, 60_000])),
+            most_dead=self.draw(st.sampled_from([0, 1, 9])),
+        )
+
+    def letters(self) -> Call:
+        limit = self.draw(st.sampled_from([1, 2, 100]))
+        times = st.sampled_from([b"0", b"%d" % self.now, b"%d" % (self.now - 350)])
+        after = self.draw(st.one_of(st.just(()), st.tuples(times, st.sampled_from([b"m1", b"m2"]))))
+        return queue_operations.letters(self.endpoint(), limit, after)
+
+    def resend(self) -> Call:
+        return queue_operations.resend(self.endpoint(), self.messages(), ordered=self.draw(st.booleans()))
 
     def bucket(self) -> int:
         """Draw a bucket that has sessions."""

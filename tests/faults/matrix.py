@@ -13,6 +13,7 @@ from chuk_sessions.backends.redis.scripts import load as load_scripts
 from tests.faults.load.counts import Counts
 from tests.faults.load.load import Load, load_on
 from tests.faults.load.readers import counting_drops, reading
+from tests.faults.load.webhooks import relayed_by_a_moved_clock, relayed_by_processes
 
 from .environments import (
     ALWAYS,
@@ -46,7 +47,7 @@ from .evidence import (
     waited,
     was_full,
 )
-from .inject import clocks, events, failover, network, server
+from .inject import clocks, events, failover, network, server, webhooks
 from .judge import broken_promises, count
 
 Inject = Callable[[Environment, Load, float], Awaitable[None]]
@@ -194,6 +195,12 @@ MATRIX = (
     Fault("Sentinel failover with events on", "each event of a change that has survived is received", sentinel,
           failover.kill_primary, OUTLASTED, keeps_writes=False, errors=UNKNOWN, slow=True, manager={"events": True},
           watch=reading),
+    Fault("webhook relay killed", "another relay takes over; each event session.ended is delivered",
+          standalone(), webhooks.kill_relay, webhooks.relay_was_killed, manager={"events": True},
+          watch=relayed_by_processes),
+    Fault("webhook endpoint down for an hour (moved clock)", "each event session.ended is delivered afterwards",
+          standalone(), webhooks.keep_endpoint_down, webhooks.messages_were_refused, manager={"events": True},
+          settings={"loaded": load_scripts({"now": server.FAST_CLOCK})}, watch=relayed_by_a_moved_clock),
 )  # fmt: skip
 
 
