@@ -1,8 +1,9 @@
 """`python -m tests.proof`: the randomized comparisons at full length, one after another, each with a summary line.
 
 It compares emulator and server step by step, feeds damaged and hostile input, checks histories of concurrent calls,
-and counts events. `--server PATH` tests another server than the bundled one. The seed of the first two is printed, and
-the same seed repeats the same steps. The histories use the seeds 0, 1, 2, and so on.
+kills processes that write and read events, and counts events. `--server PATH` tests another server than the bundled
+one, except for the kills. The seed of the first two is printed, and the same seed repeats the same steps. The histories
+use the seeds 0, 1, 2, and so on.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main() -> int:
         ),
         _run(f"{options.cases:,} cases of each fuzz test, seed {options.seed}", [*seed, *server, "tests/fuzz"]),
         _run(f"{options.histories:,} histories", [*server, "tests/linearizability"]),
+        _run("events when processes are killed", ["tests/events/test_scenarios.py"], CHUK_TEST_LONG="1"),
         _run(
             f"{options.steps:,} steps of sessions and their events, seed {options.seed}",
             [*seed, "--steps", str(3 * options.steps), "tests/equivalence/test_lifecycles.py"],
@@ -55,12 +57,12 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(title: str, arguments: list[str]) -> tuple[str, bool]:
+def _run(title: str, arguments: list[str], **variables: str) -> tuple[str, bool]:
     """Run pytest. Return a line that sums it up, and whether it passed."""
     print(f"\n{title}", flush=True)
     started, last = time.monotonic(), ""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)

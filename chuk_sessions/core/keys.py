@@ -11,6 +11,8 @@
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
 | `chuk1:{T}/events` | stream | the events of the bucket's sessions, see `event_entries` |
 | `chuk1:{T}/noted` | sorted set | SANDBOX/USER → ms at which the notes of that user are due for a check |
+| `chuk1:{T}/readers` | hash | the state of each event reader, see `reader_operations` |
+| `chuk1:{T}/members^READER` | sorted set | process of an event reader → ms at which it last registered |
 
 `T` is one of 256 texts, one for each bucket. Their slots are spread evenly over the 16,384 slots of a cluster. Stored
 data depends on these texts and on the formulas in `ids`: another layout needs another prefix than `chuk1`.
@@ -134,6 +136,17 @@ def events(bucket: int) -> str:
 def noted(bucket: int) -> str:
     """Return the key of the users whose home bucket this is and who have notes, of all sandboxes."""
     return f"chuk1:{{{tag(bucket)}}}/noted"
+
+
+def readers(bucket: int) -> str:
+    """Return the key of the state of event readers in a bucket."""
+    return f"chuk1:{{{tag(bucket)}}}/readers"
+
+
+def members(bucket: int, reader: str) -> str:
+    """Return the key of the processes of an event reader. Only one bucket of each reader has them."""
+    # No sandbox has this character in its name.
+    return f"chuk1:{{{tag(bucket)}}}/members^{reader}"
 
 
 def find(sandbox_id: str, session_id: object) -> SessionKeys | None:

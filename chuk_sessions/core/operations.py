@@ -18,6 +18,7 @@ from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
 from .rate_limits import RATE_LIMIT
+from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -98,6 +99,7 @@ ALL: Final = {
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
         ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
+        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE,
     )
 }  # fmt: skip
 """Every operation under its name."""

@@ -158,6 +158,7 @@ MAY_IMPORT = {
     "devices": "public integrations",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
+    "events": "core engine backends backends.base public sync providers",
 }
 
 

@@ -247,6 +247,11 @@ class Keyspace:
         """Return how many entries were ever added to a stream: `entries-added` of XINFO STREAM."""
         return self._streams.get(key, _EMPTY_STREAM).added
 
+    def xstate(self, key: str) -> tuple[bytes, int, int]:
+        """Return the id of the last entry, how many entries the stream has had, and how many of those are gone."""
+        stream = self._streams.get(key, _EMPTY_STREAM)
+        return id_text(stream.last), stream.added, stream.added - len(stream)
+
     def snapshot(self) -> Snapshot:
         """Return the value and the expiry (ms) of every key, for tests that compare them with a server's."""
         values: dict[str, Content] = {key: _texts(record) for key, record in self._hashes.items()}

@@ -18,15 +18,16 @@ class Stream:
 
     Attributes:
         added: how many entries were ever added.
+        last: the id of the newest entry, even if it has been removed; (0, 0) without one.
 
     """
 
-    __slots__ = ("_entries", "_ids", "_last", "added")
+    __slots__ = ("_entries", "_ids", "added", "last")
 
     def __init__(self) -> None:
         self._ids: list[StreamId] = []
         self._entries: list[Sequence[bytes]] = []
-        self._last: StreamId = (0, 0)
+        self.last: StreamId = (0, 0)
         self.added = 0
 
     def __len__(self) -> int:
@@ -34,12 +35,12 @@ class Stream:
 
     def add(self, now: int, fields: Sequence[bytes]) -> StreamId:
         """Add an entry of field, value, field, value... Return its id, which never goes back when the clock does."""
-        ms, number = self._last
-        self._last = (now, 0) if now > ms else (ms, number + 1)
-        self._ids.append(self._last)
+        ms, number = self.last
+        self.last = (now, 0) if now > ms else (ms, number + 1)
+        self._ids.append(self.last)
         self._entries.append(fields)
         self.added += 1
-        return self._last
+        return self.last
 
     def between(self, first: bytes, last: bytes, limit: int | None = None) -> list[list[bytes | list[bytes]]]:
         """Return at most `limit` entries, each as its id and its fields. The bounds are those of XRANGE."""
@@ -75,3 +76,9 @@ class Stream:
 def id_text(stream_id: StreamId) -> bytes:
     """Return an id as the server writes it."""
     return b"%d-%d" % stream_id
+
+
+def parse_id(text: bytes) -> StreamId:
+    """Return an id from the text that the server writes."""
+    ms, _, number = text.partition(b"-")
+    return int(ms), int(number)

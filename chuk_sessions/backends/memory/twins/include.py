@@ -11,6 +11,7 @@ from ....core.event_entries import EVICTED, EXPIRED, IDLE, UPDATED
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
+from ..stream import parse_id
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
 """Expiry, deadline, last access, and idle timeout (or None) of a live session, all in ms, and three further fields.
@@ -392,3 +393,8 @@ def page(
 def filter_live(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:
     """Return the handles whose sessions are alive according to the index."""
     return [handle for handle in handles if (space.zscore(deadlines, handle) or 0) > space.now]
+
+
+def is_after(entry: bytes, other: bytes) -> bool:
+    """Return whether an entry of a stream comes after another one, given their ids."""
+    return parse_id(entry) > parse_id(other)
