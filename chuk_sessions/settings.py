@@ -24,6 +24,7 @@ class Settings:
         tls_insecure: whether REDIS_TLS_INSECURE is `1`, so that certificates are not checked.
         default_ttl: SESSION_DEFAULT_TTL in seconds, for `set` in the provider API; 3600 by default.
         sandbox_id: CHUK_SANDBOX_ID, else CHUK_HOST_SANDBOX_ID, else None.
+        encryption: whether SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE is set.
 
     """
 
@@ -33,6 +34,7 @@ class Settings:
     tls_insecure: bool = False
     default_ttl: int = DEFAULT_TTL_SECONDS
     sandbox_id: str | None = None
+    encryption: bool = False
 
 
 def from_env() -> Settings:
@@ -44,6 +46,7 @@ def from_env() -> Settings:
         tls_insecure=os.getenv("REDIS_TLS_INSECURE", "0") == "1",
         default_ttl=_default_ttl(os.getenv("SESSION_DEFAULT_TTL")),
         sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,
+        encryption=bool(os.getenv("SESSION_ENCRYPTION_KEYS") or os.getenv("SESSION_ENCRYPTION_KEYS_FILE")),
     )
 
 

@@ -10,7 +10,7 @@
 -- ARGV[3] ttl: ms
 -- ARGV[4] deadline: absolute, ms; 0 means now plus the ttl
 -- ARGV[5] idle: idle timeout, ms; 0 means none
--- ARGV[6] owner: user id; empty means no owner
+-- ARGV[6] owner: user id, or its keyed hash, see `compare_owner`; empty means no owner
 -- ARGV[7] user: hash of the user, a whole number below 2^52
 -- ARGV[8] cap: most sessions that the user may have in this sandbox; 0 means any number
 -- ARGV[9] retention: ms that a record outlives its session
@@ -19,17 +19,19 @@
 -- ARGV[12] operation: id under which this creates or replaces once; empty means none
 -- ARGV[13] window: ms for which that id is remembered
 -- ARGV[14] events: 1 means that the session emits events
--- ARGV[15] victims: their number
--- ARGV[16..] rest: the victims' handles, then field, value pairs
+-- ARGV[15] other_owner: another form of the user that records may have; empty means none
+-- ARGV[16] other_user: hash of the user that goes with it
+-- ARGV[17] victims: their number
+-- ARGV[18..] rest: the victims' handles, then field, value pairs
 -- Reply: CREATED, or CREATED {handle...} {handle...} with 16 expired sessions to sweep, see `list_expired` | EXISTS | GONE
--- Reply: MOVED handle | OTHER_OWNER | FULL {handle...} (the user's sessions, at most 32 more than the cap)
+-- Reply: MOVED handle | OTHER_OWNER | OTHER_ENCODING | FULL {handle...} (the user's sessions, at most 32 more than the cap)
 --- @include "now"
 --- @include "open"
 --- @include "index_score"
 --- @include "remove_sessions"
 local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local handle, sandbox, owner, user, mode, operation = ARGV[1], ARGV[2], ARGV[6], ARGV[7], ARGV[11], ARGV[12]
-local new_idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[15])
+local new_idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[17])
 local operations, creations = KEYS[5 + 2 * victims], KEYS[5 + 2 * victims + 1]
 if operation ~= '' then
 --- @include "applied"
@@ -43,7 +45,11 @@ if not reply and mode == 'replace' then
   if not version then return CORRUPT end
 elseif not reply then
   if mode == 'create' then return EXISTS end
-  if owner ~= '' and owner ~= current_owner then return OTHER_OWNER end
+  if owner ~= '' and owner ~= current_owner then
+--- @include "compare_owner"
+    local difference = compare_owner(key, current_owner, owner, ARGV[15])
+    if difference then return difference end
+  end
 --- @include "touch"
   return EXISTS
 elseif reply ~= GONE or ARGV[10] == '0' then
@@ -58,10 +64,10 @@ if deadline <= now then return GONE end
 emits = ARGV[14] == '1'
 local expiry = new_idle > 0 and math.min(deadline, now + new_idle) or deadline
 local score, fields = index_score(expiry, emits), {'c', created, 'd', deadline, 'a', now, 'v', version}
-if owner ~= '' then fields[#fields + 1] = 'u'; fields[#fields + 1] = owner end
+if owner ~= '' then fields[#fields + 1] = string.byte(owner) == 255 and 'h' or 'u'; fields[#fields + 1] = owner end
 if new_idle > 0 then fields[#fields + 1] = 'i'; fields[#fields + 1] = new_idle end
 if emits then fields[#fields + 1] = 'e'; fields[#fields + 1] = 1 end
-for index = 16 + victims, #ARGV do fields[#fields + 1] = ARGV[index] end
+for index = 18 + victims, #ARGV do fields[#fields + 1] = ARGV[index] end
 --- @include "overwrite"
 overwrite(key, fields)
 if operations then redis.call('DEL', operations) end

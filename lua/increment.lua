@@ -7,7 +7,7 @@
 -- ARGV[4] limit: most bytes that the session may have
 -- ARGV[5] operation: id under which this is applied once; empty means none
 -- ARGV[6] window: ms for which that id is remembered
--- Reply: OK value | CEILING value | GONE | MOVED handle | NOT_A_COUNTER | TOO_LARGE size
+-- Reply: OK value | CEILING value | GONE | MOVED handle | NOT_A_COUNTER | ENCRYPTED | TOO_LARGE size
 --- @include "now"
 --- @include "open"
 local key, field, operation = KEYS[1], ARGV[1], ARGV[5]
@@ -17,7 +17,10 @@ version = parse_int(version)
 if not version then return CORRUPT end
 local digits = stored or '0'
 local value = string.find(digits, '^%-?%d+$') and #digits <= 17 and tonumber(digits)
-if not value or math.abs(value) > 9007199254740991 then return NOT_A_COUNTER end
+if not value or math.abs(value) > 9007199254740991 then
+  -- JSON text never begins with `E`.
+  return string.sub(digits, 1, 1) == 'E' and ENCRYPTED or NOT_A_COUNTER
+end
 if operation ~= '' then
 --- @include "applied"
   if applied(KEYS[2], operation, now) then return {OK, value} end

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from . import modes
 from . import statuses as s
-from .data_operations import APPEND, INCREMENT, MERGE, SET
+from .data_operations import APPEND, INCREMENT, MERGE, REWRITE, SET
 from .durations import LATEST_MS
 from .index_operations import COUNT, DUE, FIND, LIST, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
@@ -26,8 +26,11 @@ MOST_LEAVING: Final = 32
 ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes victims"),
-    names("handle sandbox ttl deadline idle owner user cap retention create mode operation window events victims rest"),
-    s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER},
+    names(
+        "handle sandbox ttl deadline idle owner user cap retention create mode operation window events "
+        "other_owner other_user victims rest"
+    ),
+    s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER, s.OTHER_ENCODING},
     retryable=True,
     needs_index_arg="cap",
     durable=True,
@@ -78,7 +81,7 @@ DELETE = Operation(
     "delete",
     names("session deadlines users operations"),
     names("handle owner version pointer created successor grace"),
-    s.ONE_SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT},
+    s.ONE_SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.OTHER_ENCODING, s.CONFLICT},
     retryable=True,
     not_retryable_arg="version",
     durable=True,
@@ -96,8 +99,8 @@ CARRY = Operation("carry", names("session operations"), names("rest"), s.ONE_SES
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
-        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET,
+        ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, REWRITE, RATE_LIMIT, EXTEND, SET_TTL,
+        DELETE, ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -115,6 +118,8 @@ def allocate(
     idle_ms: int,
     owner: bytes,
     user: int,
+    other_owner: bytes = b"",
+    other_user: int = 0,
     cap: int,
     retention_ms: int,
     create: bool,
@@ -127,7 +132,8 @@ def allocate(
 ) -> Call:
     """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
-    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. Without
+    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id.
+    `other_owner` and `other_user` are another form of both, which records of the user may have, see `owners`. Without
     `create`, nothing happens unless the session exists. With `events` the session emits events. With `reused` or an
     operation id, the id may have belonged to an earlier session, so operation ids of that session are cleared.
     """
@@ -143,7 +149,7 @@ def allocate(
         keys += (target.operations,)
     argv: tuple[Arg, ...] = (
         target.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
-        mode, operation_id, modes.CREATION_WINDOW_MS, int(events),
+        mode, operation_id, modes.CREATION_WINDOW_MS, int(events), other_owner, other_user,
         len(victims), *evicted, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)

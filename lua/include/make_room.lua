@@ -4,17 +4,21 @@
 -- handle, owner, user, cap, victims, evicted, deadlines, users.
 -- The count in the index is too high: it includes expired sessions, an earlier session of the same id, and sessions of
 -- another user with the same hash. The victims show which entries those are. Of the user's own sessions, the cap evicts the
--- first ones and no more than necessary, at most 32 in one call.
-local live, surplus = {}, redis.call('ZCOUNT', users, user, user) + 1 - cap
-if surplus > 0 and tonumber(redis.call('ZSCORE', users, handle)) == tonumber(user) then surplus = surplus - 1 end
+-- first ones and no more than necessary, at most 32 in one call. Records in either form of the user count.
+local live, surplus, other_owner, other_user = {}, redis.call('ZCOUNT', users, user, user) + 1 - cap, ARGV[15], ARGV[16]
+if other_owner ~= '' then surplus = surplus + redis.call('ZCOUNT', users, other_user, other_user) end
+local function counts(member)
+  local score = tonumber(redis.call('ZSCORE', users, member))
+  return score == tonumber(user) or score and other_owner ~= '' and score == tonumber(other_user)
+end
+if surplus > 0 and counts(handle) then surplus = surplus - 1 end
 for index = 1, victims do
-  local victim, record, operations = ARGV[15 + index], KEYS[3 + 2 * index], KEYS[4 + 2 * index]
-  if victim ~= handle and tonumber(redis.call('ZSCORE', users, victim)) == tonumber(user) then
+  local victim, record, operations = ARGV[17 + index], KEYS[3 + 2 * index], KEYS[4 + 2 * index]
+  if victim ~= handle and counts(victim) then
     -- A key that holds something else than a hash has no owner either.
-    local expiry, victim_owner = redis.call('ZSCORE', deadlines, victim), redis.pcall('HGET', record, 'u')
-    if type(victim_owner) == 'table' then victim_owner = nil end
-    local is_live = tonumber(expiry or 0) > now
-    if is_live and (victim_owner or owner) == owner then
+    local expiry, found = redis.call('ZSCORE', deadlines, victim), redis.pcall('HMGET', record, 'h', 'u')
+    local victim_owner, is_live = not found.err and (found[1] or found[2]) or owner, tonumber(expiry or 0) > now
+    if is_live and (victim_owner == owner or victim_owner == other_owner) then
       live[#live + 1] = {victim, record, operations}
     else
       surplus = surplus - 1
@@ -25,6 +29,12 @@ end
 local evictions = math.min(surplus, 32)
 if #live < evictions then
   remove_sessions(evicted, deadlines, users)
-  return {FULL, redis.call('ZRANGEBYSCORE', users, user, user, 'LIMIT', 0, cap + 32)}
+  local listed = redis.call('ZRANGEBYSCORE', users, user, user, 'LIMIT', 0, cap + 32)
+  if other_owner ~= '' then
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', users, other_user, other_user, 'LIMIT', 0, cap + 32)) do
+      listed[#listed + 1] = member
+    end
+  end
+  return {FULL, listed}
 end
 for index = 1, evictions do evicted[#evicted + 1] = live[index] end

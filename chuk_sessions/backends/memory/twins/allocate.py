@@ -7,7 +7,7 @@ from typing import Any
 
 from ....core.modes import CREATE, REPLACE
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE, OTHER_OWNER
+from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE
 from ..keyspace import Fields, Keyspace, Value, pairs
 from . import include
 from .include import Opened, Victim
@@ -19,7 +19,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session; or touch, refuse, or replace the one that exists."""
     key, deadlines, users = keys[:3]
     _, _, ttl, new_deadline, new_idle, owner, _, cap, retention = argv[:9]
-    create, mode, operation, window, events, victims = argv[9:15]
+    create, mode, operation, window, events, _, _, victims = argv[9:17]
     operations, creations = (*keys[4 + 2 * victims :], "", "")[:2]
     if operation != b"" and include.applied(space, creations, operation):
         return [CREATED]
@@ -46,7 +46,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     expiry = min(deadline, space.now + new_idle) if new_idle > 0 else deadline
     score = include.index_score(expiry, emits)
     fields: Fields = {b"c": created, b"d": deadline, b"a": space.now, b"v": version}
-    fields.update(_optional(owner, new_idle, emits, argv[15 + victims :]))
+    fields.update(_optional(owner, new_idle, emits, argv[17 + victims :]))
     include.overwrite(space, key, fields)
     if operations:
         space.delete(operations)
@@ -66,7 +66,9 @@ def _leave(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], opened: Op
     if mode == CREATE:
         return [EXISTS]
     if owner not in (b"", current_owner):
-        return [OTHER_OWNER]
+        difference = include.compare_owner(space, keys[0], current_owner, owner, argv[14])
+        if difference is not None:
+            return difference
     include.touch(space, keys[0], keys[1], handle, deadline, idle, retention, emits)
     return [EXISTS]
 
@@ -86,7 +88,7 @@ def _optional(owner: bytes, idle: int, emits: Value | None, others: Sequence[byt
     """Return the fields that not every session has, and the others."""
     fields: Fields = {}
     if owner != b"":
-        fields[b"u"] = owner
+        fields[include.owner_field(owner)] = owner
     if idle > 0:
         fields[b"i"] = idle
     if emits is not None:

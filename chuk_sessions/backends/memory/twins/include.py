@@ -8,7 +8,7 @@ from re import compile as pattern
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
+from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK, OTHER_ENCODING, OTHER_OWNER, OTHER_SALT
 from ..keyspace import Fields, Keyspace, Value, pairs, text
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
@@ -23,6 +23,7 @@ Victim = tuple[bytes, str, str]
 HALF_MS = 0.5
 """Half of the unit of times. Added to now, it is the lowest score of a live session."""
 
+_KEYED = 0xFF
 _MAX_EVICTIONS = 32
 _SMALLEST, _LARGEST = -(10**14 - 1), 10**15 - 1
 _DIGITS = pattern(rb"-?[0-9]+").fullmatch
@@ -233,23 +234,51 @@ def remove_sessions(space: Keyspace, sessions: Iterable[Victim], deadlines: str,
         unindex(space, deadlines, users, handle)
 
 
+def compare_owner(space: Keyspace, key: str, stored: Value | None, owner: bytes, other: bytes) -> Reply | None:
+    """Return None if a session belongs to a user, and otherwise OTHER_OWNER; or OTHER_ENCODING if the caller lacks the
+    form in which the record has its owner.
+
+    `stored` is the field `u`. `owner` and `other` are the caller's forms of the user; `other` may be empty.
+    """
+    keyed = space.hash(key).get(b"h")
+    stored = stored if keyed is None else keyed
+    if stored is None:
+        return [OTHER_OWNER]
+    if text(stored) in (owner, other):
+        return None
+    forms = [form for form in (owner, other) if form != b""]
+    return [OTHER_OWNER if any((form[0] == _KEYED) == (keyed is not None) for form in forms) else OTHER_ENCODING]
+
+
+def owner_field(owner: bytes) -> bytes:
+    """Return the field in which a form of an owner is stored."""
+    return b"h" if owner[0] == _KEYED else b"u"
+
+
+def other_salt(space: Keyspace, key: str, salt: bytes) -> Reply | None:
+    """Return the reply to values that are encrypted under another salt than that of the record, or None."""
+    stored = space.hash(key).get(b"s")
+    return None if stored is None or text(stored) == salt else [OTHER_SALT, text(stored)]
+
+
 def make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], evicted: list[Victim]) -> Reply | None:
     """Choose the sessions that the cap evicts, and add them to `evicted`; or return the reply FULL.
 
     `keys` and `argv` are those of an allocation.
     """
     _, deadlines, users = keys[:3]
-    handle, owner, user, cap, victims = argv[0], *argv[5:8], argv[14]
+    handle, owner, user, cap, other_owner, other_user, victims = argv[0], *argv[5:8], *argv[14:17]
+    scores = (user,) if other_owner == b"" else (user, other_user)
     live: list[Victim] = []
-    surplus = space.zcount(users, user, user) + 1 - cap
-    if surplus > 0 and space.zscore(users, handle) == user:
+    surplus = sum(space.zcount(users, score, score) for score in scores) + 1 - cap
+    if surplus > 0 and space.zscore(users, handle) in scores:
         surplus -= 1
-    candidates = zip(argv[15 : 15 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
+    candidates = zip(argv[17 : 17 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
     for victim, record, operations in candidates:
-        if victim == handle or space.zscore(users, victim) != user:
+        if victim == handle or space.zscore(users, victim) not in scores:
             continue
-        is_live = (space.zscore(deadlines, victim) or 0) > space.now
-        if is_live and text(space.hash(record).get(b"u", owner)) == owner:
+        is_live, found = (space.zscore(deadlines, victim) or 0) > space.now, space.hash(record)
+        if is_live and text(found.get(b"h", found.get(b"u", owner))) in (owner, other_owner):
             live.append((victim, record, operations))
             continue
         surplus -= 1
@@ -258,7 +287,8 @@ def make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], evicted
     evictions = max(0, min(surplus, _MAX_EVICTIONS))
     if len(live) < evictions:
         remove_sessions(space, evicted, deadlines, users)
-        return [FULL, space.zrangebyscore(users, user, user, cap + _MAX_EVICTIONS)]
+        limit = cap + _MAX_EVICTIONS
+        return [FULL, [member for score in scores for member in space.zrangebyscore(users, score, score, limit)]]
     evicted.extend(live[:evictions])
     return None
 

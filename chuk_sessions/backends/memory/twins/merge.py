@@ -8,7 +8,7 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import APPLIED, CONFLICT, CORRUPT, MISMATCH, OK, TOO_FAR, TOO_LARGE
 from ..keyspace import Fields, Keyspace, Value, pairs, text
-from .include import applied, bound_of, expire_with_last, measure, move_deadline, open_, parse_int, remember
+from .include import applied, bound_of, expire_with_last, measure, move_deadline, open_, other_salt, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -30,19 +30,24 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [CONFLICT, version]
     first_expected = 12 + removals
     first = first_expected + 2 * expected
+    changes = argv[first:]
+    salted = bool(changes) and changes[0] == b"s"
+    refusal = other_salt(space, key, changes[1]) if salted else None
+    if refusal is not None:
+        return refusal
     different = _different(space.hash(key), argv[first_expected:first])
     if different:
         return [MISMATCH, different]
     if ttl != b"" and space.now + ttl > latest:
         return [TOO_FAR, deadline]
 
-    changes = argv[first:]
     new_fields = dict(pairs(changes))
     old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
     removed = [field for field in dict.fromkeys((*argv[12:first_expected], *old)) if field not in new_fields]
-    size = bound + sum(map(len, changes))
+    measured = changes[2:] if salted else changes
+    size = bound + sum(map(len, measured))
     if size > limit:
-        size = measure(space, key, bound, limit, changes, removed)
+        size = measure(space, key, bound, limit, measured, removed)
         if size > limit:
             return [TOO_LARGE, size]
     fields: Fields = {b"v": version + 1, b"z": int(size), **new_fields}
