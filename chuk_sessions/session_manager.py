@@ -14,7 +14,7 @@ from .core import data_operations, ids, keys, modes, notices, operation_ids, ope
 from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
 from .core.owners import NOBODY
-from .core.values import SALT, CodecFactory, Encrypts, json_codec, new_salt
+from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
 from .engine.encrypted_updates import EncryptedUpdates
 from .engine.executor import Executor
@@ -32,7 +32,7 @@ from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError
-from .models import Health, SessionMetadata
+from .models import Health, SessionMetadata, ValueEncryption
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
@@ -62,7 +62,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
         max_session_bytes: int = data_operations.MAX_SESSION_BYTES,
-        encryption: Encrypts | None = None,
+        encryption: ValueEncryption | None = None,
         _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.

@@ -123,13 +123,6 @@ CodecFactory = Callable[[str], ValueCodec]
 """Returns the codec for a sandbox, given its name."""
 
 
-class Encrypts(Protocol):
-    """The part of `chuk_sessions.encryption.Encryption` that a manager needs."""
-
-    def codec(self, sandbox_id: str, /) -> ValueCodec:
-        """Return the codec for a sandbox."""
-
-
 class _Json:
     """The codec of JSON text. It calls the functions directly, and ignores sandbox and salt."""
 

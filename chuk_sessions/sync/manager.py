@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 from ..enums import AllocateMode, WhenFull
-from ..models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
+from ..models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed, ValueEncryption
 from ..session_manager import SessionManager as AsyncSessionManager
 from .runner import Runner
 
@@ -42,6 +42,7 @@ class SessionManager:
         retention_seconds: float = 300,
         max_metadata_bytes: int = 1_048_576,
         max_session_bytes: int = 4_194_304,
+        encryption: ValueEncryption | None = None,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -60,6 +61,8 @@ class SessionManager:
             retention_seconds: how long the store keeps the record of an expired session, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
+            encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. By
+                default, that of SESSION_ENCRYPTION_KEYS; without it, they are stored as text.
 
         Raises:
             ValueError: an argument is malformed.
@@ -77,6 +80,7 @@ class SessionManager:
             retention_seconds=retention_seconds,
             max_metadata_bytes=max_metadata_bytes,
             max_session_bytes=max_session_bytes,
+            encryption=encryption,
         )
         self._runner = Runner()
 
