@@ -49,7 +49,7 @@ def from_env() -> Settings:
         tls_insecure=os.getenv("REDIS_TLS_INSECURE", "0") == "1",
         default_ttl=_default_ttl(os.getenv("SESSION_DEFAULT_TTL")),
         sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,
-        encryption=bool(os.getenv("SESSION_ENCRYPTION_KEYS") or os.getenv("SESSION_ENCRYPTION_KEYS_FILE")),
+        encryption=any(os.environ.get(f"SESSION_ENCRYPTION_{name}") for name in ("KEYS", "KEYS_FILE")),
     )
 
 

@@ -33,6 +33,7 @@ local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local handle, sandbox, owner, user, mode, operation = ARGV[1], ARGV[2], ARGV[6], ARGV[7], ARGV[11], ARGV[12]
 local new_idle, cap, retention, victims = tonumber(ARGV[5]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[17])
 local operations, creations = KEYS[5 + 2 * victims], KEYS[5 + 2 * victims + 1]
+local other_owner, other_user = ARGV[15], ARGV[16]
 if operation ~= '' then
 --- @include "applied"
   if applied(creations, operation, now) then return CREATED end
@@ -47,7 +48,7 @@ elseif not reply then
   if mode == 'create' then return EXISTS end
   if owner ~= '' and owner ~= current_owner then
 --- @include "compare_owner"
-    local difference = compare_owner(key, current_owner, owner, ARGV[15])
+    local difference = compare_owner(key, current_owner, owner, other_owner)
     if difference then return difference end
   end
 --- @include "touch"

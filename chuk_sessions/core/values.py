@@ -105,7 +105,7 @@ class ValueCodec(Protocol):
         """Return the owner in the fields of a record, or None if it has none.
 
         Raises:
-            CorruptRecordError: the owner is none that this library would write.
+            CorruptRecordError: this library would not write such an owner.
 
         """
 

@@ -1,11 +1,11 @@
 -- Choose the sessions that the cap evicts, and add them to `evicted`; or finish the script with FULL, for the caller to
 -- name victims.
 -- This is a block that is pasted where it is included, not a function. Reads these locals of the including script: now,
--- handle, owner, user, cap, victims, evicted, deadlines, users.
+-- handle, owner, user, other_owner, other_user, cap, victims, evicted, deadlines, users.
 -- The count in the index is too high: it includes expired sessions, an earlier session of the same id, and sessions of
 -- another user with the same hash. The victims show which entries those are. Of the user's own sessions, the cap evicts the
 -- first ones and no more than necessary, at most 32 in one call. Records in either form of the user count.
-local live, surplus, other_owner, other_user = {}, redis.call('ZCOUNT', users, user, user) + 1 - cap, ARGV[15], ARGV[16]
+local live, surplus = {}, redis.call('ZCOUNT', users, user, user) + 1 - cap
 if other_owner ~= '' then surplus = surplus + redis.call('ZCOUNT', users, other_user, other_user) end
 local function counts(member)
   local score = tonumber(redis.call('ZSCORE', users, member))

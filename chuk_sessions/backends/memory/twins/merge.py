@@ -7,7 +7,7 @@ from typing import Any
 
 from ....core.operation import Reply
 from ....core.statuses import APPLIED, CONFLICT, CORRUPT, MISMATCH, OK, TOO_FAR, TOO_LARGE
-from ..keyspace import Fields, Keyspace, Value, pairs, text
+from ..keyspace import Keyspace, Value, pairs, text
 from .include import applied, bound_of, expire_with_last, measure, move_deadline, open_, other_salt, parse_int, remember
 
 
@@ -32,26 +32,22 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     first = first_expected + 2 * expected
     changes = argv[first:]
     salted = bool(changes) and changes[0] == b"s"
-    refusal = other_salt(space, key, changes[1]) if salted else None
-    if refusal is not None:
+    if salted and (refusal := other_salt(space, key, changes[1])):
         return refusal
     different = _different(space.hash(key), argv[first_expected:first])
     if different:
         return [MISMATCH, different]
     if ttl != b"" and space.now + ttl > latest:
         return [TOO_FAR, deadline]
-
     new_fields = dict(pairs(changes))
-    old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
-    removed = [field for field in dict.fromkeys((*argv[12:first_expected], *old)) if field not in new_fields]
+    removed = _removed(space, key, argv[12:first_expected], replace, new_fields)
     measured = changes[2:] if salted else changes
     size = bound + sum(map(len, measured))
     if size > limit:
         size = measure(space, key, bound, limit, measured, removed)
         if size > limit:
             return [TOO_LARGE, size]
-    fields: Fields = {b"v": version + 1, b"z": int(size), **new_fields}
-    space.hset(key, fields)
+    space.hset(key, {b"v": version + 1, b"z": int(size), **new_fields})
     space.hdel(key, removed)
     if ttl != b"":
         _move_deadline(space, keys, indexed, version + 1, space.now + ttl, (accessed, idle), emits)
@@ -59,6 +55,13 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         remember(space, keys[1], operation, window)
         expire_with_last(space, keys[1])
     return [OK]
+
+
+def _removed(
+    space: Keyspace, key: str, removals: Sequence[bytes], replace: int, new_fields: Mapping[bytes, bytes]
+) -> list[bytes]:
+    old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
+    return [field for field in dict.fromkeys((*removals, *old)) if field not in new_fields]
 
 
 def _move_deadline(
