@@ -93,8 +93,7 @@ async def _run(sandbox: str, encryption: Encryption, path: Path | None) -> Progr
     def report(progress: Progress) -> None:
         if path is not None:
             state.save(path, job, progress.bucket)
-        if progress.bucket % 16 == 0:
-            _print(f"{progress.bucket}/{ids.BUCKETS} buckets, {progress.rewritten} rewritten", file=sys.stderr)
+        _print(f"{progress.bucket}/{ids.BUCKETS} buckets, {progress.rewritten} rewritten", file=sys.stderr)
 
     start = 0 if path is None else state.load(path, job)
     return await reencrypt(factory_for_env(), sandbox, encryption, start=start, on_progress=report)

@@ -7,6 +7,7 @@ was read; then it is read again. Neither its version nor its deadline changes, b
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from .configuration import Encryption
 from .values import EncryptedValues, Rewriting
 from .walk import Stored, stored_sessions
 
+_CONCURRENT_BUCKETS: Final = 16
+
 PLAIN: Final = "plain"
 """The name under which `count_keys` counts records with values that are not encrypted."""
 
@@ -34,8 +37,8 @@ class Progress:
     Attributes:
         bucket: the number of buckets that are complete, 0 to 256. To resume, pass it as `start`.
         rewritten: records that were rewritten.
-        unavailable: readings of records under keys that are not available; they were left as they are.
-        damaged: readings of records that cannot be decrypted; they were left as they are.
+        unavailable: records under keys that are not available; they were left as they are.
+        damaged: records that cannot be decrypted; they were left as they are.
 
     """
 
@@ -65,7 +68,7 @@ async def reencrypt(
         sandbox_id: the sandbox.
         encryption: its primary key encrypts. With `primary=None`, records are decrypted.
         start: the bucket to begin with, from an earlier `Progress`.
-        on_progress: called after each of the 256 buckets.
+        on_progress: called each time 16 of the 256 buckets are complete.
 
     Raises:
         NotSupportedError: the provider has no index.
@@ -73,8 +76,15 @@ async def reencrypt(
 
     """
     progress, job = Progress(bucket=start), _Job(factory, sandbox_id, encryption)
-    for bucket in range(start, ids.BUCKETS):
-        progress = await job.bucket(bucket, progress)
+    while progress.bucket < ids.BUCKETS:
+        buckets = range(progress.bucket, min(progress.bucket + _CONCURRENT_BUCKETS, ids.BUCKETS))
+        parts = await asyncio.gather(*map(job.bucket, buckets))
+        progress = Progress(
+            buckets.stop,
+            progress.rewritten + sum(part.rewritten for part in parts),
+            progress.unavailable + sum(part.unavailable for part in parts),
+            progress.damaged + sum(part.damaged for part in parts),
+        )
         on_progress(progress)
     return progress
 
@@ -87,13 +97,11 @@ async def count_keys(factory: Any, sandbox_id: str, encryption: Encryption) -> C
 
     Raises NotSupportedError if the provider has no index.
     """
-    job, counts = _Job(factory, sandbox_id, encryption), Counter[str]()
-    for bucket in range(ids.BUCKETS):
-        async for group in stored_sessions(job.executor, bucket):
-            for _, fields in group:
-                used = set(job.values.keys_in(fields))
-                counts.update(PLAIN if key is None else encryption.name_of(key) for key in used)
-    return counts
+    job, counts = _Job(factory, sandbox_id, encryption), Counter[bytes | None]()
+    for first in range(0, ids.BUCKETS, _CONCURRENT_BUCKETS):
+        for used in await asyncio.gather(*map(job.keys_in, range(first, first + _CONCURRENT_BUCKETS))):
+            counts.update(used)
+    return Counter({PLAIN if key is None else encryption.name_of(key): number for key, number in counts.items()})
 
 
 class _Job:
@@ -106,22 +114,24 @@ class _Job:
         self.values: EncryptedValues = encryption.codec(sandbox_id)
         self.executor = Executor(backend, sandbox_id, self.values)
 
-    async def bucket(self, bucket: int, progress: Progress) -> Progress:
+    async def keys_in(self, bucket: int) -> Counter[bytes | None]:
+        """Count the records of a bucket by the hash of the key; None stands for text."""
+        counts = Counter[bytes | None]()
+        async for group in stored_sessions(self.executor, bucket):
+            for _, fields in group:
+                counts.update(set(self.values.keys_in(fields)))
+        return counts
+
+    async def bucket(self, bucket: int) -> Progress:
         """Rewrite the records of a bucket until a walk finds nothing to do: rotations hide sessions from a walk."""
+        progress = Progress(bucket)
         for _ in range(MAX_ATTEMPTS):
-            before = progress
-            counted = replace(progress, unavailable=0, damaged=0)
+            before, progress = progress.rewritten, replace(progress, unavailable=0, damaged=0)
             async for group in stored_sessions(self.executor, bucket):
-                counted = await self._rewrite(group, counted)
-            progress = replace(
-                counted,
-                unavailable=before.unavailable + counted.unavailable,
-                damaged=before.damaged + counted.damaged,
-            )
-            if counted.rewritten == before.rewritten:
-                return replace(progress, bucket=bucket + 1)
-            progress = replace(progress, unavailable=before.unavailable, damaged=before.damaged)
-        return replace(progress, bucket=bucket + 1)
+                progress = await self._rewrite(group, progress)
+            if progress.rewritten == before:
+                break
+        return progress
 
     async def _rewrite(self, group: list[Stored], progress: Progress) -> Progress:
         """Rewrite those of some records that need it. Those that have changed meanwhile are left for the next walk."""

@@ -67,8 +67,8 @@ class Sealer:
         """
         if value[:2] != FORMAT:
             raise KeyUnavailableError("a stored value is encrypted in a format that this version does not know")
-        if len(value) < OVERHEAD or len(salt) != SALT_BYTES:
-            raise CorruptRecordError("a stored value is too short, or its session has no salt")
+        if len(value) < OVERHEAD:
+            raise CorruptRecordError("a stored value is too short")
         cipher = self._cipher(value[2:_HEADER_BYTES], salt)
         try:
             return cipher.decrypt(value[_HEADER_BYTES:_TEXT_START], value[_TEXT_START:], self._bound_to + salt + field)
@@ -85,4 +85,6 @@ class Sealer:
             raise KeyUnavailableError(
                 f"a stored value is encrypted under a key that is not available (hash {key.hex()})"
             )
+        if len(salt) != SALT_BYTES:
+            raise CorruptRecordError("the salt of a stored session is missing or damaged")
         return AESGCM(derive(master, salt, _INFO))
