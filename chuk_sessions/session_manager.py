@@ -117,7 +117,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         self._find = partial(keys.find, self._sandbox_id)
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
         self._salts = RecentSalts() if self._values.needs_fields else None
-        self._encrypted = EncryptedUpdates(self._execute, self._values, self._salts or RecentSalts())
+        self._encrypted = EncryptedUpdates(executor, self._salts or RecentSalts())
         notes = StrayNotes(executor)
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)

@@ -3,7 +3,7 @@
     python benchmarks/suites/encryption.py [--server PATH] [--rounds 15] [--seconds 0.5] [--sessions 20000]
 
 Prints calls per second of the client's CPU with and without encryption, as the median of the ratios of rounds that
-alternate, and the server's memory. CPU time is the measure because one client process is the bottleneck, and because
+alternate, the ratio of the best rounds, and the server's memory. CPU time is the measure because one client process is the bottleneck, and because
 other work on the machine does not change it.
 """
 
@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,13 @@ from tests.harness.servers import Server, valkey_binary, version_of
 
 CALLERS = 100
 SESSIONS = 1000
-METADATA = {"role": "admin", "cart": {"items": [1, 2, 3], "note": "x" * 40}}
 Use = Callable[[SessionManager, str, int], Awaitable[object]]
 OPERATIONS: dict[str, Use] = {
     "validate": lambda manager, session_id, _: manager.validate_session(session_id),
     "read": lambda manager, session_id, _: manager.get_session_metadata(session_id),
     "merge": lambda manager, session_id, n: manager.update_session_metadata(session_id, {"page": f"/products/{n}"}),
     "load": lambda manager, session_id, _: manager.load_session(session_id),
-    "allocate": lambda manager, _, n: manager.allocate_session(user_id=f"user{n:06d}", custom_metadata=METADATA),
+    "allocate": lambda manager, _, n: manager.allocate_session(user_id=f"user{n:06d}", custom_metadata=SHORT),
 }
 
 
@@ -64,7 +64,7 @@ async def compare(server: Server, rounds: int, seconds: float) -> None:
         SessionManager("encrypted", redis.factory(server.url), encryption=encryption) as encrypted,
     ):
         ids = {
-            manager: [await manager.allocate_session(user_id=f"u{n}", custom_metadata=METADATA) for n in range(SESSIONS)]
+            manager: [await manager.allocate_session(user_id=f"u{n}", custom_metadata=SHORT) for n in range(SESSIONS)]
             for manager in (plain, encrypted)
         }
         for name, use in OPERATIONS.items():
@@ -72,9 +72,18 @@ async def compare(server: Server, rounds: int, seconds: float) -> None:
             for number in range(rounds):
                 for manager in (plain, encrypted) if number % 2 else (encrypted, plain):
                     speeds[manager].append(await speed(use, manager, ids[manager], seconds))
-            ratio = statistics.median(ours / theirs for ours, theirs in zip(speeds[encrypted], speeds[plain], strict=True))
+            best = max(speeds[encrypted]) / max(speeds[plain])
+            ratio = statistics.median(
+                ours / theirs for ours, theirs in zip(speeds[encrypted], speeds[plain], strict=True)
+            )
             medians = [statistics.median(speeds[manager]) for manager in (plain, encrypted)]
-            print(f"{name:10} plain {medians[0]:9,.0f}/s, encrypted {medians[1]:9,.0f}/s, ratio {ratio:.2f}")
+            print(
+                f"{name:10} plain {medians[0]:9,.0f}/s, encrypted {medians[1]:9,.0f}/s, ratio {ratio:.2f}, best {best:.2f}"
+            )
+
+
+def _fill(server: Server, sessions: int, metadata: dict[str, Any], encryption: Encryption | None) -> None:
+    asyncio.run(fill(server, sessions, metadata, encryption))
 
 
 async def fill(server: Server, sessions: int, metadata: dict[str, Any], encryption: Encryption | None) -> None:
@@ -96,10 +105,7 @@ def memory(server: Server, sessions: int) -> None:
     for count in (0, 4, 8):
         metadata = {f"{key}{number}": value for number in range(2) for key, value in SHORT.items()}
         metadata = dict(list(metadata.items())[:count])
-        sizes = [
-            measure(server, sessions, metadata, lambda *args, one=one: asyncio.run(fill(*args, one)))  # type: ignore[misc]
-            for one in (None, encryption)
-        ]
+        sizes = [measure(server, sessions, metadata, partial(_fill, encryption=one)) for one in (None, encryption)]
         more.append(sizes[1] - sizes[0])
         print(f"{count} values: plain {sizes[0]:.0f} B, encrypted {sizes[1]:.0f} B, {more[-1]:.0f} B more")
     print(f"{more[0]:.0f} B more per session, and {(more[-1] - more[0]) / 8:.1f} B more per value")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from os import urandom
 from typing import Final
@@ -44,18 +44,16 @@ class Sealer:
         self._bound_to = FORMAT + sandbox_id.encode() + b"/"
         self._cipher: Callable[[bytes, bytes], AESGCM] = lru_cache(_RECENT_SESSIONS)(self._derived)
 
-    def seal(self, salt: bytes, pairs: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-        """Return fields with encrypted values, as field, value, field, value... from pairs of a field and a text."""
+    def seal(self, salt: bytes, pairs: list[bytes], kept: Collection[bytes] = ()) -> list[bytes]:
+        """Encrypt the values of field, value, field, value... in the list itself, except in `kept` fields. Return it."""
         assert self.primary is not None, "only a sealer with a primary key encrypts"
-        pairs = list(pairs)
         encrypt, bound_to, header = self._cipher(self.primary, salt).encrypt, self._bound_to + salt, self._header
-        random, start = urandom(_NONCE_BYTES * len(pairs)), 0
-        sealed: list[bytes] = []
-        for field, text in pairs:
-            nonce = random[start : start + _NONCE_BYTES]
-            start += _NONCE_BYTES
-            sealed += (field, header + nonce + encrypt(nonce, text, bound_to + field))
-        return sealed
+        for place in range(1, len(pairs), 2):
+            field = pairs[place - 1]
+            if field not in kept:
+                nonce = urandom(_NONCE_BYTES)
+                pairs[place] = header + nonce + encrypt(nonce, pairs[place], bound_to + field)
+        return pairs
 
     def open(self, salt: bytes, field: bytes, value: bytes) -> bytes:
         """Return the text of an encrypted value.

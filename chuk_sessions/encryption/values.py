@@ -13,10 +13,12 @@ from ..core.owners import HASH, KEYED, TEXT, Form, Owner
 from ..core.values import JSON, SALT, new_salt, plain_form, salted
 from ..exceptions import CorruptRecordError, EncryptedValueError, KeyUnavailableError
 from .keyset import Keyset
+from .recent_values import Fields, RecentValues
 from .sealing import FORMAT, MARK, Sealer
 
 _HASH_BYTES: Final = 15
 _SCORE_BITS: Final = 52
+_RECENT_OWNERS: Final = 8192
 _NO_FIELDS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 
@@ -48,12 +50,14 @@ class EncryptedValues:
         self._plain = plain
         self._require = require
         self._index_key, self._sandbox = keyset.index, sandbox_id.encode()
-        self.owner = lru_cache(4096)(self._owner)
+        self._recent = RecentValues(self._open_all)
+        self._open_owner = lru_cache(_RECENT_OWNERS)(self._opened_owner)
+        self.owner = lru_cache(_RECENT_OWNERS)(self._owner)
 
     def encode(self, metadata: Mapping[str, Any], limit: int, salt: bytes = b"", /) -> list[bytes]:
         """Return metadata as `ValueCodec.encode` does: encrypted, if there is a salt."""
         pairs = JSON.encode(metadata, limit)
-        return self._encoded(pairs, salt) if salt and pairs else pairs
+        return self._sealer.seal(salt, pairs, self._plain) if salt and pairs else pairs
 
     def encode_expected(
         self, expected: Mapping[str, Any], limit: int, fields: Mapping[bytes, bytes] = _NO_FIELDS, /
@@ -69,17 +73,8 @@ class EncryptedValues:
 
     def decode(self, fields: Mapping[bytes, bytes], /) -> dict[str, Any]:
         """Return metadata as `ValueCodec.decode` does, decrypted."""
-        salt, sealer, opened = fields.get(SALT, b""), self._sealer, {}
-        for field, value in fields.items():
-            if field[:2] != codec.PREFIX:
-                continue
-            if value[:1] == MARK:
-                opened[field] = sealer.open(salt, field, value)
-            elif self._require and field not in self._plain:
-                raise _plain_record()
-            else:
-                opened[field] = value
-        return JSON.decode(opened)
+        stored = {field: value for field, value in fields.items() if field[:2] == codec.PREFIX}
+        return JSON.decode(self._recent.opened(fields.get(SALT, b""), stored)) if stored else {}
 
     def plain_field(self, key: object, /) -> bytes:
         """Return the field of a plain key. Raises EncryptedValueError for any other."""
@@ -99,7 +94,7 @@ class EncryptedValues:
 
     def owner_pairs(self, user_id: str, salt: bytes, /) -> list[bytes]:
         """Return the owner, encrypted."""
-        return self._sealer.seal(salt, [(TEXT, plain_form(user_id).identity)]) if salt else []
+        return self._sealer.seal(salt, [TEXT, plain_form(user_id).identity]) if salt else []
 
     def decode_owner(self, fields: Mapping[bytes, bytes], /) -> str | None:
         """Return the owner as `ValueCodec.decode_owner` does, decrypted."""
@@ -109,10 +104,25 @@ class EncryptedValues:
                 raise CorruptRecordError("a stored session has lost its owner")
             return None
         if HASH in fields or (SALT in fields and owner.startswith(FORMAT)):
-            owner = self._sealer.open(fields.get(SALT, b""), TEXT, owner)
-        elif self._require:
+            return self._open_owner(fields.get(SALT, b""), owner)
+        if self._require:
             raise _plain_record()
         return JSON.decode_owner({TEXT: owner})
+
+    def _opened_owner(self, salt: bytes, owner: bytes) -> str | None:
+        return JSON.decode_owner({TEXT: self._sealer.open(salt, TEXT, owner)})
+
+    def _open_all(self, salt: bytes, stored: Fields) -> Fields:
+        """Return metadata fields with their JSON texts."""
+        opened = {}
+        for field, value in stored.items():
+            if value[:1] == MARK:
+                opened[field] = self._sealer.open(salt, field, value)
+            elif self._require and field not in self._plain:
+                raise _plain_record()
+            else:
+                opened[field] = value
+        return opened
 
     def renew(self, fields: Mapping[bytes, bytes], salt: bytes, /) -> list[bytes]:
         """Return the values that are not under the primary key, encrypted under it."""
@@ -121,7 +131,8 @@ class EncryptedValues:
             for field, value in fields.items()
             if field[:2] == codec.PREFIX and not self._is_current(field, value)
         }
-        return self._encoded([part for pair in outdated.items() for part in pair], salt) if outdated else []
+        pairs = [part for pair in outdated.items() for part in pair]
+        return self._sealer.seal(salt, pairs, self._plain) if salt and pairs else pairs
 
     def rewriting(self, fields: Mapping[bytes, bytes]) -> Rewriting | None:
         """Return the changes that bring a record into the current encoding; None if it is there.
@@ -173,18 +184,6 @@ class EncryptedValues:
         """Return the JSON text of a value in a record."""
         value = fields[field]
         return self._sealer.open(fields.get(SALT, b""), field, value) if value.startswith(MARK) else value
-
-    def _encoded(self, pairs: list[bytes], salt: bytes) -> list[bytes]:
-        """Return pairs with JSON text as they are stored: encrypted, except those of plain keys."""
-        if not salt:
-            return pairs
-        fields = iter(pairs)
-        texts = zip(fields, fields, strict=True)
-        if not self._plain:
-            return self._sealer.seal(salt, texts)
-        both = dict(texts)
-        kept = [part for field in both.keys() & self._plain for part in (field, both.pop(field))]
-        return [*kept, *(self._sealer.seal(salt, both.items()) if both else [])]
 
 
 def _plain_record() -> KeyUnavailableError:

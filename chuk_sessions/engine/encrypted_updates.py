@@ -14,11 +14,11 @@ from typing import Final
 from ..core import operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
-from ..core.operation import Call, Reply
-from ..core.values import SALT, ValueCodec, new_salt
+from ..core.operation import Call
+from ..core.values import SALT, new_salt
 from ..exceptions import MetadataConflictError, SessionConflictError
 from . import results
-from .executor import MAX_ATTEMPTS, Execute
+from .executor import MAX_ATTEMPTS, Executor
 from .salts import RecentSalts
 
 _NO_FIELDS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
@@ -34,16 +34,17 @@ Holds = Callable[[Mapping[bytes, bytes]], bool]
 class EncryptedUpdates:
     """Sends updates until one has the salt of its session."""
 
-    def __init__(self, execute: Execute, values: ValueCodec, salts: RecentSalts) -> None:
-        self._execute = execute
-        self._values = values
+    def __init__(self, executor: Executor, salts: RecentSalts) -> None:
+        self._executor = executor
+        self._values = executor.values
         self._salts = salts
 
     async def update(self, target: SessionKeys, update: Update, holds: Holds | None = None) -> bool:
         """Send an update, which with `holds` compares values. Returns whether there is such a session.
 
-        Raises MetadataConflictError if the values are other ones. If they are only encoded in another way than they
-        were when this read them, it reads them again.
+        Nearly all updates need one attempt and no other coroutine than this one. Raises MetadataConflictError if the
+        values are other ones. If they are only encoded in another way than they were when this read them, it reads them
+        again.
         """
         fields = _NO_FIELDS if holds is None else await self._read(target)
         for _ in range(MAX_ATTEMPTS):
@@ -51,14 +52,16 @@ class EncryptedUpdates:
             call = update(salt, fields)
             if call is None:
                 return False
+            reply = await self._executor.submit(call)
             try:
-                reply = await self._execute(target, call, _reply)
+                if reply[0] != s.OK:
+                    _, reply = await self._executor.follow_rotation(target, call, reply)
             except MetadataConflictError:
                 if holds is None or not holds(fields := await self._read(target)):
                     raise
                 continue
             if reply[0] != s.OTHER_SALT:
-                self._salts.note(target.record, salt or None)
+                self._salts.note(target.record, salt)
                 return results.is_ok(reply)
             self._salts.note(target.record, reply[1])
             if holds is not None:
@@ -66,10 +69,7 @@ class EncryptedUpdates:
         raise SessionConflictError("the session keeps being replaced; try again")
 
     async def _read(self, target: SessionKeys) -> Mapping[bytes, bytes]:
-        fields = await self._execute(target, operations.read(target), results.fields)
+        call = operations.read(target)
+        fields = await self._executor.execute_following_rotation(target, call, results.fields)
         self._salts.note(target.record, fields.get(SALT))
         return fields
-
-
-def _reply(reply: Reply) -> Reply:
-    return reply

@@ -25,7 +25,7 @@ class RecentSalts:
     def note(self, record: str, salt: bytes | None) -> None:
         """Remember the salt of a record, if it has one."""
         salts = self._salts
-        if salt is None or salts.get(record) == salt:
+        if not salt or salts.get(record) == salt:
             return
         if len(salts) >= _MOST:
             # Another thread may change the dict in between.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -89,14 +90,16 @@ class SessionData:
                 limit=self._policy.session_bytes,
             )
 
-        def holds(fields: Mapping[bytes, bytes]) -> bool:
-            compared = iter(self._values.encode_expected(expected or {}, limit, fields))
-            return all(fields.get(field, b"") == value for field, value in zip(compared, compared, strict=True))
-
         if target is not None and self._values.needs_fields:
-            return await self._encrypted.update(target, update, None if expected is None else holds)
+            holds = None if expected is None else partial(self._holds, expected, limit)
+            return await self._encrypted.update(target, update, holds)
         call = update()
         return target is not None and call is not None and await self._execute(target, call, results.is_ok)
+
+    def _holds(self, expected: Mapping[str, Any], limit: int, fields: Mapping[bytes, bytes]) -> bool:
+        """Return whether the fields of a record have the expected values."""
+        compared = iter(self._values.encode_expected(expected, limit, fields))
+        return all(fields.get(field, b"") == value for field, value in zip(compared, compared, strict=True))
 
     async def increment_session_counter(
         self,

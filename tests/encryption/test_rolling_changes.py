@@ -57,7 +57,7 @@ class Process:
         output, _ = self._child.communicate(input="")
         found = json.loads(output.splitlines()[-1])
         assert found["failures"] == []
-        return found["reads"]
+        return int(found["reads"])
 
     def kill(self) -> None:
         """End it in any case."""

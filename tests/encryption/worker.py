@@ -82,7 +82,7 @@ class Worker:
 async def main(session_ids: list[str]) -> None:
     """Work until the input ends."""
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
     async with SessionManager("shop", max_sessions_per_user=CAP) as manager:
         worker = Worker(manager, session_ids)
         while not ended.is_set():
@@ -91,6 +91,11 @@ async def main(session_ids: list[str]) -> None:
             # The other processes and the commands need the processor, too.
             await asyncio.sleep(0.02)
     _say(json.dumps({**worker.counts, "failures": worker.failures[:5]}))
+
+
+def _wait_for_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 def _say(text: str) -> None:
