@@ -3,7 +3,7 @@
     python benchmarks/suites/encryption.py [--server PATH] [--rounds 15] [--seconds 0.5] [--sessions 20000]
 
 Prints calls per second of the client's CPU with and without encryption, as the median of the ratios of rounds that
-alternate, the ratio of the best rounds, and the server's memory. CPU time is the measure because one client process is the bottleneck, and because
+alternate and as that of the best rounds, and the server's memory. CPU time is the measure because one client process is the bottleneck, and because
 other work on the machine does not change it.
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from os import urandom
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..exceptions import CorruptRecordError, KeyUnavailableError
 from .keyset import Keyset, derive
+from .nonces import NONCE_BYTES, NONCES
 
 MARK: Final = b"E"
 """The first byte of an encrypted value. JSON text never begins with it."""
@@ -23,8 +23,7 @@ OVERHEAD: Final = 33
 
 _INFO: Final = b"chuk-sessions E1"
 _HEADER_BYTES: Final = 5
-_NONCE_BYTES: Final = 12
-_TEXT_START: Final = _HEADER_BYTES + _NONCE_BYTES
+_TEXT_START: Final = _HEADER_BYTES + NONCE_BYTES
 _RECENT_SESSIONS: Final = 4096
 """Sessions whose ciphers are kept. Deriving one takes as long as encrypting three values."""
 
@@ -45,13 +44,14 @@ class Sealer:
         self._cipher: Callable[[bytes, bytes], AESGCM] = lru_cache(_RECENT_SESSIONS)(self._derived)
 
     def seal(self, salt: bytes, pairs: list[bytes], kept: Collection[bytes] = ()) -> list[bytes]:
-        """Encrypt the values of field, value, field, value... in the list itself, except in `kept` fields. Return it."""
+        """Encrypt the values of field, value, field, value... in the list itself, except `kept` fields. Return it."""
         assert self.primary is not None, "only a sealer with a primary key encrypts"
         encrypt, bound_to, header = self._cipher(self.primary, salt).encrypt, self._bound_to + salt, self._header
+        next_nonce = NONCES.next
         for place in range(1, len(pairs), 2):
             field = pairs[place - 1]
             if field not in kept:
-                nonce = urandom(_NONCE_BYTES)
+                nonce = next_nonce()
                 pairs[place] = header + nonce + encrypt(nonce, pairs[place], bound_to + field)
         return pairs
 
