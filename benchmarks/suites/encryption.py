@@ -3,8 +3,8 @@
     python benchmarks/suites/encryption.py [--server PATH] [--rounds 15] [--seconds 0.5] [--sessions 20000]
 
 Prints calls per second of the client's CPU with and without encryption, as the median of the ratios of rounds that
-alternate and as that of the best rounds, and the server's memory. CPU time is the measure because one client process is the bottleneck, and because
-other work on the machine does not change it.
+alternate and as that of the best rounds, and the server's memory. CPU time is the measure
+because one client process is the bottleneck, and because other work on the machine changes it less.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ async def compare(server: Server, rounds: int, seconds: float) -> None:
             )
             medians = [statistics.median(speeds[manager]) for manager in (plain, encrypted)]
             print(
-                f"{name:10} plain {medians[0]:9,.0f}/s, encrypted {medians[1]:9,.0f}/s, ratio {ratio:.2f}, best {best:.2f}"
+                f"{name:10} plain {medians[0]:9,.0f}/s, encrypted {medians[1]:9,.0f}/s, "
+                f"ratio {ratio:.2f}, best {best:.2f}"
             )
 
 

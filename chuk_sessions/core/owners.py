@@ -6,6 +6,7 @@ of the user, which scripts compare instead. While encryption is being switched o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -21,17 +22,33 @@ KEYED: Final = b"\xff"
 """The first byte of each keyed hash. No text in UTF-8 has it."""
 
 
+HASHED: Final = b"\xfe"
+"""The first byte of the SHA-1 of a text. Scripts compare it with texts, so that a call need not contain the text."""
+
+
 class Form(NamedTuple):
     """One form of a user.
 
     Attributes:
-        identity: the bytes that scripts compare: the user id as text, or its keyed hash.
+        identity: the bytes that scripts compare: the user id as text, its SHA-1, or its keyed hash.
         score: the number under which the index has sessions whose records have this form.
 
     """
 
     identity: bytes
     score: int
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether it is a keyed hash."""
+        return self.identity.startswith(KEYED)
+
+    def matches(self, fields: Mapping[bytes, bytes]) -> bool:
+        """Return whether a record has this user in this form."""
+        text = fields.get(TEXT)
+        if HASH in fields or text is None or not self.identity.startswith(HASHED):
+            return identity_of(fields) == self.identity
+        return hashed(text) == self.identity
 
 
 class Owner(NamedTuple):
@@ -61,14 +78,14 @@ class Owner(NamedTuple):
             yield self.form.score
 
     def identity_in(self, fields: Mapping[bytes, bytes]) -> bytes | None:
-        """Return the identity in a record if it is this user, else None.
+        """Return the identity of the form that a record has, or None if it has another user or none.
 
         Raises KeyUnavailableError if nobody can tell, because the record has a form that this user lacks.
         """
-        identity, forms = identity_of(fields), self.forms()
-        if identity is None or any(identity == form.identity for form in forms):
-            return identity
-        if all(form.identity.startswith(KEYED) != (HASH in fields) for form in forms):
+        for form in self.forms():
+            if form.matches(fields):
+                return form.identity
+        if identity_of(fields) is not None and all(form.is_keyed != (HASH in fields) for form in self.forms()):
             raise KeyUnavailableError("the owner of a stored session is encrypted under a key that is not available")
         return None
 
@@ -80,3 +97,8 @@ NOBODY: Final = Owner(Form(b"", 0))
 def identity_of(fields: Mapping[bytes, bytes]) -> bytes | None:
     """Return the bytes in a record that scripts compare with an identity; None without an owner."""
     return fields.get(HASH, fields.get(TEXT))
+
+
+def hashed(text: bytes) -> bytes:
+    """Return the SHA-1 of a text, as scripts compute it."""
+    return HASHED + hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ..core import codec
-from ..core.owners import HASH, KEYED, TEXT, Form, Owner
+from ..core.owners import HASH, KEYED, TEXT, Form, Owner, hashed
 from ..core.values import JSON, SALT, new_salt, plain_form, salted
 from ..exceptions import CorruptRecordError, EncryptedValueError, KeyUnavailableError
 from .keyset import Keyset
@@ -91,7 +91,10 @@ class EncryptedValues:
         digest = hmac.digest(self._index_key, self._sandbox + b"/" + plain.identity, "sha256")
         score = int.from_bytes(digest[16:24]) >> (64 - _SCORE_BITS)
         keyed = Form(KEYED + digest[:_HASH_BYTES], score)
-        return Owner(keyed, plain) if self.needs_salt else Owner(plain, keyed)
+        if not self.needs_salt:
+            return Owner(plain, keyed)
+        # Calls must not contain the text, because MONITOR and the log of slow calls show them.
+        return Owner(keyed, Form(hashed(plain.identity), plain.score))
 
     def owner_pairs(self, user_id: str, salt: bytes, /) -> list[bytes]:
         """Return the owner, encrypted."""

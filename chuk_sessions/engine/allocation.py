@@ -208,7 +208,7 @@ def _created(reply: Reply, owner: Owner) -> int | None:
     if reply[0] != s.OK:
         return 0
     fields = fields_of(reply[1])
-    if identity_of(fields) not in (None, *[form.identity for form in owner.forms()]):
+    if identity_of(fields) is not None and not any(form.matches(fields) for form in owner.forms()):
         return None
     try:
         created, *_ = [int(fields[name]) for name in (b"c", b"d", b"a", b"v")]

@@ -17,7 +17,10 @@ for index = 1, victims do
   if victim ~= handle and counts(victim) then
     -- A key that holds something else than a hash has no owner either.
     local expiry, found = redis.call('ZSCORE', deadlines, victim), redis.pcall('HMGET', record, 'h', 'u')
-    local victim_owner, is_live = not found.err and (found[1] or found[2]) or owner, tonumber(expiry or 0) > now
+    local hash, text, is_live = not found.err and found[1], not found.err and found[2], tonumber(expiry or 0) > now
+    -- As in `same_owner`. The new session's own form is never a SHA-1.
+    if text and not hash and string.byte(other_owner) == 254 then text = '\254' .. redis.sha1hex(text) end
+    local victim_owner = hash or text or owner
     if is_live and (victim_owner == owner or victim_owner == other_owner) then
       live[#live + 1] = {victim, record, operations}
     else

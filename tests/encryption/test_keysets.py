@@ -53,7 +53,7 @@ def test_keys_come_as_bytes_text_functions_and_files(tmp_path):
     ],
 )
 def test_malformed_keysets_are_refused(keys, options):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="key"):
         Encryption(keys, **options)
 
 
@@ -137,15 +137,15 @@ async def test_reencryption_reports_progress_and_resumes(world):
     assert await count_keys(world.factory, "test", ours) == {"plain": 30}
     seen: list[Progress] = []
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stop(progress):
         seen.append(progress)
         if progress.bucket >= 128:
-            raise Stopped
+            raise StoppedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         await reencrypt(world.factory, "test", ours, on_progress=stop)
     rest = await reencrypt(world.factory, "test", ours, start=seen[-1].bucket)
     assert rest.is_complete
@@ -153,7 +153,9 @@ async def test_reencryption_reports_progress_and_resumes(world):
     assert await count_keys(world.factory, "test", ours) == {"new": 30}
     assert (await reencrypt(world.factory, "test", ours)).rewritten == 0
     after = await stored(world, "own-1")
-    assert {name: after[name] for name in (b"v", b"d", b"a", b"c")} == {name: before[name] for name in (b"v", b"d", b"a", b"c")}
+    assert {name: after[name] for name in (b"v", b"d", b"a", b"c")} == {
+        name: before[name] for name in (b"v", b"d", b"a", b"c")
+    }
     manager = world.manager(encryption=encryption(require=True))
     assert len(await manager.list_user_sessions("user 1")) == 10
     assert await manager.revoke_user_sessions("user 2") == 10

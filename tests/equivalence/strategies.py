@@ -16,6 +16,7 @@ from chuk_sessions.core import (
     modes,
     note_operations,
     operations,
+    owners,
     rate_limits,
     record,
 )
@@ -50,6 +51,7 @@ pairs = st.lists(st.tuples(fields, values), max_size=3, unique_by=lambda pair: p
 )
 salts = st.sampled_from([[], [], [], [b"s", b"salt of one"], [b"s", b"salt of another"], [b"s", b""]])
 updates = st.tuples(salts, pairs).map(lambda found: [*found[0], *found[1]])
+hashes = st.sampled_from([owners.hashed(b"alice"), owners.hashed(b"bob")])
 keyed = st.sampled_from([b"\xffalice", b"\xffbob"])
 expectations = st.one_of(
     st.just([]), st.just([]), st.lists(st.tuples(fields, st.sampled_from([b"", b"", b"1", b"[]"])), max_size=2)
@@ -131,7 +133,9 @@ class CallGenerator:
 
     def forms(self, user: str | None) -> dict[str, Any]:
         """Draw the forms of a user that an allocation gets: one, or the text and a keyed hash in either order."""
-        plain, hashed = (owner_of(user), user_of(user)), (self.draw(keyed), self.draw(st.sampled_from([1, 2])))
+        text = owner_of(user)
+        plain = (self.draw(st.sampled_from([text, owners.hashed(text)])) if user else text, user_of(user))
+        hashed = (self.draw(keyed), self.draw(st.sampled_from([1, 2])))
         kind = (
             self.draw(st.sampled_from(["plain", "plain", "keyed", "plain first", "keyed first"])) if user else "plain"
         )
@@ -228,7 +232,7 @@ class CallGenerator:
         return operations.set_ttl(self.target()[1], ttl_ms=ttl, retention_ms=self.draw(retentions))
 
     def delete(self) -> Call:
-        owner, version = self.draw(st.one_of(users.map(owner_of), keyed)), self.draw(versions)
+        owner, version = self.draw(st.one_of(users.map(owner_of), keyed, hashes)), self.draw(versions)
         return operations.delete(
             self.target()[1],
             owner=owner,

@@ -7,6 +7,7 @@ from math import inf
 from re import compile as pattern
 from typing import Any
 
+from ....core import owners
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK, OTHER_ENCODING, OTHER_OWNER, OTHER_SALT
 from ..keyspace import Fields, Keyspace, Value, pairs, text
@@ -241,13 +242,23 @@ def compare_owner(space: Keyspace, key: str, stored: Value | None, owner: bytes,
     `stored` is the field `u`. `owner` and `other` are the caller's forms of the user; `other` may be empty.
     """
     keyed = space.hash(key).get(b"h")
-    stored = stored if keyed is None else keyed
-    if stored is None:
+    if stored is None and keyed is None:
         return [OTHER_OWNER]
-    if text(stored) in (owner, other):
+    if same_owner(stored, keyed, owner) or same_owner(stored, keyed, other):
         return None
     forms = [form for form in (owner, other) if form != b""]
     return [OTHER_OWNER if any((form[0] == _KEYED) == (keyed is not None) for form in forms) else OTHER_ENCODING]
+
+
+def same_owner(stored: Value | None, keyed: Value | None, form: bytes) -> bool:
+    """Return whether an owner is the user of a form, which may be a keyed hash or the SHA-1 of a text.
+
+    `stored` is the field `u`, and `keyed` the field `h`.
+    """
+    if keyed is not None or stored is None or form[:1] != owners.HASHED:
+        found = stored if keyed is None else keyed
+        return found is not None and text(found) == form
+    return owners.hashed(text(stored)) == form
 
 
 def owner_field(owner: bytes) -> bytes:
@@ -278,7 +289,9 @@ def make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], evicted
         if victim == handle or space.zscore(users, victim) not in scores:
             continue
         is_live, found = (space.zscore(deadlines, victim) or 0) > space.now, space.hash(record)
-        if is_live and text(found.get(b"h", found.get(b"u", owner))) in (owner, other_owner):
+        stored, keyed = found.get(b"u"), found.get(b"h")
+        is_lost = stored is None and keyed is None
+        if is_live and (is_lost or any(same_owner(stored, keyed, form) for form in (owner, other_owner))):
             live.append((victim, record, operations))
             continue
         surplus -= 1
