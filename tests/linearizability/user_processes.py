@@ -70,6 +70,9 @@ class UserRecorder:
         try:
             step, result = await getattr(self, f"_{name}")(session_id)
         except SessionRotatedError:
+            if self._repeats:
+                # A lost attempt may have replaced the id, by one that nobody knows, of a session that was deleted then.
+                return Event(UserStep("rotate", session_id, f"lost-{began}"), began)
             step, result = UserStep("rotate", session_id), ROTATED
         except ProviderError as error:
             return _failed(name, session_id, error, began)
