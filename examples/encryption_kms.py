@@ -3,7 +3,7 @@
     SESSION_PROVIDER=redis python examples/encryption_kms.py
 
 `LocalKms` stands in for the service. With AWS KMS, Google Cloud KMS, or Vault Transit, `unwrap` calls their `decrypt`,
-and the wrapped keys are part of the deployment's configuration: they are worth nothing without the service.
+and the wrapped keys are part of the deployment's configuration: nobody can use them without the service.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ class RecentValues:
     """
 
     def __init__(self, open_all: Callable[[bytes, Fields], Fields]) -> None:
-        """`open_all` decrypts the fields of a session, given with its salt."""
+        """Create an empty one. `open_all` decrypts the fields of a session, given with its salt."""
         self._open_all = open_all
         self._sessions: dict[bytes, tuple[Fields, Fields]] = {}
 

@@ -134,13 +134,14 @@ class CallGenerator:
     def forms(self, user: str | None) -> dict[str, Any]:
         """Draw the forms of a user that an allocation gets: one, or the text and a keyed hash in either order."""
         text = owner_of(user)
-        plain = (self.draw(st.sampled_from([text, owners.hashed(text)])) if user else text, user_of(user))
-        hashed = (self.draw(keyed), self.draw(st.sampled_from([1, 2])))
+        plain, hashed = (text, user_of(user)), (self.draw(keyed), self.draw(st.sampled_from([1, 2])))
         kind = (
             self.draw(st.sampled_from(["plain", "plain", "keyed", "plain first", "keyed first"])) if user else "plain"
         )
         first = hashed if kind.startswith("keyed") else plain
-        other = {"plain first": hashed, "keyed first": plain}.get(kind, (b"", 0))
+        # An engine with keys names the text by its SHA-1.
+        named = (self.draw(st.sampled_from([text, owners.hashed(text)])), plain[1])
+        other = {"plain first": hashed, "keyed first": named}.get(kind, (b"", 0))
         return {"owner": first[0], "user": first[1], "other_owner": other[0], "other_user": other[1]}
 
     def validate(self) -> Call:
