@@ -20,7 +20,7 @@ from chuk_sessions import SessionManager
 
 USERS = 5
 CAP = 40
-CALLERS = 4
+CALLERS = 3
 
 
 def note(number: int) -> str:
