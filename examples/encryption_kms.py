@@ -2,8 +2,8 @@
 
     SESSION_PROVIDER=redis python examples/encryption_kms.py
 
-`LocalKms` stands in for the service. With AWS KMS, Google Cloud KMS, or Vault Transit, `unwrap` calls their `decrypt`,
-and the wrapped keys are part of the deployment's configuration: nobody can use them without the service.
+`LocalKms` takes the place of the service. With AWS KMS, Google Cloud KMS, or Vault Transit, `unwrap` calls their
+`decrypt`, and the wrapped keys are part of the deployment's configuration: nobody can use them without the service.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from . import modes
+from . import modes, owners
 from . import statuses as s
 from .data_operations import APPEND, INCREMENT, MERGE, REWRITE, SET
 from .durations import LATEST_MS
@@ -27,8 +27,8 @@ ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes victims"),
     names(
-        "handle sandbox ttl deadline idle owner user cap retention create mode operation window events "
-        "other_owner other_user victims rest"
+        "handle sandbox lifetime idle user cap retention create mode operation window events other_owner other_user "
+        "victims rest"
     ),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER, s.OTHER_ENCODING},
     retryable=True,
@@ -147,10 +147,15 @@ def allocate(
         keys += (target.operations, target.creations)
     elif reused:
         keys += (target.operations,)
+    own: tuple[Arg, ...] = (owners.field_of(owner), owner) if owner else ()
+    if idle_ms > 0:
+        own += (b"i", idle_ms)
+    if events:
+        own += (b"e", 1)
     argv: tuple[Arg, ...] = (
-        target.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
-        mode, operation_id, modes.CREATION_WINDOW_MS, int(events), other_owner, other_user,
-        len(victims), *evicted, b"z", sum(map(len, pairs)), *pairs,
+        target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, int(create), mode,
+        operation_id, modes.CREATION_WINDOW_MS, int(events), other_owner, other_user,
+        len(victims), *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
 

@@ -102,3 +102,8 @@ def identity_of(fields: Mapping[bytes, bytes]) -> bytes | None:
 def hashed(text: bytes) -> bytes:
     """Return the SHA-1 of a text, as scripts compute it."""
     return HASHED + hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+
+
+def field_of(identity: bytes) -> bytes:
+    """Return the field in which a record has an identity."""
+    return HASH if identity.startswith(KEYED) else TEXT

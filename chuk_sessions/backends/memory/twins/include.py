@@ -206,12 +206,11 @@ def succeed(space: Keyspace, key: str) -> tuple[int, int] | None:
     return None if version is None else (max(space.now, (created or 0) + 1), version + 1)
 
 
-def overwrite(space: Keyspace, key: str, fields: Fields) -> None:
-    """Write a record, and remove the fields that an earlier session of the same id has left."""
-    old_fields = space.hkeys(key)
+def write_record(space: Keyspace, key: str, fields: Fields, exists: bool) -> None:
+    """Write the record of a new session, and remove the fields that an earlier session of the same id has left."""
     space.hset(key, fields)
-    if old_fields:
-        space.hdel(key, [field for field in old_fields if field not in fields])
+    if exists:
+        space.hdel(key, [field for field in space.hkeys(key) if field not in fields])
 
 
 def remember_creation(space: Keyspace, creations: str, operation: bytes, window: int) -> None:
@@ -261,30 +260,27 @@ def same_owner(stored: Value | None, keyed: Value | None, form: bytes) -> bool:
     return owners.hashed(text(stored)) == form
 
 
-def owner_field(owner: bytes) -> bytes:
-    """Return the field in which a form of an owner is stored."""
-    return b"h" if owner[0] == _KEYED else b"u"
-
-
 def other_salt(space: Keyspace, key: str, salt: bytes) -> Reply | None:
     """Return the reply to values that are encrypted under another salt than that of the record, or None."""
     stored = space.hash(key).get(b"s")
     return None if stored is None or text(stored) == salt else [OTHER_SALT, text(stored)]
 
 
-def make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], evicted: list[Victim]) -> Reply | None:
+def make_room(
+    space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, evicted: list[Victim]
+) -> Reply | None:
     """Choose the sessions that the cap evicts, and add them to `evicted`; or return the reply FULL.
 
     `keys` and `argv` are those of an allocation.
     """
     _, deadlines, users = keys[:3]
-    handle, owner, user, cap, other_owner, other_user, victims = argv[0], *argv[5:8], *argv[14:17]
+    handle, user, cap, other_owner, other_user, victims = argv[0], *argv[4:6], *argv[12:15]
     scores = (user,) if other_owner == b"" else (user, other_user)
     live: list[Victim] = []
     surplus = sum(space.zcount(users, score, score) for score in scores) + 1 - cap
     if surplus > 0 and space.zscore(users, handle) in scores:
         surplus -= 1
-    candidates = zip(argv[17 : 17 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
+    candidates = zip(argv[15 : 15 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
     for victim, record, operations in candidates:
         if victim == handle or space.zscore(users, victim) not in scores:
             continue
