@@ -69,7 +69,7 @@ dist: $(VENV)/release/ready
 	$(VENV)/release/bin/python -m twine check --strict dist/*
 	$(VENV)/release/bin/check-wheel-contents dist/*.whl
 
-## bench: run all benchmark suites, in about five minutes. BENCH=OPTIONS adds options, such as "--only redis,tls"
+## bench: run all benchmark suites, in about ten minutes. BENCH=OPTIONS adds options, such as "--only redis,tls"
 bench: $(VENV)/bench/ready
 	$(VENV)/bench/bin/python -m benchmarks $(BENCH)
 
