@@ -10,7 +10,9 @@ from .core.ids import session_hash
 from .enums import ABSENT, AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
+    EncryptedValueError,
     InvalidMetadataError,
+    KeyUnavailableError,
     ListFullError,
     ManagerClosedError,
     MetadataConflictError,
@@ -44,9 +46,11 @@ __all__ = [
     "ABSENT",
     "AllocateMode",
     "CorruptRecordError",
+    "EncryptedValueError",
     "Health",
     "Increment",
     "InvalidMetadataError",
+    "KeyUnavailableError",
     "ListFullError",
     "ListedSession",
     "ManagerClosedError",

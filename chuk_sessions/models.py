@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from .enums import SessionStatus
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTIONS = [f".{ms:03d}Z" for ms in range(1000)]
+
+
+class ValueEncryption(Protocol):
+    """The part of `chuk_sessions.encryption.Encryption` that managers use."""
+
+    def codec(self, sandbox_id: str, /) -> Any:
+        """Return the value codec for a sandbox."""
 
 
 def iso_from_ms(ms: int) -> str:

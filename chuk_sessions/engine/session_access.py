@@ -10,10 +10,12 @@ from ..core.durations import ttl_from_hours
 from ..core.keys import SessionKeys
 from ..core.operation import Reply
 from ..core.record import Record
+from ..core.values import SALT
 from ..models import RateLimit, SessionMetadata
 from . import results
 from .executor import Execute, Submit
 from .policy import SessionPolicy
+from .salts import RecentSalts
 from .sessions import Sessions
 
 
@@ -27,6 +29,7 @@ class SessionAccess:
     _sessions: Sessions
     _policy: SessionPolicy
     _record: Callable[[Reply], Record | None]
+    _salts: RecentSalts | None
 
     async def load_session(self, session_id: str) -> SessionMetadata | None:
         """Return the session, or None, and touch it: `validate_session` and `get_session_metadata` in one call.
@@ -43,6 +46,8 @@ class SessionAccess:
         if reply[0] != s.OK:
             reply = await self._sessions.access(target, call, reply)
         record = self._record(reply)
+        if self._salts and record:
+            self._salts.note(target.record, record.fields.get(SALT))
         return record.to_model(session_id, self._sandbox_id) if record else None
 
     async def set_session_ttl(self, session_id: str, hours: float) -> bool:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 from ..enums import AllocateMode, WhenFull
-from ..models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
+from ..models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed, ValueEncryption
 from ..session_manager import SessionManager as AsyncSessionManager
 from .runner import Runner
 
@@ -44,6 +44,7 @@ class SessionManager:
         max_session_bytes: int = 4_194_304,
         events: bool | str | None = None,
         max_events: int = 10_000,
+        encryption: ValueEncryption | None = None,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -67,6 +68,8 @@ class SessionManager:
                 `1`, or `updates`.
             max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
                 oldest ones are dropped and counted as lost.
+            encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. By
+                default, that of SESSION_ENCRYPTION_KEYS; without it, they are stored as text.
 
         Raises:
             ValueError: an argument is malformed.
@@ -87,6 +90,7 @@ class SessionManager:
             max_session_bytes=max_session_bytes,
             events=events,
             max_events=max_events,
+            encryption=encryption,
         )
         self._runner = Runner()
 
