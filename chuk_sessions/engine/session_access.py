@@ -28,11 +28,11 @@ class SessionAccess:
     _policy: SessionPolicy
     _record: Callable[[Reply], Record | None]
 
-    async def load_session(self, session_id: str) -> SessionMetadata | None:
+    async def load_session(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
         """Return the session, or None, and touch it: `validate_session` and `get_session_metadata` in one call.
 
         `last_accessed` in the result is the time of this access, unless it was within the touch interval or the server
-        is at its memory limit.
+        is at its memory limit. Within the touch interval, a local cache may answer. With `fresh`, the store does.
         """
         target = self._find(session_id)
         if target is None:

@@ -1,0 +1,270 @@
+"""The methods of a manager with a cache. The shortest paths are written out, because they take less time than calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
+
+from ..core import boot_clock
+from ..core import statuses as s
+from ..core.keys import SessionKeys
+from ..core.operation import Reply
+from ..engine.direct_reads import DirectReads, Found
+from ..models import CachedSession, SessionMetadata
+from .entry import Entry
+from .loop_cache import LoopCache
+from .stats import Stats
+from .thread_reads import ThreadReads
+from .view import View
+
+if TYPE_CHECKING:
+    from .local_cache import LocalCache
+
+_running_loop = asyncio._get_running_loop
+_now = boot_clock.now
+
+
+class _NoView:
+    """The view of a manager before its first call, and after it was closed."""
+
+    loop = None
+    get = MappingProxyType[str, Entry]({}).get
+
+
+class CachedReads:
+    """The reads of one manager, from memory as far as possible.
+
+    Attributes:
+        methods: the methods of the manager that the cache replaces.
+        view: the view of the event loop that made the last call that memory could not answer.
+
+    """
+
+    def __init__(self, cache: LocalCache, backend: Any, direct: DirectReads) -> None:
+        self.view: View | _NoView = _NoView()
+        self.methods: dict[str, Callable[..., Any]] = {
+            method.__name__: method
+            for method in (
+                self.validate_session, self.load_session, self.get_session_info, self.get_session_metadata,
+                self.cached_session,
+            )
+        }  # fmt: skip
+        self._direct = direct
+        self._cache = cache
+        self._store = cache.store_for(backend)
+        self._views: dict[LoopCache, View] = {}
+        self._release = finalize(self, _release, cache, backend, self._views)
+
+    # Methods of SessionManager
+
+    async def validate_session(self, session_id: str, *, fresh: bool = False) -> bool:
+        """Return whether the session is alive, and touch it. See `SessionManager`."""
+        view = self.view
+        try:
+            entry = view.get(session_id)
+        except TypeError:
+            entry = None
+        if entry is not None and not fresh and view.loop is _running_loop():
+            now = _now()
+            if now < entry.validate_until and now < entry.source.open_until:
+                entry.hits += 1
+                return True
+        return await self._validate(session_id, fresh)
+
+    async def load_session(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
+        """Return the session, or None, and touch it. See `SessionManager`."""
+        view = self.view
+        try:
+            entry = view.get(session_id)
+        except TypeError:
+            entry = None
+        if entry is not None and not fresh and view.loop is _running_loop():
+            now = _now()
+            if now < entry.validate_until and now < entry.source.open_until:
+                entry.hits += 1
+                return entry.to_model()
+        return await self._load(session_id, fresh)
+
+    async def get_session_metadata(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
+        """Return the session, or None. See `SessionManager`."""
+        view = self.view
+        try:
+            entry = view.get(session_id)
+        except TypeError:
+            entry = None
+        if entry is not None and not fresh and view.loop is _running_loop():
+            now = _now()
+            if now < entry.until and now < entry.source.open_until:
+                entry.hits += 1
+                return entry.to_model()
+        found = await self._read(session_id, fresh)
+        if isinstance(found, Entry):
+            return found.to_model()
+        record = self._direct.record(found)
+        return record.to_model(session_id, self._direct.sandbox_id) if record else None
+
+    async def get_session_info(self, session_id: str, *, fresh: bool = False) -> dict[str, Any] | None:
+        """Return the session as a dict, or None. See `SessionManager`."""
+        view = self.view
+        try:
+            entry = view.get(session_id)
+        except TypeError:
+            entry = None
+        if entry is not None and not fresh and view.loop is _running_loop():
+            now = _now()
+            if now < entry.until and now < entry.source.open_until:
+                entry.hits += 1
+                return entry.to_dict()
+        found = await self._read(session_id, fresh)
+        if isinstance(found, Entry):
+            return found.to_dict()
+        record = self._direct.record(found)
+        return record.to_dict(session_id, self._direct.sandbox_id) if record else None
+
+    def cached_session(self, session_id: str) -> CachedSession | None:
+        """Return the session if it is cached. See `SessionManager`."""
+        view = self.view
+        loop = _running_loop()
+        if loop is not view.loop and loop is not None:
+            view = next((view for cache, view in self._views.items() if cache.loop is loop), view)
+        try:
+            entry = view.get(session_id)
+        except TypeError:
+            return None
+        if entry is None:
+            return None
+        now = _now()
+        if now < entry.until and now < entry.source.lease_until:
+            entry.hits += 1
+            return entry.frozen or entry.to_frozen()
+        return None
+
+    def methods_for_threads(self, run: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+        """Return the methods of the synchronous manager that the cache replaces. `run` runs a coroutine."""
+        return ThreadReads(self, run).methods
+
+    # Longer paths
+
+    async def _validate(self, session_id: str, fresh: bool) -> bool:
+        target = self._direct.find(session_id)
+        if target is None:
+            return False
+        view = self._current_view()
+        if not fresh and not self._touch_is_due(view, session_id):
+            found = await view.find(session_id, target)
+            if isinstance(found, Entry) and _now() < found.touch_due(self._direct.interval_ms / 1000):
+                return True
+            if isinstance(found, list) and found[0] == s.GONE:
+                return False
+        direct = await self._direct.validate(target)
+        self._after_access(view, session_id, target, direct, killed=fresh and direct.reply[0] != s.OK)
+        return bool(direct.reply[0] == s.OK)
+
+    async def _load(self, session_id: str, fresh: bool) -> SessionMetadata | None:
+        target = self._direct.find(session_id)
+        if target is None:
+            return None
+        view = self._current_view()
+        if not fresh and not self._touch_is_due(view, session_id):
+            found = await view.find(session_id, target)
+            if isinstance(found, Entry) and _now() < found.touch_due(self._direct.interval_ms / 1000):
+                return found.to_model()
+            if isinstance(found, list) and found[0] == s.GONE:
+                return None
+        direct = await self._direct.load(target)
+        self._after_access(view, session_id, target, direct, killed=True)
+        record = self._direct.record(direct.reply)
+        return record.to_model(session_id, self._direct.sandbox_id) if record else None
+
+    async def _read(self, session_id: str, fresh: bool) -> Entry | Reply:
+        target = self._direct.find(session_id)
+        if target is None:
+            return [s.GONE]
+        view = self._current_view()
+        if not fresh and (found := await view.find(session_id, target)) is not None:
+            return found if isinstance(found, Entry) else await self._direct.follow(target, found)
+        direct = await self._direct.read(target)
+        # Later calls must not return an older state than this one.
+        self._store.kill(target.record)
+        if direct.own:
+            view.prefetch(session_id, target)
+        return direct.reply
+
+    def _touch_is_due(self, view: View, session_id: str) -> bool:
+        """Return whether the next access must reach the server in any case."""
+        entry = view.get(session_id)
+        interval = self._direct.interval_ms
+        return not interval or (
+            entry is not None and entry.waiters is None and _now() >= entry.touch_due(interval / 1000)
+        )
+
+    def _after_access(self, view: View, session_id: str, target: SessionKeys, found: Found, *, killed: bool) -> None:
+        """Read a session after an access, because tracked reads do not touch."""
+        if killed:
+            self._store.kill(target.record)
+        if found.own and self._direct.interval_ms:
+            view.prefetch(session_id, target)
+        elif found.own:
+            view.admit(session_id)
+
+    def _current_view(self) -> View:
+        """Return the view of the running event loop. Create it on the first call."""
+        loop_cache = self._store.current()
+        view = self._views.get(loop_cache)
+        if view is None:
+            view = self._new_view(loop_cache)
+        self.view = view
+        return view
+
+    def _new_view(self, loop_cache: LoopCache) -> View:
+        for cache in [cache for cache in self._views if cache.loop.is_closed()]:
+            del self._views[cache]
+        direct = self._direct
+        view = View(
+            loop_cache.loop,
+            loop_cache.gate,
+            loop_cache.tracked,
+            self._cache,
+            loop_cache,
+            sandbox_id=direct.sandbox_id,
+            record=direct.record,
+            interval_ms=direct.interval_ms,
+        )
+        self._views[loop_cache] = view
+        loop_cache.add(direct.sandbox_id, view)
+        return view
+
+    # State
+
+    def stats(self) -> Stats:
+        """Return the figures of this manager, see `Stats`."""
+        views, tracked = list(self._views.values()), [cache.tracked for cache in list(self._views)]
+        is_tracking = any(one.is_tracking() for one in tracked)
+        reasons = [one.why_off for one in tracked] or ["no session has been read yet"]
+        return Stats(
+            cached_sessions=sum(len(view.entries) for view in views),
+            hits=sum(view.hits for view in views),
+            misses=sum(view.misses for view in views),
+            joined=sum(view.joined for view in views),
+            invalidations=sum(view.invalidations for view in views),
+            flushes=sum(cache.flushes for cache in list(self._views)),
+            evictions=sum(view.evictions for view in views),
+            tracking=is_tracking,
+            why_off=None if is_tracking else reasons[-1],
+        )
+
+    def close(self) -> None:
+        """Drop all entries. Connections are closed with the last manager that uses them."""
+        self.view = _NoView()
+        self._release()
+
+
+def _release(cache: LocalCache, backend: Any, views: dict[LoopCache, View]) -> None:
+    for loop_cache, view in views.items():
+        loop_cache.remove(view)
+        view.flush()
+    cache.release(backend)
+    views.clear()
