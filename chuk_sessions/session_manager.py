@@ -249,6 +249,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         Nothing is sent, and the session is not touched. The result is shared and cannot be changed. On the emulator,
         each session is found.
         """
+        if not self._release.alive:
+            raise ManagerClosedError("this SessionManager was closed")
         found: CachedSession | None = None if self._cache is None else self._cache.cached_session(session_id)
         return found
 

@@ -13,6 +13,7 @@ from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Reply
 from ..engine.direct_reads import DirectReads, Found
+from ..exceptions import ManagerClosedError
 from ..models import CachedSession, SessionMetadata
 from .entry import Entry
 from .loop_cache import LoopCache
@@ -28,10 +29,21 @@ _now = boot_clock.now
 
 
 class _NoView:
-    """The view of a manager before its first call, and after it was closed."""
+    """The view of a manager before its first call."""
 
     loop = None
     get = MappingProxyType[str, Entry]({}).get
+
+
+class _ClosedView:
+    """The view of a manager that was closed."""
+
+    loop = None
+
+    @staticmethod
+    def get(session_id: str) -> Entry | None:
+        """Raise ManagerClosedError."""
+        raise ManagerClosedError("this SessionManager was closed")
 
 
 class CachedReads:
@@ -44,7 +56,7 @@ class CachedReads:
     """
 
     def __init__(self, cache: LocalCache, backend: Any, direct: DirectReads) -> None:
-        self.view: View | _NoView = _NoView()
+        self.view: View | _NoView | _ClosedView = _NoView()
         self.methods: dict[str, Callable[..., Any]] = {
             method.__name__: method
             for method in (
@@ -258,7 +270,7 @@ class CachedReads:
 
     def close(self) -> None:
         """Drop all entries. Connections are closed with the last manager that uses them."""
-        self.view = _NoView()
+        self.view = _ClosedView()
         self._release()
 
 
