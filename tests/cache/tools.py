@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -84,11 +83,12 @@ def stats(manager: SessionManager) -> dict[str, Any]:
 
 async def until_tracking(manager: SessionManager, session_id: str) -> None:
     """Read a session until the server reports changes."""
-    give_up = time.monotonic() + 10
-    while not stats(manager)["tracking"]:
-        assert time.monotonic() < give_up
+    for _ in range(2000):
+        if stats(manager)["tracking"]:
+            return
         await manager.get_session_metadata(session_id)
         await asyncio.sleep(0.002)
+    raise AssertionError(stats(manager)["why_off"])
 
 
 async def until_gone(manager: SessionManager, session_id: str, seconds: float = 5.0) -> None:
@@ -104,8 +104,10 @@ async def start_read(manager: SessionManager, session_id: str, server: Server) -
     before = reads_of(server)
     task = asyncio.create_task(manager.get_session_metadata(session_id))
     view, record = view_of(manager), record_of(session_id)
-    while view.entry_of(record) is None:
+    for _ in range(100):
         await asyncio.sleep(0)
+        if view.entry_of(record) is not None:
+            break
     await asyncio.sleep(0)  # the connection sends at the end of the iteration
     wait_here(lambda: reads_of(server) > before)
     return task

@@ -163,7 +163,7 @@ class TrackedConnection(asyncio.Protocol):
         self._observer.on_flush(self)
 
     def abandon(self) -> None:
-        """Stop using the connection in a forked child. The parent goes on using its socket."""
+        """Stop using the connection in a forked child. Its socket still belongs to the parent."""
         self._end(ConnectionAbortedError("the process was forked"))
 
     def _end(self, reason: BaseException) -> bool:
