@@ -121,7 +121,7 @@ async def _read(manager: SessionManager, session: str, kind: float, may_be_fresh
         found = manager.cached_session(session)
     elif kind < 0.4:
         info = await manager.get_session_info(session)
-        return info and info["custom_metadata"]["n"]
+        return None if info is None else int(info["custom_metadata"]["n"])
     elif kind < 0.5:
         found = await manager.get_session_metadata(session, fresh=may_be_fresh and kind < 0.42)
     else:

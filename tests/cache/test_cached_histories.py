@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import pytest
 
@@ -67,7 +68,7 @@ def record(
     while killed is not None and processes.are_busy():
         kill_clients(killed)
         time.sleep(0.02)
-    return processes.history()
+    return cast(list[Access], processes.history())
 
 
 def broken(history: Iterable[Access]) -> list[str]:
