@@ -21,6 +21,7 @@ class Settings:
         provider_given: whether SESSION_PROVIDER is set.
         redis_url: SESSION_REDIS_URL, else REDIS_URL, else the local server. The repr omits it, because it may contain a
             password.
+        redis_auth: SESSION_REDIS_AUTH, the cloud whose tokens replace a password; empty by default.
         tls_insecure: whether REDIS_TLS_INSECURE is `1`, so that certificates are not checked.
         default_ttl: SESSION_DEFAULT_TTL in seconds, for `set` in the provider API; 3600 by default.
         sandbox_id: CHUK_SANDBOX_ID, else CHUK_HOST_SANDBOX_ID, else None.
@@ -30,6 +31,7 @@ class Settings:
     provider: str = "memory"
     provider_given: bool = False
     redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
+    redis_auth: str = ""
     tls_insecure: bool = False
     default_ttl: int = DEFAULT_TTL_SECONDS
     sandbox_id: str | None = None
@@ -41,6 +43,7 @@ def from_env() -> Settings:
         provider=(os.getenv("SESSION_PROVIDER") or "memory").lower(),
         provider_given=bool(os.getenv("SESSION_PROVIDER")),
         redis_url=os.getenv("SESSION_REDIS_URL") or os.getenv("REDIS_URL") or DEFAULT_REDIS_URL,
+        redis_auth=os.getenv("SESSION_REDIS_AUTH", ""),
         tls_insecure=os.getenv("REDIS_TLS_INSECURE", "0") == "1",
         default_ttl=_default_ttl(os.getenv("SESSION_DEFAULT_TTL")),
         sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Unpack
 
 from .. import settings
@@ -81,7 +82,8 @@ def factory(url: str | None = None, **options: Unpack[ConnectionSettings]) -> Re
 
     `backends.redis.url.parse` documents the URLs, and `backends.redis.settings` the options. These can be set here or
     in the environment: connect_timeout, call_timeout, retries, max_in_flight, connections, client_name, wait_replicas,
-    wait_timeout. These can only be set here: credential_provider (of redis-py) and address_remap.
+    wait_timeout. `credentials` is a credential provider of redis-py or of `chuk_sessions.clouds`; SESSION_REDIS_AUTH
+    chooses one, and then the URL must have no password. `address_remap` can only be set here.
 
     Raises ProviderError when the packages of the extra `redis` are missing, and ValueError for a malformed URL or
     option.
@@ -91,6 +93,8 @@ def factory(url: str | None = None, **options: Unpack[ConnectionSettings]) -> Re
     except ImportError as error:
         raise ProviderError("the Redis provider needs more packages: pip install 'chuk-sessions[redis]'") from error
     env = settings.from_env()
+    if env.redis_auth and options.get("credentials") is None:
+        options["credentials"] = import_module("..clouds", __package__).from_env()
     backend = backend_for(url or env.redis_url, env.tls_insecure, **options)
     return RedisFactory(backend, env.default_ttl)
 

@@ -19,6 +19,17 @@ def keys_on_server(client, now):
     return found
 
 
+def remove_expired(client, now):
+    """Remove the keys that have expired at `now` (ms).
+
+    The server's own clock keeps them, and a plain command knows no other clock.
+    """
+    for key in client.scan_iter(count=1000):
+        expiration = expires_at(client, key)
+        if expiration is not None and expiration <= now:
+            client.delete(key)
+
+
 def content_of(client, key):
     """Return a hash as a dict, a sorted set as a list of members with scores, and None for other types."""
     match client.type(key):

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.core import operations
 from chuk_sessions.core.record import FIELDS
-from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
+from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server, remove_expired
 from tests.equivalence.strategies import CallGenerator, lifetimes
 from tests.harness.worlds import NOW_KEY, EmulatorWorld, ServerWorld
 
@@ -46,6 +46,8 @@ def machine_on(server):
         @rule(data=st.data(), name=st.sampled_from([*operations.ALL, "allocate", "allocate", "validate"]))
         def operate(self, data, name):
             call = getattr(CallGenerator(data, self.server.clock.now_ms()), name)()
+            if call.operation.command:
+                remove_expired(self.client, self.server.clock.now_ms())
             ours, theirs = self.runner.run(self.on_both(call))
             assert comparable(call.operation, ours) == comparable(call.operation, theirs), call
             assert ours[0] in call.operation.statuses, call

@@ -189,7 +189,7 @@ def test_every_field_of_a_record_has_a_row_that_says_which_copies_get_it():
 def test_the_configuration_table_has_every_variable():
     documented = set(re.findall(r"`([A-Z_]{6,})`", "".join(row[0] for row in table("README.md", "Configuration"))))
     of_connections = {f"SESSION_REDIS_{name.upper()}" for name in ConnectionSettings.__annotations__} - {
-        "SESSION_REDIS_CREDENTIAL_PROVIDER",
+        "SESSION_REDIS_CREDENTIALS",
         "SESSION_REDIS_ADDRESS_REMAP",
     }
     read = set(re.findall(r'getenv\("([A-Z_]+)"', inspect.getsource(settings)))

@@ -148,6 +148,7 @@ MAY_IMPORT = {
         "core backends.base backends.redis.url backends.redis.options backends.redis.net backends.redis.topology"
     ),
     "engine": "core backends.base",
+    "clouds": "",
     "providers": "core settings backends.base backends.memory backends.redis backends.redis.options",
     "provider_factory": "core settings",
     "api": "provider_factory",

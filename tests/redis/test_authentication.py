@@ -87,7 +87,7 @@ class Provider(CredentialProvider):
 async def test_each_connection_gets_credentials_from_the_provider(locked: Server, protocol: int):
     provider = Provider(("app", "s3cret"), ("default", "pass+word"))
     url = f"redis://127.0.0.1:{locked.port}?protocol={protocol}"
-    async with backend_on(url, credential_provider=provider, client_name="given") as backend:
+    async with backend_on(url, credentials=provider, client_name="given") as backend:
         await works(backend)
         assert [one["user"] for one in connections_named(locked, "given")] == ["app"]
         with locked.client() as client:
@@ -102,7 +102,7 @@ async def test_a_credential_provider_that_fails_is_a_typed_error(locked: Server)
             raise KeyError("no token today")
 
     for url in (f"redis://127.0.0.1:{locked.port}", f"unix://{locked.folder}/socket"):
-        async with backend_on(url, credential_provider=Failing(), call_timeout=0.3, client_name="failing") as backend:
+        async with backend_on(url, credentials=Failing(), call_timeout=0.3, client_name="failing") as backend:
             with pytest.raises(SessionUnavailableError, match="no token today"):
                 await echo(backend, b"x")
     gc.collect()
@@ -141,7 +141,7 @@ async def test_new_credentials_reach_open_connections(locked: Server, caplog: py
 
     provider = Streaming(("app", "s3cret"))
     url = f"redis://127.0.0.1:{locked.port}"
-    async with backend_on(url, credential_provider=provider, client_name="streaming") as backend:
+    async with backend_on(url, credentials=provider, client_name="streaming") as backend:
         await works(backend)
         await provider.publish(Token("default", "pass+word"))
         await works(backend)
@@ -183,8 +183,8 @@ async def test_new_credentials_reach_all_backends_of_a_provider(locked: Server):
     provider = Streaming(("app", "s3cret"))
     url = f"redis://127.0.0.1:{locked.port}"
     async with (
-        backend_on(url, credential_provider=provider, client_name="one") as one,
-        backend_on(url, credential_provider=provider, client_name="other") as other,
+        backend_on(url, credentials=provider, client_name="one") as one,
+        backend_on(url, credentials=provider, client_name="other") as other,
     ):
         await works(one)
         await works(other)
@@ -198,7 +198,7 @@ async def test_new_credentials_reach_all_backends_of_a_provider(locked: Server):
 def test_new_credentials_do_not_touch_connections_of_a_closed_loop(locked: Server):
     provider = Streaming(("app", "s3cret"))
     url = f"redis://127.0.0.1:{locked.port}"
-    backend = RedisBackend(url, credential_provider=provider, client_name="closed")
+    backend = RedisBackend(url, credentials=provider, client_name="closed")
     loop = asyncio.new_event_loop()
     loop.run_until_complete(works(backend))
     loop.close()

@@ -11,7 +11,7 @@
 | SESSION_REDIS_WAIT_REPLICAS | wait_replicas | replicas that must acknowledge creation, rotation, and deletion | 0 |
 | SESSION_REDIS_WAIT_TIMEOUT | wait_timeout | seconds to wait for them, before a NotReplicatedError | 0.5 |
 
-Two settings exist only as arguments. `credential_provider` is a credential provider of redis-py. `address_remap` is a
+Two settings exist only as arguments. `credentials` is a credential provider of redis-py. `address_remap` is a
 function for NAT or tunnels: it takes the (host, port) of a node that CLUSTER SLOTS, MOVED, ASK, or Sentinels name, and
 returns the (host, port) at which this process reaches the node. Addresses in the URL are used as they are.
 
@@ -41,7 +41,7 @@ class ConnectionSettings(TypedDict, total=False):
     client_name: str | None
     wait_replicas: int | None
     wait_timeout: float | None
-    credential_provider: Any
+    credentials: Any
     address_remap: Remap | None
 
 
@@ -59,7 +59,7 @@ def from_env() -> Options:
 def overrides(**settings: Unpack[ConnectionSettings]) -> dict[str, Any]:
     """Return the fields of Options that the arguments change. Raises ValueError for an invalid value."""
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-    provider = given.pop("credential_provider", None)
+    provider = given.pop("credentials", None)
     values = {name: _ARGUMENTS[name](value, name) for name, value in given.items()}
     return values if provider is None else {**values, "credentials": provider}
 

@@ -31,7 +31,7 @@ def factory_from(config: Mapping[str, Any]) -> Callable[[], AbstractAsyncContext
     if given is None or isinstance(given, str):
         return redis.factory(given)
     provider = _settings_of(given).get("credential_provider")
-    return redis.factory(url_of(given), **({"credential_provider": provider} if provider else {}))
+    return redis.factory(url_of(given), credentials=provider)
 
 
 def url_of(client: Any) -> str:
