@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.harness import cores
 from benchmarks.report import page, plots
 from benchmarks.report.results import Results
-from benchmarks.suites import blocking, clients, conditions
+from benchmarks.suites import blocking, cache, clients, conditions
 from tests.harness.servers import running, valkey_binary, version_of
 
 from .rounds import RunSettings
@@ -34,6 +34,7 @@ SUITES: dict[str, Callable[[RunSettings, Results], None]] = {
     "metadata": conditions.measure_metadata,
     "lists": conditions.measure_lists,
     "sync": blocking.measure,
+    "cache": cache.measure,
     "cluster": conditions.measure_cluster,
     "memory": conditions.measure_memory,
 }

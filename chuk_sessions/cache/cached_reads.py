@@ -81,7 +81,9 @@ class CachedReads:
             entry = None
         if entry is not None and not fresh and view.loop is _running_loop():
             now = _now()
-            if now < entry.validate_until and now < entry.source.open_until:
+            if now < entry.validate_until and (
+                now < entry.source.open_until or await _passes(view, entry, access=True)
+            ):
                 entry.hits += 1
                 return True
         return await self._validate(session_id, fresh)
@@ -95,7 +97,9 @@ class CachedReads:
             entry = None
         if entry is not None and not fresh and view.loop is _running_loop():
             now = _now()
-            if now < entry.validate_until and now < entry.source.open_until:
+            if now < entry.validate_until and (
+                now < entry.source.open_until or await _passes(view, entry, access=True)
+            ):
                 entry.hits += 1
                 return entry.to_model()
         return await self._load(session_id, fresh)
@@ -109,7 +113,7 @@ class CachedReads:
             entry = None
         if entry is not None and not fresh and view.loop is _running_loop():
             now = _now()
-            if now < entry.until and now < entry.source.open_until:
+            if now < entry.until and (now < entry.source.open_until or await _passes(view, entry)):
                 entry.hits += 1
                 return entry.to_model()
         found = await self._read(session_id, fresh)
@@ -127,7 +131,7 @@ class CachedReads:
             entry = None
         if entry is not None and not fresh and view.loop is _running_loop():
             now = _now()
-            if now < entry.until and now < entry.source.open_until:
+            if now < entry.until and (now < entry.source.open_until or await _passes(view, entry)):
                 entry.hits += 1
                 return entry.to_dict()
         found = await self._read(session_id, fresh)
@@ -172,7 +176,9 @@ class CachedReads:
             if isinstance(found, list) and found[0] == s.GONE:
                 return False
         direct = await self._direct.validate(target)
-        self._after_access(view, session_id, target, direct, killed=fresh and direct.reply[0] != s.OK)
+        if direct.reply[0] != s.OK:
+            self._store.kill(target.record)
+        self._after_access(view, session_id, target, direct)
         return bool(direct.reply[0] == s.OK)
 
     async def _load(self, session_id: str, fresh: bool) -> SessionMetadata | None:
@@ -187,7 +193,8 @@ class CachedReads:
             if isinstance(found, list) and found[0] == s.GONE:
                 return None
         direct = await self._direct.load(target)
-        self._after_access(view, session_id, target, direct, killed=True)
+        self._drop_older(session_id, target, direct.reply)
+        self._after_access(view, session_id, target, direct)
         record = self._direct.record(direct.reply)
         return record.to_model(session_id, self._direct.sandbox_id) if record else None
 
@@ -199,8 +206,7 @@ class CachedReads:
         if not fresh and (found := await view.find(session_id, target)) is not None:
             return found if isinstance(found, Entry) else await self._direct.follow(target, found)
         direct = await self._direct.read(target)
-        # Later calls must not return an older state than this one.
-        self._store.kill(target.record)
+        self._drop_older(session_id, target, direct.reply)
         if direct.own:
             view.prefetch(session_id, target)
         return direct.reply
@@ -213,10 +219,18 @@ class CachedReads:
             entry is not None and entry.waiters is None and _now() >= entry.touch_due(interval / 1000)
         )
 
-    def _after_access(self, view: View, session_id: str, target: SessionKeys, found: Found, *, killed: bool) -> None:
+    def _drop_older(self, session_id: str, target: SessionKeys, reply: Reply) -> None:
+        """Drop entries that differ from a reply that did not come from the cache. Later calls must not return an older
+        state than this one.
+        """
+        if not self._store.has(target.record):
+            return
+        record = self._direct.record(reply) if reply[0] == s.OK else None
+        info = record.to_dict(session_id, self._direct.sandbox_id) if record else {}
+        self._store.kill_unless(target.record, info, record.version if record else 0)
+
+    def _after_access(self, view: View, session_id: str, target: SessionKeys, found: Found) -> None:
         """Read a session after an access, because tracked reads do not touch."""
-        if killed:
-            self._store.kill(target.record)
         if found.own and self._direct.interval_ms:
             view.prefetch(session_id, target)
         elif found.own:
@@ -272,6 +286,15 @@ class CachedReads:
         """Drop all entries. Connections are closed with the last manager that uses them."""
         self.view = _ClosedView()
         self._release()
+
+
+async def _passes(view: View | _NoView | _ClosedView, entry: Entry, *, access: bool = False) -> bool:
+    """Wait at the gate. Return whether the entry may still answer then."""
+    if not isinstance(view, View) or _now() >= entry.source.lease_until:
+        return False
+    await view.gate.wait()
+    now = _now()
+    return now < (entry.validate_until if access else entry.until) and now < entry.source.lease_until
 
 
 def _release(cache: LocalCache, backend: Any, views: dict[LoopCache, View]) -> None:

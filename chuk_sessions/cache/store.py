@@ -66,6 +66,17 @@ class Store:
         for view in self.views_of(sandbox_of(record)):
             view.kill(record)
 
+    def has(self, record: str) -> bool:
+        """Return whether there is an entry of a record."""
+        return any(view.entry_of(record) is not None for view in self.views_of(sandbox_of(record)))
+
+    def kill_unless(self, record: str, info: dict[str, Any], version: int) -> None:
+        """Kill the entries of a record that do not hold this state: older ones, and those that are PENDING."""
+        for view in self.views_of(sandbox_of(record)):
+            entry = view.entry_of(record)
+            if entry is not None and (entry.waiters is not None or entry.version != version or entry.info != info):
+                view.kill(record)
+
     def close(self) -> None:
         """Close all tracked connections, and stop listening to writes."""
         self._stop_listening()

@@ -40,9 +40,11 @@ class View:
     """The table of one manager in one event loop. Other threads may use `kill`, and read `entries`.
 
     Attributes:
-        loop: the event loop; None for a view that is always empty.
+        loop: the event loop.
+        gate: the gate of the loop.
         entries: the entries by session id. Only they answer calls.
         get: returns the entry of an id.
+        tracked: the tracked connections.
         misses, joined, invalidations, evictions: counts, see `SessionManager.get_cache_stats`.
 
     """
@@ -64,7 +66,7 @@ class View:
         self.entries: dict[str, Entry] = {}
         self.get = self.entries.get
         self.misses = self.joined = self.invalidations = self.evictions = self.past_hits = 0
-        self._gate = gate
+        self.gate = gate
         self._settings = settings
         self._neighbors = neighbors
         self._sandbox_id = sandbox_id
@@ -99,7 +101,7 @@ class View:
                 entry.hits += 1
                 return entry
             waited = True
-            await self._gate.wait()
+            await self.gate.wait()
         self.misses += 1
         if session_id not in self._admitted:
             return None

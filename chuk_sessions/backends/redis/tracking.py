@@ -73,7 +73,7 @@ class NodeTracking:
     async def open(self, record: str, slotted: bool) -> None:
         """Try to open the connection, to read this record."""
         loop = asyncio.get_running_loop()
-        silence = min(max(self._max_staleness, _MIN_SILENCE), self._options.call_timeout / 2)
+        silence = min(max(2 * self._max_staleness, _MIN_SILENCE), self._options.call_timeout / 2)
         self._opening = connection = TrackedConnection(self._observer, self._max_staleness, silence)
         try:
             async with asyncio.timeout(self._options.connect_timeout):
