@@ -1,4 +1,8 @@
-"""The methods of a manager with a cache. The shortest paths are written out, because they take less time than calls."""
+"""The methods of a manager with a cache. The shortest paths are written out, because they take less time than calls.
+
+They do not ask which event loop is running, which takes as long as all the rest. An open gate shows that the loop of
+the view has read its sockets just now, and that is all that counts. At a closed gate, each loop uses its own view.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +55,7 @@ class CachedReads:
 
     Attributes:
         methods: the methods of the manager that the cache replaces.
-        view: the view of the event loop that made the last call that memory could not answer.
+        view: the view of the event loop that made the last call on a longer path.
 
     """
 
@@ -79,7 +83,7 @@ class CachedReads:
             entry = view.get(session_id)
         except TypeError:
             entry = None
-        if entry is not None and not fresh and view.loop is _running_loop():
+        if entry is not None and not fresh:
             now = _now()
             if now < entry.validate_until and (
                 now < entry.source.open_until or await _passes(view, entry, access=True)
@@ -95,7 +99,7 @@ class CachedReads:
             entry = view.get(session_id)
         except TypeError:
             entry = None
-        if entry is not None and not fresh and view.loop is _running_loop():
+        if entry is not None and not fresh:
             now = _now()
             if now < entry.validate_until and (
                 now < entry.source.open_until or await _passes(view, entry, access=True)
@@ -111,7 +115,7 @@ class CachedReads:
             entry = view.get(session_id)
         except TypeError:
             entry = None
-        if entry is not None and not fresh and view.loop is _running_loop():
+        if entry is not None and not fresh:
             now = _now()
             if now < entry.until and (now < entry.source.open_until or await _passes(view, entry)):
                 entry.hits += 1
@@ -129,7 +133,7 @@ class CachedReads:
             entry = view.get(session_id)
         except TypeError:
             entry = None
-        if entry is not None and not fresh and view.loop is _running_loop():
+        if entry is not None and not fresh:
             now = _now()
             if now < entry.until and (now < entry.source.open_until or await _passes(view, entry)):
                 entry.hits += 1
@@ -142,12 +146,8 @@ class CachedReads:
 
     def cached_session(self, session_id: str) -> CachedSession | None:
         """Return the session if it is cached. See `SessionManager`."""
-        view = self.view
-        loop = _running_loop()
-        if loop is not view.loop and loop is not None:
-            view = next((view for cache, view in self._views.items() if cache.loop is loop), view)
         try:
-            entry = view.get(session_id)
+            entry = self.view.get(session_id) or self._own_view().get(session_id)
         except TypeError:
             return None
         if entry is None:
@@ -236,6 +236,11 @@ class CachedReads:
         elif found.own:
             view.admit(session_id)
 
+    def _own_view(self) -> View | _NoView | _ClosedView:
+        """Return the view of the running event loop, if it has one."""
+        loop = _running_loop()
+        return next((view for view in list(self._views.values()) if view.loop is loop), self.view)
+
     def _current_view(self) -> View:
         """Return the view of the running event loop. Create it on the first call."""
         loop_cache = self._store.current()
@@ -289,8 +294,8 @@ class CachedReads:
 
 
 async def _passes(view: View | _NoView | _ClosedView, entry: Entry, *, access: bool = False) -> bool:
-    """Wait at the gate. Return whether the entry may still answer then."""
-    if not isinstance(view, View) or _now() >= entry.source.lease_until:
+    """Wait at the gate. Return whether the entry may still answer then. Each event loop waits at its own gate."""
+    if _now() >= entry.source.lease_until or not isinstance(view, View) or view.loop is not _running_loop():
         return False
     await view.gate.wait()
     now = _now()

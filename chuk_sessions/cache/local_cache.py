@@ -35,8 +35,8 @@ class LocalCache:
 
         Args:
             max_sessions: most sessions that each manager keeps in each event loop. A session takes about 1.6 kB.
-            max_staleness_seconds: how old the state of a session may be at most, 0.05 to 3600. A quarter of it passes
-                between two heartbeats on each connection.
+            max_staleness_seconds: how old the state of a session may be at most, 0.05 to 3600. At most a quarter of it
+                passes between two heartbeats on each connection.
             max_age_seconds: after this long, a session is read again even if no change was reported.
 
         Raises:

@@ -366,3 +366,14 @@ async def test_a_server_that_comes_back_is_used_again():
             assert await manager.validate_session(session_id)
             await until_tracking(manager, session_id)
             await fill(manager, session_id)
+
+
+async def test_a_long_lease_does_not_end_early(server):
+    """Heartbeats are frequent enough that a server that replies to them never seems to be silent."""
+    async with cached_at(server.url, LocalCache(max_staleness_seconds=60), call_timeout=0.6) as manager:
+        session_id = await new_session(manager)
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            assert manager.cached_session(session_id) is not None
+            await asyncio.sleep(0.02)
+        assert stats(manager)["flushes"] == 0

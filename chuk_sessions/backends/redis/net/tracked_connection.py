@@ -54,6 +54,7 @@ class TrackedConnection(asyncio.Protocol):
         self._observer = observer
         self._max_staleness = max_staleness
         self._silence_timeout = silence_timeout
+        self._interval = min(max_staleness / _HEARTBEATS_PER_LEASE, silence_timeout / 2)
         self._parser = new_parser()
         self._transport: asyncio.Transport | None = None
         self._handlers: deque[OnReply] = deque()
@@ -102,11 +103,11 @@ class TrackedConnection(asyncio.Protocol):
         self._timer = None
         if self.close_reason is not None:
             return
-        if self._received_at + self._silence_timeout < boot_clock.now():
+        if self._handlers and self._received_at + self._silence_timeout < boot_clock.now():
             self._timer = self._loop.call_later(_GRACE, self._abort_if_silent, self._received_at)
             return
         self._send_heartbeat()
-        self._timer = self._loop.call_later(self._max_staleness / _HEARTBEATS_PER_LEASE, self.start_heartbeats)
+        self._timer = self._loop.call_later(self._interval, self.start_heartbeats)
 
     def _send_heartbeat(self) -> None:
         sent_at = boot_clock.now()
