@@ -30,7 +30,7 @@ class CachedSessions(Peer):
     async def start(self) -> None:
         """Create the manager and the sessions, and fill the cache."""
         number = self.options["sessions"]
-        cache = LocalCache(max_sessions=2 * number) if self.options["cache"] else None
+        cache = LocalCache(max_sessions=2 * number, max_age_seconds=3600) if self.options["cache"] else None
         self._manager = SessionManager(
             self.options["sandbox"], redis.factory(self.options["url"]), touch_interval_seconds=3600, local_cache=cache
         )
