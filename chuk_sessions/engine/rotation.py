@@ -210,7 +210,8 @@ class Rotator:
                 reply = await self._repeat(call)
                 if reply == [s.OK]:
                     return reply
-                deleted = reply in ([s.GONE], [s.MOVED, successor])
+                # Nothing, where a pointer should be, means that somebody else has deleted the session.
+                deleted = reply == ([s.MOVED, successor] if successor else [s.GONE])
             if deleted:
                 error.session_id = move.new.session_id
             raise

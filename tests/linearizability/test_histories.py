@@ -14,7 +14,7 @@ import pytest
 from chuk_sessions.core import data_operations, keys, operations
 from tests.equivalence.comparison import FAR_MS
 from tests.harness.worlds import NOW_KEY
-from tests.linearizability.checker import UNKNOWN, Event, linearizable
+from tests.linearizability.checker import UNKNOWN, Event, UndecidedError, linearizable
 from tests.linearizability.model import State, Wait, perform
 from tests.linearizability.processes import Processes
 from tests.linearizability.strategies import SANDBOX, StepGenerator, session_id
@@ -22,6 +22,8 @@ from tests.redis.tools import how_many
 
 HISTORIES = how_many("HISTORIES", 30, 1000)
 CALLS_BETWEEN_KILLS = 4
+MOST_UNDECIDED = 0.02
+"""The share of histories with too many lost calls to be checked. On a busy machine, more calls get lost."""
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +37,19 @@ def start():
     ids=["undisturbed", "lost calls", "retried calls"],
 )
 def test_concurrent_calls_are_linearizable(any_server, start, share, retries, kills):
-    overlapping = lost = 0
+    overlapping = lost = undecided = 0
     with any_server.client() as client, Processes(any_server.url, retries) as processes:
         for seed in range(max(1, round(HISTORIES * share))):
             history = record_history(client, processes, StepGenerator(seed).plan(), start, kills=kills)
-            assert linearizable(history, start, perform), (seed, history)
+            try:
+                assert linearizable(history, start, perform), (seed, history)
+            except UndecidedError:
+                undecided += 1
             overlapping += overlaps(history)
             lost += sum(event.result is UNKNOWN for event in history)
     assert overlapping > HISTORIES * share
     assert lost or not kills
+    assert undecided <= max(1, HISTORIES * share * MOST_UNDECIDED)
 
 
 def record_history(client, processes, plan, start, *, kills):

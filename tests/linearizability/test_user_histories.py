@@ -12,9 +12,9 @@ from random import Random
 import pytest
 
 from chuk_sessions import session_hash
-from tests.linearizability.checker import Event
+from tests.linearizability.checker import Event, UndecidedError
 from tests.linearizability.processes import Processes
-from tests.linearizability.test_histories import record_history
+from tests.linearizability.test_histories import MOST_UNDECIDED, record_history
 from tests.linearizability.user_processes import CHOSEN, PROCESSES, TASKS, UserRecorder
 from tests.linearizability.users import UserStep, explain
 from tests.redis.tools import how_many
@@ -38,16 +38,20 @@ async def final_events(url, history):
     ("share", "retries", "kills"), [(0.7, 0, False), (0.3, 16, True)], ids=["undisturbed", "retried"]
 )
 def test_lists_and_revocations_are_linearizable_for_each_session(any_server, share, retries, kills):
-    revoked = 0
+    revoked = undecided = 0
     with any_server.client() as client, Processes(any_server.url, retries, UserRecorder) as processes:
         for seed in range(max(1, round(HISTORIES * share))):
             random = Random(seed)
             plan = [[random.randrange(2**32) for _ in range(TASKS)] for _ in range(PROCESSES)]
             history = record_history(client, processes, plan, None, kills=kills)
             history += asyncio.run(final_events(any_server.url, history))
-            assert explain(history) is None, (seed, history)
+            try:
+                assert explain(history) is None, (seed, history)
+            except UndecidedError:
+                undecided += 1
             revoked += sum(event.step.name == "revoke" for event in history)
     assert revoked
+    assert undecided <= max(1, HISTORIES * share * MOST_UNDECIDED)
 
 
 def at(began, name, session_id="", result=True, new_id="", lasts=1):

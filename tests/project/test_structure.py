@@ -154,6 +154,7 @@ MAY_IMPORT = {
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
     "cache": "core engine",
+    "devices": "public integrations",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
 }

@@ -9,7 +9,8 @@ from itertools import combinations
 
 import pytest
 
-from chuk_sessions.core import keys
+from chuk_sessions import OutcomeUnknownError
+from chuk_sessions.core import keys, operations
 from tests.harness.references import listed, references
 
 USER = "alice"
@@ -139,3 +140,21 @@ async def test_a_rotation_of_another_session_ahead_of_every_call(world):
     assert await revoker.revoke_user_sessions(USER, except_session_id=kept) == 1
     assert not await manager.validate_session(other)
     assert await listed(manager, USER) == references([kept])
+
+
+async def test_a_move_whose_deletion_got_lost_leaves_nothing_of_a_revoked_session(world):
+    """The repeated deletion finds nothing, not even a pointer. So somebody else has deleted the session."""
+
+    async def revoke_first(call):
+        if call.operation is operations.DELETE and call.argv[5] and not lost:
+            lost.append(call)
+            assert await manager.delete_session("mine")  # as a revocation that has searched the home bucket before
+            raise OutcomeUnknownError("the reply was lost")
+
+    manager, lost = world.manager(), []
+    capped = world.intercepted(revoke_first, max_sessions_per_user=9)
+    await manager.allocate_session("mine", user_id=USER)
+    with pytest.raises(OutcomeUnknownError):
+        await capped.rotate_session("mine", grace_seconds=60)
+    assert lost
+    assert await manager.list_user_sessions(USER) == []

@@ -25,7 +25,7 @@ START_TIMEOUT = 60.0
 CALL_TIMEOUT = 2.0
 """Seconds after which a call of the store fails during an outage. A busy machine must not take as long for a call."""
 
-_UVICORN = "-m uvicorn --workers 2 --port {port} --no-access-log"
+UVICORN = "-m uvicorn --workers 2 --port {port} --no-access-log"
 _GUNICORN = "-W ignore::DeprecationWarning -m gunicorn --workers 2 --no-control-socket --bind 127.0.0.1:{port}"
 _AIOHTTP = "--worker-class aiohttp.GunicornWebWorker"
 
@@ -49,13 +49,13 @@ class Shop:
 
 
 SHOPS = [
-    Shop("fastapi", ("fastapi", "uvicorn"), f"{_UVICORN} examples.web.fastapi_app:app"),
-    Shop("litestar", ("litestar", "uvicorn"), f"{_UVICORN} examples.web.litestar_app:app", "csrftoken"),
+    Shop("fastapi", ("fastapi", "uvicorn"), f"{UVICORN} examples.web.fastapi_app:app"),
+    Shop("litestar", ("litestar", "uvicorn"), f"{UVICORN} examples.web.litestar_app:app", "csrftoken"),
     Shop("flask", ("flask", "flask_wtf", "gunicorn"), f"{_GUNICORN} --threads 8 examples.web.flask_app:app"),
     Shop("django", ("django", "gunicorn"), f"{_GUNICORN} --threads 8 examples.web.django_app:app"),
     Shop("aiohttp", ("aiohttp_session", "gunicorn"), f"{_GUNICORN} {_AIOHTTP} examples.web.aiohttp_app:shop"),
 ]
-MCP_SHOP = Shop("fastmcp", ("fastmcp", "uvicorn"), f"{_UVICORN} examples.web.fastmcp_app:app")
+MCP_SHOP = Shop("fastmcp", ("fastmcp", "uvicorn"), f"{UVICORN} examples.web.fastmcp_app:app")
 
 
 @dataclass
