@@ -55,7 +55,7 @@ class TrackedConnection(asyncio.Protocol):
         self._max_staleness = max_staleness
         self._silence_timeout = silence_timeout
         self._interval = min(max_staleness / _HEARTBEATS_PER_LEASE, silence_timeout / 2)
-        self._parser = new_parser()
+        self._resp_parser = new_parser()
         self._transport: asyncio.Transport | None = None
         self._handlers: deque[OnReply] = deque()
         self._unsent: list[bytes] = []
@@ -194,8 +194,8 @@ class TrackedConnection(asyncio.Protocol):
         if len(data) >= _LARGE_INPUT:
             self._observer.on_large_input()
         try:
-            self._parser.feed(data)
-            while self.close_reason is None and (reply := self._parser.gets()) is not NEED_DATA:
+            self._resp_parser.feed(data)
+            while self.close_reason is None and (reply := self._resp_parser.gets()) is not NEED_DATA:
                 if reply.__class__ is PushNotification:
                     self._on_push(reply)
                 else:
