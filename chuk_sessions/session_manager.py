@@ -331,7 +331,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             SessionRotatedError: `session_id` has been replaced already and is in its grace period.
             OutcomeUnknownError: a reply was lost or, with NotReplicatedError, too few replicas have acknowledged the
                 change. If the session has a new id, the error's `session_id` is that id; otherwise it is None, and the
-                session is under `session_id`. Only if the store cannot be reached to find out may that be wrong.
+                session is under `session_id`. If the store cannot be reached to find out, the error has the new id, and
+                the session is under one of the two, or under both if it was being copied to another user's bucket.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
 
         """

@@ -210,8 +210,9 @@ class Rotator:
                 reply = await self._repeat(call)
                 if reply == [s.OK]:
                     return reply
-                # Nothing, where a pointer should be, means that somebody else has deleted the session.
-                deleted = reply == ([s.MOVED, successor] if successor else [s.GONE])
+                # Nothing, where a pointer should be, means that somebody else has deleted the session. If it cannot be
+                # known, the copy stays, because it may be all that is left of the session.
+                deleted = reply is None or reply == ([s.MOVED, successor] if successor else [s.GONE])
             if deleted:
                 error.session_id = move.new.session_id
             raise

@@ -49,8 +49,8 @@ class _State(Session):
 
     created: int | None = None
 
-    def _adopt(self, found: SessionMetadata | None) -> None:
-        super()._adopt(found)
+    def _adopt(self, found: SessionMetadata | None, new_id: str | None = None) -> None:
+        super()._adopt(found, new_id)
         if found is not None and found.created_at is not None:
             self.created = int(datetime.fromisoformat(found.created_at).timestamp())
 

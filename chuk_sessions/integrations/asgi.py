@@ -208,7 +208,7 @@ class _Exchange:
         return [] if cookie is None else [(b"set-cookie", self._middleware.cookies.header(cookie).encode("ascii"))]
 
     async def _refuse(self, error: ProviderError) -> None:
-        """Send status 503. The session's cookie stays, or is that of a login whose outcome is unknown."""
+        """Send status 503. The session's cookie stays, or has both ids if the outcome of a rotation is unknown."""
         _logger.error("a request is refused, because the session store failed: %s", error)
         self._is_refused = True
         if self._scope["type"] == "http":

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 SameSite = Literal["lax", "strict", "none"]
 
 _GENERATED: Final = re.compile(r"sess-(?:[A-Za-z0-9]{1,8}-)?[1-9][0-9]{9,11}-[0-9a-f]{34}", re.ASCII).fullmatch
+_SEPARATOR: Final = "."
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII).fullmatch
 _ATTRIBUTE: Final = re.compile(r"[ -:<-~]*", re.ASCII).fullmatch
 _HOST_PREFIX: Final = "__Host-"
@@ -27,11 +28,32 @@ def is_generated(value: str) -> bool:
     return _GENERATED(value) is not None
 
 
+def is_acceptable(value: str) -> bool:
+    """Return whether a cookie's value is an id that the library generates, or two of them: see `value_of`."""
+    session_id, separator, successor = value.partition(_SEPARATOR)
+    return is_generated(session_id) and (not separator or is_generated(successor))
+
+
+def value_of(session_id: str, successor: str | None) -> str:
+    """Return the cookie's value for a session.
+
+    If a reply got lost, nobody knows whether the session has a new id. The cookie then has the old one and the new one,
+    its possible successor, so that the client keeps its session in both cases.
+    """
+    return session_id if successor is None else f"{session_id}{_SEPARATOR}{successor}"
+
+
+def ids_in(value: str) -> tuple[str, str | None]:
+    """Return the id in a cookie's value, and its possible successor."""
+    session_id, separator, successor = value.partition(_SEPARATOR)
+    return (session_id, successor) if separator and is_acceptable(value) else (value, None)
+
+
 class CookieChange(NamedTuple):
     """A cookie to send.
 
     Attributes:
-        value: the session's id; None deletes the cookie.
+        value: the session's id, or two: see `value_of`; None deletes the cookie.
         max_age: seconds until the browser deletes it; None keeps it until the browser closes.
 
     """
@@ -65,7 +87,7 @@ class CookieSettings:
     same_site: SameSite = "lax"
     partitioned: bool = False
     host_prefix: bool | None = None
-    accepts: Callable[[str], bool] = is_generated
+    accepts: Callable[[str], bool] = is_acceptable
 
     def __post_init__(self) -> None:
         """Raise ValueError for a malformed setting."""

@@ -46,12 +46,20 @@ class SessionLifecycle(SessionState):
 
     def _load_steps(self) -> Steps[None]:
         if self._must_load:
+            new_id = None
             found = yield _call("load_session", self._sent_id)
+            if found is None and self._successor is not None:
+                new_id = self._successor
+                found = yield _call("load_session", new_id)
             # Meanwhile, another task may have loaded it.
             if self._must_load:
-                self._adopt(found)
+                self._adopt(found, new_id)
 
     def _save_steps(self) -> Steps[bool]:
+        if self._is_in_doubt and self._changes():
+            yield from self._load_steps()
+            if self._is_lost:
+                return False
         if self._must_load:
             return self._drop_unloaded()
         if self._session_id is None:
@@ -102,9 +110,10 @@ class SessionLifecycle(SessionState):
 
     def _delete_steps(self) -> Steps[bool]:
         session_id = self._session_id or (self._sent_id if self._must_load else None)
-        if session_id is not None:
-            yield _call("delete_session", session_id)
-        self._must_load, self._readable = False, True
+        for one_id in (session_id, self._successor):
+            if one_id is not None:
+                yield _call("delete_session", one_id)
+        self._must_load, self._readable, self._is_in_doubt = False, True, False
         self.mark_modified()
         self._detach()
         return True
@@ -120,6 +129,8 @@ class SessionLifecycle(SessionState):
         ttl, session_id = self._ttl(), None
         if self._session_id is not None:
             session_id = yield from self._log_in_steps(self._session_id, user_id, ttl)
+            if session_id is None and self._successor is not None:
+                session_id = yield from self._log_in_steps(self._successor, user_id, ttl)
             if session_id is None:
                 self._lose("was revoked or rotated before the login; its values are dropped")
                 self.set_expiry(expires_in)
@@ -133,14 +144,16 @@ class SessionLifecycle(SessionState):
         self._attach(session_id, ttl)
 
     def _log_in_steps(self, session_id: str, user_id: str, ttl: float) -> Steps[str | None]:
+        successor = self._successor if session_id == self._session_id else None
         try:
             new_id: str | None = yield _call("rotate_session", session_id, user_id=user_id, ttl_hours=ttl / 3600)
+            if new_id is not None and successor is not None:
+                # An earlier login has left a copy of the session.
+                yield _call("delete_session", successor)
         except SessionRotatedError:
             return None
         except OutcomeUnknownError as error:
-            if error.session_id is not None:
-                self._user_id = user_id
-                self._attach(error.session_id, ttl)
+            self._doubt(session_id, error.session_id, user_id, ttl)
             raise
         return new_id
 
@@ -155,8 +168,7 @@ class SessionLifecycle(SessionState):
             # The response to the request that has rotated it carries the new id.
             return False
         except OutcomeUnknownError as error:
-            if error.session_id is not None:
-                self._attach(error.session_id, self._remaining())
+            self._doubt(self._session_id, error.session_id, self._user_id, self._remaining())
             raise
         if session_id is None:
             self._lose("was revoked, or another request has rotated it")

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from .. import SessionMetadata, session_hash
-from .cookies import CookieChange
-from .snapshot import IMMUTABLE, Changes, Snapshot
+from .cookies import CookieChange, ids_in, value_of
+from .snapshot import IMMUTABLE, NO_CHANGES, Changes, Snapshot
 from .tracked import TrackedDict
 from .values import Values
 
@@ -75,7 +75,8 @@ class SessionState(TrackedDict):
         Args:
             data: initial values of a new session.
             manager: the session manager, asynchronous or not according to the class.
-            session_id: the id in the client's cookie, if any. The session must then be loaded before it is used.
+            session_id: the value of the client's cookie, if any: an id, or two if it is not known whether the session
+                has got a new one. The session must then be loaded before it is used.
             options: the settings of the integration.
 
         """
@@ -83,7 +84,10 @@ class SessionState(TrackedDict):
         self._manager = manager
         self._options = options
         self._snapshot = Snapshot(options.values, notes_reads=True)
-        self._sent_id = session_id
+        self._sent_value = session_id
+        self._sent_id: str | None
+        self._successor: str | None
+        self._sent_id, self._successor = (None, None) if session_id is None else ids_in(session_id)
         self._must_load = session_id is not None
         self._readable = not self._must_load
         self._session_id: str | None = None
@@ -92,6 +96,8 @@ class SessionState(TrackedDict):
         self._lifetime_at = 0.0
         self._is_replaced = False
         self._is_ended = False
+        self._is_in_doubt = False
+        self._user_in_doubt: str | None = None
         self._is_lost = False
         self._is_sealed = False
         self._cookie: CookieChange | None = None
@@ -128,6 +134,11 @@ class SessionState(TrackedDict):
     def cookie(self) -> CookieChange | None:
         """The change of the cookie that the client must get, or None."""
         return self._cookie
+
+    @property
+    def _cookie_value(self) -> str | None:
+        """The value of the cookie that the client must have; None before the session is created."""
+        return None if self._session_id is None else value_of(self._session_id, self._successor)
 
     def set_expiry(self, expires_in: float | timedelta | None) -> None:
         """Let the session expire after this time (seconds or timedelta), counted from the next save, and then from each
@@ -183,13 +194,40 @@ class SessionState(TrackedDict):
         if type(value) not in IMMUTABLE:
             self._snapshot.before_read(key, value)
 
-    def _adopt(self, found: SessionMetadata | None) -> None:
-        self._must_load, self._readable = False, True
+    def _adopt(self, found: SessionMetadata | None, new_id: str | None = None) -> None:
+        """Take over what the store has, perhaps under a new id."""
+        is_in_doubt = self._is_in_doubt
+        changes = self._changes() if is_in_doubt else NO_CHANGES
+        self._must_load, self._readable, self._is_in_doubt = False, True, False
         self._forget_values()
         if found is not None:
             dict.update(self, self._snapshot.load(found.custom_metadata))
-            self._session_id, self._user_id = self._sent_id, found.user_id
+            self._user_id = found.user_id
             self._note_lifetime(_seconds_between(found.last_accessed, found.expires_at))
+            if new_id is None:
+                self._session_id = self._sent_id
+            else:
+                self._attach(new_id, self._lifetime)
+            if found.user_id in (None, self._user_in_doubt):
+                self._repeat(changes)
+        elif is_in_doubt:
+            self._lose("was revoked or has expired; its changes are dropped")
+
+    def _repeat(self, changes: Changes) -> None:
+        """Make changes of values again."""
+        dict.update(self, changes.values)
+        for key in changes.removed:
+            dict.pop(self, key, None)
+
+    def _doubt(self, session_id: str, successor: str | None, user_id: str | None, ttl: float) -> None:
+        """Note that a reply got lost, so that the session has either its id or the new one: the client gets both. The
+        session must be loaded again. Its values here are those of the user, who may have logged in.
+        """
+        if successor is not None:
+            self._session_id = self._sent_id = session_id
+            self._successor, self._user_in_doubt = successor, user_id
+            self._must_load = self._is_in_doubt = True
+            self._send_cookie(max(ttl, self._remaining()))
 
     def _forget_values(self) -> None:
         dict.clear(self)
@@ -218,14 +256,19 @@ class SessionState(TrackedDict):
 
     def _detach(self) -> None:
         self._forget_values()
-        self._session_id = self._user_id = None
-        self._cookie = CookieChange(None) if self._sent_id is not None else None
+        self._session_id = self._user_id = self._successor = None
+        self._cookie = CookieChange(None) if self._sent_value is not None else None
 
     def _attach(self, session_id: str, ttl: float) -> None:
+        if session_id != self._session_id:
+            self._successor = None
         self._session_id, self._is_lost = session_id, False
         self._note_lifetime(ttl)
+        self._send_cookie(ttl)
+
+    def _send_cookie(self, ttl: float) -> None:
         is_browsers = self._options.max_age is None and not dict.__contains__(self, EXPIRY_KEY)
-        self._cookie = CookieChange(session_id, None if is_browsers else int(ttl))
+        self._cookie = CookieChange(self._cookie_value, None if is_browsers else int(ttl))
 
     def _note_lifetime(self, seconds: float) -> None:
         self._lifetime, self._lifetime_at = seconds, time.monotonic()

@@ -236,7 +236,8 @@ class SessionManager:
             SessionRotatedError: `session_id` has been replaced already and is in its grace period.
             OutcomeUnknownError: a reply was lost or, with NotReplicatedError, too few replicas have acknowledged the
                 change. If the session has a new id, the error's `session_id` is that id; otherwise it is None, and the
-                session is under `session_id`. Only if the store cannot be reached to find out may that be wrong.
+                session is under `session_id`. If the store cannot be reached to find out, the error has the new id, and
+                the session is under one of the two, or under both if it was being copied to another user's bucket.
             SessionLimitError: the user has as many sessions as allowed, and `when_full` is `"refuse"`.
 
         """
@@ -481,7 +482,7 @@ class SessionManager:
             key: the metadata key.
             function: it gets the present value and returns the new one, or ABSENT to remove the key. It runs once for
                 each attempt, so it should do nothing else. It may change the object that it gets, and must return it.
-                It runs in the background thread, where it must not take long or call a synchronous manager. If it
+                Calls of other threads wait meanwhile, so it must not take long or call a synchronous manager. If it
                 raises an error, nothing is changed, and the error propagates.
             default: the value that the function gets if there is no such key; a copy, if it is mutable.
             max_attempts: most calls of the function.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -14,6 +14,7 @@ from chuk_sessions import SessionManager
 from chuk_sessions.integrations.asgi import SessionMiddleware
 from chuk_sessions.providers import memory
 from tests.fuzz.cases import FUZZ
+from tests.fuzz.logs import all_lines
 from tests.fuzz.test_names import NEAR_GENERATED, NEAR_NAMES, NEAR_REFERENCES
 
 NAME = b"__Host-session"
@@ -26,7 +27,7 @@ class Shop:
 
     def __init__(self) -> None:
         self.manager = SessionManager("fuzz", memory.factory())
-        self.middleware = SessionMiddleware(self.app, manager=self.manager)
+        self.middleware: Any = SessionMiddleware(self.app, manager=self.manager)
         self.loop = asyncio.new_event_loop()
         self.victim = self.run(self.manager.allocate_session(user_id="alice", custom_metadata={"secret": 1}))
         self.run(self.manager.allocate_session(CHOSEN_ID, user_id="alice", custom_metadata={"secret": 1}))
@@ -51,26 +52,19 @@ class Shop:
     def get(self, *headers: bytes) -> None:
         """Send a request with these Cookie headers."""
         self.status = 0
-        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"cookie", text) for text in headers]}
-        self.run(self.middleware(scope, self.receive, self.send))
+        self.run(self.middleware(self.scope(headers), self.receive, self.send))
+
+    def scope(self, headers: Sequence[bytes]) -> dict[str, Any]:
+        """Return the scope of a request."""
+        return {"type": "http", "method": "GET", "path": "/", "headers": [(b"cookie", text) for text in headers]}
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
     """Return an application whose logs of all levels are kept."""
     shop = Shop()
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            shop.lines.append(record.getMessage())
-
-    root, handler = logging.getLogger(), Keep(logging.DEBUG)
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield shop
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with all_lines() as shop.lines:
+        yield shop
     shop.loop.close()
 
 
@@ -88,6 +82,7 @@ def mutated(draw: st.DrawFn, valid: bytes) -> bytes:
 VALUES = st.one_of(
     st.binary(max_size=200),
     st.one_of(st.text(max_size=60), NEAR_NAMES, NEAR_GENERATED, NEAR_REFERENCES).map(sent),
+    st.lists(NEAR_GENERATED, min_size=2, max_size=3).map(".".join).map(sent),
     st.sampled_from([b"null", sent(CHOSEN_ID), b"eyJhIjogMX0=.ZZZZ.c2ln", b"x" * 70_000]),
 )
 

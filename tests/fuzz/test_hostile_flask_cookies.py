@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -14,6 +12,7 @@ from chuk_sessions.integrations.flask import ChukSessions, session  # noqa: E402
 from chuk_sessions.providers import memory  # noqa: E402
 from chuk_sessions.sync import SessionManager  # noqa: E402
 from tests.fuzz.cases import FUZZ  # noqa: E402
+from tests.fuzz.logs import all_lines  # noqa: E402
 from tests.fuzz.test_hostile_cookies import CHOSEN_ID, VALUES, mutated, sent  # noqa: E402
 
 
@@ -38,18 +37,8 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop():
     shop = Shop()
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            shop.lines.append(record.getMessage())
-
-    root, handler = logging.getLogger(), Keep(logging.DEBUG)
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield shop
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with all_lines() as shop.lines:
+        yield shop
     shop.manager.close()
 
 

@@ -14,10 +14,12 @@ from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp_session import get_session, new_session
 
-from chuk_sessions import OutcomeUnknownError, SessionUnavailableError, session_hash
+from chuk_sessions import SessionUnavailableError, session_hash
 from chuk_sessions.integrations.aiohttp import ChukSession, ChukStorage, session_of, setup
+from chuk_sessions.integrations.cookies import ids_in
 from tests.harness.servers import Server
 from tests.harness.worlds import World
+from tests.integrations.dying_store import OUTCOMES, DyingStore
 
 # aiohttp warns about the keys that aiohttp_session uses.
 pytestmark = pytest.mark.filterwarnings("ignore:It is recommended to use web")
@@ -309,18 +311,15 @@ async def test_exceptions_as_responses_save_the_session(world: World):
 
 
 class Broken:
-    """A store that fails while `is_down`, and loses replies to rotations while `loses_replies`."""
+    """A store that fails while `is_down`."""
 
     def __init__(self, world: Any) -> None:
         self.is_down = False
-        self.loses_replies = False
         self.manager = world.intercepted(self.before)
 
     async def before(self, call: Any) -> None:
         if self.is_down:
             raise SessionUnavailableError("the store is down")
-        if self.loses_replies and call.operation.name == "rotate":
-            raise OutcomeUnknownError("the reply was lost")
 
 
 async def test_an_outage_is_status_503_and_logs_nobody_out(world: World):
@@ -364,21 +363,28 @@ async def test_an_outage_in_a_handler_that_has_changed_values_is_status_503(worl
             assert await client.values() == {"a": 1}
 
 
-async def test_after_a_login_whose_outcome_is_unknown_the_client_has_the_id_that_may_be_valid(world: World):
-    broken = Broken(world)
+@OUTCOMES
+async def test_a_client_keeps_a_session_whose_rotation_is_in_doubt(world: World, is_applied: bool):
+    store = DyingStore(world)
 
     async def log_in(request, session):
+        session["message"] = "welcome"
         await (await session_of(request)).login("alice")
 
-    async def log_in_again(request, session):
-        session["message"], broken.loses_replies = "welcome", True
-        await log_in(request, session)
+    async def user(request, session):
+        return session.identity, (await session_of(request)).user_id
 
-    async with browser(broken.manager) as client:
+    async with browser(store.manager) as client:
         await client.do(log_in)
         before = client.session_id
-        assert (await client.do(log_in_again)).status == 503
-        assert client.session_id not in (None, before)
+        store.die_during_rotation(is_applied=is_applied)
+        assert (await client.do(log_in)).status == 503
+        both = client.session_id
+        assert both is not None
+        assert ids_in(both)[0] == before
+        store.come_back()
+        assert await (await client.do(user)).json() == [ids_in(both)[is_applied], "alice"]
+        assert await client.values() == {"message": "welcome"}
 
 
 async def test_an_application_may_serve_without_sessions(world: World):

@@ -16,8 +16,10 @@ flask = pytest.importorskip("flask")
 from markupsafe import Markup  # noqa: E402
 
 from chuk_sessions import SessionUnavailableError  # noqa: E402
+from chuk_sessions.integrations.cookies import ids_in  # noqa: E402
 from chuk_sessions.integrations.flask import ChukSessionInterface, ChukSessions, session  # noqa: E402
 from chuk_sessions.sync import SessionManager  # noqa: E402
+from tests.integrations.dying_store import OUTCOMES, DyingStore  # noqa: E402
 
 LIFETIME = timedelta(days=10)
 VALUES = {
@@ -388,6 +390,33 @@ def test_an_outage_is_503_and_the_client_keeps_its_session(site):
     assert site.request(site.client(), put(n=1)).status_code == 503
     site.failing = set()
     assert site.request(client, lambda: session["n"]).json == 1
+
+
+@OUTCOMES
+@pytest.mark.parametrize("action", [call("rotate"), call("login", "ann")], ids=["rotate", "login"])
+def test_a_client_keeps_a_session_whose_rotation_is_in_doubt(single, action, is_applied):
+    store = DyingStore(single)
+    site = Site(single)
+    site.app.session_interface = ChukSessionInterface(SessionManager("test", store.factory))
+    client = site.app.test_client()
+    site.request(client, lambda: session.login("ann"))
+    site.request(client, put(n=1))
+    before = session_id(client)
+    store.die_during_rotation(is_applied=is_applied)
+    assert site.request(client, action).status_code == 503
+    both = session_id(client)
+    assert ids_in(both)[0] == before
+    store.come_back()
+    assert site.request(client, lambda: [session["n"], session.user_id, session.sid]).json == [
+        1,
+        "ann",
+        ids_in(both)[is_applied],
+    ]
+    assert site.request(client, action).status_code == 200
+    assert ids_in(session_id(client))[1] is None
+    assert site.request(client, lambda: session["n"]).json == 1
+    site.app.session_interface.manager.close()
+    site.manager.close()
 
 
 def test_a_response_that_is_replaced_during_an_outage_is_closed(site):

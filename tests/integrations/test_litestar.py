@@ -17,6 +17,7 @@ from litestar.security.session_auth import SessionAuth
 from litestar.types import Empty
 
 from chuk_sessions import SessionUnavailableError, session_hash
+from chuk_sessions.integrations.cookies import ids_in
 from chuk_sessions.integrations.litestar import ChukSessionBackend, ChukSessionConfig, session_of
 from chuk_sessions.integrations.session import Session
 from chuk_sessions.providers import redis
@@ -24,6 +25,7 @@ from tests.harness.servers import Server
 from tests.harness.worlds import World
 from tests.integrations.asgi_client import Client
 from tests.integrations.asgi_client import WebSocket as WebSocketClient
+from tests.integrations.dying_store import OUTCOMES, DyingStore
 
 NOBODY = uuid.UUID(int=1)
 
@@ -308,6 +310,23 @@ async def test_an_outage_within_a_handler_is_status_503(world: World):
     client.app = app_with(ChukSessionConfig(manager=broken.manager), login_during_outage)
     response = await client.post("/login-during-outage")
     assert (response.status, response.header("cache-control")) == (503, "no-store")
+
+
+@OUTCOMES
+async def test_a_client_keeps_a_session_whose_rotation_is_in_doubt(world: World, is_applied: bool):
+    store = DyingStore(world)
+    client = client_of(store.manager)
+    await client.post("/login")
+    await client.post("/add/book")
+    before = client.session_id
+    store.die_during_rotation(is_applied=is_applied)
+    assert (await client.post("/login")).status == 503
+    both = client.session_id
+    assert both is not None
+    assert ids_in(both)[0] == before
+    store.come_back()
+    assert (await client.get("/id")).json == {"id": ids_in(both)[is_applied], "user": "alice"}
+    assert (await client.get("/")).json == {"cart": ["book"]}
 
 
 async def test_an_application_may_serve_without_sessions(world: World):

@@ -70,9 +70,10 @@ class UserRecorder:
         try:
             step, result = await getattr(self, f"_{name}")(session_id)
         except SessionRotatedError:
-            # A lost attempt of this rotation may have replaced the id of a session that was deleted before the retry.
-            rotated = UserStep("rotate", session_id)
-            return Event(rotated, began, time.monotonic_ns(), ROTATED, False if self._repeats else UNKNOWN)
+            if self._repeats:
+                # A lost attempt may have replaced the id, by one that nobody knows, of a session that was deleted then.
+                return Event(UserStep("rotate", session_id, f"lost-{began}"), began)
+            step, result = UserStep("rotate", session_id), ROTATED
         except ProviderError as error:
             return _failed(name, session_id, error, began)
         or_result = False if name == "delete" and result and self._repeats else UNKNOWN

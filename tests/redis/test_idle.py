@@ -16,12 +16,13 @@ from chuk_sessions.backends.redis import RedisBackend
 from chuk_sessions.backends.redis.net.connection import Connection
 from chuk_sessions.backends.redis.net.connector import Connector
 from chuk_sessions.backends.redis.net.limiter import InFlightLimiter
+from chuk_sessions.backends.redis.net.node import Node
 from chuk_sessions.backends.redis.net.probe import keepalive_options
 from chuk_sessions.backends.redis.options import Address, Options
 from tests.conftest import bundled
 from tests.harness.farms import Certificates, Proxy
 from tests.harness.servers import Server, running
-from tests.redis.tools import backend_on, manager_on
+from tests.redis.tools import backend_on, manager_on, soon
 
 IDLE = 1.2
 SOON = 2.0
@@ -135,6 +136,24 @@ async def test_a_silent_connection_with_calls_in_flight_is_kept_until_their_dead
             assert await first == (True, 1)
             assert await second == (True, 2)
             assert backend.stats().reconnects == 0
+
+
+async def test_a_late_probe_costs_no_call_with_an_earlier_deadline_its_outcome():
+    """Such a call needs no probe itself, so it may be sent during one."""
+    with running(bundled()) as own:
+        node = Node(Address("127.0.0.1", own.port), Options())
+        assert await node.call(((b"INCR", b"n"),), soon()) == 1
+        await asyncio.sleep(IDLE)
+        own.signal(signal.SIGSTOP)
+        later = asyncio.ensure_future(node.call(((b"INCR", b"n"),), soon(6)))
+        await asyncio.sleep(0)
+        assert node.open_connections()[0].in_flight == 0
+        earlier = asyncio.ensure_future(node.call(((b"INCR", b"n"),), soon(4)))
+        await asyncio.sleep(IDLE)
+        own.signal(signal.SIGCONT)
+        assert sorted(await asyncio.gather(earlier, later)) == [2, 3]
+        assert node.stats().reconnects == 0
+        await node.aclose()
 
 
 async def test_the_kernel_probes_dead_peers(server: Server):

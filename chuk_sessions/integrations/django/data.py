@@ -67,6 +67,14 @@ class SessionData(dict[Any, Any]):
         self.snapshot.apply(changes)
         self.replaces = False
 
+    def applied_to(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Make these changes in other values, and return those."""
+        changes = self.changes()
+        values.update((session_key_of(key), value) for key, value in changes.values.items())
+        for key in changes.removed:
+            values.pop(session_key_of(key), None)
+        return values
+
     def note(self, key: Any, value: Any) -> None:
         """Take over a value that the store has already."""
         self[key] = value

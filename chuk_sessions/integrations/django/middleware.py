@@ -17,7 +17,7 @@ from django.utils.http import http_date
 
 from ... import ProviderError
 from ..asgi import OUTAGES
-from ..cookies import is_generated
+from ..cookies import ids_in, is_acceptable, value_of
 from ..lifecycle import Steps
 from .config import config
 from .store import SessionStore
@@ -51,10 +51,14 @@ class ChukSessionMiddleware(SessionMiddleware):  # type: ignore[misc]
 
     def process_request(self, request: HttpRequest) -> None:
         """Create the session object; nothing is sent."""
-        session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-        if session_key is not None and not is_generated(session_key):
-            session_key = None
+        cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        if cookie is None or not is_acceptable(cookie):
+            request.session = self.SessionStore(None)
+            return
+        session_key, successor = ids_in(cookie)
         request.session = self.SessionStore(session_key)
+        if successor is not None:
+            request.session.successor = successor
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Handle a request."""
@@ -146,7 +150,7 @@ def _set_cookie(response: HttpResponse, session: SessionStore) -> None:
         expires = http_date(time.time() + max_age)
     response.set_cookie(
         settings.SESSION_COOKIE_NAME,
-        session.session_key,
+        value_of(session.session_key, session.successor),
         max_age=max_age,
         expires=expires,
         domain=settings.SESSION_COOKIE_DOMAIN,

@@ -50,6 +50,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         is_deleted: whether the session was deleted, so that the client must forget its key.
         is_lost: whether the session was gone when it was to get a new key. Its values are not saved any more.
         is_rotated: whether the client must get the session's new key, even if the request fails.
+        successor: the key that the session may have got, because a reply was lost. The client then gets both keys.
 
     """
 
@@ -60,8 +61,11 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         """Create a session with a key from a client, or a new one; nothing is sent."""
         self._ignored = ""
         self._user_id: str | None = None
+        self._is_in_doubt = False
+        self._user_in_doubt: str | None = None
         self.outage: ProviderError | None = None
         self.is_unavailable = self.is_deleted = self.is_lost = self.is_rotated = False
+        self.successor: str | None = None
         super().__init__(session_key)
         self._values = Values(self.serializer())
 
@@ -99,7 +103,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         found: SessionMetadata | None = None
         if self.session_key is not None:
             try:
-                found = yield call("load_session", self.session_key)
+                found = yield from self._find_steps()
             except OUTAGES as error:
                 if must_succeed or not config().serve_without_session:
                     raise
@@ -112,6 +116,15 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
             return {}
         self._user_id = found.user_id
         return data
+
+    def _find_steps(self) -> Steps[SessionMetadata | None]:
+        """Return the session, which may have the key of its successor."""
+        found: SessionMetadata | None = yield call("load_session", self.session_key)
+        if found is None and self.successor is not None:
+            found = yield call("load_session", self.successor)
+            if found is not None:
+                self._session_key, self.successor, self.is_rotated = self.successor, None, True
+        return found
 
     def _decoded(self, found: SessionMetadata | None) -> SessionData | None:
         try:
@@ -134,8 +147,15 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         if self.is_unavailable:
             loaded = yield from self._load_steps(must_succeed=True)
             self.is_unavailable = False
-            data = self._session_cache = _updated(loaded, data)
+            data = self._session_cache = self._with_changes_of(data, loaded)
         return data
+
+    def _with_changes_of(self, data: dict[Any, Any], loaded: dict[Any, Any]) -> dict[Any, Any]:
+        """Return the loaded values, with the changes of the request, unless they are of a user whose login failed."""
+        is_in_doubt, self._is_in_doubt = self._is_in_doubt, False
+        if is_in_doubt and self._user_id not in (None, self._user_in_doubt):
+            return loaded
+        return data.applied_to(loaded) if isinstance(data, SessionData) else _updated(loaded, data)
 
     def _tracked(self) -> SessionData:
         """Return the values as an object that knows those in the store."""
@@ -166,7 +186,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
             session_key = yield call("allocate_session", session_key, mode="create", **options)
         except SessionExistsError:
             raise CreateError from None
-        self._session_key, self._user_id = session_key, user_id
+        self._session_key, self.successor, self._user_id = session_key, None, user_id
         self.is_lost = self.is_deleted = False
         if self._age() <= 0:
             yield call("delete_session", session_key)
@@ -209,7 +229,9 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         if target is not None:
             yield call("delete_session", target)
         if target == self.session_key:
-            self._user_id = None
+            if self.successor is not None:
+                yield call("delete_session", self.successor)
+            self._user_id = self.successor = None
             self.is_deleted = True
 
     def _exists_steps(self, session_key: str | None) -> Steps[bool]:
@@ -231,7 +253,10 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
             new_key = None
         except OutcomeUnknownError as error:
             if error.session_id is not None:
-                self._adopt_key(error.session_id)
+                self.successor, self.is_rotated = error.session_id, True
+                # The session must be loaded again before it is changed.
+                self.is_unavailable = self._is_in_doubt = True
+                self._user_in_doubt = login.get("user_id", self._user_id)
             raise
         if new_key is None:
             _logger.warning("session %s was revoked or rotated meanwhile; its changes are dropped", self.reference)
@@ -241,7 +266,7 @@ class SessionSteps(SessionBase):  # type: ignore[misc]
         return True
 
     def _adopt_key(self, session_key: str) -> None:
-        self._session_key = session_key
+        self._session_key, self.successor = session_key, None
         self.is_rotated = self.modified = True
 
     def _login_steps(self, user_id: str) -> Steps[None]:

@@ -86,9 +86,14 @@ class FlaskSession(SyncSession, SessionMixin):
         return self._readable and (self.accessed or self._session_id is not None)
 
     @property
-    def sent_id(self) -> str | None:
-        """The id in the client's cookie, if any."""
-        return self._sent_id
+    def sent_value(self) -> str | None:
+        """The value of the client's cookie, if any."""
+        return self._sent_value
+
+    @property
+    def cookie_value(self) -> str | None:
+        """The value of the cookie that the client must have; None before the session is created."""
+        return self._cookie_value
 
     @property
     def expires_at(self) -> datetime:

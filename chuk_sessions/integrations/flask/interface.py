@@ -11,7 +11,7 @@ from flask.sessions import SessionInterface, SessionMixin, session_json_serializ
 from ... import ProviderError
 from ...sync import SessionManager
 from ..asgi import OUTAGES
-from ..cookies import is_generated
+from ..cookies import is_acceptable
 from ..env import manager_for
 from ..state import Refresh, SessionOptions
 from ..values import Values
@@ -53,7 +53,7 @@ class ChukSessionInterface(SessionInterface):
         found = request.cookies.getlist(self.get_cookie_name(app))
         return self.session_class(
             self.manager,
-            next(filter(is_generated, found), None) if found else None,
+            next(filter(is_acceptable, found), None) if found else None,
             self._options_for(app),
             permanent=config.get("SESSION_PERMANENT", False),
             serve_without=config.get(SERVE_WITHOUT, False),
@@ -103,15 +103,16 @@ class ChukSessionInterface(SessionInterface):
         change = session.cookie
         if change is not None and change.value is None:
             response.delete_cookie(self.get_cookie_name(app), **self._attributes(app))
-        elif session.session_id is not None and self._must_send(app, session, only_new):
+        elif session.cookie_value is not None and self._must_send(app, session, only_new):
             expires = self.get_expiration_time(app, session)
-            response.set_cookie(self.get_cookie_name(app), session.session_id, expires=expires, **self._attributes(app))
+            value = session.cookie_value
+            response.set_cookie(self.get_cookie_name(app), value, expires=expires, **self._attributes(app))
         else:
             return False
         return True
 
     def _must_send(self, app: Flask, session: FlaskSession, only_new: bool) -> bool:
-        if session.session_id != session.sent_id:
+        if session.cookie_value != session.sent_value:
             return True
         if only_new:
             return False

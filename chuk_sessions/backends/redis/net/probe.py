@@ -18,7 +18,11 @@ _MIN_USER_TIMEOUT = 5.0
 
 
 async def probe(connection: Connection) -> bool:
-    """Return whether the connection is alive. Abort it if it does not reply within `_PROBE_TIMEOUT`."""
+    """Return whether the connection can be used. Abort it if it does not reply within `_PROBE_TIMEOUT`.
+
+    A connection with callers is kept, because the outcomes of their calls would become unknown. Their deadlines show
+    whether it is alive.
+    """
     if connection.close_reason is not None:
         return False
     try:
@@ -26,6 +30,8 @@ async def probe(connection: Connection) -> bool:
     except ReplyError:
         pass  # an error is a reply, too
     except (ReplyLostError, NotSentError):
+        if connection.has_callers:
+            return True
         connection.abort(TimeoutError("the connection did not reply after it had been idle"))
         return False
     connection.mark_alive()
