@@ -1,7 +1,7 @@
 -- Extend a session's deadline, once per operation id.
 -- KEYS[1] session: the record
 -- KEYS[2] deadlines: handle -> when the session expires, ms
--- KEYS[3] operations: operation id -> ms until which it counts
+-- KEYS[3] operations: operation id -> ms until which it counts; gets those of earlier extensions
 -- ARGV[1] handle: of the session
 -- ARGV[2] additional: ms
 -- ARGV[3] latest: the latest deadline allowed, ms
@@ -10,20 +10,30 @@
 -- ARGV[6] retention: ms that a record outlives its session
 -- Reply: OK | GONE | MOVED handle | TOO_FAR deadline
 --- @include "now"
---- @include "open"
+local key, deadlines, operations, operation, window = KEYS[1], KEYS[2], KEYS[3], ARGV[4], ARGV[5]
+local stored = redis.pcall('HMGET', key, 'd', 'a', 'i', 'v', 'e', 'x')
+local deadline, accessed, idle = stored[1], stored[2], stored[3]
+local version, emits, latest_operation = stored[4], stored[5], stored[6]
+--- @include "alive"
+if not version then return CORRUPT end
+-- The record remembers the latest extension: its operation id, and until when that counts. No earlier one counts longer.
+local latest_until = latest_operation and parse_int(redis.call('HGET', key, 'y'))
+local remembers = latest_until and latest_until > now
+if remembers then
 --- @include "applied"
+  if operation == latest_operation or applied(operations, operation, now) then return OK end
+end
+local new_deadline = deadline + ARGV[2]
+if new_deadline - ARGV[3] > 0 then return {TOO_FAR, deadline} end
+redis.call('HSET', key, 'd', new_deadline, 'v', version + 1, 'x', operation, 'y', now + window)
+expiry = idle and math.min(new_deadline, accessed + idle) or new_deadline
+redis.call('PEXPIREAT', key, expiry + ARGV[6])
+--- @include "index_score"
+redis.call('ZADD', deadlines, index_score(expiry, emits), ARGV[1])
+if remembers then
 --- @include "remember"
 --- @include "expire_with_last"
---- @include "move_deadline"
-local key, operation = KEYS[1], ARGV[4]
-local reply, _, old_deadline, accessed, idle, version, emits = open(key, now, 'v', 'e')
-if reply then return reply end
-version = parse_int(version)
-if not version then return CORRUPT end
-if applied(KEYS[3], operation, now) then return OK end
-local deadline = old_deadline + ARGV[2]
-if deadline > tonumber(ARGV[3]) then return {TOO_FAR, old_deadline} end
-move_deadline(key, KEYS[2], nil, ARGV[1], nil, version + 1, deadline, accessed, idle, ARGV[6], emits)
-remember(KEYS[3], operation, now, ARGV[5])
-expire_with_last(KEYS[3])
+  remember(operations, latest_operation, now, latest_until - now)
+  expire_with_last(operations)
+end
 return OK

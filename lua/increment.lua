@@ -9,25 +9,23 @@
 -- ARGV[6] window: ms for which that id is remembered
 -- Reply: OK value | CEILING value | GONE | MOVED handle | NOT_A_COUNTER | TOO_LARGE size
 --- @include "now"
---- @include "open"
 local key, field, operation = KEYS[1], ARGV[1], ARGV[5]
-local reply, _, _, _, _, version, stored = open(key, now, 'v', field)
-if reply then return reply end
-version = parse_int(version)
+local stored = redis.pcall('HMGET', key, 'd', 'a', 'i', 'v', field)
+local deadline, accessed, idle, version, counter = stored[1], stored[2], stored[3], stored[4], stored[5]
+--- @include "alive"
 if not version then return CORRUPT end
-local digits = stored or '0'
-local value = string.find(digits, '^%-?%d+$') and #digits <= 17 and tonumber(digits)
+local digits = counter or '0'
+local value = #digits <= 17 and string.find(digits, '^%-?%d+$') and digits + 0
 if not value or math.abs(value) > 9007199254740991 then return NOT_A_COUNTER end
 if operation ~= '' then
 --- @include "applied"
   if applied(KEYS[2], operation, now) then return {OK, value} end
 end
-local amount, ceiling = tonumber(ARGV[2]), tonumber(ARGV[3])
-local total = value + amount
-if ceiling and amount > 0 and total > ceiling then return {CEILING, value} end
+local total = value + ARGV[2]
+if ARGV[3] ~= '' and total > value and total > tonumber(ARGV[3]) then return {CEILING, value} end
 if math.abs(total) > 9007199254740991 then return NOT_A_COUNTER end
 -- Only a counter that is new or gets longer can change the size.
-if stored and total < 10 ^ #digits and -total < 10 ^ (#digits - 1) then
+if counter and total < 10 ^ #digits and -total < 10 ^ (#digits - 1) then
   redis.call('HSET', key, field, total, 'v', version + 1)
 else
 --- @include "measure"

@@ -7,8 +7,11 @@
 -- Reply: OK {field, value...} | GONE | MOVED handle | NEEDS_INDEX (the expiry of an idle session moves: call again with the
 -- index)
 --- @include "now"
---- @include "open"
 local key, deadlines, handle, retention = KEYS[1], KEYS[2], ARGV[2], ARGV[3]
 local interval = ARGV[1] and tonumber(ARGV[1]) or 0
+--- @include "whole"
+--- @include "alive"
+local accessed_before = accessed
 --- @include "access"
-return {OK, redis.call('HGETALL', key)}
+if accessed ~= accessed_before then stored[access_index] = string.format('%.0f', now) end
+return {OK, stored}

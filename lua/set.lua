@@ -6,15 +6,12 @@
 -- ARGV[4..] rest: further field, value pairs, few enough for Lua's stack
 -- Reply: OK | GONE | MOVED handle | TOO_LARGE size
 --- @include "now"
---- @include "open"
 local key = KEYS[1]
-local reply, _, _, _, _, version, bound = open(key, now, 'v', 'z')
-if reply then return reply end
--- Check two numbers of the usual length with one search, as in `open`. The space shows that neither is empty.
-if not (version and bound and #version <= 15 and #bound <= 15 and string.find(version .. ' ' .. bound, '^%d+ %d+$')) then
-  version, bound = parse_int(version), parse_int(bound) or math.huge
-  if not version then return CORRUPT end
-end
+local stored = redis.pcall('HMGET', key, 'd', 'a', 'i', 'v', 'z')
+local deadline, accessed, idle, version, bound = stored[1], stored[2], stored[3], stored[4], stored[5]
+--- @include "alive"
+if not version then return CORRUPT end
+bound = parse_int(bound) or math.huge
 local size = bound + #ARGV[2] + #ARGV[3]
 for index = 4, #ARGV do size = size + #ARGV[index] end
 if size - ARGV[1] > 0 then

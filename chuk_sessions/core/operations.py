@@ -26,7 +26,7 @@ MOST_LEAVING: Final = 32
 ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes victims"),
-    names("handle sandbox ttl deadline idle owner user cap retention create mode operation window events victims rest"),
+    names("handle sandbox lifetime idle user cap retention create mode operation window events victims rest"),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER},
     retryable=True,
     needs_index_arg="cap",
@@ -141,10 +141,15 @@ def allocate(
         keys += (target.operations, target.creations)
     elif reused:
         keys += (target.operations,)
+    own: tuple[Arg, ...] = (b"u", owner) if owner else ()
+    if idle_ms > 0:
+        own += (b"i", idle_ms)
+    if events:
+        own += (b"e", 1)
     argv: tuple[Arg, ...] = (
-        target.handle, sandbox_id.encode(), ttl_ms, deadline_ms, idle_ms, owner, user, cap, retention_ms, int(create),
-        mode, operation_id, modes.CREATION_WINDOW_MS, int(events),
-        len(victims), *evicted, b"z", sum(map(len, pairs)), *pairs,
+        target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, int(create), mode,
+        operation_id, modes.CREATION_WINDOW_MS, int(events),
+        len(victims), *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
 

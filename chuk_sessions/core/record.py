@@ -55,6 +55,8 @@ FIELDS: Final = {
     b"e": Field(_MOVE, "the manager that handles the login sets it"),
     b"h": Field(_MOVE, "the manager that handles the login sets it"),
     b"t": Field(_MOVE, "the new lifetime has nothing to do with the session that was adopted"),
+    b"x": Field(_LOGIN, "an extension must be applied once, and a retry of it may come after the copy"),
+    b"y": Field(_LOGIN, "it says until when the operation id in x counts"),
     codec.PREFIX: Field(_LOGIN, "a user must not inherit what another user left in the session"),
     rate_limits.PREFIX: Field(_ALL, "a login must not reset a limit"),
     b"g:": Field(_MOVE, "a grant was given to the old id's holder"),

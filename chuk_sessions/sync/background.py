@@ -41,7 +41,6 @@ class BackgroundLoop:
         stopping: whether the interpreter exits.
         ended: whether it takes no more calls.
         error: returns the error of a call that came too late.
-        selector: the loop's selector, if callers may run the loop.
 
     """
 
@@ -52,7 +51,6 @@ class BackgroundLoop:
         self.calls: set[Call] = set()
         self.free_locks: deque[WaitLock] = deque()
         self.stopping = self.ended = False
-        self.selector: InboxSelector | None = None
         self.error: Callable[[], SessionError] = _exit_error
         self._not_started = [True]
         self._end = original("_thread", "allocate_lock")()
@@ -94,16 +92,14 @@ class BackgroundLoop:
             with closing(self.loop):
                 self.loop.run_until_complete(self._serve())
         except BaseException as failure:
-            is_known = self.ended  # A calling thread has raised the failure.
-            self.fail(failure)
-            if not is_known:
-                raise
+            reason = f"the background event loop failed: {type(failure).__name__}: {failure}"
+            self._fail_calls(reason)
+            raise
         finally:
             self._end.release()
 
-    def fail(self, failure: BaseException) -> None:
+    def _fail_calls(self, reason: str) -> None:
         """Let all calls fail, and further ones start a new loop."""
-        reason = f"the background event loop failed: {type(failure).__name__}: {failure}"
         self.error = partial(SessionUnavailableError, reason)
         self.ended = True
         _replace(self)
@@ -119,12 +115,9 @@ class BackgroundLoop:
 
             new_loop = NativeThreadsLoop
         if hasattr(os, "eventfd"):
-            selector = InboxSelector(self.inbox, self.calls)
+            selector = InboxSelector(self.inbox)
             self.inbox.wake = selector.wake
-            loop = new_loop(selector)
-            if new_loop is asyncio.SelectorEventLoop:
-                self.selector = selector
-            return loop
+            return new_loop(selector)
         loop = new_loop()
         loop.call_soon(self.inbox.run_all)
         self.inbox.wake = partial(loop.call_soon_threadsafe, self.inbox.run_all)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import select
 import selectors
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from .inbox import Inbox
@@ -21,9 +20,6 @@ else:
 
 Key = selectors.SelectorKey
 
-_PARK_SECONDS = 0.01
-"""The background thread takes the turn back if no caller has run the loop for about this long."""
-
 _MAX_EVENTS = 64
 """Most files whose events are returned at once."""
 
@@ -32,24 +28,11 @@ class InboxSelector(EpollSelector):
     """A selector that also wakes up for an inbox, and runs its functions.
 
     While the loop has callbacks to run, only every other `select` queries the files.
-
-    Attributes:
-        inbox: the inbox.
-        turn: held by the thread that runs the loop. At first, that is the thread that creates the selector.
-        is_led: whether a caller holds the turn.
-        was_led: whether a caller has held it since the background thread looked.
-        is_wanted: whether a caller would have run the loop, but did not get the turn.
-
     """
 
-    def __init__(self, inbox: Inbox, calls: Collection[object]) -> None:
-        """Create a selector. While there are `calls`, the background thread keeps the turn."""
+    def __init__(self, inbox: Inbox) -> None:
         super().__init__()
-        self.turn = original("_thread", "allocate_lock")()
-        self.turn.acquire()
-        self.is_led = self.was_led = self.is_wanted = False
-        self.inbox = self._inbox = inbox
-        self._calls = calls
+        self._inbox = inbox
         self._functions = inbox.functions
         self._keys: dict[int, Key] = {}
         self._has_polled = True
@@ -58,8 +41,6 @@ class InboxSelector(EpollSelector):
         # The eventfd is never closed, so that a late wake-up cannot write to another file.
         self._eventfd = os.eventfd(0)
         self._epoll.register(self._eventfd, select.EPOLLIN)
-        self._parking = original("select", "epoll")()
-        self._parking.register(self._eventfd, select.EPOLLIN)
 
     def wake(self) -> None:
         """Wake the loop. Safe in any thread."""
@@ -68,9 +49,6 @@ class InboxSelector(EpollSelector):
     def select(self, timeout: float | None = None) -> list[tuple[Key, int]]:
         """Wait for files and functions, and run the functions. Return the events of the files."""
         inbox = self._inbox
-        if self.is_wanted and timeout != 0 and not (self.is_led or self._functions or self._calls):
-            self._give_turn_away()
-            timeout = 0
         if self._functions:
             timeout = 0
         elif timeout is None or timeout > 0:
@@ -83,20 +61,6 @@ class InboxSelector(EpollSelector):
         if self._functions:
             inbox.run()
         return events
-
-    def _give_turn_away(self) -> None:
-        """Let callers run the loop, until a function is put that they do not run, or they stop to make calls."""
-        self._inbox.sleeping = True
-        self.turn.release()
-        self.was_led = True
-        while self.was_led:
-            self.was_led = False
-            if self._parking.poll(_PARK_SECONDS, 1):
-                break
-        else:
-            self.is_wanted = False
-        self.turn.acquire()
-        self._inbox.sleeping = False
 
     def _poll(self, timeout: float | None) -> list[tuple[Key, int]]:
         events = []
@@ -127,7 +91,6 @@ class InboxSelector(EpollSelector):
     def close(self) -> None:
         """Close the epoll instance."""
         self._epoll.close()
-        self._parking.close()
         super().close()
 
     def _note(self, key: Key) -> Key:

@@ -482,7 +482,7 @@ class SessionManager:
             key: the metadata key.
             function: it gets the present value and returns the new one, or ABSENT to remove the key. It runs once for
                 each attempt, so it should do nothing else. It may change the object that it gets, and must return it.
-                Calls of other threads wait meanwhile, so it must not take long or call a synchronous manager. If it
+                It runs in the background thread, where it must not take long or call a synchronous manager. If it
                 raises an error, nothing is changed, and the error propagates.
             default: the value that the function gets if there is no such key; a copy, if it is mutable.
             max_attempts: most calls of the function.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from _thread import get_ident
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from threading import main_thread
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from ..exceptions import ManagerClosedError, SessionError
 from . import background
 from .background import BackgroundLoop
 from .call import Call
-from .leading import lead
 from .primitives import new_wait_lock
 
 T = TypeVar("T")
@@ -85,10 +82,6 @@ def _run(coroutine: Coroutine[Any, Any, T], owner: object = None) -> T:
         coroutine.close()
         raise RuntimeError(_refusal())
     current = background.current
-    if (selector := current.selector) is not None and get_ident() != main_thread().ident:
-        if selector.turn.acquire(False):
-            return cast(T, _result(lead(current, selector, coroutine, owner)))
-        selector.is_wanted = True
     try:
         lock = current.free_locks.pop()
     except IndexError:
@@ -102,12 +95,9 @@ def _run(coroutine: Coroutine[Any, Any, T], owner: object = None) -> T:
         _abandon(current, call)
         raise
     current.free_locks.append(lock)
-    return cast(T, _result(call))
-
-
-def _result(call: Call) -> Any:
     if call.error is None:
-        return call.result
+        result: T = call.result
+        return result
     error, call.error = call.error, None
     try:
         raise error

@@ -8,7 +8,7 @@
 local live, surplus = {}, redis.call('ZCOUNT', users, user, user) + 1 - cap
 if surplus > 0 and tonumber(redis.call('ZSCORE', users, handle)) == tonumber(user) then surplus = surplus - 1 end
 for index = 1, victims do
-  local victim, record, operations = ARGV[15 + index], KEYS[3 + 2 * index], KEYS[4 + 2 * index]
+  local victim, record, operations = ARGV[13 + index], KEYS[3 + 2 * index], KEYS[4 + 2 * index]
   if victim ~= handle and tonumber(redis.call('ZSCORE', users, victim)) == tonumber(user) then
     -- A key that holds something else than a hash has no owner either.
     local expiry, victim_owner = redis.call('ZSCORE', deadlines, victim), redis.pcall('HGET', record, 'u')

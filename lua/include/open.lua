@@ -1,32 +1,11 @@
 --- @include "parse_int"
 -- Open a record. For a live session, return nil and then its expiry, deadline, last access, and idle timeout (or nil), all
--- in ms, and the values of up to three further fields. Otherwise return only the reply that finishes the operation.
--- The expiry is the deadline or, if that is earlier, the end of the idle timeout. Opening a live session creates no further
--- table, because every call does it.
+-- in ms, and the values of up to three further fields. Otherwise return only the reply that finishes the operation. Scripts
+-- that finish with every such reply include `alive` without this function.
 local function open(key, now, ...)
-  local field = redis.pcall('HMGET', key, 'd', 'a', 'i', ...)
-  local deadline, accessed = field[1], field[2]
-  if not deadline then
-    if not field.err then return GONE end
-    -- The key holds something else than a hash. Any other refusal is returned unchanged.
-    return string.find(field.err, 'WRONGTYPE', 1, true) and CORRUPT or field
-  end
-  -- Check two numbers of the usual length with one search, which is faster.
-  if accessed and #deadline <= 15 and #accessed <= 15 and string.find(deadline .. accessed, '^%d+$') then
-    deadline, accessed = tonumber(deadline), tonumber(accessed)
-  else
-    deadline, accessed = parse_int(deadline), parse_int(accessed)
-  end
-  if not deadline then return CORRUPT end
-  if deadline <= now then return GONE end
-  if not accessed then
-    local pointer = redis.call('HGET', key, 'r')
-    return pointer and {MOVED, pointer} or CORRUPT
-  end
-  if not field[3] then return nil, deadline, deadline, accessed, nil, field[4], field[5], field[6] end
-  local idle = parse_int(field[3])
-  if not idle then return CORRUPT end
-  local expiry = math.min(deadline, accessed + idle)
-  if expiry <= now then return GONE end
-  return nil, expiry, deadline, accessed, idle, field[4], field[5], field[6]
+  local stored = redis.pcall('HMGET', key, 'd', 'a', 'i', ...)
+  local deadline, accessed, idle = stored[1], stored[2], stored[3]
+  local version = '1'
+--- @include "alive"
+  return nil, expiry, deadline, accessed, idle, stored[4], stored[5], stored[6]
 end

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from chuk_sessions.core import operations
+from chuk_sessions.core import operation_ids, operations, statuses
 from chuk_sessions.core.keys import session_keys
 
 
@@ -112,4 +112,36 @@ async def test_operation_ids_do_not_accumulate(single, updates_in_between):
             assert await manager.update_session_metadata(session_id, {"n": number})
         await single.advance(seconds=20)
     reply = await single.backend.run(operations.read(session_keys("test", session_id), operation_ids=True))
-    assert len(reply[2]) // 2 == 5
+    # The record has the latest one.
+    assert len(reply[2]) // 2 == 4
+    assert reply[1].count(b"x") == 1
+
+
+@pytest.mark.parametrize("extensions_in_between", [0, 1, 3])
+async def test_repeats_count_once_until_the_window_ends(single, extensions_in_between):
+    manager = single.manager()
+    session_id = await manager.allocate_session(ttl_hours=10)
+    target = session_keys("test", session_id)
+    call = operations.extend(target, additional_ms=3_600_000, operation_id=b"same", retention_ms=0)
+    assert await single.backend.run(call) == [statuses.OK]
+    for _ in range(extensions_in_between):
+        await single.advance(seconds=10)
+        assert await manager.extend_session_ttl(session_id, 1)
+    await single.advance(ms=operation_ids.EXTEND_WINDOW_MS - 10_000 * extensions_in_between - 1)
+    assert await single.backend.run(call) == [statuses.OK]
+    assert await hours_left(manager, session_id) == 11 + extensions_in_between
+    await single.advance(ms=1)
+    assert await single.backend.run(call) == [statuses.OK]
+    assert await hours_left(manager, session_id) == 12 + extensions_in_between
+
+
+async def test_a_rotated_session_remembers_the_extension(world):
+    manager = world.manager(max_sessions_per_user=3)
+    for login in ({}, {"user_id": "alice"}, {"user_id": "bob"}):
+        old = await manager.allocate_session(user_id=None if login.get("user_id") == "bob" else "alice", ttl_hours=1)
+        call = operations.extend(session_keys("test", old), additional_ms=1000, operation_id=b"same", retention_ms=0)
+        assert await world.backend.run(call) == [statuses.OK]
+        new = await manager.rotate_session(old, **login)
+        before = await manager.get_session_info(new)
+        assert await world.backend.run(operations.retarget(call, session_keys("test", new))) == [statuses.OK]
+        assert await manager.get_session_info(new) == before

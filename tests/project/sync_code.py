@@ -76,7 +76,7 @@ REPLACEMENTS = {
             "Calls for the same key wait for each other in this process,"
         ),
         "It is not a coroutine function.": (
-            "Calls of other threads wait meanwhile, so it must not take long or call a synchronous manager."
+            "It runs in the background thread, where it must not take long or call a synchronous manager."
         ),
     },
 }

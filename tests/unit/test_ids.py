@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import urlsafe_b64decode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chuk_sessions.core import ids, keys
 from chuk_sessions.core.durations import MAX_MS, ms_from_hours, ms_from_seconds
@@ -36,11 +39,61 @@ def test_a_generated_id_is_in_the_bucket_that_it_names(user_id, bucket):
 
 @pytest.mark.parametrize(
     "session_id",
-    ["s1", "sess-alice-1-ab", "sess-alice-1-" + "AB" * 17, "sess--1-" + "ab" * 17, "sess-toolonguser-1-" + "ab" * 17],
+    [
+        "s1",
+        "sess-alice-1-ab",
+        "sess-alice-1-" + "AB" * 17,
+        "sess-" + "ab" * 16,
+        "Sess-1-" + "ab" * 17,
+        "-ab" + "-" * 32,
+    ],
 )
 def test_the_hash_of_any_other_id_gives_its_bucket(session_id):
     assert not ids.is_generated(session_id)
     assert ids.locate(session_id)[0] == hashlib.sha256(session_id.encode()).digest()[16]
+
+
+_PARTS = (
+    "sess-",
+    "sess",
+    "Sess-",
+    "-",
+    "alice-",
+    "1234567890-",
+    "ab",
+    "0f",
+    "AB",
+    "a" * 32,
+    "~" * 32,
+    " ",
+    "é",
+    "{",
+    "",
+    "\n",
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(_PARTS), max_size=7).map("".join))
+def test_the_keys_of_any_text_follow_from_its_bucket_and_handle(text):
+    located = ids.locate(text)
+    assert (located is None) is not ids.is_name(text)
+    if located is None:
+        assert keys.find("a", text) is None
+        return
+    shape = re.fullmatch(r"sess-.*-([0-9a-f]{2}).{32}", f"{text[:5]}-{text[5:]}")
+    assert located[0] == (int(shape[1], 16) if shape else hashlib.sha256(text.encode()).digest()[16])
+    for _ in range(2):
+        assert keys.find("a", text) == keys.session_keys_for_handle("a", *located)
+
+
+def test_ids_that_are_no_longer_remembered_have_the_same_keys():
+    sandboxes, session_ids = [f"s{number}" for number in range(70)], [ids.new_id("alice", n % 256) for n in range(1100)]
+    before = [keys.find("a", session_id) for session_id in session_ids]
+    assert all(
+        keys.find(sandbox, "s1") == keys.session_keys_for_handle(sandbox, *ids.locate("s1")) for sandbox in sandboxes
+    )
+    assert [keys.find("a", session_id) for session_id in session_ids] == before
 
 
 @pytest.mark.parametrize("session_id", ["s1", ids.new_id("alice", 7)])

@@ -75,6 +75,10 @@ class Keyspace:
         """Return a hash to read; an empty one if the key does not exist."""
         return self._hashes.get(key, _EMPTY_HASH)
 
+    def exists(self, key: str) -> bool:
+        """Return whether a hash exists."""
+        return key in self._hashes
+
     def hset_one(self, key: str, field: bytes, value: Value) -> None:
         """Set one field of a hash that exists."""
         self._hashes[key][field] = value

@@ -14,16 +14,18 @@ class SortedSet:
     """A dict of scores by member, and a list in order.
 
     A change updates only the dict, because most changes are followed by further changes. A query that needs the order
-    brings the list up to date first.
+    brings the list up to date first, or builds it again after many changes.
     """
 
-    __slots__ = ("_last", "_lowest", "_order", "_removed", "_scores")
+    __slots__ = ("_is_outdated", "_last", "_lowest", "_order", "_removed", "_scores")
 
     def __init__(self) -> None:
         # A member that is added or moved goes to the end of the dict. So the members missing in `_order` are the last.
         self._scores: dict[bytes, float] = {}
         self._order: list[tuple[float, bytes]] = []
+        # What to remove from the list, unless so much that the list is outdated as a whole.
         self._removed: list[tuple[float, bytes]] = []
+        self._is_outdated = False
         # No score is lower. It is exact only after the list was brought up to date.
         self._lowest: float = inf
         # Known from the first call of `last` on, until that member is removed.
@@ -38,12 +40,14 @@ class SortedSet:
 
     def add(self, member: bytes, score: float) -> None:
         """Add a member, or move it."""
-        present = self._scores.get(member)
+        scores = self._scores
+        present = scores.get(member)
         if present == score:
             return
         if present is not None:
-            self.remove(member)
-        self._scores[member] = score
+            del scores[member]
+            self._forget(present, member)
+        scores[member] = score
         if self._last is not None and (score, member) > self._last:
             self._last = (score, member)
         if score < self._lowest:  # noqa: PLR1730  (`min` would double the time of this method)
@@ -53,11 +57,18 @@ class SortedSet:
         """Remove a member, if it exists."""
         score = self._scores.pop(member, None)
         if score is not None:
-            self._removed.append((score, member))
-            if self._last == (score, member):
-                self._last = None
-            if len(self._removed) > len(self._scores) + _SLACK:
-                self._ordered()
+            self._forget(score, member)
+
+    def _forget(self, score: float, member: bytes) -> None:
+        if self._last is not None and self._last == (score, member):
+            self._last = None
+        if self._is_outdated:
+            return
+        self._removed.append((score, member))
+        if len(self._removed) > _SLACK + len(self._scores) // _SLACK:
+            self._is_outdated = True
+            self._removed.clear()
+            self._order.clear()
 
     def score(self, member: bytes) -> float | None:
         """Return the score of a member, or None."""
@@ -107,12 +118,14 @@ class SortedSet:
         return first, max(first, last)
 
     def _ordered(self) -> list[tuple[float, bytes]]:
-        if not self._removed and len(self._order) == len(self._scores):
-            return self._order
-        if len(self._removed) + len(self._scores) - len(self._order) > _SLACK + len(self._scores) // _SLACK:
+        missing = len(self._scores) - len(self._order)
+        if self._is_outdated or len(self._removed) + missing > _SLACK + len(self._scores) // _SLACK:
             self._order = sorted((score, member) for member, score in self._scores.items())
-        else:
+            self._is_outdated = False
+        elif self._removed or missing:
             self._update(self._order)
+        else:
+            return self._order
         self._removed.clear()
         self._lowest = self._order[0][0] if self._order else inf
         return self._order

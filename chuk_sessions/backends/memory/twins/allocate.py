@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from ....core.modes import CREATE, REPLACE
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE, OTHER_OWNER
-from ..keyspace import Fields, Keyspace, Value, pairs
+from ..keyspace import Fields, Keyspace, pairs
 from . import include
-from .include import Opened, Victim
+from .include import Victim
 
 _SWEEP_BATCH = 16
 
@@ -18,51 +19,53 @@ _SWEEP_BATCH = 16
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session; or touch, refuse, or replace the one that exists."""
     key, deadlines, users = keys[:3]
-    _, _, ttl, new_deadline, new_idle, owner, _, cap, retention = argv[:9]
-    create, mode, operation, window, events, victims = argv[9:15]
+    _, _, lifetime, new_idle, _, cap, retention, create, _, operation, window, events, victims = argv[:13]
+    first = 13 + victims
+    owner = argv[first + 1] if argv[first] == b"u" else b""
     operations, creations = (*keys[4 + 2 * victims :], "", "")[:2]
     if operation != b"" and include.applied(space, creations, operation):
         return [CREATED]
-    opened = include.open_(space, key, b"u", b"e")
-    created, version = space.now, 1
-    if isinstance(opened, tuple):
-        if mode != REPLACE:
-            return _leave(space, keys, argv, opened)
-        succession = include.succeed(space, key)
-        if succession is None:
-            return [CORRUPT]
-        created, version = succession
-    elif opened[0] != GONE or create == 0:
-        return opened
+    now, exists = space.now, space.exists(key)
+    found = _at_existing(space, keys, argv, owner) if exists else [GONE]
+    if isinstance(found, list) and (found[0] != GONE or create == 0):
+        return found
+    created, version = (now, 1) if isinstance(found, list) else found
     evicted: list[Victim] = []
-    full = include.make_room(space, keys, argv, evicted) if cap > 0 else None
+    full = include.make_room(space, keys, argv, owner, evicted) if cap > 0 else None
     if full is not None:
         return full
 
-    deadline = new_deadline or space.now + ttl
-    if deadline <= space.now:
+    deadline = now + lifetime if lifetime > 0 else -lifetime
+    if deadline <= now:
         return [GONE]
-    emits = 1 if events == 1 else None
-    expiry = min(deadline, space.now + new_idle) if new_idle > 0 else deadline
-    score = include.index_score(expiry, emits)
-    fields: Fields = {b"c": created, b"d": deadline, b"a": space.now, b"v": version}
-    fields.update(_optional(owner, new_idle, emits, argv[15 + victims :]))
-    include.overwrite(space, key, fields)
+    expiry = min(deadline, now + new_idle) if new_idle > 0 else deadline
+    score = include.index_score(expiry, events or None)
+    fields: Fields = {b"c": created, b"d": deadline, b"a": now, b"v": version}
+    fields.update(pairs(argv[first:]))
+    include.write_record(space, key, fields, exists)
     if operations:
         space.delete(operations)
     if operation != b"":
         include.remember_creation(space, creations, operation, window)
     space.pexpireat(key, expiry + retention)
-    _index(space, keys, argv, score)
-    include.remove_sessions(space, evicted, deadlines, users)
+    earliest = _index(space, keys, argv, owner, score)
+    if evicted:
+        include.remove_sessions(space, evicted, deadlines, users)
+    if earliest > now:
+        return [CREATED]
     expired = include.list_expired(space, deadlines, _SWEEP_BATCH)
     return [CREATED, *expired] if sum(map(len, expired)) == _SWEEP_BATCH else [CREATED]
 
 
-def _leave(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], opened: Opened) -> Reply:
-    """Touch a live session, or refuse it."""
+def _at_existing(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes) -> tuple[int, int] | Reply:
+    """Touch or refuse a live session, or return creation time and version of the one that replaces it."""
+    handle, retention, mode = argv[0], argv[6], argv[8]
+    opened = include.open_(space, keys[0], b"u", b"e")
+    if isinstance(opened, list):
+        return opened
+    if mode == REPLACE:
+        return include.succeed(space, keys[0]) or [CORRUPT]
     _, deadline, _, idle, current_owner, emits, _ = opened
-    handle, owner, retention, mode = argv[0], argv[5], argv[8], argv[10]
     if mode == CREATE:
         return [EXISTS]
     if owner not in (b"", current_owner):
@@ -71,25 +74,16 @@ def _leave(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], opened: Op
     return [EXISTS]
 
 
-def _index(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], score: float) -> None:
+def _index(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, score: float) -> float:
+    """Add the session to the indexes. Return when the first session of the sandbox expired or expires."""
     _, deadlines, users, sandboxes = keys[:4]
-    handle, sandbox, owner, user = *argv[:2], *argv[5:7]
+    handle, sandbox, user = *argv[:2], argv[4]
     space.zadd(deadlines, score, handle)
     if owner != b"":
         space.zadd(users, user, handle)
     else:
         space.zrem(users, handle)
-    space.zadd(sandboxes, score, sandbox, lower_only=True)
-
-
-def _optional(owner: bytes, idle: int, emits: Value | None, others: Sequence[bytes]) -> Fields:
-    """Return the fields that not every session has, and the others."""
-    fields: Fields = {}
-    if owner != b"":
-        fields[b"u"] = owner
-    if idle > 0:
-        fields[b"i"] = idle
-    if emits is not None:
-        fields[b"e"] = emits
-    fields.update(pairs(others))
-    return fields
+    earliest = space.zscore(sandboxes, sandbox)
+    if earliest is None or earliest > score:
+        space.zadd(sandboxes, score, sandbox)
+    return inf if earliest is None else earliest

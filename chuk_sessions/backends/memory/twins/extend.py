@@ -7,27 +7,33 @@ from typing import Any
 
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_FAR
-from ..keyspace import Keyspace
-from .include import applied, expire_with_last, move_deadline, open_, parse_int, remember
+from ..keyspace import Keyspace, text
+from .include import applied, expire_with_last, index_score, open_, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Extend a session's deadline, once per operation id."""
     key, deadlines, operations = keys
     handle, additional, latest, operation, window, retention = argv
-    opened = open_(space, key, b"v", b"e")
+    opened = open_(space, key, b"v", b"e", b"x")
     if isinstance(opened, list):
         return opened
-    _, old_deadline, accessed, idle, version_field, emits, _ = opened
+    _, deadline, accessed, idle, version_field, emits, latest_operation = opened
     version = parse_int(version_field)
     if version is None:
         return [CORRUPT]
-    if applied(space, operations, operation):
+    latest_until = 0 if latest_operation is None else parse_int(space.hash(key).get(b"y")) or 0
+    remembers = latest_until > space.now
+    if remembers and (operation == latest_operation or applied(space, operations, operation)):
         return [OK]
-    deadline = old_deadline + additional
-    if deadline > latest:
-        return [TOO_FAR, old_deadline]
-    move_deadline(space, key, deadlines, None, handle, b"", version + 1, deadline, accessed, idle, retention, emits)
-    remember(space, operations, operation, window)
-    expire_with_last(space, operations)
+    new_deadline = deadline + additional
+    if new_deadline > latest:
+        return [TOO_FAR, deadline]
+    space.hset(key, {b"d": new_deadline, b"v": version + 1, b"x": operation, b"y": space.now + window})
+    expiry = new_deadline if idle is None else min(new_deadline, accessed + idle)
+    space.pexpireat(key, expiry + retention)
+    space.zadd(deadlines, index_score(expiry, emits), handle)
+    if remembers:
+        remember(space, operations, text(latest_operation or b""), latest_until - space.now)
+        expire_with_last(space, operations)
     return [OK]

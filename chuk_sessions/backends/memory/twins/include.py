@@ -204,12 +204,11 @@ def succeed(space: Keyspace, key: str) -> tuple[int, int] | None:
     return None if version is None else (max(space.now, (created or 0) + 1), version + 1)
 
 
-def overwrite(space: Keyspace, key: str, fields: Fields) -> None:
-    """Write a record, and remove the fields that an earlier session of the same id has left."""
-    old_fields = space.hkeys(key)
+def write_record(space: Keyspace, key: str, fields: Fields, exists: bool) -> None:
+    """Write the record of a new session, and remove the fields that an earlier session of the same id has left."""
     space.hset(key, fields)
-    if old_fields:
-        space.hdel(key, [field for field in old_fields if field not in fields])
+    if exists:
+        space.hdel(key, [field for field in space.hkeys(key) if field not in fields])
 
 
 def remember_creation(space: Keyspace, creations: str, operation: bytes, window: int) -> None:
@@ -233,18 +232,20 @@ def remove_sessions(space: Keyspace, sessions: Iterable[Victim], deadlines: str,
         unindex(space, deadlines, users, handle)
 
 
-def make_room(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], evicted: list[Victim]) -> Reply | None:
+def make_room(
+    space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, evicted: list[Victim]
+) -> Reply | None:
     """Choose the sessions that the cap evicts, and add them to `evicted`; or return the reply FULL.
 
     `keys` and `argv` are those of an allocation.
     """
     _, deadlines, users = keys[:3]
-    handle, owner, user, cap, victims = argv[0], *argv[5:8], argv[14]
+    handle, user, cap, victims = argv[0], *argv[4:6], argv[12]
     live: list[Victim] = []
     surplus = space.zcount(users, user, user) + 1 - cap
     if surplus > 0 and space.zscore(users, handle) == user:
         surplus -= 1
-    candidates = zip(argv[15 : 15 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
+    candidates = zip(argv[13 : 13 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
     for victim, record, operations in candidates:
         if victim == handle or space.zscore(users, victim) != user:
             continue
