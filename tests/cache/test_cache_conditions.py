@@ -226,7 +226,7 @@ def test_fork_and_threads(server):
 
 
 FORK_AND_THREADS = """
-import os, sys, threading, time, warnings
+import os, sys, threading, time, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 from chuk_sessions import LocalCache
 from chuk_sessions.providers import redis
@@ -251,6 +251,9 @@ if child == 0:
         assert manager.get_session_metadata(session_id).custom_metadata["n"] == 1
         fill()
         code = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(code)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
