@@ -69,7 +69,7 @@ dist: $(VENV)/release/ready
 	$(VENV)/release/bin/python -m twine check --strict dist/*
 	$(VENV)/release/bin/check-wheel-contents dist/*.whl
 
-## bench: run all benchmark suites, in about five minutes. BENCH=OPTIONS adds options, such as "--only redis,tls"
+## bench: run all benchmark suites, in about ten minutes. BENCH=OPTIONS adds options, such as "--only redis,tls"
 bench: $(VENV)/bench/ready
 	$(VENV)/bench/bin/python -m benchmarks $(BENCH)
 
@@ -92,8 +92,9 @@ coverage: $(VENV)/proof/ready
 STEPS = 100000
 CASES = 100000
 HISTORIES = 1000
+ENDS = 100000
 proof: $(VENV)/proof/ready
-	$(VENV)/proof/bin/python -m tests.proof --steps $(STEPS) --cases $(CASES) --histories $(HISTORIES) \
+	$(VENV)/proof/bin/python -m tests.proof --steps $(STEPS) --cases $(CASES) --histories $(HISTORIES) --ends $(ENDS) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SERVER),--server $(SERVER))
 
 ## mutants: change operations, twins, and the connection in small ways, and list the changes that no test detects

@@ -9,8 +9,20 @@ from typing import Any, Self, cast
 from weakref import finalize
 
 from . import settings
+from .backends.custom import CustomBackend
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
-from .core import data_operations, ids, keys, modes, notices, operation_ids, operations, statuses, validation
+from .core import (
+    data_operations,
+    event_entries,
+    ids,
+    keys,
+    modes,
+    notices,
+    operation_ids,
+    operations,
+    statuses,
+    validation,
+)
 from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
 from .core.values import SALT, CodecFactory, json_codec, new_salt
@@ -29,8 +41,8 @@ from .engine.sessions import Sessions
 from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
-from .exceptions import ManagerClosedError
-from .models import CachedSession, Health, SessionCache, SessionMetadata
+from .exceptions import ManagerClosedError, NotSupportedError
+from .models import Health, SessionCache, SessionMetadata
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
@@ -61,6 +73,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         retention_seconds: float = 300,
         max_metadata_bytes: int = MAX_METADATA_BYTES,
         max_session_bytes: int = data_operations.MAX_SESSION_BYTES,
+        events: bool | str | None = None,
+        max_events: int = event_entries.DEFAULT_CAP,
         local_cache: SessionCache | None = None,
         _values: CodecFactory = json_codec,
     ) -> None:
@@ -81,10 +95,16 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             retention_seconds: how long the store keeps the record of an expired session, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
+            events: whether the sessions that this manager creates emit events, for `SessionEvents` to read. With
+                `"updates"`, its changes of their metadata are events, too. By default SESSION_EVENTS, which is off,
+                `1`, or `updates`.
+            max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
+                oldest ones are dropped and counted as lost.
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
 
         Raises:
             ValueError: an argument is malformed.
+            NotSupportedError: events are on, and the provider is a custom one.
             ModuleNotFoundError: SESSION_PROVIDER is not the name of a provider.
 
         """
@@ -103,8 +123,12 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             when_full=when_full,
             retention_seconds=retention_seconds,
             max_session_bytes=max_session_bytes,
+            events=env.events if events is None else events,
+            max_events=max_events,
         )
         self._backend = backend_of(self.session_factory)
+        if policy.events and self._backend.name == CustomBackend.name:
+            raise NotSupportedError("a custom provider has no streams of events")
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
         self._values = _values(self._sandbox_id)
@@ -243,17 +267,6 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         record = None if target is None else await self._execute(target, operations.read(target), self._record)
         return record.to_model(session_id, self.sandbox_id) if record else None
 
-    def cached_session(self, session_id: str) -> CachedSession | None:
-        """Return the session if the local cache can answer, else None, which does not mean that there is no session.
-
-        Nothing is sent, and the session is not touched. The result is shared and cannot be changed. On the emulator,
-        each session is found.
-        """
-        if not self._release.alive:
-            raise ManagerClosedError("this SessionManager was closed")
-        found: CachedSession | None = None if self._cache is None else self._cache.cached_session(session_id)
-        return found
-
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
         Returns False when there is no such session.
@@ -269,7 +282,11 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             return False
         operation_id, retention_ms = operation_ids.operation_id(), self._policy.retention_ms
         call = operations.extend(
-            target, additional_ms=additional_ms, operation_id=operation_id, retention_ms=retention_ms
+            target,
+            additional_ms=additional_ms,
+            operation_id=operation_id,
+            retention_ms=retention_ms,
+            events=self._policy.events > 0,
         )
         with unknown_after_lost_reply():
             return await self._execute(target, call, results.is_ok)
@@ -299,7 +316,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             return False
         if owner:
             return await self._sessions.revoke(target, owner)
-        return await self._sessions.delete(target, reused=True)
+        return await self._sessions.delete(target, event_entries.REVOKED, reused=True)
 
     async def rotate_session(
         self,

@@ -25,6 +25,7 @@ class Settings:
         tls_insecure: whether REDIS_TLS_INSECURE is `1`, so that certificates are not checked.
         default_ttl: SESSION_DEFAULT_TTL in seconds, for `set` in the provider API; 3600 by default.
         sandbox_id: CHUK_SANDBOX_ID, else CHUK_HOST_SANDBOX_ID, else None.
+        events: whether SESSION_EVENTS is `1`; or `updates`.
 
     """
 
@@ -35,10 +36,14 @@ class Settings:
     tls_insecure: bool = False
     default_ttl: int = DEFAULT_TTL_SECONDS
     sandbox_id: str | None = None
+    events: bool | str = False
 
 
 def from_env() -> Settings:
-    """Read the environment. Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number."""
+    """Read the environment.
+
+    Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number, and for an unknown SESSION_EVENTS.
+    """
     return Settings(
         provider=(os.getenv("SESSION_PROVIDER") or "memory").lower(),
         provider_given=bool(os.getenv("SESSION_PROVIDER")),
@@ -47,6 +52,7 @@ def from_env() -> Settings:
         tls_insecure=os.getenv("REDIS_TLS_INSECURE", "0") == "1",
         default_ttl=_default_ttl(os.getenv("SESSION_DEFAULT_TTL")),
         sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,
+        events=_events(os.getenv("SESSION_EVENTS") or "0"),
     )
 
 
@@ -58,3 +64,9 @@ def _default_ttl(text: str | None) -> int:
             f"SESSION_DEFAULT_TTL must be a whole number of seconds from 1 to 999999999, not {text[:20]!r}"
         )
     return int(text)
+
+
+def _events(text: str) -> bool | str:
+    if text not in ("0", "1", "updates"):
+        raise ValueError(f"SESSION_EVENTS must be 0, 1 or updates, not {text[:20]!r}")
+    return text == "1" or (text if text == "updates" else False)

@@ -3,7 +3,8 @@
 -- KEYS[2] deadlines: handle -> when the session expires, ms; of this bucket and sandbox
 -- KEYS[3] users: handle -> hash of its user; of this bucket and sandbox
 -- KEYS[4] sandboxes: sandbox -> when its first session in this bucket expires, ms
--- KEYS[5..] victims: record and operation ids of each session that the cap may evict; then, if the id may have been in use
+-- KEYS[5] events: the stream of this bucket
+-- KEYS[6..] victims: record and operation ids of each session that the cap may evict; then, if the id may have been in use
 -- before, its operation ids; then, with an operation, the creations: operation id -> ms until which it counts
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
@@ -16,20 +17,20 @@
 -- ARGV[9] mode: for a session that exists: touch (if its owner is the same), create (refuse), or replace
 -- ARGV[10] operation: id under which this creates or replaces once; empty means none
 -- ARGV[11] window: ms for which that id is remembered
--- ARGV[12] events: 1 means that the session emits events
--- ARGV[13] victims: their number
--- ARGV[14..] rest: the victims' handles, then field, value pairs: first that of the owner, if there is one
+-- ARGV[12] events: most events that the stream may have; 0 means that the session emits none
+-- ARGV[13] start: letter of its first event; empty means that another event tells of the session
+-- ARGV[14] victims: their number
+-- ARGV[15..] rest: the victims' handles, then field, value pairs: first that of the owner, if there is one
 -- Reply: CREATED, or CREATED {handle...} {handle...} with 16 expired sessions to sweep, see `list_expired` | EXISTS | GONE
 -- Reply: MOVED handle | OTHER_OWNER | FULL {handle...} (the user's sessions, at most 32 more than the cap)
 --- @include "now"
 --- @include "index_score"
---- @include "remove_sessions"
-local key, deadlines, users, sandboxes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local key, deadlines, users, sandboxes, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local handle, sandbox, user, retention, mode, operation = ARGV[1], ARGV[2], ARGV[5], ARGV[7], ARGV[9], ARGV[10]
-local lifetime, new_idle, victims = ARGV[3] - 0, ARGV[4] - 0, ARGV[13] - 0
-local first = 14 + victims
+local lifetime, new_idle, most, start, victims = ARGV[3] - 0, ARGV[4] - 0, ARGV[12], ARGV[13], ARGV[14] - 0
+local first = 15 + victims
 local owner = ARGV[first] == 'u' and ARGV[first + 1] or ''
-local operations, creations = KEYS[5 + 2 * victims], KEYS[5 + 2 * victims + 1]
+local operations, creations = KEYS[6 + 2 * victims], KEYS[6 + 2 * victims + 1]
 if operation ~= '' then
 --- @include "applied"
   if applied(creations, operation, now) then return CREATED end
@@ -60,7 +61,8 @@ end
 local deadline = lifetime > 0 and now + lifetime or -lifetime
 if deadline <= now then return GONE end
 local expiry = new_idle > 0 and math.min(deadline, now + new_idle) or deadline
-local score = index_score(expiry, ARGV[12] == '1')
+local score = index_score(expiry, most ~= '0')
+--- @include "emit_start"
 --- @include "write_record"
 if operations then redis.call('DEL', operations) end
 if operation ~= '' then
@@ -73,7 +75,10 @@ if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZRE
 -- No session in the index of deadlines expires before this one.
 local earliest = tonumber(redis.call('ZSCORE', sandboxes, sandbox) or math.huge)
 if earliest > score then redis.call('ZADD', sandboxes, score, sandbox) end
-if evicted then remove_sessions(evicted, deadlines, users) end
+if evicted and evicted[1] then
+--- @paste "remove_sessions"
+  remove_sessions(evicted, deadlines, users, events, sandbox)
+end
 if earliest > now or not redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 15, 1)[1] then return CREATED end
 --- @include "list_expired"
 return {CREATED, list_expired(deadlines, now, 16)}

@@ -1,17 +1,20 @@
 -- Append to a metadata value that is a list, without decoding it; a missing one is an empty list.
 -- KEYS[1] session: the record
--- KEYS[2] operations: operation id -> ms until which it counts; left out without an operation
+-- KEYS[2] operations: operation id -> ms until which it counts; left out without an operation and events
+-- KEYS[3] events: the stream of this bucket; left out unless changes of metadata are events
 -- ARGV[1] field: of the list
 -- ARGV[2] items: their JSON texts, separated by commas
 -- ARGV[3] most: bytes that the list may have; empty means any number
 -- ARGV[4] limit: most bytes that the session may have
 -- ARGV[5] operation: id under which this is applied once; empty means none
 -- ARGV[6] window: ms for which that id is remembered
+-- ARGV[7] handle: of the session; left out like the events
+-- ARGV[8] sandbox: its name; left out like the events
 -- Reply: OK size | GONE | MOVED handle | NOT_A_LIST | LIST_FULL size | TOO_LARGE size
 --- @include "now"
 --- @include "open"
 local key, field, items, operation, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[4])
-local reply, _, _, _, _, version, bound, stored = open(key, now, 'v', 'z', field)
+local reply, _, deadline, _, _, version, bound, stored = open(key, now, 'v', 'z', field)
 if reply then return reply end
 version, bound = parse_int(version), parse_int(bound) or math.huge
 if not version then return CORRUPT end
@@ -30,7 +33,13 @@ if size > limit then
   size = measure(key, bound, limit, {field, list}, 1, {})
   if size > limit then return {TOO_LARGE, size} end
 end
-redis.call('HSET', key, field, list, 'v', version + 1, 'z', size)
+local emits = KEYS[3] and redis.call('HGET', key, 'e')
+version = version + 1
+if emits then
+  local events, sandbox, handle, letter, created, owner, salt = KEYS[3], ARGV[8], ARGV[7], 'u', nil, nil, nil
+--- @paste "emit_change"
+end
+redis.call('HSET', key, field, list, 'v', version, 'z', size)
 if operation ~= '' then
 --- @include "remember"
   remember(KEYS[2], operation, now, ARGV[6])

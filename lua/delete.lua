@@ -3,39 +3,61 @@
 -- KEYS[2] deadlines: handle -> when the session expires, ms
 -- KEYS[3] users: handle -> hash of its user
 -- KEYS[4] operations: operation id -> ms until which it counts
+-- KEYS[5] events: the stream of this bucket
 -- ARGV[1] handle: of the session
--- ARGV[2] owner: delete only this user's session; empty means any user's
--- ARGV[3] version: delete only this version; empty means any
--- ARGV[4] pointer: delete only a pointer of this value; empty means a session
--- ARGV[5] created: delete only a session created at this time, ms; empty means any
--- ARGV[6] successor: pointer to leave under the id, a handle or a reference; empty means none
--- ARGV[7] grace: ms for which the pointer is valid
+-- ARGV[2] sandbox: its name
+-- ARGV[3] letter: of the event that tells of the end of the session; empty means that none does
+-- ARGV[4] owner: delete only this user's session; empty means any user's; may be left out, like the following
+-- ARGV[5] version: delete only this version; empty means any
+-- ARGV[6] pointer: delete only a pointer of this value; empty means a session
+-- ARGV[7] created: delete only a session created at this time, ms; empty means any
+-- ARGV[8] successor: pointer to the id that replaces the session; empty means none
+-- ARGV[9] grace: ms for which the pointer is left under the id; 0 means none
 -- Reply: OK | GONE (leftovers are removed) | MOVED handle | OTHER_OWNER | CONFLICT version | EXISTS (not a pointer)
 --- @include "now"
 --- @include "open"
---- @include "unindex"
-local reply, _, deadline, _, _, owner, version, created = open(KEYS[1], now, 'u', 'v', 'c')
-if ARGV[4] ~= '' then
+local key, deadlines, users, events, handle, sandbox, letter = KEYS[1], KEYS[2], KEYS[3], KEYS[5], ARGV[1], ARGV[2], ARGV[3]
+local expected_owner, expected_version, pointer, expected_created = ARGV[4] or '', ARGV[5] or '', ARGV[6] or '', ARGV[7] or ''
+local successor, grace = ARGV[8] or '', tonumber(ARGV[9] or 0)
+local reply, _, deadline, _, _, owner, version, created, emits, salt = open(key, now, 'u', 'v', 'c', 'e', 's')
+if pointer ~= '' then
   if not reply then return EXISTS end
-  if type(reply) ~= 'table' or reply[2] ~= ARGV[4] then return reply end
-  redis.call('DEL', KEYS[1])
+  if type(reply) ~= 'table' or reply[2] ~= pointer then return reply end
+  redis.call('DEL', key)
   return OK
 end
+if type(reply) == 'table' then return reply end
+local last
 if not reply then
-  if ARGV[5] ~= '' and ARGV[5] ~= created then return GONE end
+  if expected_created ~= '' and expected_created ~= created then return GONE end
   -- A record that has lost its owner still belongs to its user in the index.
-  if ARGV[2] ~= '' and ARGV[2] ~= owner and (owner or not redis.call('ZSCORE', KEYS[3], ARGV[1])) then
+  if expected_owner ~= '' and expected_owner ~= owner and (owner or not redis.call('ZSCORE', users, handle)) then
     return OTHER_OWNER
   end
-  if ARGV[3] ~= '' and ARGV[3] ~= version then return {CONFLICT, parse_int(version) or 0} end
-elseif type(reply) == 'table' then
-  return reply
+  if expected_version ~= '' and expected_version ~= version then return {CONFLICT, parse_int(version) or 0} end
+else
+  -- An expired session has ended before. Only its event is missing, if the mark in the index says that it emits any.
+  local score = tonumber(redis.call('ZSCORE', deadlines, handle))
+  if score and score % 1 ~= 0 then
+--- @include "last_fields"
+    last = last_fields(key, score)
+  end
 end
-redis.call('DEL', KEYS[1], KEYS[4])
-unindex(KEYS[2], KEYS[3], ARGV[1])
-if not reply and ARGV[6] ~= '' then
-  local pointer_expiry = math.min(deadline, now + ARGV[7])
-  redis.call('HSET', KEYS[1], 'r', ARGV[6], 'd', pointer_expiry)
-  redis.call('PEXPIREAT', KEYS[1], pointer_expiry)
+redis.call('DEL', key, KEYS[4])
+redis.call('ZREM', users, handle)
+-- Only the call that removes the index entry writes the event.
+if redis.call('ZREM', deadlines, handle) == 1 and letter ~= '' then
+  if last then
+--- @include "emit_end"
+    emit_end(events, sandbox, handle, reply ~= GONE and letter, false, last)
+  elseif emits then
+    local pointer, most = successor ~= '' and successor, emits
+--- @paste "emit"
+  end
+end
+if not reply and grace > 0 and successor ~= '' then
+  local pointer_expiry = math.min(deadline, now + grace)
+  redis.call('HSET', key, 'r', successor, 'd', pointer_expiry)
+  redis.call('PEXPIREAT', key, pointer_expiry)
 end
 return (not reply or reply == CORRUPT) and OK or GONE

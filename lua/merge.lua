@@ -2,7 +2,8 @@
 -- KEYS[1] session: the record
 -- KEYS[2] operations: operation id -> ms until which it counts; left out without an operation and a ttl
 -- KEYS[3] deadlines: handle -> when the session expires, ms; left out without a ttl
--- KEYS[4] sandboxes: sandbox -> when its first session in this bucket expires, ms; left out without a ttl
+-- KEYS[4] sandboxes: sandbox -> when its first session in this bucket expires, ms; left out without a ttl and updates
+-- KEYS[5] events: the stream of this bucket; left out like the previous ones
 -- ARGV[1] version: that the record must have; empty means any
 -- ARGV[2] replace: 1 means remove all metadata that is not set here
 -- ARGV[3] operation: id under which this is applied once; empty means none
@@ -13,9 +14,10 @@
 -- ARGV[8] handle: of the session
 -- ARGV[9] retention: ms that a record outlives its session
 -- ARGV[10] sandbox: its name
--- ARGV[11] removals: their number
--- ARGV[12] expected: number of fields to compare
--- ARGV[13..] rest: the fields to remove, then pairs of a field and the value that it must have (empty means that it must not
+-- ARGV[11] updates: 1 means that a change of metadata is an event, if the session emits events
+-- ARGV[12] removals: their number
+-- ARGV[13] expected: number of fields to compare
+-- ARGV[14..] rest: the fields to remove, then pairs of a field and the value that it must have (empty means that it must not
 -- exist), then field, value pairs to set
 -- Reply: OK | APPLIED | GONE | MOVED handle | CONFLICT version | MISMATCH {field...} | TOO_FAR deadline | TOO_LARGE size
 --- @include "now"
@@ -32,8 +34,8 @@ if operation ~= '' then
   if applied(KEYS[2], operation, now) then return APPLIED end
 end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
-local first_expected = 13 + ARGV[11]
-local first, different = first_expected + 2 * ARGV[12], {}
+local first_expected = 14 + ARGV[12]
+local first, different = first_expected + 2 * ARGV[13], {}
 for index = first_expected, first - 1, 2 do
   local value = redis.call('HGET', key, ARGV[index]) or ''
   if value ~= ARGV[index + 1] then different[#different + 1] = ARGV[index] end
@@ -41,7 +43,8 @@ end
 if #different > 0 then return {MISMATCH, different} end
 if ttl and now + ttl > tonumber(ARGV[7]) then return {TOO_FAR, deadline} end
 
-local fields, seen, removed, size = {'v', version + 1, 'z', 0}, {}, {}, bound
+version = version + 1
+local fields, seen, removed, size = {'v', version, 'z', 0}, {}, {}, bound
 for index = first, #ARGV, 2 do
   seen[ARGV[index]] = true
   fields[#fields + 1] = ARGV[index]
@@ -52,7 +55,7 @@ local function remove(field)
   if not seen[field] then removed[#removed + 1] = field end
   seen[field] = true
 end
-for index = 13, first_expected - 1 do remove(ARGV[index]) end
+for index = 14, first_expected - 1 do remove(ARGV[index]) end
 if ARGV[2] == '1' then
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.sub(field, 1, 2) == 'm:' then remove(field) end
@@ -64,11 +67,15 @@ if size > limit then
   if size > limit then return {TOO_LARGE, size} end
 end
 fields[4] = size
+local updates, events, sandbox, handle = ARGV[11] == '1', KEYS[5], ARGV[10], ARGV[8]
+if emits and (ttl or updates) then
+--- @include "emit_merge"
+end
 hset_all(key, fields)
 hdel_all(key, removed)
 if ttl then
 --- @include "move_deadline"
-  move_deadline(key, KEYS[3], KEYS[4], ARGV[8], ARGV[10], version + 1, now + ttl, accessed, idle, ARGV[9], emits)
+  move_deadline(key, KEYS[3], KEYS[4], ARGV[8], ARGV[10], version, now + ttl, accessed, idle, ARGV[9], emits)
 end
 if operation ~= '' then
 --- @include "remember"

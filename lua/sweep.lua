@@ -2,7 +2,8 @@
 -- KEYS[1] deadlines: handle -> when the session expires, ms
 -- KEYS[2] users: handle -> hash of its user
 -- KEYS[3] sandboxes: sandbox -> when its first session in this bucket expires, ms
--- KEYS[4..] ended: record and operation ids of each session that the previous call listed
+-- KEYS[4] events: the stream of this bucket
+-- KEYS[5..] ended: record and operation ids of each session that the previous call listed
 -- ARGV[1] sandbox: its name
 -- ARGV[2] limit: most sessions to list
 -- ARGV[3..] rest: handles of the sessions that the previous call listed
@@ -14,12 +15,12 @@
 -- it would be alive again without an index entry.
 local expired = {}
 for index = 1, #ARGV - 2 do
-  local expiry = redis.call('ZSCORE', KEYS[1], ARGV[2 + index])
-  if expiry and tonumber(expiry) <= now then
-    expired[#expired + 1] = {ARGV[2 + index], KEYS[2 + 2 * index], KEYS[3 + 2 * index]}
+  local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2 + index]))
+  if score and score <= now then
+    expired[#expired + 1] = {ARGV[2 + index], KEYS[3 + 2 * index], KEYS[4 + 2 * index], score}
   end
 end
-remove_sessions(expired, KEYS[1], KEYS[2])
+remove_sessions(expired, KEYS[1], KEYS[2], KEYS[4], ARGV[1])
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local noted = redis.call('ZSCORE', KEYS[3], ARGV[1])
 if not first[2] then

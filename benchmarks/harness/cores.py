@@ -8,7 +8,7 @@ running at the same time. The benchmark would then measure the placement. A proc
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -48,6 +48,21 @@ def running_server(binary: str | Path, *arguments: str) -> Iterator[Server]:
         with on_server_core():
             server = stack.enter_context(running(binary, *arguments))
         yield server
+
+
+def place(servers: Sequence[int], clients: Sequence[int]) -> None:
+    """Give each of these processes a core of its own if there are enough; else leave their placement to the kernel.
+
+    Threads that a process has started before keep their placement.
+    """
+    cores = _cores()
+    if len(cores) >= len(servers) + len(clients):
+        pairs = [*zip(clients, cores, strict=False), *zip(servers, reversed(cores), strict=False)]
+        for pid, core in pairs:
+            os.sched_setaffinity(pid, [core])
+    elif len(cores) > 1:
+        for pid in (*servers, *clients):
+            os.sched_setaffinity(pid, cores)
 
 
 def _cores() -> list[int]:

@@ -16,6 +16,7 @@ OLDEST = "0.1.1"
 
 _UVLOOP = "uvloop>=0.22; sys_platform != 'win32'"
 _REDIS = ("redis>=8.1,<9", "hiredis>=3.2,<4", _UVLOOP)
+WEB = "web"
 PACKAGES = {
     f"chuk-sessions-{PUBLISHED}": (f"chuk-sessions=={PUBLISHED}", *_REDIS),
     f"chuk-sessions-{OLDEST}": (f"chuk-sessions=={OLDEST}", *_REDIS),
@@ -23,6 +24,17 @@ PACKAGES = {
     "coredis": ("coredis>=6.9,<7", _UVLOOP),
     "valkey-glide": ("valkey-glide>=2.5,<3", _UVLOOP),
     "starsessions": ("starsessions>=2.2,<3", *_REDIS),
+    WEB: (
+        "django>=5.2",
+        "flask-session>=0.8,<1",
+        "flask>=3.1",
+        "gunicorn>=27",
+        "httptools>=0.7",
+        "starlette>=1.0",
+        "starsessions>=2.2,<3",
+        "uvicorn>=0.38",
+        *_REDIS,
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,12 +22,17 @@ PROGRAMS = {
 }
 """Modules in `benchmarks.peers` by the name of the peer. Every other peer is a version of chuk-sessions."""
 
-OURS = "ours"
+OURS = "chuk-sessions"
+"""The name of this library in tables and charts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One peer's measurement in one round. Times are in seconds; `cpu` is that of the client's process."""
+    """One peer's measurement in one round.
+
+    Times are in seconds. `cpu` is that of the client's process, and `server_cpu` that of the server, if it was
+    measured.
+    """
 
     calls: int
     seconds: float
@@ -34,6 +40,7 @@ class Sample:
     p50: float
     p99: float
     p999: float
+    server_cpu: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -45,16 +52,29 @@ class Sample:
         """Client CPU per call, in seconds."""
         return self.cpu / max(1, self.calls)
 
+    @property
+    def server_cpu_per_call(self) -> float:
+        """Server CPU per call, in seconds."""
+        return self.server_cpu / max(1, self.calls)
+
 
 class Worker:
     """A running `benchmarks.peers.X` that measures on request. As a context manager, it stops the process on exit."""
 
-    def __init__(self, peer: str, *, tree: Path | None = None, program: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        peer: str,
+        *,
+        tree: Path | None = None,
+        program: str = "",
+        placement: AbstractContextManager[None] | None = None,
+        **options: Any,
+    ) -> None:
         module = f"benchmarks.peers.{program or PROGRAMS.get(peer, 'sessions')}"
         tree = tree or (ROOT if peer == OURS else None)
         options = {"loop": "uvloop", "sessions": 1000, "sandbox": "bench", **options}
         self.peer = peer
-        with cores.on_client_cores(peer):
+        with placement or cores.on_client_cores(peer):
             self._process = subprocess.Popen(
                 [str(environments.interpreter(peer)), "-m", module, json.dumps(options)],
                 cwd=PEERS,
@@ -76,6 +96,11 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
 
     @property
     def capabilities(self) -> dict[str, Any]:

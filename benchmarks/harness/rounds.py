@@ -36,6 +36,8 @@ class RunSettings:
         rounds: the number of samples per peer.
         seconds: the length of each sample.
         long: whether to measure the large cases, too.
+        nodes: the numbers of cluster nodes of the suite cores.
+        processes: the numbers of client processes of the suite cores.
 
     """
 
@@ -43,6 +45,8 @@ class RunSettings:
     rounds: int
     seconds: float
     long: bool
+    nodes: tuple[int, ...] = (1, 2)
+    processes: tuple[int, ...] = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class Sessions(Peer):
                 self.options["sandbox"], factory, 24, touch_interval_seconds=60
             )
             self.operations += ("validate_interval", "increment", "count", "count_user", "list_user")
+        if hasattr(self._manager, "load_session"):
+            self.operations += ("load",)
         self._metadata = {**SHORT, "blob": "x" * self.options["metadata"]} if self.options.get("metadata") else SHORT
         self._user_numbers = count()
         self._ids = await self._allocate(self.options["sessions"])
@@ -104,6 +106,10 @@ class Sessions(Peer):
     def read(self) -> Calls:
         """Read whole sessions."""
         return map(self._manager.get_session_info, cycle(self._ids))
+
+    def load(self) -> Calls:
+        """Validate sessions and read their metadata, in one call each."""
+        return map(self._manager.load_session, cycle(self._ids))
 
     def merge(self) -> Calls:
         """Merge one short value into the metadata."""

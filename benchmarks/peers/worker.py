@@ -2,8 +2,9 @@
 
 The first line that it writes lists the peer's operations, the version of its package, and the path that its package was
 imported from. A request names an operation, callers, and seconds. The reply has calls, seconds, CPU seconds of the
-process, and latencies in seconds. This module needs nothing but Python, because peers run it in environments of their
-own.
+process, and latencies in seconds. If the option `servers` has ports, it also has the CPU seconds of those servers.
+
+This module needs nothing but Python, because peers run it in environments of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -61,14 +63,29 @@ async def measure(peer: Peer, operation: str, callers: int, seconds: float) -> M
     await peer.prepare(operation, callers, seconds)
     calls, latencies = peer.calls(operation), list[float]()
     gc.collect()
-    cpu, started = time.process_time(), time.perf_counter()
+    servers = peer.options.get("servers", [])
+    server_cpu, cpu, started = cpu_of(servers), time.process_time(), time.perf_counter()
     if callers:
         await asyncio.gather(*(_caller(calls, started + seconds, latencies) for _ in range(callers)))
         count = len(latencies)
     else:
         count = await _measure_chunks(calls, started + seconds, latencies)
-    elapsed = time.perf_counter() - started
-    return {"calls": count, "seconds": elapsed, "cpu": time.process_time() - cpu, **percentiles(latencies)}
+    elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
+    figures = {"calls": count, "seconds": elapsed, "cpu": cpu, "server_cpu": cpu_of(servers) - server_cpu}
+    return {**figures, **percentiles(latencies)}
+
+
+def cpu_of(servers: list[int]) -> float:
+    """Return the CPU seconds that the servers on these ports have used together."""
+    seconds = 0.0
+    for port in servers:
+        with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rwb") as stream:
+            stream.write(b"INFO cpu\r\n")
+            stream.flush()
+            text = stream.read(int(stream.readline()[1:])).decode()
+        lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        seconds += float(lines["used_cpu_user"]) + float(lines["used_cpu_sys"])
+    return seconds
 
 
 async def _caller(calls: Calls, end: float, latencies: list[float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from benchmarks.harness.process import OURS
 
@@ -18,25 +18,29 @@ TITLES = {
     "cache": "The local cache",
     "emulator": "The emulator, one caller",
     "grid": "Grid paths",
-    "processes": "Client processes, 100 callers each",
+    "cores": "Cluster nodes × client processes, 100 callers each",
+    "event_loop": "One event loop",
     "growth": "Live sessions",
     "server_cpu": "CPU of the server",
     "client_profile": "CPU of the client, step by step",
     "metadata": "Metadata per session",
     "lists": "Counts and lists",
     "cluster": "A cluster of three nodes",
+    "web": "Web frameworks, one worker process",
 }
-_CPU_OF = {"server_cpu": "server"}
+FACTS_OF_A_RUN = ("date", "server", "rounds", "load before")
+_CPU_OF = {"server_cpu": "server", "web": "application"}
 """The process whose CPU a section shows, if it is not the client."""
 _MICRO = 1e6
 _SHORTEST = 1e-9
 """Seconds. Shorter times mean that a peer does not measure them."""
 
 
-def markdown(results: Results, plots: list[str]) -> str:
-    """Return the whole report."""
-    parts = ["# Benchmarks", *_facts(results), "## Targets", *_targets(results)]
-    parts += [f"![{name}]({name})" for name in plots]
+def markdown(measured: Mapping[str, Results], plots: Mapping[str, str]) -> str:
+    """Return the whole report, from suites by name and the titles of plots by file."""
+    results = Results.merged(measured.values())
+    parts = ["# Benchmarks", *_runs(measured), *_facts(results), "## Targets", *_targets(results)]
+    parts += [f"![{title}]({file})" for file, title in plots.items()]
     for section, title in TITLES.items():
         if rows := results.in_section(section):
             parts += [f"## {title}", *_table(rows)]
@@ -45,8 +49,16 @@ def markdown(results: Results, plots: list[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _runs(measured: Mapping[str, Results]) -> Iterator[str]:
+    lines = [f"| suite | {' | '.join(FACTS_OF_A_RUN)} |", f"|---|{'---|' * len(FACTS_OF_A_RUN)}"]
+    for name, results in measured.items():
+        lines.append(f"| {name} | {' | '.join(results.facts[fact] for fact in FACTS_OF_A_RUN)} |")
+    yield "\n".join(lines)
+
+
 def _facts(results: Results) -> Iterator[str]:
-    yield "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in results.facts.items())])
+    facts = {name: value for name, value in results.facts.items() if name not in FACTS_OF_A_RUN}
+    yield "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
     yield (
         "Figures are medians of rounds, in each of which every peer measures once. Ratios are computed within a round, "
         "with the minimum and the maximum in parentheses. `raw` and `redis-benchmark` send the same scripts over 10 "

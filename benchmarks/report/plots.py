@@ -1,97 +1,142 @@
-"""The plots of the report, as SVG files."""
+"""The charts of the report, as SVG files. The title of each states what it shows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-
-import matplotlib as mpl
 
 from benchmarks.harness.process import OURS
 from benchmarks.harness.rounds import case
 
-from .results import Results, Row
-from .targets import LIMITS
-
-mpl.use("svg")
-mpl.rcParams.update({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 9})
-
-from matplotlib import pyplot as plt  # noqa: E402  (after the choice of the backend)
-from matplotlib.figure import Figure  # noqa: E402
+from .charts import LIMIT, Bars, Line, lines, panels
+from .results import Results, Row, format_number
+from .targets import LIMITS, PUBLISHED_PEER, REDIS_PY
 
 _MILLI = 1e3
 _MICRO = 1e6
+_OPERATIONS = ("allocate", "validate", "read", "merge")
+_PEERS = (OURS, "valkey-glide", REDIS_PY, "coredis", PUBLISHED_PEER)
+_SLOWDOWN_LIMIT = 1.3
+_LOWEST = 0.9
+"""Where the axis of slowdowns begins, unless a value is lower."""
+_WITH_STORE = ("starsessions", "Flask-Session", "Django's cache")
+"""The packages of the suite web that keep sessions in the same store, rather than in signed cookies."""
 
 
-def draw(results: Results, folder: Path) -> list[str]:
-    """Write all plots for which there are results. Returns the names of the files."""
-    files = [
-        _throughput(results, folder),
-        _bars(results, folder, "CPU/call", _MICRO, "client CPU per validate, µs", "cpu.svg"),
-        _bars(results, folder, "p99", _MILLI, "p99 of validate with 100 callers, ms", "p99.svg"),
-        _lines(results, folder, "growth", "live sessions", "growth.svg"),
-        _lines(results, folder, "metadata", "metadata per session", "metadata.svg"),
-    ]
-    return [file for file in files if file]
+def draw(results: Results, folder: Path) -> dict[str, str]:
+    """Write all charts for which there are results. Returns their titles by the names of the files."""
+    titles = {file: chart(results, folder / file) for file, chart in CHARTS.items()}
+    return {file: title for file, title in titles.items() if title}
 
 
-def _throughput(results: Results, folder: Path) -> str:
-    rows = [
-        row
-        for row in results.in_section("redis")
-        if row.operation in ("allocate", "validate", "read", "merge", "delete")
-    ]
-    if not rows:
+def _throughput(results: Results, file: Path) -> str:
+    rows = [row for row in results.in_section("redis") if row.operation in _OPERATIONS]
+    validate = results.row("redis", "validate", case(100))
+    if validate is None:
         return ""
-    names = list(dict.fromkeys(name for row in rows for name in row.samples))
-    figure, axes = plt.subplots(figsize=(8, 4))
-    width = 0.85 / len(names)
-    for position, name in enumerate(names):
-        measured = [(number, row) for number, row in enumerate(rows) if name in row.samples]
-        axes.bar(
-            [number + position * width for number, _ in measured],
-            [row.value(name, "calls/s") for _, row in measured],
-            width,
-            label=name,
-            hatch="//" if name in LIMITS else None,
-        )
-    axes.set_xticks([number + 0.4 for number in range(len(rows))], [row.operation for row in rows])
-    axes.set_yscale("log")
-    axes.set_ylabel("calls/s, 100 callers, uvloop")
-    axes.legend(fontsize=7, ncols=2)
-    return _save(figure, folder, "throughput.svg")
+    title = f"chuk-sessions validates {_times(validate, OURS, REDIS_PY)} as many sessions per second as redis-py"
+    panels(title, {row.operation: _rates(row) for row in rows}, file, unit="calls per second, 100 callers", columns=2)
+    return title
 
 
-def _bars(results: Results, folder: Path, metric: str, scale: float, title: str, file: str) -> str:
+def _rates(row: Row) -> Bars:
+    rates = {name: row.value(name, "calls/s") for name in _PEERS if name in row.samples}
+    limits = [row.value(name, "calls/s") for name in LIMITS if name in row.samples]
+    # In a noisy run, the program that shows the limit may be slower than a client. That is no limit.
+    return {**rates, LIMIT: max(limits)} if max(limits, default=0.0) >= max(rates.values()) else rates
+
+
+def _times(row: Row, name: str, other: str, metric: str = "calls/s") -> str:
+    return f"{format_number(row.ratio(name, other, metric).median)} times"
+
+
+def _cpu(results: Results, file: Path) -> str:
     row = results.row("redis", "validate", case(100))
     if row is None:
         return ""
-    names = [name for name in row.samples if name not in LIMITS]
-    figure, axes = plt.subplots(figsize=(6, 2.5))
-    values = [row.value(name, metric) * scale for name in names]
-    bars = axes.barh(names, values, color=["C0" if name == OURS else "0.6" for name in names])
-    axes.bar_label(bars, fmt="%.3g", padding=3)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_title(title, fontsize=9)
-    return _save(figure, folder, file)
+    title = f"A validation costs redis-py {_times(row, REDIS_PY, OURS, 'CPU/call')} as much CPU as chuk-sessions"
+    bars = {name: row.value(name, "CPU/call") * _MICRO for name in _PEERS if name in row.samples}
+    panels(title, {"": bars}, file, unit="client CPU per validation, µs (logarithmic)", log=True)
+    return title
 
 
-def _lines(results: Results, folder: Path, section: str, label: str, file: str) -> str:
-    rows: list[Row] = results.in_section(section)
+def _p99(results: Results, file: Path) -> str:
+    row = results.row("redis", "validate", case(100))
+    if row is None:
+        return ""
+    ours = format_number(row.value(OURS, "p99") * _MILLI)
+    title = f"With 100 callers, 99 of 100 validations take chuk-sessions at most {ours} ms"
+    bars = {name: row.value(name, "p99") * _MILLI for name in _PEERS if name in row.samples}
+    panels(title, {"": bars}, file, unit="99th percentile of a validation, ms (logarithmic)", log=True)
+    return title
+
+
+def _growth(results: Results, file: Path) -> str:
+    rows = results.in_section("growth")
     if not rows:
         return ""
-    figure, axes = plt.subplots(figsize=(6, 3))
-    for row in rows:
-        axes.plot(list(row.samples), [row.value(name, "calls/s") for name in row.samples], "o-", label=row.operation)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel(label)
-    axes.set_ylabel("calls/s, 100 callers")
-    axes.legend(fontsize=7)
-    return _save(figure, folder, file)
+    positions = list(rows[0].samples)
+    fewest, most = positions[0], positions[-1]
+    worst = max(row.growth().median for row in rows)
+    title = f"From {fewest} to {most} sessions, calls take at most {format_number(worst)} times as long"
+    drawn = [Line(row.operation, [row.ratio(fewest, name).median for name in positions]) for row in rows]
+    floor = min(_LOWEST, *(value for line in drawn for value in line.values if value is not None))
+    labels = ("live sessions", f"time per call, relative to {fewest} sessions")
+    lines(title, positions, drawn, file, labels=labels, target=_SLOWDOWN_LIMIT, floor=floor)
+    return title
 
 
-def _save(figure: Figure, folder: Path, file: str) -> str:
-    figure.tight_layout()
-    figure.savefig(folder / file, metadata={"Date": None})
-    plt.close(figure)
-    return file
+def _metadata(results: Results, file: Path) -> str:
+    rows = results.in_section("metadata")
+    if not rows:
+        return ""
+    positions = list(rows[0].samples)
+    merge = next(row for row in rows if row.operation == "merge")
+    factor = format_number(merge.growth().median)
+    title = f"With {positions[-1]} of metadata, a merge takes {factor} times as long as with {positions[0]}"
+    drawn = [Line(row.operation, [row.value(name, "calls/s") for name in positions]) for row in rows]
+    lines(title, positions, drawn, file, labels=("metadata per session", "calls per second, 100 callers"))
+    return title
+
+
+def _web(results: Results, file: Path) -> str:
+    rows = [row for row in results.in_section("web") if row.operation == "count"]
+    if not rows:
+        return ""
+    others = [row.ratio(name, OURS, "CPU/call").median for row in rows for name in row.samples if name in _WITH_STORE]
+    least, most = format_number(min(others)), format_number(max(others))
+    title = f"Other sessions in a store need {least} to {most} times the CPU of chuk-sessions to count a visit"
+    bars = {
+        row.case.partition(", ")[2]: {name: row.value(name, "CPU/call") * _MICRO for name in row.samples}
+        for row in rows
+    }
+    panels(title, bars, file, unit="application CPU per request, µs")
+    return title
+
+
+def _cores(results: Results, file: Path) -> str:
+    rows = results.in_section("cores")
+    if not rows:
+        return ""
+    bars = {row.operation: {name: _total_cpu(row, name) * _MICRO for name in row.samples} for row in rows}
+    first, *_, last = bars["validate"]
+    factor = format_number(bars["validate"][last] / bars["validate"][first])
+    title = f"From {first} to {last} nodes and processes, a validation costs {factor}× the CPU"
+    panels(title, bars, file, unit="nodes × processes: CPU of clients and servers per call, µs")
+    return title
+
+
+def _total_cpu(row: Row, name: str) -> float:
+    return row.value(name, "CPU/call") + row.value(name, "server CPU/call")
+
+
+CHARTS: dict[str, Callable[[Results, Path], str]] = {
+    "throughput.svg": _throughput,
+    "cpu.svg": _cpu,
+    "p99.svg": _p99,
+    "growth.svg": _growth,
+    "metadata.svg": _metadata,
+    "web.svg": _web,
+    "cores.svg": _cores,
+}
+"""The functions that draw the charts, by file. Each returns its title, or nothing without results."""

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from benchmarks.harness import cores
 from benchmarks.harness.cores import running_server
 from benchmarks.harness.environments import OLDEST, PUBLISHED
-from benchmarks.harness.process import OURS, Sample, Worker
-from benchmarks.harness.rounds import RunSettings, Task, case, enter_all, measure_rounds
+from benchmarks.harness.process import OURS, Worker
+from benchmarks.harness.rounds import RunSettings, Task, enter_all, measure_rounds
 from benchmarks.report.results import Memory, Results, Row
 from benchmarks.suites import client_profile, memory
 from tests.harness.farms.cluster import cluster_farm
@@ -21,6 +21,7 @@ EMULATOR_OPERATIONS = ("allocate", "validate", "read", "merge", "extend", "delet
 LIST_OPERATIONS = ("count", "count_user", "list_user")
 SIZES = {"0.1 kB": 100, "1 kB": 1_000, "10 kB": 10_000, "100 kB": 100_000}
 COMMON_OPERATIONS = ("validate", "read", "merge")
+GROWTH_OPERATIONS = ("allocate", *COMMON_OPERATIONS, "load", "increment", "extend", "delete")
 MEMORY_SESSIONS = 50_000
 """The figures hold for this number only, because they depend on how full the server's tables are."""
 SMALL, LARGE, HUGE = 1_000, 100_000, 1_000_000
@@ -36,36 +37,16 @@ def measure_emulator(settings: RunSettings, results: Results) -> None:
         results.rows += [measure_rounds(settings, task, peers) for task in tasks]
 
 
-def measure_processes(settings: RunSettings, results: Results) -> None:
-    """Measure 1, 2, and 4 client processes at the same time, with 100 callers each."""
-    with ExitStack() as stack:
-        server = stack.enter_context(running_server(settings.server))
-        workers = [stack.enter_context(Worker(OURS, url=server.url, sandbox=f"p{number}")) for number in range(4)]
-        row = Row("processes", "validate", case(100))
-        for _ in range(settings.rounds):
-            for number in (1, 2, 4):
-                row.samples.setdefault(f"{number}", []).append(_measure_together(workers[:number], settings.seconds))
-        results.rows.append(row)
-
-
-def _measure_together(workers: list[Worker], seconds: float) -> Sample:
-    for worker in workers:
-        assert worker.capabilities
-        worker.start_measuring("validate", 100, seconds)
-    samples = [worker.sample() for worker in workers]
-    slowest = max(samples, key=lambda sample: sample.p99)
-    calls, cpu = sum(sample.calls for sample in samples), sum(sample.cpu for sample in samples)
-    return Sample(calls, max(sample.seconds for sample in samples), cpu, slowest.p50, slowest.p99, slowest.p999)
-
-
 def measure_growth(settings: RunSettings, results: Results) -> None:
     """Measure the same operations among different numbers of live sessions, each number on a server of its own."""
     numbers = (SMALL, LARGE, HUGE) if settings.long else (SMALL, LARGE)
     with ExitStack() as stack:
         servers = {number: stack.enter_context(running_server(settings.server)) for number in numbers}
-        workers = {f"{n:,}": Worker(OURS, url=server.url, sessions=n) for n, server in servers.items()}
+        workers = {
+            f"{n:,}": Worker(OURS, url=server.url, sessions=n, servers=[server.port]) for n, server in servers.items()
+        }
         peers = enter_all(stack, workers)
-        for operation in ("allocate", *COMMON_OPERATIONS, "increment", "extend", "delete"):
+        for operation in GROWTH_OPERATIONS:
             results.rows.append(measure_rounds(settings, Task("growth", operation, 100), peers))
 
 

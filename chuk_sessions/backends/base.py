@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from ..core.operation import Call, Reply, RetryCalls
 from ..core.write_hook import WriteHook
@@ -60,3 +60,14 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Close the resources of the running event loop. A later `run` opens them again."""
+
+
+@runtime_checkable
+class ReadsStreams(Protocol):
+    """A backend that can read many streams with one command."""
+
+    async def read_streams(self, after: Mapping[str, bytes], limit: int) -> dict[str, list[Any]] | None:
+        """Return at most `limit` entries of each stream after the entry with that id, by the key of the stream.
+
+        Streams without such entries are left out. None says that the streams may be on several servers.
+        """

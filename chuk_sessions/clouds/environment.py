@@ -23,12 +23,10 @@ _VARIABLES: Final = (
 def from_env() -> TokenCredentials:
     """Return the credentials that the environment chooses; the same object for the same settings.
 
-    | variable | value |
-    |---|---|
-    | SESSION_REDIS_AUTH | `entraid`, `elasticache-iam`, or `memorystore-iam` |
-    | SESSION_REDIS_AUTH_USER | for ElastiCache, the user |
-    | SESSION_REDIS_AUTH_CACHE | for ElastiCache, the name of the replication group or serverless cache |
-    | SESSION_REDIS_AUTH_SERVERLESS | for ElastiCache, `1` if the cache is serverless |
+    - SESSION_REDIS_AUTH: `entraid`, `elasticache-iam`, or `memorystore-iam`.
+    - SESSION_REDIS_AUTH_USER: for ElastiCache, the user.
+    - SESSION_REDIS_AUTH_CACHE: for ElastiCache, the name of the replication group or serverless cache.
+    - SESSION_REDIS_AUTH_SERVERLESS: for ElastiCache, `1` if the cache is serverless.
 
     The identity, keys, and region come from the variables and files that the SDK of the cloud reads.
 

@@ -20,22 +20,22 @@ _MAX_SET_ARGS: Final = 1000
 SET = Operation("set", names("session"), names("limit field value rest"), s.ONE_SESSION | {s.OK, s.TOO_LARGE})
 MERGE = Operation(
     "merge",
-    names("session operations deadlines sandboxes"),
-    names("version replace operation window limit ttl latest handle retention sandbox removals expected rest"),
+    names("session operations deadlines sandboxes events"),
+    names("version replace operation window limit ttl latest handle retention sandbox updates removals expected rest"),
     s.ONE_SESSION | {s.OK, s.APPLIED, s.CONFLICT, s.MISMATCH, s.TOO_FAR, s.TOO_LARGE},
     operation_id_arg="operation",
 )
 INCREMENT = Operation(
     "increment",
-    names("session operations"),
-    names("field amount ceiling limit operation window"),
+    names("session operations events"),
+    names("field amount ceiling limit operation window handle sandbox"),
     s.ONE_SESSION | {s.OK, s.CEILING, s.NOT_A_COUNTER, s.TOO_LARGE},
     operation_id_arg="operation",
 )
 APPEND = Operation(
     "append",
-    names("session operations"),
-    names("field items most limit operation window"),
+    names("session operations events"),
+    names("field items most limit operation window handle sandbox"),
     s.ONE_SESSION | {s.OK, s.NOT_A_LIST, s.LIST_FULL, s.TOO_LARGE},
     operation_id_arg="operation",
 )
@@ -54,24 +54,26 @@ def merge(
     ttl_ms: int | None = None,
     retention_ms: int = 0,
     limit: int = MAX_SESSION_BYTES,
+    updates: bool = False,
 ) -> Call:
     """Set the fields in `pairs` and remove those in `removals`. `replace` removes all other metadata, too.
 
     `expected` has fields and the values that they must have, exactly as stored; an empty one means that the field must
-    not exist. `ttl_ms` moves the deadline: it is then this long from now.
+    not exist. `ttl_ms` moves the deadline: it is then this long from now. With `updates`, the change is an event of a
+    session that emits events.
     """
     compares = expected or version is not None
-    if not (removals or replace or operation_id or compares or ttl_ms) and 0 < len(pairs) <= _MAX_SET_ARGS:
+    if not (removals or replace or operation_id or compares or ttl_ms or updates) and 0 < len(pairs) <= _MAX_SET_ARGS:
         return new_call(Call, (SET, (target.record,), (limit, *pairs)))
     index = target.index_keys
     argv: tuple[Arg, ...] = (
         b"" if version is None else version, int(replace), operation_id, window_ms, limit,
         b"" if ttl_ms is None else ttl_ms, LATEST_MS, target.handle, retention_ms, index.sandbox,
-        len(removals), len(expected) // 2, *removals, *expected, *pairs,
+        int(updates), len(removals), len(expected) // 2, *removals, *expected, *pairs,
     )  # fmt: skip
-    if ttl_ms is None:
-        return Call(MERGE, _changed_keys(target, operation_id), argv)
-    return Call(MERGE, (target.record, target.operations, index.deadlines, index.sandboxes), argv)
+    if ttl_ms is None and not updates:
+        return Call(MERGE, (target.record, target.operations) if operation_id else (target.record,), argv)
+    return Call(MERGE, (target.record, target.operations, index.deadlines, index.sandboxes, index.events), argv)
 
 
 def increment(
@@ -82,11 +84,12 @@ def increment(
     ceiling: int | None,
     operation_id: bytes,
     limit: int = MAX_SESSION_BYTES,
+    updates: bool = False,
 ) -> Call:
-    """Add to a counter, unless its value would then be above `ceiling`."""
+    """Add to a counter, unless its value would then be above `ceiling`. `updates` is that of `merge`."""
     highest: Arg = b"" if ceiling is None else ceiling
     argv = (field, amount, highest, limit, operation_id, ONCE_WINDOW_MS)
-    return Call(INCREMENT, _changed_keys(target, operation_id), argv)
+    return _change(INCREMENT, target, argv, operation_id, updates)
 
 
 def append(
@@ -97,12 +100,21 @@ def append(
     most: int | None = None,
     operation_id: bytes = b"",
     limit: int = MAX_SESSION_BYTES,
+    updates: bool = False,
 ) -> Call:
-    """Append to a list. `items` are JSON texts, separated by commas. The list may then have `most` bytes."""
+    """Append to a list. `items` are JSON texts, separated by commas. The list may then have `most` bytes.
+
+    `updates` is that of `merge`.
+    """
     argv = (field, items, b"" if most is None else most, limit, operation_id, ONCE_WINDOW_MS)
-    return Call(APPEND, _changed_keys(target, operation_id), argv)
+    return _change(APPEND, target, argv, operation_id, updates)
 
 
-def _changed_keys(target: SessionKeys, operation_id: bytes) -> tuple[str, ...]:
-    """Return the keys of a change. Without an operation id to remember, the record is the only one."""
-    return (target.record, target.operations) if operation_id else (target.record,)
+def _change(
+    operation: Operation, target: SessionKeys, argv: tuple[Arg, ...], operation_id: bytes, updates: bool
+) -> Call:
+    """Return the call of a change. Without an operation id to remember and an event, the record is its only key."""
+    if updates:
+        index = target.index_keys
+        return Call(operation, (target.record, target.operations, index.events), (*argv, target.handle, index.sandbox))
+    return Call(operation, (target.record, target.operations) if operation_id else (target.record,), argv)

@@ -1,4 +1,4 @@
-"""Expired sessions, as `allocate` and `sweep` list them, and their removal. Events of expired sessions hook in here."""
+"""Expired sessions, as `allocate` and `sweep` list them, and their removal, which writes the events of their ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Expired(NamedTuple):
     """Handles of expired sessions.
 
     Attributes:
-        silent: sessions that emit no events. One call removes all of them.
-        marked: sessions that emit events, each in the call that removes it.
+        silent: sessions that emit no events.
+        marked: sessions that emit events. The call that removes one writes the event of its end.
 
     """
 
@@ -34,6 +34,6 @@ def listed(reply: Reply) -> Expired:
 def removal(index: IndexKeys, sandbox_id: str, expired: Expired) -> Call:
     """Return the call that removes expired sessions, and lists more.
 
-    As long as no operation writes events, it removes the marked sessions, too.
+    It declares the record of each, so that the event of its end can tell its owner, and whether it was idle.
     """
     return index_operations.sweep(index, sandbox_id, [*expired.silent, *expired.marked])

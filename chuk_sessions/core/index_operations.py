@@ -50,10 +50,20 @@ COUNT = Operation(
     needs_index=True,
 )
 SWEEP = Operation(
-    "sweep", names("deadlines users sandboxes ended"), names("sandbox limit rest"), s.DONE, retryable=True
+    "sweep", names("deadlines users sandboxes events ended"), names("sandbox limit rest"), s.DONE, retryable=True
 )
 DUE = Operation(
     "due", names("sandboxes"), names("limit score after"), s.DONE, read_only=True, retryable=True, needs_index=True
+)
+READ_EVENTS = Operation(
+    "read_events",
+    names("events"),
+    names("first last word limit"),
+    s.DONE | {s.CORRUPT},
+    read_only=True,
+    retryable=True,
+    needs_index=True,
+    command="XRANGE",
 )
 
 
@@ -79,15 +89,23 @@ def cursor(reply: Reply) -> Cursor | None:
 
 
 def sweep(index: IndexKeys, sandbox_id: str, ended: Sequence[bytes] = ()) -> Call:
-    """Remove expired sessions of one bucket, and list up to SWEEP_LIMIT more.
+    """Remove expired sessions of one bucket, each with the event of its end, and list up to SWEEP_LIMIT more.
 
     `ended` are handles from the reply of an earlier sweep.
     """
     targets = [session_keys_for_entry(index, handle) for handle in ended]
-    keys = (index.deadlines, index.users, index.sandboxes, *session_keys_to_delete(targets))
+    keys = (index.deadlines, index.users, index.sandboxes, index.events, *session_keys_to_delete(targets))
     return Call(SWEEP, keys, (sandbox_id.encode(), SWEEP_LIMIT, *ended))
 
 
 def due(sandboxes: str, limit: int = PAGE_LIMIT, after: Cursor = START) -> Call:
     """Read a page of the sandboxes that have expired sessions in one bucket."""
     return Call(DUE, (sandboxes,), (limit, *after))
+
+
+def read_events(events: str, *, after: bytes = b"", limit: int = PAGE_LIMIT) -> Call:
+    """Read the first entries of a stream of events, or the first ones after the entry with the id `after`.
+
+    The reply is OK and a list of entries, each its id and a list of field, value, field, value..., see `event_entries`.
+    """
+    return Call(READ_EVENTS, (events,), (b"(" + after if after else b"-", b"+", b"COUNT", limit))

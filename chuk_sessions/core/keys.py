@@ -9,7 +9,10 @@
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
 | `chuk1:{T}/SANDBOX/n/USER` | sorted set | bucket → ms at which its note was last refreshed; USER is a user's hash |
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
+| `chuk1:{T}/events` | stream | the events of the bucket's sessions, see `event_entries` |
 | `chuk1:{T}/noted` | sorted set | SANDBOX/USER → ms at which the notes of that user are due for a check |
+| `chuk1:{T}/readers` | hash | the state of each event reader, see `reader_operations` |
+| `chuk1:{T}/members^READER` | sorted set | process of an event reader → ms at which it last registered |
 
 `T` is one of 256 texts, one for each bucket. Their slots are spread evenly over the 16,384 slots of a cluster. Stored
 data depends on these texts and on the formulas in `ids`: another layout needs another prefix than `chuk1`.
@@ -39,7 +42,7 @@ _TAGS = (
 
 
 class IndexKeys(NamedTuple):
-    """The index keys of a sandbox in one bucket, and the prefix of its records' keys."""
+    """The index keys of a sandbox in one bucket, the prefix of its records' keys, and its name."""
 
     bucket: int
     deadlines: str
@@ -47,15 +50,12 @@ class IndexKeys(NamedTuple):
     sandboxes: str
     records: str
     noted: str
+    events: str
+    sandbox: bytes
 
     def notes(self, user: int | str) -> str:
         """Return the key of the notes about a user's strays, from the user's hash. Only the home bucket has notes."""
         return f"{self.records.removesuffix('s/')}n/{user}"
-
-    @property
-    def sandbox(self) -> bytes:
-        """The name of the sandbox."""
-        return self.records.split("/", 2)[1].encode()
 
 
 _new = tuple.__new__
@@ -111,7 +111,16 @@ def index(sandbox_id: str, bucket: int) -> IndexKeys:
     """Return the index keys of a sandbox in one bucket."""
     shared = f"chuk1:{{{tag(bucket)}}}/"
     own = f"{shared}{sandbox_id}/"
-    return IndexKeys(bucket, f"{own}deadlines", f"{own}users", f"{shared}sandboxes", f"{own}s/", noted(bucket))
+    return IndexKeys(
+        bucket,
+        deadlines=f"{own}deadlines",
+        users=f"{own}users",
+        sandboxes=f"{shared}sandboxes",
+        records=f"{own}s/",
+        noted=noted(bucket),
+        events=events(bucket),
+        sandbox=sandbox_id.encode(),
+    )
 
 
 def sandboxes(bucket: int) -> str:
@@ -119,9 +128,25 @@ def sandboxes(bucket: int) -> str:
     return f"chuk1:{{{tag(bucket)}}}/sandboxes"
 
 
+def events(bucket: int) -> str:
+    """Return the key of the stream of events of a bucket, of all sandboxes."""
+    return f"chuk1:{{{tag(bucket)}}}/events"
+
+
 def noted(bucket: int) -> str:
     """Return the key of the users whose home bucket this is and who have notes, of all sandboxes."""
     return f"chuk1:{{{tag(bucket)}}}/noted"
+
+
+def readers(bucket: int) -> str:
+    """Return the key of the state of event readers in a bucket."""
+    return f"chuk1:{{{tag(bucket)}}}/readers"
+
+
+def members(bucket: int, reader: str) -> str:
+    """Return the key of the processes of an event reader. Only one bucket of each reader has them."""
+    # No sandbox has this character in its name.
+    return f"chuk1:{{{tag(bucket)}}}/members^{reader}"
 
 
 def find(sandbox_id: str, session_id: object) -> SessionKeys | None:

@@ -64,7 +64,9 @@ class Operation:
         return self.needs_index or (self.needs_index_arg is not None and self._arg(self.needs_index_arg, argv) != 0)
 
     def _arg(self, name: str, argv: Sequence[Arg]) -> Arg:
-        return argv[self.args.index(name)]
+        position = self.args.index(name)
+        # Arguments at the end may be left out.
+        return argv[position] if position < len(argv) else b""
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from . import modes
+from . import event_entries, modes
 from . import statuses as s
 from .data_operations import APPEND, INCREMENT, MERGE, SET
 from .durations import LATEST_MS
-from .index_operations import COUNT, DUE, FIND, LIST, SWEEP
+from .index_operations import COUNT, DUE, FIND, LIST, READ_EVENTS, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
 from .rate_limits import RATE_LIMIT
+from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -25,8 +26,8 @@ MOST_LEAVING: Final = 32
 
 ALLOCATE = Operation(
     "allocate",
-    names("session deadlines users sandboxes victims"),
-    names("handle sandbox lifetime idle user cap retention create mode operation window events victims rest"),
+    names("session deadlines users sandboxes events victims"),
+    names("handle sandbox lifetime idle user cap retention create mode operation window events start victims rest"),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER},
     retryable=True,
     needs_index_arg="cap",
@@ -62,22 +63,22 @@ LOAD = Operation(
 )
 SET_TTL = Operation(
     "set_ttl",
-    names("session deadlines sandboxes"),
-    names("handle sandbox ttl latest retention"),
+    names("session deadlines sandboxes events"),
+    names("handle sandbox ttl latest retention events"),
     s.ONE_SESSION | {s.OK},
     retryable=True,
 )
 EXTEND = Operation(
     "extend",
-    names("session deadlines operations"),
-    names("handle additional latest operation window retention"),
+    names("session deadlines operations events"),
+    names("handle additional latest operation window retention sandbox events"),
     s.ONE_SESSION | {s.OK, s.TOO_FAR},
     operation_id_arg="operation",
 )
 DELETE = Operation(
     "delete",
-    names("session deadlines users operations"),
-    names("handle owner version pointer created successor grace"),
+    names("session deadlines users operations events"),
+    names("handle sandbox letter owner version pointer created successor grace"),
     s.ONE_SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT},
     retryable=True,
     not_retryable_arg="version",
@@ -86,7 +87,7 @@ DELETE = Operation(
 )
 ROTATE = Operation(
     "rotate",
-    names("old new deadlines users old_operations new_operations sandboxes"),
+    names("old new deadlines users old_operations new_operations events sandboxes"),
     names("old new grace created sandbox ttl latest idle retention events rest"),
     s.ONE_SESSION | {s.OK},
     retryable=True,
@@ -97,7 +98,8 @@ ALL: Final = {
     entry.name: entry
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
-        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET,
+        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
+        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -120,7 +122,8 @@ def allocate(
     create: bool,
     mode: bytes = modes.TOUCH,
     operation_id: bytes = b"",
-    events: bool = False,
+    events: int = 0,
+    start: bytes = event_entries.CREATED,
     victims: Sequence[SessionKeys] = (),
     pairs: Sequence[bytes] = (),
     reused: bool = False,
@@ -128,11 +131,13 @@ def allocate(
     """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
     `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. Without
-    `create`, nothing happens unless the session exists. With `events` the session emits events. With `reused` or an
-    operation id, the id may have belonged to an earlier session, so operation ids of that session are cleared.
+    `create`, nothing happens unless the session exists. With `events`, the most entries of the stream, it emits events;
+    `start` is the letter of the first one, or empty if the event of another id tells of this one. With
+    `reused` or an operation id, the id may have belonged to an earlier session: operation ids are cleared, and the
+    event of its end is written if no sweep has done that.
     """
     index = target.index_keys
-    keys: tuple[str, ...] = (target.record, index.deadlines, index.users, index.sandboxes)
+    keys: tuple[str, ...] = (target.record, index.deadlines, index.users, index.sandboxes, index.events)
     evicted: tuple[bytes, ...] = ()
     if victims:
         keys += session_keys_to_delete(victims)
@@ -145,10 +150,10 @@ def allocate(
     if idle_ms > 0:
         own += (b"i", idle_ms)
     if events:
-        own += (b"e", 1)
+        own += (b"e", events)
     argv: tuple[Arg, ...] = (
         target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, int(create), mode,
-        operation_id, modes.CREATION_WINDOW_MS, int(events),
+        operation_id, modes.CREATION_WINDOW_MS, events, start,
         len(victims), *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
@@ -159,7 +164,11 @@ def retarget(call: Call, target: SessionKeys) -> Call:
     names, argv = call.operation.args, list(call.argv)
     if "handle" in names[: len(argv)]:
         argv[names.index("handle")] = target.handle
-    renamed = {"session": target.record, "operations": target.operations, **target.index_keys._asdict()}
+    renamed: dict[str, str] = {
+        "session": target.record,
+        "operations": target.operations,
+        **target.index_keys._asdict(),
+    }
     keys = [renamed.get(name, key) for name, key in zip(call.operation.keys, call.keys, strict=False)]
     return Call(call.operation, (*keys, *call.keys[len(keys) :]), tuple(argv))
 
@@ -196,21 +205,40 @@ def fetch(target: SessionKeys) -> Call:
     return Call(FETCH, (target.record,), ())
 
 
-def extend(target: SessionKeys, *, additional_ms: int, operation_id: bytes, retention_ms: int) -> Call:
-    """Move the deadline into the future by `additional_ms`."""
-    argv = (target.handle, additional_ms, LATEST_MS, operation_id, EXTEND_WINDOW_MS, retention_ms)
-    return Call(EXTEND, (target.record, target.index_keys.deadlines, target.operations), argv)
-
-
-def set_ttl(target: SessionKeys, *, ttl_ms: int, retention_ms: int) -> Call:
-    """Move the deadline to `ttl_ms` from now, but not after the latest one allowed."""
+def extend(
+    target: SessionKeys, *, additional_ms: int, operation_id: bytes, retention_ms: int, events: bool = False
+) -> Call:
+    """Move the deadline into the future by `additional_ms`. With `events`, the session probably emits events, so the
+    script reads at once what they need.
+    """
     index = target.index_keys
-    argv = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms)
-    return Call(SET_TTL, (target.record, index.deadlines, index.sandboxes), argv)
+    argv: tuple[Arg, ...] = (
+        target.handle,
+        additional_ms,
+        LATEST_MS,
+        operation_id,
+        EXTEND_WINDOW_MS,
+        retention_ms,
+        index.sandbox,
+        *_hint(events),
+    )
+    return Call(EXTEND, (target.record, index.deadlines, target.operations, index.events), argv)
+
+
+def set_ttl(target: SessionKeys, *, ttl_ms: int, retention_ms: int, events: bool = False) -> Call:
+    """Move the deadline to `ttl_ms` from now, but not after the latest one allowed. `events` is that of `extend`."""
+    index = target.index_keys
+    argv: tuple[Arg, ...] = (target.handle, index.sandbox, ttl_ms, LATEST_MS, retention_ms, *_hint(events))
+    return Call(SET_TTL, (target.record, index.deadlines, index.sandboxes, index.events), argv)
+
+
+def _hint(events: bool) -> tuple[int, ...]:
+    return (1,) if events else ()
 
 
 def delete(
     target: SessionKeys,
+    letter: bytes = event_entries.DELETED,
     *,
     owner: bytes = b"",
     version: int | None = None,
@@ -221,12 +249,16 @@ def delete(
 ) -> Call:
     """Delete a session if it matches every condition given: its owner, its version, its time of creation (ms).
 
-    `pointer` deletes only the old id's pointer with this value, not a session. `successor` leaves a pointer of this
-    value under the deleted id for the grace period.
+    `letter` is that of the event which a session that emits events writes; empty means none. `pointer` deletes only the
+    old id's pointer with this value, not a session. `successor` is a pointer to the id that replaces the session. It is
+    left under the deleted id for the grace period.
     """
-    expected: Arg = b"" if version is None else version
-    keys = (target.record, target.index_keys.deadlines, target.index_keys.users, target.operations)
-    return Call(DELETE, keys, (target.handle, owner, expected, pointer, created, successor, grace_ms))
+    index = target.index_keys
+    keys = (target.record, index.deadlines, index.users, target.operations, index.events)
+    argv: tuple[Arg, ...] = (target.handle, index.sandbox, letter)
+    conditions: tuple[Arg, ...] = (owner, b"" if version is None else version, pointer, created, successor, grace_ms)
+    # Most deletions have none, and the server parses each argument.
+    return Call(DELETE, keys, (*argv, *conditions) if any(part not in (b"", 0) for part in conditions) else argv)
 
 
 class Lifetime(NamedTuple):
@@ -236,7 +268,7 @@ class Lifetime(NamedTuple):
         ttl_ms: time until the deadline, which is not after the latest one allowed.
         idle_ms: idle timeout; 0 means none.
         retention_ms: how long the record outlives the session.
-        events: whether the session emits events.
+        events: most events that the stream of the bucket may have; 0 means that the session emits none.
         kept: names of the fields that the session keeps, or the first two characters of the names.
 
     """
@@ -244,7 +276,7 @@ class Lifetime(NamedTuple):
     ttl_ms: int
     idle_ms: int
     retention_ms: int
-    events: bool
+    events: int
     kept: Sequence[bytes]
 
 
@@ -255,12 +287,20 @@ def rotate(
     lifetime. The old id points to it for the grace period.
     """
     index = old.index_keys
-    keys: tuple[str, ...] = (old.record, new.record, index.deadlines, index.users, old.operations, new.operations)
-    argv: tuple[Arg, ...] = (old.handle, new.handle, grace_ms, created)
+    keys: tuple[str, ...] = (
+        old.record,
+        new.record,
+        index.deadlines,
+        index.users,
+        old.operations,
+        new.operations,
+        index.events,
+    )
+    argv: tuple[Arg, ...] = (old.handle, new.handle, grace_ms, created, index.sandbox)
     if lifetime is not None:
         ttl_ms, idle_ms, retention_ms, events, kept = lifetime
         keys += (index.sandboxes,)
-        argv += (index.sandbox, ttl_ms, LATEST_MS, idle_ms, retention_ms, int(events), *kept)
+        argv += (ttl_ms, LATEST_MS, idle_ms, retention_ms, events, *kept)
     return Call(ROTATE, keys, argv)
 
 

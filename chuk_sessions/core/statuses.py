@@ -49,6 +49,8 @@ NOT_A_LIST: Final = 16
 """The value to append to is not a list."""
 LIST_FULL: Final = 17
 """The list would exceed its limit; the size that it would have (bytes) follows."""
+HELD: Final = 21
+"""Another process holds the lease; the time (ms) that is left of it follows."""
 
 NAMES: Final = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}
 """Names of statuses by number."""

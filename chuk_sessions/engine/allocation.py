@@ -11,7 +11,7 @@ from copy import copy
 from typing import Self
 
 from .. import exceptions as errors
-from ..core import expired, ids, modes, operations
+from ..core import event_entries, expired, ids, modes, operations
 from ..core import statuses as s
 from ..core.durations import LATEST_MS
 from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
@@ -43,14 +43,15 @@ class NewSession:
         mode: what happens if the session exists, see `modes`.
         operation_id: for a mode that must be applied once; empty for the others.
         create: whether to create the session if it does not exist.
-        events: whether it emits events; None means that the policy decides.
+        events: most events in the stream of its bucket; 0 if it emits none; None means that the policy decides.
+        start: letter of its first event; empty if the event of another session tells of it.
         call: the latest attempt.
 
     """
 
     __slots__ = (
         "_executor", "_undo_lost", "call", "create", "deadline_ms", "events", "idle_ms", "mode", "operation_id",
-        "owner", "pairs", "session_id", "target", "ttl_ms", "user_id",
+        "owner", "pairs", "session_id", "start", "target", "ttl_ms", "user_id",
     )  # fmt: skip
 
     call: Call
@@ -68,7 +69,8 @@ class NewSession:
         target: SessionKeys | None = None,
         mode: bytes = modes.TOUCH,
         operation_id: bytes = b"",
-        events: bool | None = None,
+        events: int | None = None,
+        start: bytes = event_entries.CREATED,
     ) -> None:
         self._executor = executor
         self._undo_lost: tuple[Call, ...] = ()
@@ -82,6 +84,7 @@ class NewSession:
         self.operation_id = operation_id
         self.create = True
         self.events = events
+        self.start = start
         self.session_id = ""
         if target is None:
             self.session_id, target = executor.new_target(user_id)
@@ -101,8 +104,11 @@ class NewSession:
         return other
 
     def undo(self) -> tuple[Call, ...]:
-        """Return the calls that delete the sessions of all attempts."""
-        return (*self._undo_lost, operations.delete(self.target))
+        """Return the calls that delete the sessions of all attempts. Readers of events learn only of those that they
+        have heard of.
+        """
+        letter = event_entries.ABORTED if self.start else b""
+        return (*self._undo_lost, operations.delete(self.target, letter))
 
 
 class Allocator:
@@ -145,6 +151,7 @@ class Allocator:
                 mode=new.mode,
                 operation_id=new.operation_id,
                 events=policy.events if new.events is None else new.events,
+                start=new.start,
                 victims=victims,
                 pairs=new.pairs,
                 reused=not new.session_id,
@@ -187,7 +194,7 @@ class Allocator:
         """Delete sessions with an unreadable owner: the index lists them for this user, their records name another."""
         records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
         calls = [
-            operations.delete(target, owner=fields[b"u"])
+            operations.delete(target, event_entries.EVICTED, owner=fields[b"u"])
             for target, fields in zip(targets, records, strict=True)
             if not has_readable_owner(fields, self._executor.values)
         ]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from .. import exceptions as errors
-from ..core import index_operations, keys, operations
+from ..core import event_entries, index_operations, keys, operations
 from ..core import statuses as s
 from ..core.index_operations import Cursor
 from ..core.keys import SessionKeys
@@ -117,7 +117,9 @@ class BucketRevocation:
 
     async def _delete(self, targets: list[SessionKeys]) -> bool:
         """Delete sessions of the user. Returns whether there was anything to delete."""
-        replies = await self._run([operations.delete(target, owner=self._job.owner) for target in targets])
+        replies = await self._run(
+            [operations.delete(target, event_entries.REVOKED, owner=self._job.owner) for target in targets]
+        )
         self.revoked += sum(reply[0] == s.OK for reply in replies)
         moved = [(target, reply[1]) for target, reply in zip(targets, replies, strict=True) if reply[0] == s.MOVED]
         foreign = [target for target, reply in zip(targets, replies, strict=True) if reply[0] == s.OTHER_OWNER]
@@ -140,7 +142,7 @@ class BucketRevocation:
         replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
         records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
         calls = [
-            operations.delete(target, owner=fields[b"u"])
+            operations.delete(target, event_entries.REVOKED, owner=fields[b"u"])
             for target, fields in zip(foreign, records, strict=True)
             if not has_readable_owner(fields, self._executor.values)
         ]

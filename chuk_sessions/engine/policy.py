@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..core import validation
 from ..core.durations import ms_from_seconds
+from ..core.event_entries import DEFAULT_CAP
 from ..enums import WhenFull
 
 
@@ -20,7 +21,8 @@ class SessionPolicy:
         session_bytes: most bytes of metadata that a session may have.
         cap: most sessions that a user may have; 0 means any number.
         when_full: whether a full cap evicts or refuses.
-        events: whether the sessions that it creates emit events.
+        events: most events in the stream of a bucket, for sessions that it creates; 0 means that they emit none.
+        updates: whether its changes of metadata are events of sessions that emit events.
 
     """
 
@@ -30,7 +32,8 @@ class SessionPolicy:
     session_bytes: int
     cap: int
     when_full: WhenFull
-    events: bool = False
+    events: int = 0
+    updates: bool = False
 
 
 def session_policy(
@@ -41,6 +44,8 @@ def session_policy(
     when_full: WhenFull | str,
     retention_seconds: float,
     max_session_bytes: int,
+    events: bool | str = False,
+    max_events: int = DEFAULT_CAP,
 ) -> SessionPolicy:
     """Return the policy for a manager's arguments. Raises ValueError for a malformed one."""
     idle_ms = 0 if idle_timeout_seconds is None else ms_from_seconds(idle_timeout_seconds, "idle_timeout_seconds")
@@ -54,11 +59,19 @@ def session_policy(
         session_bytes=validation.positive(max_session_bytes, "max_session_bytes"),
         cap=0 if max_sessions_per_user is None else validation.positive(max_sessions_per_user, "max_sessions_per_user"),
         when_full=_choice(when_full),
+        events=validation.positive(max_events, "max_events") if _emits(events) else 0,
+        updates=events == "updates",
     )
 
 
 def _ms_or_zero(seconds: float, name: str) -> int:
     return 0 if seconds == 0 else ms_from_seconds(seconds, name)
+
+
+def _emits(events: bool | str) -> bool:
+    if events not in (True, False, "updates"):
+        raise ValueError(f"events must be True, False or 'updates', not {events!r}")
+    return bool(events)
 
 
 def _choice(when_full: WhenFull | str) -> WhenFull:

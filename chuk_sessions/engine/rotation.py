@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from .. import exceptions as errors
-from ..core import ids, keys, operations
+from ..core import event_entries, ids, keys, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
@@ -44,6 +44,7 @@ class _Move:
             in, whose own idempotency keys they might equal.
         new: the copy.
         grace_ms: how long the old id points to the copy, in ms.
+        letter: of the last event of the old id.
 
     """
 
@@ -52,6 +53,7 @@ class _Move:
     operation_ids: Sequence[bytes]
     new: NewSession
     grace_ms: int
+    letter: bytes
 
 
 class Rotator:
@@ -95,7 +97,7 @@ class Rotator:
                 if new is None:
                     new_id = await section.run(self._rotate_in_bucket(target, record, login, grace_ms))
                 else:
-                    move = _Move(target, record, reply[3] if inherits else (), new, grace_ms)
+                    move = _Move(target, record, reply[3] if inherits else (), new, grace_ms, _last_letter(login))
                     new_id = await section.run(self._move(section, move))
             if new_id is not None:
                 return new_id
@@ -115,7 +117,8 @@ class Rotator:
                 pairs,
                 deadline_ms=record.deadline,
                 idle_ms=record.idle,
-                events=b"e" in record.fields,
+                events=_most_events(record),
+                start=b"",
             )
         pairs = record.copied_pairs(login.copy_of(record))
         return NewSession(
@@ -125,6 +128,7 @@ class Rotator:
             pairs,
             ttl_ms=login.ttl_ms,
             idle_ms=self._policy.idle_ms,
+            start=event_entries.LOGGED_IN,
         )
 
     def _escapes_cap(self, target: SessionKeys, user_id: str) -> bool:
@@ -193,9 +197,10 @@ class Rotator:
 
         If the outcome is unknown, a repeat shows it: an attempt that was applied leaves nothing or the pointer.
         """
-        successor = keys.pointer_to(move.new.target, move.old.index_keys.bucket) if move.grace_ms else b""
+        successor = keys.pointer_to(move.new.target, move.old.index_keys.bucket)
         call = operations.delete(
             move.old,
+            move.letter,
             version=move.record.version,
             created=move.record.created,
             successor=successor,
@@ -212,7 +217,7 @@ class Rotator:
                     return reply
                 # Nothing, where a pointer should be, means that somebody else has deleted the session. If it cannot be
                 # known, the copy stays, because it may be all that is left of the session.
-                deleted = reply is None or reply == ([s.MOVED, successor] if successor else [s.GONE])
+                deleted = reply is None or reply == ([s.MOVED, successor] if move.grace_ms else [s.GONE])
             if deleted:
                 error.session_id = move.new.session_id
             raise
@@ -225,6 +230,16 @@ class Rotator:
             return [s.GONE] if error.may_be_applied(s.OK) else error.reply
         except errors.SessionError:
             return None
+
+
+def _most_events(record: Record) -> int:
+    """Return the most events in the stream of a session that emits events; 0 if it emits none."""
+    digits = record.fields.get(b"e", b"0")
+    return int(digits) if digits.isdigit() else event_entries.DEFAULT_CAP
+
+
+def _last_letter(login: _Login | None) -> bytes:
+    return event_entries.ROTATED if login is None else event_entries.REPLACED
 
 
 def _refuse_moved(reply: Reply) -> None:

@@ -89,6 +89,7 @@ class SessionData:
                 ttl_ms=ttl_ms,
                 retention_ms=self._policy.retention_ms,
                 limit=self._policy.session_bytes,
+                updates=self._policy.updates,
             )
 
         if target is not None and self._values.needs_salt:
@@ -144,7 +145,13 @@ class SessionData:
             return None
         limit = self._policy.session_bytes
         call = data_operations.increment(
-            target, field=field, amount=amount, ceiling=ceiling, operation_id=operation_id, limit=limit
+            target,
+            field=field,
+            amount=amount,
+            ceiling=ceiling,
+            operation_id=operation_id,
+            limit=limit,
+            updates=self._policy.updates,
         )
         return await self._execute(target, call, results.increment)
 
@@ -180,7 +187,13 @@ class SessionData:
             return None
         limit = self._policy.session_bytes
         call = data_operations.append(
-            target, field=field, items=texts, most=max_bytes, operation_id=operation_id, limit=limit
+            target,
+            field=field,
+            items=texts,
+            most=max_bytes,
+            operation_id=operation_id,
+            limit=limit,
+            updates=self._policy.updates,
         )
         return await self._execute(target, call, results.size)
 
@@ -233,6 +246,7 @@ class SessionData:
             repeatable=idempotency_key is not None,
             max_bytes=self._max_metadata_bytes,
             session_bytes=self._policy.session_bytes,
+            updates=self._policy.updates,
         )
         validation.positive(max_attempts, "max_attempts")
         target = self._find(session_id)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from .. import exceptions as errors
-from ..core import modes, operation_ids, operations
+from ..core import event_entries, modes, operation_ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
@@ -103,17 +103,23 @@ class Sessions:
         _, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
         return reply
 
-    async def delete(self, target: SessionKeys, *, reused: bool) -> bool:
+    async def delete(self, target: SessionKeys, letter: bytes = event_entries.DELETED, *, reused: bool) -> bool:
         """Delete a session, under its old id too. Returns False when there was none.
 
-        With `reused`, another session may have the same id later. It then takes one more call.
+        `letter` stands for the reason, in the event of the end. With `reused`, another session may have the same id
+        later. It then takes one more call.
         """
-        reply = await (self._delete_current(target) if reused else self._executor.execute(operations.delete(target)))
+        reply = await (
+            self._delete_current(target, letter)
+            if reused
+            else self._executor.execute(operations.delete(target, letter))
+        )
         if reply[0] != s.MOVED:
             return results.is_ok(reply)
         pointer = reply[1]
         current = self._executor.target_for_pointer(target.index_keys.bucket, pointer)
-        deleted = await self._executor.execute_following_rotation(current, operations.delete(current), results.is_ok)
+        call = operations.delete(current, letter)
+        deleted = await self._executor.execute_following_rotation(current, call, results.is_ok)
         await self._executor.execute(operations.delete(target, pointer=pointer))
         return deleted
 
@@ -131,13 +137,13 @@ class Sessions:
             before, version = version, _version(found)
             if found.get(b"u") != owner or version <= before:
                 return False
-            call = operations.delete(target, owner=owner, created=found.get(b"c", b""))
+            call = operations.delete(target, event_entries.REVOKED, owner=owner, created=found.get(b"c", b""))
             with suppress(errors.SessionOwnerError):
                 if await self._executor.execute_following_rotation(target, call, results.is_ok):
                     return True
         raise errors.SessionConflictError("the session keeps changing; try again")
 
-    async def _delete_current(self, target: SessionKeys) -> Reply:
+    async def _delete_current(self, target: SessionKeys, letter: bytes) -> Reply:
         """Delete the session that has the id now. A call that is retried or arrives late may find a later session with
         the same id, which it must not delete. A session with a higher version replaced the one that was to be deleted.
         """
@@ -150,7 +156,7 @@ class Sessions:
             before, version = version, _version(fields)
             if version <= before:
                 return [s.GONE]
-            reply = await self._executor.execute(operations.delete(target, created=fields.get(b"c", b"")))
+            reply = await self._executor.execute(operations.delete(target, letter, created=fields.get(b"c", b"")))
             if reply[0] != s.GONE:
                 return reply
         raise errors.SessionConflictError("the session keeps changing; try again")

@@ -47,12 +47,21 @@ class Sweeper:
 
     async def sweep_everything(self) -> int:
         """Sweep every sandbox that has expired sessions. Returns how many were removed."""
-        pages, total = Pages(self._executor, _due), 0
+        total = await self.sweep_due(range(ids.BUCKETS))
+        await self._notes.clean(all_sandboxes=True)
+        return total
+
+    async def sweep_due(self, buckets: Iterable[int], sandbox_id: str | None = None) -> int:
+        """Sweep every sandbox, or only the one given, that has expired sessions in some buckets.
+
+        Returns how many were removed.
+        """
+        pages, total = Pages(self._executor, _due, buckets=buckets), 0
         while replies := await pages.next():
-            due = ((bucket, name) for bucket, reply in replies for name in map(_text, reply[1]) if ids.is_name(name))
+            names = ((bucket, name) for bucket, reply in replies for name in map(_text, reply[1]) if ids.is_name(name))
+            due = (found for found in names if sandbox_id in (None, found[1]))
             while part := [_target(*sandbox) for sandbox in islice(due, _CONCURRENT_SANDBOXES)]:
                 total += await self._sweep(part)
-        await self._notes.clean(all_sandboxes=True)
         return total
 
     async def _sweep(self, targets: Sequence[_Target]) -> int:

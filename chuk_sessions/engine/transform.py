@@ -45,6 +45,7 @@ class Transform:
         repeatable: the caller may repeat the transform with the same operation id, so it may have been applied before.
         max_bytes: most bytes of the key and its new value.
         session_bytes: most bytes of metadata that the session may have.
+        updates: whether the change is an event of a session that emits events.
 
     """
 
@@ -57,6 +58,7 @@ class Transform:
     repeatable: bool
     max_bytes: int
     session_bytes: int
+    updates: bool
 
     async def run(self, execute: Execute, target: SessionKeys, max_attempts: int) -> Transformed | None:
         """Apply the transform, and return its result; None when there is no such session.
@@ -132,6 +134,7 @@ class Transform:
             operation_id=self.operation_id,
             window_ms=operation_ids.ONCE_WINDOW_MS if self.repeatable else operation_ids.TRANSFORM_WINDOW_MS,
             limit=self.session_bytes,
+            updates=self.updates,
         )
 
 

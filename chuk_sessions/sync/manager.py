@@ -51,6 +51,8 @@ class SessionManager:
         retention_seconds: float = 300,
         max_metadata_bytes: int = 1_048_576,
         max_session_bytes: int = 4_194_304,
+        events: bool | str | None = None,
+        max_events: int = 10_000,
         local_cache: SessionCache | None = None,
     ) -> None:
         r"""Create a manager; nothing is sent.
@@ -70,10 +72,16 @@ class SessionManager:
             retention_seconds: how long the store keeps the record of an expired session, unless a sweep removes it.
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
+            events: whether the sessions that this manager creates emit events, for `SessionEvents` to read. With
+                `"updates"`, its changes of their metadata are events, too. By default SESSION_EVENTS, which is off,
+                `1`, or `updates`.
+            max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
+                oldest ones are dropped and counted as lost.
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
 
         Raises:
             ValueError: an argument is malformed.
+            NotSupportedError: events are on, and the provider is a custom one.
             ModuleNotFoundError: SESSION_PROVIDER is not the name of a provider.
 
         """
@@ -88,6 +96,8 @@ class SessionManager:
             retention_seconds=retention_seconds,
             max_metadata_bytes=max_metadata_bytes,
             max_session_bytes=max_session_bytes,
+            events=events,
+            max_events=max_events,
             local_cache=local_cache,
         )
         self._runner = Runner()
@@ -174,14 +184,6 @@ class SessionManager:
     def get_session_metadata(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
         """Return the session, or None. Does not touch it. A local cache may answer. With `fresh`, the store does."""
         return self._runner.run(self._manager.get_session_metadata(session_id, fresh=fresh))
-
-    def cached_session(self, session_id: str) -> CachedSession | None:
-        """Return the session if the local cache can answer, else None, which does not mean that there is no session.
-
-        Nothing is sent, and the session is not touched. The result is shared and cannot be changed. On the emulator,
-        each session is found.
-        """
-        return self._manager.cached_session(session_id)
 
     def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
@@ -306,6 +308,14 @@ class SessionManager:
         is at its memory limit. Within the touch interval, a local cache may answer. With `fresh`, the store does.
         """
         return self._runner.run(self._manager.load_session(session_id, fresh=fresh))
+
+    def cached_session(self, session_id: str) -> CachedSession | None:
+        """Return the session if the local cache can answer, else None, which does not mean that there is no session.
+
+        Nothing is sent, and the session is not touched. The result is shared and cannot be changed. On the emulator,
+        each session is found.
+        """
+        return self._manager.cached_session(session_id)
 
     def set_session_ttl(self, session_id: str, hours: float) -> bool:
         """Set the deadline to hours from now, which may be a fraction. It may be earlier than the present one, and

@@ -436,7 +436,7 @@ async def test_the_grace_period_does_not_depend_on_the_idle_timeout(single):
 
 def failing_deletion(failure):
     async def fail(call):
-        if call.operation is operations.DELETE and call.argv[call.operation.args.index("version")] != b"":
+        if call.operation is operations.DELETE and not call.operation.may_retry(call.argv):
             raise failure("the store is down")
 
     return fail

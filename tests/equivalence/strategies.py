@@ -16,6 +16,7 @@ from chuk_sessions.core import (
     note_operations,
     operations,
     rate_limits,
+    reader_operations,
     record,
 )
 from chuk_sessions.core.keys import SessionKeys
@@ -63,6 +64,13 @@ targets = [keys.session_keys("a", session_id) for session_id in OWN_IDS + GENERA
 pointers = st.sampled_from([b"", *[pointer for one in targets for pointer in (one.handle, one.reference.encode())]])
 limits = st.sampled_from([data_operations.MAX_SESSION_BYTES, data_operations.MAX_SESSION_BYTES, 0, 9, 30, 120])
 handles = st.sampled_from([*[target.handle for target in targets], b"~", b"\xff"])
+readers = st.sampled_from([b"mailer", b"mail", b"a^b"])
+processes = st.sampled_from([b"one", b"two"])
+leases_ms = st.sampled_from([0, 1, 700, 4000])
+cursors = st.sampled_from([b"0-0", b"0-0", b"1-0", b"1-2", b"2-1"])
+"""Ids before those of all events, which the servers of a comparison choose by different clocks."""
+event_caps = st.sampled_from([0, 10_000])
+endings = st.sampled_from([b"d", b"d", b"v", b"r", b"p", b"a", b""])
 lifetimes = st.sampled_from([1, 350, 700, 1000, 4000, 60_000, 600_001])
 
 
@@ -118,7 +126,8 @@ class CallGenerator:
             create=self.draw(st.sampled_from([True, True, True, False])),
             mode=self.draw(mode_texts),
             operation_id=self.draw(creations_by),
-            events=self.draw(st.booleans()),
+            events=self.draw(event_caps),
+            start=self.draw(st.sampled_from([b"c", b"c", b"l", b""])),
             victims=self.draw(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.draw(pairs),
             reused=self.draw(st.booleans()),
@@ -150,6 +159,7 @@ class CallGenerator:
             ttl_ms=self.draw(st.sampled_from([None, None, 1, 700, 60_000, 10**15])),
             retention_ms=self.draw(retentions),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def set(self) -> Call:
@@ -163,6 +173,7 @@ class CallGenerator:
             ceiling=self.draw(ceilings),
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def fetch(self) -> Call:
@@ -176,6 +187,7 @@ class CallGenerator:
             most=self.draw(st.sampled_from([None, None, 1, 6, 20])),
             operation_id=self.draw(operation_ids),
             limit=self.draw(limits),
+            updates=self.draw(st.booleans()),
         )
 
     def rate_limit(self) -> Call:
@@ -201,8 +213,11 @@ class CallGenerator:
 
     def delete(self) -> Call:
         owner, version = owner_of(self.draw(users)), self.draw(versions)
+        if self.draw(st.booleans()):
+            return operations.delete(self.target()[1], self.draw(endings))
         return operations.delete(
             self.target()[1],
+            self.draw(endings),
             owner=owner,
             version=version,
             pointer=self.draw(pointers),
@@ -226,7 +241,7 @@ class CallGenerator:
 
     def lifetime(self) -> operations.Lifetime:
         ttl, idle = self.draw(lifetimes), self.draw(idles)
-        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(st.booleans()), record.KEPT_AT_LOGIN)
+        return operations.Lifetime(ttl, idle, self.draw(retentions), self.draw(event_caps), record.KEPT_AT_LOGIN)
 
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))
@@ -270,6 +285,40 @@ class CallGenerator:
         return note_operations.forget(
             target.index_keys, sandbox, user_of(self.draw(users)), self.draw(st.lists(old, max_size=3))
         )
+
+    def bucket(self) -> int:
+        """Draw a bucket that has sessions."""
+        return self.target()[1].index_keys.bucket
+
+    def join(self) -> Call:
+        return reader_operations.join(
+            self.bucket(), self.draw(readers).decode(), self.draw(processes), lease_ms=self.draw(leases_ms)
+        )
+
+    def claim(self) -> Call:
+        return reader_operations.claim(
+            self.bucket(), self.draw(readers), self.draw(processes), lease_ms=self.draw(leases_ms), newest=False
+        )
+
+    def commit(self) -> Call:
+        lease = reader_operations.Lease(self.draw(readers), self.draw(processes), self.draw(st.integers(1, 3)))
+        stored, cursor = self.draw(cursors), self.draw(cursors)
+        read = 0 if stored == cursor else self.draw(st.integers(1, 3))
+        position = reader_operations.Position(stored, cursor, read, self.draw(st.integers(0, 2)))
+        return reader_operations.commit(self.bucket(), lease, position, lease_ms=self.draw(leases_ms))
+
+    def trim(self) -> Call:
+        return reader_operations.trim(self.bucket())
+
+    def progress(self) -> Call:
+        return reader_operations.progress(self.bucket())
+
+    def retire(self) -> Call:
+        return reader_operations.retire(self.bucket(), self.draw(readers))
+
+    def read_events(self) -> Call:
+        limit = self.draw(st.sampled_from([1, 2, 100]))
+        return index_operations.read_events(self.target()[1].index_keys.events, limit=limit)
 
     def after(self, user: str | None) -> index_operations.Cursor:
         """Draw the cursor of a page: the start, or an entry that may exist."""

@@ -24,7 +24,7 @@ from chuk_sessions.core import (
 )
 from chuk_sessions.core.durations import LATEST_MS
 from chuk_sessions.core.operation import Call
-from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server
+from tests.equivalence.comparison import FAR_MS, comparable, keys_on_server, remove_expired
 from tests.harness.worlds import EmulatorWorld, ServerWorld
 
 ALICE = ids.user_hash("alice")
@@ -41,7 +41,7 @@ increment = partial(data_operations.increment, TARGET, field=b"m:n", amount=1, c
 append = partial(data_operations.append, TARGET, field=b"m:n")
 limit = partial(rate_limits.rate_limit, TARGET, field=b"l:x", rate=rate_limits.rate(2, 1, None, 1), operation_id=b"")
 load = partial(operations.load, TARGET, retention_ms=5)
-restart = operations.Lifetime(50, 40, 7, True, record.KEPT_AT_LOGIN)
+restart = operations.Lifetime(50, 40, 7, 10_000, record.KEPT_AT_LOGIN)
 touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, index=True)
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
@@ -70,7 +70,8 @@ def fields(number):
 
 
 def sweep(limit, *expired):
-    index = (TARGET.index_keys.deadlines, TARGET.index_keys.users, TARGET.index_keys.sandboxes)
+    own = TARGET.index_keys
+    index = (own.deadlines, own.users, own.sandboxes, own.events)
     records = [key for target in expired for key in (target.record, target.operations)]
     handles = [target.handle for target in expired]
     return Call(index_operations.SWEEP, (*index, *records), (b"a", limit, *handles))
@@ -220,8 +221,8 @@ SCENARIOS = {
         replace(4, cap=1, owner=b"bob"), replace(5, cap=1, owner=b"bob", victims=TARGETS),
     ],
     "marked entries at the time of expiration": lambda now: [
-        create(TARGETS[0], events=True), create(TARGETS[1]), create(TARGETS[2], idle=700, events=True),
-        create(TARGETS[3], ttl=TTL + 1, events=True), touch(), operations.validate(TARGETS[2], 0, 0, True),
+        create(TARGETS[0], events=10_000), create(TARGETS[1]), create(TARGETS[2], idle=700, events=10_000),
+        create(TARGETS[3], ttl=TTL + 1, events=10_000), touch(), operations.validate(TARGETS[2], 0, 0, True),
         operations.extend(TARGETS[2], additional_ms=1, operation_id=b"x", retention_ms=0),
         operations.rotate(TARGETS[1], OTHERS[0], grace_ms=0), operations.rotate(TARGETS[0], OTHERS[1], grace_ms=0),
         *[step for wait in (699, 1, TTL - 701, 1, 1) for step in (
@@ -246,7 +247,7 @@ SCENARIOS = {
     ],
     "many expired sessions": lambda now: [*[create(target, ttl=5) for target in MANY[:17]], 5, create(), create(OTHER)],
     "many expired and marked sessions": lambda now: [
-        *[create(target, ttl=5, events=number % 2 == 0) for number, target in enumerate(MANY[:17])], 5, create(),
+        *[create(target, ttl=5, events=10_000 * (number % 2)) for number, target in enumerate(MANY[:17])], 5, create(),
     ],
     "due sandboxes, in pages": lambda now: [
         *FOUR, create(keys.session_keys("b", "sess-alice-1700000000-07" + "0" * 32)), TTL,
@@ -301,6 +302,7 @@ async def test_emulator_and_server_agree(worlds, scenario):
     for number, step in enumerate(scenario(server.clock.now_ms())):
         if isinstance(step, int):
             await server.advance(ms=step)
+            remove_expired(client, server.clock.now_ms())
             continue
         ours, theirs = await emulator.backend.run(step), await server.backend.run(step)
         assert comparable(step.operation, ours) == comparable(step.operation, theirs), (number, step)

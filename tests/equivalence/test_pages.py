@@ -30,7 +30,7 @@ CHANGES = st.tuples(st.sampled_from(["delete", "extend", "wait"]), st.sampled_fr
 def allocate(target, ttl):
     return operations.allocate(
         target, "a", ttl_ms=ttl, idle_ms=0, owner=b"alice", user=ALICE, cap=0, retention_ms=0, create=True,
-        events=target.handle[0] % 2 == 0,
+        events=10_000 * (target.handle[0] % 2),
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ def machine_on(server):
         @rule(duration=lifetimes)
         def wait(self, duration):
             self.runner.run(self.server.advance(ms=duration))
+            # The event of an end tells what the record holds, until that has expired.
+            remove_expired(self.client, self.server.clock.now_ms())
 
         @invariant()
         def keyspaces_are_equal(self):

@@ -96,6 +96,13 @@ def loop_blocked(seconds: float) -> Evidence:
     return lambda environment, load, counts: any(end - begun >= seconds for begun, end in load.stalls)
 
 
+def stream_was_full(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether a stream of events has dropped entries."""
+    with environment.server.client() as client:
+        states = [client.xinfo_stream(key) for key in client.scan_iter("*/events", _type="stream")]
+    return any(state["entries-added"] > state["length"] for state in states)
+
+
 def all_of(*signs: Evidence) -> Evidence:
     """Expect each of these."""
     return lambda environment, load, counts: all(sign(environment, load, counts) for sign in signs)
@@ -122,6 +129,7 @@ __all__ = [
     "scripts_rejected",
     "scripts_unknown",
     "slowed",
+    "stream_was_full",
     "waited",
     "was_full",
 ]

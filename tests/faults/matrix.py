@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from chuk_sessions.backends.redis.scripts import load as load_scripts
 from tests.faults.load.counts import Counts
 from tests.faults.load.load import Load, load_on
+from tests.faults.load.readers import counting_drops, reading
 
 from .environments import (
     ALWAYS,
@@ -41,10 +43,11 @@ from .evidence import (
     scripts_rejected,
     scripts_unknown,
     slowed,
+    stream_was_full,
     waited,
     was_full,
 )
-from .inject import clocks, failover, network, revocations, server
+from .inject import clocks, events, failover, network, revocations, server
 from .judge import broken_promises, count
 
 Inject = Callable[[Environment, Load, float], Awaitable[None]]
@@ -52,6 +55,13 @@ Inject = Callable[[Environment, Load, float], Awaitable[None]]
 SHORT_S, LONG_S = 0.6, 8.0
 ENOUGH_WRITES = 101
 """Acknowledged writes of a run. A busy machine needs longer for them."""
+
+Watch = Callable[[str, list[str]], AbstractAsyncContextManager[None]]
+
+
+def _watch_nothing(url: str, broken: list[str]) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
 
 _BRIEF = 1.0
 _AMPLE = 10.0
@@ -74,6 +84,8 @@ class Fault:
         slow: servers need seconds for it, so the short form of the matrix skips it.
         settings: further settings of the connections.
         recovers_within: seconds after the fault by which each session must be served again; None promises nothing.
+        manager: options of the managers.
+        watch: watches the store at a URL from before the load until after it, and adds to a list what was broken.
 
     """
 
@@ -89,6 +101,8 @@ class Fault:
     slow: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     recovers_within: float | None = None
+    manager: dict[str, Any] = field(default_factory=dict)
+    watch: Watch = _watch_nothing
 
 
 @dataclass(frozen=True)
@@ -183,13 +197,23 @@ MATRIX = (
     Fault("server clock set back", "revocation finds all sessions, even those that were swept while the clock was fast",
           standalone(), server.set_clock_back, clock_was_read,
           settings={"loaded": load_scripts({"now": server.FAST_CLOCK})}),
+    Fault("event stream at its cap", "no call fails or waits for readers; each event that is dropped counts as lost",
+          standalone(), events.fill_a_stream, stream_was_full, manager={"events": True, "max_events": events.CAP},
+          watch=counting_drops),
+    Fault("Sentinel failover with events on", "each event of a change that has survived is received", sentinel,
+          failover.kill_primary, OUTLASTED, keeps_writes=False, errors=UNKNOWN, slow=True, manager={"events": True},
+          watch=reading),
 )  # fmt: skip
 
 
 async def run(fault: Fault, seconds: float) -> Result:
     """Inject a fault under load, and judge."""
+    more: list[str] = []
     with fault.environment() as environment:
-        async with load_on(environment.url, timeout=fault.timeout, **fault.settings) as load:
+        async with (
+            fault.watch(environment.url, more),
+            load_on(environment.url, timeout=fault.timeout, manager=fault.manager, **fault.settings) as load,
+        ):
             await asyncio.sleep(seconds / 4)
             await fault.inject(environment, load, seconds)
             recovery = await load.recovered(time.monotonic())
@@ -200,6 +224,7 @@ async def run(fault: Fault, seconds: float) -> Result:
     broken = broken_promises(
         counts, keeps_writes=fault.keeps_writes, keeps_lifecycle=fault.keeps_lifecycle, errors=fault.errors
     )
+    broken += more
     if fault.recovers_within is not None and recovery > fault.recovers_within:
         broken.append(f"served after {recovery:.2f} s, not within {fault.recovers_within:g} s")
     if not reached_the_load:

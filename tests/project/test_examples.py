@@ -38,6 +38,7 @@ EXAMPLES = {
         "distinct artifacts: 10",
         "next call on the other host: 404",
     ],
+    "jwt_blocklist": ["accepted: alice", "blocked: deleted", "after the logout: None"],
     "multi_tenant": [
         "sessions at acme: 1 of 3 refused; at globex: 0 of 3 refused",
         "acme's id is valid at globex: False",

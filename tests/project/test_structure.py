@@ -49,7 +49,9 @@ def test_only_reads_on_one_key_are_plain_commands():
 
 
 def test_every_include_is_used_and_says_what_it_does():
-    used = set(re.findall(r'^--- @include "(\w+)"', "".join(path.read_text() for path in LUA.rglob("*.lua")), re.M))
+    used = set(
+        re.findall(r'^--- @(?:include|paste) "(\w+)"', "".join(path.read_text() for path in LUA.rglob("*.lua")), re.M)
+    )
     assert {path.stem for path in (LUA / "include").glob("*.lua")} == used
     for path in (LUA / "include").glob("*.lua"):
         assert re.search(r"^-- [A-Z]", path.read_text(), re.M), path
@@ -157,6 +159,7 @@ MAY_IMPORT = {
     "devices": "public integrations",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
+    "events": "core engine backends backends.base public sync providers",
 }
 
 

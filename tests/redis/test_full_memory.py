@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from chuk_sessions import SessionExistsError, SessionManager, StoreFullError
-from chuk_sessions.core import ids, modes, operations, statuses
+from chuk_sessions import SessionExistsError, SessionManager, StoreFullError, session_hash
+from chuk_sessions.core import event_entries, ids, keys, modes, operations, statuses
 from chuk_sessions.core.keys import session_keys
 from chuk_sessions.providers import redis
 from chuk_sessions.providers.factory import Factory
@@ -35,9 +35,10 @@ GROWING = {
 }
 
 
-@pytest.fixture
-async def manager(full_server):
-    manager = SessionManager("test", redis.factory(full_server.url), idle_timeout_seconds=3600)
+@pytest.fixture(params=[False, "updates"], ids=["no events", "events"])
+async def manager(full_server, request):
+    factory = redis.factory(full_server.url)
+    manager = SessionManager("test", factory, idle_timeout_seconds=3600, events=request.param)
     yield manager
     await manager.aclose()
 
@@ -56,7 +57,7 @@ def fill_memory(server: Server) -> None:
 def dump(server: Server) -> dict[bytes, object]:
     with server.client() as client:
         return {
-            key: client.dump(key) if client.type(key) == b"hash" else client.zrange(key, 0, -1, withscores=True)
+            key: client.zrange(key, 0, -1, withscores=True) if client.type(key) == b"zset" else client.dump(key)
             for key in client.scan_iter()
         }
 
@@ -88,6 +89,25 @@ async def test_calls_that_need_memory_are_refused_and_change_nothing(manager, fu
         await manager.update_session_metadata(session_id, {}, merge=False)
     assert dump(full_server) == before
     assert await manager.validate_session(session_id)
+
+
+async def test_every_end_is_told(full_server):
+    factory = redis.factory(full_server.url)
+    async with SessionManager("test", factory, events=True) as manager:
+        ends = [await manager.allocate_session(user_id="alice") for _ in range(4)]
+        expired = [await manager.allocate_session(user_id="alice", ttl_hours=1e-7) for _ in range(3)]
+        fill_memory(full_server)
+        assert await manager.delete_session(ends[0])
+        assert await manager.revoke_session(session_hash(ends[1]))
+        assert await manager.revoke_user_sessions("alice") >= 2
+        await manager.cleanup_expired_sessions()
+    with full_server.client() as client:
+        entries = client.eval("return redis.call('XRANGE', KEYS[1], '-', '+')", 1, keys.events(HOME))
+    told = [event_entries.parse(*entry) for entry in entries]
+    assert len(told) == 2 * len([*ends, *expired])
+    reasons = {entry.session_hash(HOME): entry.reason for entry in told if entry.kind == "ended"}
+    assert [reasons[session_hash(session_id)] for session_id in ends] == ["deleted", "revoked", "revoked", "revoked"]
+    assert {reasons[session_hash(session_id)] for session_id in expired} == {"expired"}
 
 
 async def test_a_refused_request_needs_no_memory(manager, full_server):

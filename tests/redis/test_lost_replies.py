@@ -10,7 +10,7 @@ import pytest
 
 from chuk_sessions import ABSENT, SessionManager, session_hash
 from chuk_sessions.backends.redis import RedisBackend
-from chuk_sessions.core import statuses
+from chuk_sessions.core import event_entries, ids, keys, statuses
 from chuk_sessions.exceptions import (
     OutcomeUnknownError,
     SessionExistsError,
@@ -507,3 +507,61 @@ async def test_a_call_that_was_never_sent_has_a_known_outcome(proxy: Proxy, back
         with pytest.raises(SessionUnavailableError) as caught:
             await manager_on(other).increment_session_counter(session_id, "n")
     assert not isinstance(caught.value, OutcomeUnknownError)
+
+
+async def told(server: Server, *session_ids: str | None) -> list[str]:
+    """Return kind and reason of the events of sessions, in order of the sessions; of any other ids, after them."""
+    order = {session_hash(str(session_id)): number for number, session_id in enumerate(session_ids)}
+    found: list[tuple[int, str]] = []
+    with server.client() as client:
+        for bucket in range(ids.BUCKETS):
+            entries = client.eval("return redis.call('XRANGE', KEYS[1], '-', '+')", 1, keys.events(bucket))
+            for entry in (event_entries.parse(*entry) for entry in entries):
+                words = [entry.kind] if entry.reason is None else [entry.kind, entry.reason]
+                found.append((order.get(entry.session_hash(bucket), len(order)), " ".join(words)))
+    return [text for _, text in sorted(found, key=lambda event: event[0])]
+
+
+EMITTING = {
+    "extend": (lambda manager, session_id: manager.extend_session_ttl(session_id, 1.0), ["extended"]),
+    "delete": (lambda manager, session_id: manager.delete_session(session_id), ["ended deleted"]),
+    "rotate": (lambda manager, session_id: manager.rotate_session(session_id), ["rotated"]),
+    "merge": (
+        lambda manager, session_id: manager.update_session_metadata(session_id, {"a": 1}, idempotency_key="k"),
+        ["updated"],
+    ),
+    "increment": (
+        lambda manager, session_id: manager.increment_session_counter(session_id, "n", idempotency_key="k"),
+        ["updated"],
+    ),
+}
+
+
+@pytest.mark.parametrize("operation", EMITTING)
+async def test_a_retry_tells_no_event_twice(server: Server, proxy: Proxy, backend: RedisBackend, operation: str):
+    server.empty()
+    manager = manager_on(backend, events="updates")
+    session_id = await manager.allocate_session(user_id="ann")
+    lose(proxy, backend, operation)
+    call, events = EMITTING[operation]
+    assert await call(manager, session_id)
+    assert await told(server, session_id) == ["created", *events]
+
+
+async def test_a_creation_whose_reply_was_lost_is_told_as_aborted(server: Server, proxy: Proxy, backend: RedisBackend):
+    server.empty()
+    lose(proxy, backend, "allocate")
+    session_id = await manager_on(backend, events=True).allocate_session(user_id="ann")
+    found = await told(server, session_id)
+    assert found[0] == "created"
+    assert sorted(found[1:]) == ["created"] * TIMES + ["ended aborted"] * TIMES
+
+
+async def test_a_login_whose_replies_were_lost_is_told_once(server: Server, proxy: Proxy, backend: RedisBackend):
+    server.empty()
+    manager = manager_on(backend, events=True)
+    for user, operation in (("ann", "rotate"), (None, "carry")):
+        old = await manager.allocate_session(user_id=user)
+        lose(proxy, backend, operation)
+        new = await manager.rotate_session(old, user_id="ann")
+        assert (await told(server, old, new))[:3] == ["created", "ended replaced", "logged_in"]

@@ -1,4 +1,4 @@
-"""No session id appears in the store, in what the server says and logs, or in the library's log: in no encoding.
+"""No session id appears in the store, in what the server says and logs, in the log, or in events: in no encoding.
 
 A load with about 1,000 ids runs on a real server. Then the server's files, its diagnostics, all traffic, and both logs
 are searched. A canary that is put into each of them shows that the search would find an id there.
@@ -21,17 +21,19 @@ import pytest
 
 from chuk_sessions import SessionManager, session_hash
 from chuk_sessions.core import ids
+from chuk_sessions.events import SessionEvent, SessionEvents
 from chuk_sessions.providers import redis
 from tests.conftest import bundled
 from tests.harness.farms.proxy import Proxy
 from tests.harness.servers import Server, running
+from tests.redis.tools import until
 
 VISITORS, CONCURRENT = 150, 50
 WINDOW = 12
 """Bytes that the search compares first. An encoded id has at least 72 bits of entropy in these."""
 DUMPED = ("--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--rdbcompression", "no", "--loglevel", "debug")
 LOGGED = ("--slowlog-log-slower-than", "0", "--slowlog-max-len", "1000000")
-SOURCES = ("RDB", "AOF", "MONITOR", "SLOWLOG", "CLIENT LIST", "server log", "traffic", "library log")
+SOURCES = ("RDB", "AOF", "MONITOR", "SLOWLOG", "CLIENT LIST", "server log", "traffic", "library log", "events")
 
 
 def encodings(session_id: str) -> dict[str, bytes]:
@@ -197,6 +199,11 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
+async def _read(events: SessionEvents, received: list[SessionEvent]) -> None:
+    async for event in events:
+        received.append(event)
+
+
 async def test_no_store_reply_or_log_contains_a_session_id(caplog: pytest.LogCaptureFixture):
     traffic, monitor, canary = bytearray(), bytearray(), ids.new_id("canary", 7)
     with (
@@ -205,14 +212,22 @@ async def test_no_store_reply_or_log_contains_a_session_id(caplog: pytest.LogCap
         caplog.at_level(logging.DEBUG),
     ):
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        async with SessionManager(
-            "web", redis.factory(url), idle_timeout_seconds=600, max_sessions_per_user=4
-        ) as manager:
-            load = Load(manager)
+        async with (
+            SessionManager(
+                "web", redis.factory(url), idle_timeout_seconds=600, max_sessions_per_user=4, events="updates"
+            ) as manager,
+            SessionEvents(redis.factory(url), reader="mailer") as events,
+        ):
+            load, received = Load(manager), list[SessionEvent]()
+            reading = asyncio.create_task(_read(events, received))
             with monitored(server, monitor):
                 await load.run()
                 put_everywhere(Server(url), canary)
             state = server_state(server, canary)
+            await until(lambda: len(received) > len(load.session_ids), 30)
+            events.stop()
+            await reading
+        state["events"] = repr([*received, canary]).encode()
     state |= {"MONITOR": bytes(monitor), "traffic": bytes(traffic), "library log": caplog.text.encode()}
     assert sorted(state) == sorted(SOURCES)
     assert 900 < len(set(load.session_ids)) < 1500

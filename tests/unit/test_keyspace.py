@@ -93,3 +93,48 @@ def test_numbers_are_returned_as_text():
     assert space.hgetall("k") == [b"n", b"-7", b"t", b"7"]
     assert space.snapshot() == {"k": ({b"n": b"-7", b"t": b"7"}, space.now + 1)}
     assert space.peek("k") == ({b"n": b"-7", b"t": b"7"}, space.now + 1)
+
+
+def stream_on(clock):
+    space = Keyspace(clock)
+    return space, lambda *fields, **options: (space.tick(), space.xadd("s", fields, **options))[1]
+
+
+def test_ids_of_a_stream_never_go_back():
+    clock = ManualClock(1000)
+    space, add = stream_on(clock)
+    ids = [add(b"f", b"1"), add(b"f", b"2")]
+    clock.advance(ms=-500)
+    ids += [add(b"f", b"3"), space.xtrim_minid("s", b"2000"), add(b"f", b"4")]
+    clock.advance(ms=1000)
+    assert [*ids, add(b"f", b"5")] == [b"1000-0", b"1000-1", b"1000-2", 3, b"1000-3", b"1500-0"]
+    assert (space.xlen("s"), space.xadded("s")) == (2, 5)
+
+
+def test_a_range_of_a_stream_has_the_bounds_of_xrange():
+    clock = ManualClock(1000)
+    space, add = stream_on(clock)
+    ids = []
+    for number in range(6):
+        ids.append(add(b"f", b"%d" % number))
+        clock.advance(ms=number % 2)
+    assert ids == [b"1000-0", b"1000-1", b"1001-0", b"1001-1", b"1002-0", b"1002-1"]
+    found = {bounds: [entry[0] for entry in space.xrange("s", *bounds)] for bounds in [
+        (b"-", b"+"), (b"-", b"+", 2), (b"1001", b"1001"), (b"(1001-0", b"+"), (b"1000-1", b"(1002-0"), (b"1003", b"+"),
+    ]}  # fmt: skip
+    assert list(found.values()) == [ids, ids[:2], ids[2:4], ids[3:], ids[1:4], []]
+    assert space.xrange("s", b"1000", b"1000-0") == [[b"1000-0", [b"f", b"0"]]]
+    assert space.xtrim_minid("s", b"1001-1") == 3
+    assert [entry[0] for entry in space.xrange("s", b"-", b"+")] == ids[3:]
+
+
+def test_a_stream_drops_its_oldest_entries_at_its_cap():
+    space, add = stream_on(ManualClock(1000))
+    for number in range(1000):
+        add(b"f", b"%d" % number, most=300)
+    kept = [int(fields[1]) for _, fields in space.xrange("s", b"-", b"+")]
+    assert 300 <= len(kept) <= 400
+    assert kept == list(range(1000 - len(kept), 1000))
+    assert space.xadded("s") == 1000
+    space.delete("s")
+    assert (space.xlen("s"), space.xadded("s"), space.snapshot()) == (0, 0, {})

@@ -55,6 +55,7 @@ def test_retargeting_replaces_the_keys_of_the_session_and_nothing_else():
         far.index_keys.deadlines,
         far.index_keys.users,
         far.index_keys.sandboxes,
+        far.index_keys.events,
         *[near.record, near.operations] * 2,
     )
     assert retargeted.argv == (far.handle, *call.argv[1:])

@@ -16,7 +16,7 @@ from ...core.operation import Call, Reply, RetryCalls
 from ...core.write_hook import WriteHook
 from ...models import Health
 from .clock import Clock, SystemClock
-from .keyspace import Keyspace
+from .keyspace import Keyspace, Snapshot
 from .strings import Strings
 from .turns import Turns
 from .twins import TWINS
@@ -68,7 +68,7 @@ class MemoryBackend:
     async def aclose(self) -> None:
         """Do nothing: the emulator holds nothing open."""
 
-    def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, float]], int | None]]:
+    def snapshot(self) -> Snapshot:
         """Return the value and the expiry (ms) of every key."""
         with self._lock:
             self._space.tick()

@@ -1,4 +1,4 @@
-"""The emulator's keyspace: hashes and sorted sets under keys that expire.
+"""The emulator's keyspace: hashes, sorted sets, and streams under keys that expire.
 
 The methods are named after the Redis commands that the scripts call, so that a twin reads like its script. They
 emulate those commands only as far as the scripts need: some require that the key exists. The keyspace takes no lock;
@@ -13,6 +13,7 @@ from itertools import chain
 
 from .clock import Clock
 from .sortedset import SortedSet
+from .stream import Stream, id_text
 
 Hash = dict[bytes, bytes]
 
@@ -21,8 +22,15 @@ Value = bytes | int
 
 Fields = dict[bytes, Value]
 
+Content = dict[bytes, bytes] | list[tuple[bytes, float]] | list[list[bytes]]
+"""A hash, the members and scores of a sorted set, or the fields of a stream's entries without their ids."""
+
+Snapshot = dict[str, tuple[Content, int | None]]
+"""The content and the expiry (ms) of every key."""
+
 _EMPTY_HASH: Fields = {}
 _EMPTY_SET = SortedSet()
+_EMPTY_STREAM = Stream()
 _SLACK = 64
 """Outdated queue entries, plus one per key that expires, up to which the queue is not rebuilt."""
 
@@ -50,6 +58,7 @@ class Keyspace:
         self._now_ms = clock.now_ms
         self._hashes: dict[str, Fields] = {}
         self._sets: dict[str, SortedSet] = {}
+        self._streams: dict[str, Stream] = {}
         self._expiries: dict[str, int] = {}
         self._queue: list[tuple[int, str]] = []
         self.now = clock.now_ms()
@@ -120,6 +129,7 @@ class Keyspace:
         """Remove a key, if it exists."""
         if self._hashes.pop(key, None) is not None or self._sets.pop(key, None) is not None:
             self._expiries.pop(key, None)
+        self._streams.pop(key, None)
 
     def rename(self, source: str, target: str) -> None:
         """Rename a sorted set that has an expiry to a key that does not exist."""
@@ -152,13 +162,15 @@ class Keyspace:
                 return
         members.add(member, score)
 
-    def zrem(self, key: str, member: bytes) -> None:
-        """Remove a member, and the key with its last member."""
+    def zrem(self, key: str, member: bytes) -> bool:
+        """Remove a member, and the key with its last member. Return whether the member existed."""
         members = self._sets.get(key)
-        if members is not None:
-            members.remove(member)
-            if not members:
-                self.delete(key)
+        if members is None or members.score(member) is None:
+            return False
+        members.remove(member)
+        if not members:
+            self.delete(key)
+        return True
 
     def zscore(self, key: str, member: bytes) -> float | None:
         """Return a member's score, or None."""
@@ -209,13 +221,43 @@ class Keyspace:
         """Return the member with the highest score, and the score, or None."""
         return self._sets.get(key, _EMPTY_SET).last()
 
-    def snapshot(self) -> dict[str, tuple[dict[bytes, bytes] | list[tuple[bytes, float]], int | None]]:
+    def xadd(self, key: str, fields: Sequence[bytes], most: int | None = None) -> bytes:
+        """Add an entry of field, value, field, value... to a stream, and return its id; `most` is MAXLEN with `~`."""
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = Stream()
+        added = stream.add(self.now, fields)
+        if most is not None:
+            stream.keep_last(most)
+        return id_text(added)
+
+    def xrange(self, key: str, first: bytes, last: bytes, limit: int | None = None) -> list[list[bytes | list[bytes]]]:
+        """Return entries of a stream, each as its id and its fields. Bounds are `-`, `+`, and ids; `(` excludes one."""
+        return self._streams.get(key, _EMPTY_STREAM).between(first, last, limit)
+
+    def xtrim_minid(self, key: str, first: bytes) -> int:
+        """Remove the entries with lower ids than `first`, and return how many. An empty stream keeps its last id."""
+        return self._streams.get(key, _EMPTY_STREAM).remove_before(first)
+
+    def xlen(self, key: str) -> int:
+        """Return the number of entries in a stream."""
+        return len(self._streams.get(key, _EMPTY_STREAM))
+
+    def xadded(self, key: str) -> int:
+        """Return how many entries were ever added to a stream: `entries-added` of XINFO STREAM."""
+        return self._streams.get(key, _EMPTY_STREAM).added
+
+    def xstate(self, key: str) -> tuple[bytes, int, int]:
+        """Return the id of the last entry, how many entries the stream has had, and how many of those are gone."""
+        stream = self._streams.get(key, _EMPTY_STREAM)
+        return id_text(stream.last), stream.added, stream.added - len(stream)
+
+    def snapshot(self) -> Snapshot:
         """Return the value and the expiry (ms) of every key, for tests that compare them with a server's."""
-        hashes = {key: (_texts(record), self._expiries.get(key)) for key, record in self._hashes.items()}
-        return {
-            **hashes,
-            **{key: (members.items(), self._expiries.get(key)) for key, members in self._sets.items()},
-        }
+        values: dict[str, Content] = {key: _texts(record) for key, record in self._hashes.items()}
+        values |= {key: members.items() for key, members in self._sets.items()}
+        values |= {key: stream.fields() for key, stream in self._streams.items()}
+        return {key: (value, self._expiries.get(key)) for key, value in values.items()}
 
     def load(self, key: str, record: Hash, expiry: int) -> None:
         """Replace the value of a key by a hash that expires at `expiry` (ms)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Unpack
@@ -92,6 +92,16 @@ class RedisBackend:
     def track(self, observer: Observer, max_staleness: float) -> Tracking:
         """Return tracked reads for the running event loop, see `core.tracking`."""
         return Tracking(self.client, self._options, observer, max_staleness)
+
+    async def read_streams(self, after: Mapping[str, bytes], limit: int) -> dict[str, list[Any]] | None:
+        """Read streams with one XREAD, which costs the server a third of one XRANGE each. See `ReadsStreams`."""
+        if not after or self.client.topology().slotted:
+            return None
+        command: tuple[str | bytes | int, ...] = (b"XREAD", b"COUNT", limit, b"STREAMS", *after, *after.values())
+        reply, _ = await self.client.run(command, "xread", True, next(iter(after)), read_only=True)
+        # With RESP3, the reply is a dict.
+        pairs = reply.items() if isinstance(reply, dict) else reply or ()
+        return {key.decode(): entries for key, entries in pairs}
 
     async def ping(self) -> Health:
         """Send an ECHO, then query the health of all nodes. See `Health` and `SessionManager.ping`."""

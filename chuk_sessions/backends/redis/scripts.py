@@ -1,7 +1,8 @@
 """The scripts, loaded from `lua/NAME.lua`.
 
 Each `--- @include "name"` is replaced by `lua/include/name.lua`, once per script, and the name of each status by its
-number.
+number. `--- @paste "name"` does the same each time, with all that the file includes: functions that few calls need are
+created in the branch that needs them, because creating one takes server time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ...core.operations import SCRIPTED
 from ...core.statuses import NAMES
 from .net.resp import pack
 
-_INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
+_INCLUDE = re.compile(r'^--- @(include|paste) "([a-z_]+)"\n', re.MULTILINE)
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _STATUSES = {name: number for number, name in NAMES.items()}
 _STATUS = re.compile(rf"\b({'|'.join(_STATUSES)})\b")
@@ -72,11 +73,13 @@ def expand(text: str, root: Path, replaced: dict[str, str] | None = None) -> str
     seen: set[str] = set()
 
     def include(match: re.Match[str]) -> str:
-        name = match[1]
+        name = match[2]
+        body = (replaced or {}).get(name) or (root / "include" / f"{name}.lua").read_text(encoding="utf-8")
+        if match[1] == "paste":
+            return expand(body, root, replaced)
         if name in seen:
             return ""
         seen.add(name)
-        body = (replaced or {}).get(name) or (root / "include" / f"{name}.lua").read_text(encoding="utf-8")
         return _INCLUDE.sub(include, body)
 
     return _INCLUDE.sub(include, text)

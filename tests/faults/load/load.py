@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from chuk_sessions import SessionManager
@@ -102,20 +103,27 @@ class Load:
         return sum(timed.late(self.stalls) for timed in self.timed)
 
 
-def manager_on(backend: RedisBackend, timed: TimedBackend) -> SessionManager:
+def manager_on(backend: RedisBackend, timed: TimedBackend, **options: Any) -> SessionManager:
     """Return a manager whose calls are timed."""
-    return SessionManager("faults", Factory(timed, lambda: RedisSession(backend, 3600)))
+    return SessionManager("faults", Factory(timed, lambda: RedisSession(backend, 3600)), **options)
 
 
 @asynccontextmanager
-async def load_on(url: str, *, timeout: float, first: int = 1, **settings: Any) -> AsyncIterator[Load]:  # noqa: ASYNC109
+async def load_on(
+    url: str,
+    *,
+    timeout: float,  # noqa: ASYNC109
+    first: int = 1,
+    manager: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
+) -> AsyncIterator[Load]:
     """Put load on a store while the context is open. On exit, calls in flight finish.
 
-    `timeout` is each call's, in seconds. Sessions are numbered from `first`.
+    `timeout` is each call's, in seconds. Sessions are numbered from `first`. `manager` has the options of the managers.
     """
     backends = [RedisBackend(url, call_timeout=timeout, **settings) for _ in range(SIDES)]
     timed = [TimedBackend(backend, timeout + SLACK) for backend in backends]
-    managers = [manager_on(*pair) for pair in zip(backends, timed, strict=True)]
+    managers = [manager_on(*pair, **manager) for pair in zip(backends, timed, strict=True)]
     ledger = Ledger()
     attempts, numbers = Attempts(ledger), itertools.count(first)
     shared = [SharedSession(ledger, attempts, numbers) for _ in range(SHARED_SESSIONS)]
@@ -126,8 +134,8 @@ async def load_on(url: str, *, timeout: float, first: int = 1, **settings: Any) 
                 yield load
     finally:
         load.reconnects = sum(backend.stats().reconnects for backend in backends)
-        for manager in managers:
-            await manager.aclose()
+        for one in managers:
+            await one.aclose()
 
 
 @asynccontextmanager

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
+from ....core.event_entries import REPLACED
 from ....core.modes import CREATE, REPLACE
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE, OTHER_OWNER
-from ..keyspace import Fields, Keyspace, pairs
+from ..keyspace import Fields, Keyspace, pairs, text
 from . import include
 from .include import Victim
 
@@ -18,11 +19,11 @@ _SWEEP_BATCH = 16
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session; or touch, refuse, or replace the one that exists."""
-    key, deadlines, users = keys[:3]
-    _, _, lifetime, new_idle, _, cap, retention, create, _, operation, window, events, victims = argv[:13]
-    first = 13 + victims
+    key, deadlines, users, _, events = keys[:5]
+    _, _, lifetime, new_idle, _, cap, retention, create, _, operation, window, most, _, victims = argv[:14]
+    first = 14 + victims
     owner = argv[first + 1] if argv[first] == b"u" else b""
-    operations, creations = (*keys[4 + 2 * victims :], "", "")[:2]
+    operations, creations = (*keys[5 + 2 * victims :], "", "")[:2]
     if operation != b"" and include.applied(space, creations, operation):
         return [CREATED]
     now, exists = space.now, space.exists(key)
@@ -39,9 +40,12 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if deadline <= now:
         return [GONE]
     expiry = min(deadline, now + new_idle) if new_idle > 0 else deadline
-    score = include.index_score(expiry, events or None)
+    score = include.index_score(expiry, most or None)
     fields: Fields = {b"c": created, b"d": deadline, b"a": now, b"v": version}
     fields.update(pairs(argv[first:]))
+    if operations or exists:
+        _emit_former_end(space, keys, argv, b"" if isinstance(found, list) else REPLACED)
+    _emit_start(space, events, argv, owner, fields)
     include.write_record(space, key, fields, exists)
     if operations:
         space.delete(operations)
@@ -50,11 +54,37 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     space.pexpireat(key, expiry + retention)
     earliest = _index(space, keys, argv, owner, score)
     if evicted:
-        include.remove_sessions(space, evicted, deadlines, users)
-    if earliest > now:
-        return [CREATED]
+        include.remove_sessions(space, evicted, deadlines, users, events, argv[1])
+    return [CREATED] if earliest > now else _with_expired(space, deadlines)
+
+
+def _with_expired(space: Keyspace, deadlines: str) -> Reply:
+    """Return the reply to a creation, with expired sessions to sweep if there are many."""
     expired = include.list_expired(space, deadlines, _SWEEP_BATCH)
     return [CREATED, *expired] if sum(map(len, expired)) == _SWEEP_BATCH else [CREATED]
+
+
+def _emit_former_end(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], letter: bytes) -> None:
+    """Write the event of the end of an earlier session of the same id, if no sweep has done that."""
+    key, deadlines, _, _, events = keys[:5]
+    handle, sandbox = argv[:2]
+    score = space.zscore(deadlines, handle)
+    if score is not None and score % 1:
+        include.emit_end(space, events, sandbox, handle, letter, b"", include.last_fields(space, key, score))
+
+
+def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], owner: bytes, fields: Fields) -> None:
+    """Write the first event of a session that is about to be created, if it has one."""
+    handle, sandbox, most, letter = *argv[:2], *argv[11:13]
+    if not most or letter == b"":
+        return
+    created, deadline, version = (int(fields[name]) for name in (b"c", b"d", b"v"))
+    salt = fields.get(b"s")
+    times = (b"%d" % created, b"%d" % (deadline - created))
+    described = letter + b"%d" % version
+    include.add_event(
+        space, events, most, sandbox, handle, described, times, owner, None if salt is None else text(salt)
+    )
 
 
 def _at_existing(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes) -> tuple[int, int] | Reply:

@@ -8,13 +8,13 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, LIST_FULL, NOT_A_LIST, OK, TOO_LARGE
 from ..keyspace import Keyspace, text
-from .include import applied, bound_of, measure, open_, parse_int, remember
+from .include import applied, bound_of, emit_update, measure, open_, parse_int, remember
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Append to a metadata value that is a list, without decoding it; a missing one is an empty list."""
     key = keys[0]
-    field, items, most, limit, operation, window = argv
+    field, items, most, limit, operation, window = argv[:6]
     opened = open_(space, key, b"v", b"z", field)
     if isinstance(opened, list):
         return opened
@@ -36,6 +36,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         size = measure(space, key, bound, limit, (field, new))
         if size > limit:
             return [TOO_LARGE, size]
+    if len(keys) > 2:
+        emit_update(space, keys, argv[6:], version + 1, opened[1])
     space.hset(key, {field: new, b"v": version + 1, b"z": int(size)})
     if operation != b"":
         remember(space, keys[1], operation, window)

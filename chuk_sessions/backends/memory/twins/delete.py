@@ -8,32 +8,44 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
 from ..keyspace import Keyspace, text
-from .include import Opened, open_, parse_int, unindex
+from .include import LastFields, Opened, emit_end, last_fields, open_, parse_int, unindex
+
+_NO_CONDITIONS = (b"", b"", b"", b"", b"", 0)
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Delete a session, even at full memory or with a record that cannot be read; or only the pointer of a
     rotated id.
     """
-    key, deadlines, users, operations = keys
-    handle, owner, expected_version, pointer, expected_created, successor, grace = argv
+    key, deadlines, users, operations, events = keys
+    handle, sandbox, letter, *conditions = argv
+    owner, expected_version, pointer, expected_created, successor, grace = conditions or _NO_CONDITIONS
     opened = open_(space, key, b"u", b"v", b"c")
     if pointer != b"":
         return _delete_pointer(space, key, opened, pointer)
+    last: LastFields | None = None
     if isinstance(opened, tuple):
-        *_, current_owner, version, created = opened
+        _, deadline, *_, current_owner, version, created = opened
         if expected_created != b"" and (created is None or text(expected_created) != text(created)):
             return [GONE]
         if owner not in (b"", current_owner) and (current_owner is not None or space.zscore(users, handle) is None):
             return [OTHER_OWNER]
         if expected_version != b"" and (version is None or text(expected_version) != text(version)):
             return [CONFLICT, parse_int(version) or 0]
+        field = space.hash(key).get
+        if field(b"e") is not None:
+            last = deadline, created, version, current_owner, field(b"s"), field(b"e"), None, None
     elif opened[0] == MOVED:
         return opened
+    else:
+        score = space.zscore(deadlines, handle)
+        last = None if score is None or not score % 1 else last_fields(space, key, score)
     space.delete(key)
     space.delete(operations)
-    unindex(space, deadlines, users, handle)
-    if isinstance(opened, tuple) and successor != b"":
+    if unindex(space, deadlines, users, handle) and last is not None and letter != b"":
+        has_expired = isinstance(opened, list) and opened[0] == GONE
+        emit_end(space, events, sandbox, handle, b"" if has_expired else letter, successor, last)
+    if isinstance(opened, tuple) and grace > 0 and successor != b"":
         pointer_expiry = min(opened[1], space.now + grace)
         space.hset(key, {b"r": successor, b"d": pointer_expiry})
         space.pexpireat(key, pointer_expiry)

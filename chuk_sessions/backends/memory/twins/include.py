@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import inf
+from math import ceil, inf
 from re import compile as pattern
 from typing import Any
 
+from ....core.event_entries import EVICTED, EXPIRED, IDLE, UPDATED
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
+from ..stream import parse_id
 
 Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | None]
 """Expiry, deadline, last access, and idle timeout (or None) of a live session, all in ms, and three further fields.
@@ -17,8 +19,15 @@ Opened = tuple[int, int, int, int | None, Value | None, Value | None, Value | No
 The expiry is the deadline or, if that is earlier, the end of the idle timeout.
 """
 
-Victim = tuple[bytes, str, str]
-"""A handle, and the keys of the record and of its operation ids."""
+Victim = tuple[bytes, str, str, float, bytes]
+"""A handle, the keys of the record and of its operation ids, the score of the index entry, and a letter for the reason;
+empty if the session has expired.
+"""
+
+LastFields = tuple[
+    int, Value | None, Value | None, Value | None, Value | None, Value | None, Value | None, Value | None
+]
+"""Deadline, creation time, version, owner, salt, most events, last access, and idle timeout of a session that ends."""
 
 HALF_MS = 0.5
 """Half of the unit of times. Added to now, it is the lowest score of a live session."""
@@ -218,18 +227,119 @@ def remember_creation(space: Keyspace, creations: str, operation: bytes, window:
     space.pexpireat(creations, space.now + window)
 
 
-def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> None:
-    """Remove a session from both indexes."""
-    space.zrem(deadlines, handle)
+def unindex(space: Keyspace, deadlines: str, users: str, handle: bytes) -> bool:
+    """Remove a session from both indexes. Return whether the first one had it."""
     space.zrem(users, handle)
+    return space.zrem(deadlines, handle)
 
 
-def remove_sessions(space: Keyspace, sessions: Iterable[Victim], deadlines: str, users: str) -> None:
-    """Remove sessions, each given as its handle and the keys of its record and of its operation ids."""
-    for handle, record, operations in sessions:
+def remove_sessions(
+    space: Keyspace, sessions: Iterable[Victim], deadlines: str, users: str, events: str, sandbox: bytes
+) -> None:
+    """Remove sessions. The mark in the score tells which ones emit events.
+
+    Only the call that removes an index entry writes the event.
+    """
+    for handle, record, operations, score, letter in sessions:
+        last = last_fields(space, record, score) if score % 1 else None
         space.delete(record)
         space.delete(operations)
-        unindex(space, deadlines, users, handle)
+        if unindex(space, deadlines, users, handle) and last is not None:
+            emit_end(space, events, sandbox, handle, letter, b"", last)
+
+
+def last_fields(space: Keyspace, key: str, score: float) -> LastFields:
+    """Return what the event of the end of a session tells, from its record.
+
+    Without a deadline, the score of its index entry is the deadline, and nothing else is known.
+    """
+    field = space.hash(key).get
+    deadline = parse_int(field(b"d"))
+    if deadline is None:
+        return ceil(score), None, None, None, None, None, None, None
+    return deadline, field(b"c"), field(b"v"), field(b"u"), field(b"s"), field(b"e"), field(b"a"), field(b"i")
+
+
+def emit_end(
+    space: Keyspace, events: str, sandbox: bytes, handle: bytes, letter: bytes, pointer: bytes, last: LastFields
+) -> None:
+    """Write the event of the end of a session.
+
+    Without a `letter` for another reason, it has expired: at its deadline, or earlier because it was idle.
+    """
+    deadline, created, version, owner, salt, most, *access = last
+    accessed, idle = map(parse_int, access)
+    was_idle = accessed is not None and idle is not None and accessed + idle < deadline
+    letter = letter or (IDLE if was_idle else EXPIRED)
+    emit(space, events, sandbox, handle, letter, pointer, deadline, (created, version, owner, salt, most))
+
+
+def emit_change(
+    space: Keyspace,
+    key: str,
+    events: str,
+    sandbox: bytes,
+    handle: bytes,
+    letter: bytes,
+    version: int,
+    deadline: int,
+    emits: Value,
+) -> None:
+    """Write an event of a live session that is about to change."""
+    field = space.hash(key).get
+    fields = (field(b"c"), version, field(b"u"), field(b"s"), emits)
+    emit(space, events, sandbox, handle, letter, b"", deadline, fields)
+
+
+def emit_update(space: Keyspace, keys: Sequence[str], session: Sequence[bytes], version: int, deadline: int) -> None:
+    """Write the event of a change of metadata, with the keys of `increment` and `append`.
+
+    `session` is handle and sandbox.
+    """
+    key, _, events = keys
+    handle, sandbox = session
+    emits = space.hash(key).get(b"e")
+    if emits is not None:
+        emit_change(space, key, events, sandbox, handle, UPDATED, version, deadline, emits)
+
+
+def emit(
+    space: Keyspace,
+    events: str,
+    sandbox: bytes,
+    handle: bytes,
+    letter: bytes,
+    pointer: bytes,
+    deadline: int,
+    fields: tuple[Value | None, Value | None, Value | None, Value | None, Value | None],
+) -> None:
+    """Write an event of a session, with creation time, version, owner, salt, and most events from its record.
+
+    Parsing finds damaged numbers. Only what would fail here is checked.
+    """
+    created, version, owner, salt, most = (None if field is None else text(field) for field in fields)
+    if most is None or len(most) > 15 or not most.isdigit() or most[:1] == b"0":
+        most = b"10000"
+    described = letter + (version or b"0") + (b" " + pointer if pointer else b"")
+    times = (created or b"", b"%d" % (deadline - (parse_int(created) or 0)))
+    add_event(space, events, int(most), sandbox, handle, described, times, owner or b"", salt)
+
+
+def add_event(
+    space: Keyspace,
+    events: str,
+    most: int,
+    sandbox: bytes,
+    handle: bytes,
+    described: bytes,
+    times: tuple[bytes, bytes],
+    owner: bytes,
+    salt: bytes | None,
+) -> None:
+    """Add an event to the stream of the bucket. `times` are creation time and lifetime."""
+    created, lifetime = times
+    fields = [sandbox, handle, b"k", described, b"c", created, b"d", lifetime, b"u", owner]
+    space.xadd(events, fields if salt is None else [*fields, b"s", salt], most)
 
 
 def make_room(
@@ -239,26 +349,27 @@ def make_room(
 
     `keys` and `argv` are those of an allocation.
     """
-    _, deadlines, users = keys[:3]
-    handle, user, cap, victims = argv[0], *argv[4:6], argv[12]
+    _, deadlines, users, _, events = keys[:5]
+    handle, user, cap, victims = argv[0], *argv[4:6], argv[13]
     live: list[Victim] = []
     surplus = space.zcount(users, user, user) + 1 - cap
     if surplus > 0 and space.zscore(users, handle) == user:
         surplus -= 1
-    candidates = zip(argv[13 : 13 + victims], keys[4 : 4 + 2 * victims : 2], keys[5 : 4 + 2 * victims : 2], strict=True)
+    candidates = zip(argv[14 : 14 + victims], keys[5 : 5 + 2 * victims : 2], keys[6 : 5 + 2 * victims : 2], strict=True)
     for victim, record, operations in candidates:
         if victim == handle or space.zscore(users, victim) != user:
             continue
-        is_live = (space.zscore(deadlines, victim) or 0) > space.now
+        score = space.zscore(deadlines, victim) or 0
+        is_live = score > space.now
         if is_live and text(space.hash(record).get(b"u", owner)) == owner:
-            live.append((victim, record, operations))
+            live.append((victim, record, operations, score, EVICTED))
             continue
         surplus -= 1
         if not is_live:
-            evicted.append((victim, record, operations))
+            evicted.append((victim, record, operations, score, b""))
     evictions = max(0, min(surplus, _MAX_EVICTIONS))
     if len(live) < evictions:
-        remove_sessions(space, evicted, deadlines, users)
+        remove_sessions(space, evicted, deadlines, users, events, argv[1])
         return [FULL, space.zrangebyscore(users, user, user, cap + _MAX_EVICTIONS)]
     evicted.extend(live[:evictions])
     return None
@@ -282,3 +393,8 @@ def page(
 def filter_live(space: Keyspace, deadlines: str, handles: list[bytes]) -> list[bytes]:
     """Return the handles whose sessions are alive according to the index."""
     return [handle for handle in handles if (space.zscore(deadlines, handle) or 0) > space.now]
+
+
+def is_after(entry: bytes, other: bytes) -> bool:
+    """Return whether an entry of a stream comes after another one, given their ids."""
+    return parse_id(entry) > parse_id(other)

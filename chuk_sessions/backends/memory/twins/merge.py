@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ....core.event_entries import EXTENDED, UPDATED
 from ....core.operation import Reply
 from ....core.statuses import APPLIED, CONFLICT, CORRUPT, MISMATCH, OK, TOO_FAR, TOO_LARGE
 from ..keyspace import Fields, Keyspace, Value, pairs, text
-from .include import applied, bound_of, expire_with_last, measure, move_deadline, open_, parse_int, remember
+from .include import (
+    applied,
+    bound_of,
+    emit_change,
+    expire_with_last,
+    measure,
+    move_deadline,
+    open_,
+    parse_int,
+    remember,
+)
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -16,7 +27,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     request.
     """
     key = keys[0]
-    expected_version, replace, operation, window, limit, ttl, latest, *indexed, removals, expected = argv[:12]
+    expected_version, replace, operation, window, limit, ttl, latest, *indexed, removals, expected = argv[:13]
     opened = open_(space, key, b"v", b"z", b"e")
     if isinstance(opened, list):
         return opened
@@ -28,7 +39,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [APPLIED]
     if expected_version not in (b"", version):
         return [CONFLICT, version]
-    first_expected = 12 + removals
+    first_expected = 13 + removals
     first = first_expected + 2 * expected
     different = _different(space.hash(key), argv[first_expected:first])
     if different:
@@ -39,21 +50,44 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     changes = argv[first:]
     new_fields = dict(pairs(changes))
     old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
-    removed = [field for field in dict.fromkeys((*argv[12:first_expected], *old)) if field not in new_fields]
+    removed = [field for field in dict.fromkeys((*argv[13:first_expected], *old)) if field not in new_fields]
     size = bound + sum(map(len, changes))
     if size > limit:
         size = measure(space, key, bound, limit, changes, removed)
         if size > limit:
             return [TOO_LARGE, size]
     fields: Fields = {b"v": version + 1, b"z": int(size), **new_fields}
+    if emits is not None:
+        _emit(space, keys, indexed, version + 1, deadline, ttl, emits)
     space.hset(key, fields)
     space.hdel(key, removed)
     if ttl != b"":
         _move_deadline(space, keys, indexed, version + 1, space.now + ttl, (accessed, idle), emits)
+    _remember(space, keys, operation, window)
+    return [OK]
+
+
+def _remember(space: Keyspace, keys: Sequence[str], operation: bytes, window: int) -> None:
     if operation != b"":
         remember(space, keys[1], operation, window)
         expire_with_last(space, keys[1])
-    return [OK]
+
+
+def _emit(
+    space: Keyspace,
+    keys: Sequence[str],
+    indexed: Sequence[Any],
+    version: int,
+    deadline: int,
+    ttl: Any,
+    emits: Value,
+) -> None:
+    """Write the events of the change: that of the metadata, on request, and that of the deadline, if it moves."""
+    handle, _, sandbox, updates = indexed
+    if updates == 1:
+        emit_change(space, keys[0], keys[4], sandbox, handle, UPDATED, version, deadline, emits)
+    if ttl != b"":
+        emit_change(space, keys[0], keys[4], sandbox, handle, EXTENDED, version, space.now + ttl, emits)
 
 
 def _move_deadline(
@@ -65,8 +99,8 @@ def _move_deadline(
     access: tuple[int, int | None],
     emits: Value | None,
 ) -> None:
-    key, _, deadlines, sandboxes = keys
-    handle, retention, sandbox = indexed
+    key, _, deadlines, sandboxes, _ = keys
+    handle, retention, sandbox, _ = indexed
     move_deadline(space, key, deadlines, sandboxes, handle, sandbox, version, deadline, *access, retention, emits)
 
 

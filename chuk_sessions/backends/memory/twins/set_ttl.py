@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....core.event_entries import EXTENDED
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK
 from ..keyspace import Keyspace
-from .include import move_deadline, open_, parse_int
+from .include import emit_change, move_deadline, open_, parse_int
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Set a session's deadline, counted from now. It may be earlier than the present one."""
-    key, deadlines, sandboxes = keys
-    handle, sandbox, ttl, latest, retention = argv
+    key, deadlines, sandboxes, events = keys
+    handle, sandbox, ttl, latest, retention = argv[:5]
     opened = open_(space, key, b"v", b"e")
     if isinstance(opened, list):
         return opened
@@ -23,6 +24,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if version is None:
         return [CORRUPT]
     deadline = min(space.now + ttl, latest)
+    if emits is not None:
+        emit_change(space, key, events, sandbox, handle, EXTENDED, version + 1, deadline, emits)
     move_deadline(
         space, key, deadlines, sandboxes, handle, sandbox, version + 1, deadline, accessed, idle, retention, emits
     )

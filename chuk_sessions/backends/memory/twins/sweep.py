@@ -15,15 +15,15 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Remove expired sessions of a sandbox in this bucket, list those to remove next, and note when the first one
     expires.
     """
-    deadlines, users, sandboxes = keys[:3]
+    deadlines, users, sandboxes, events = keys[:4]
     sandbox, limit = argv[:2]
-    listed = zip(argv[2:], keys[3::2], keys[4::2], strict=True)
+    listed = zip(argv[2:], keys[4::2], keys[5::2], strict=True)
     expired = [
-        session
+        (*session, score, b"")
         for session in listed
-        if (expiry := space.zscore(deadlines, session[0])) is not None and expiry <= space.now
+        if (score := space.zscore(deadlines, session[0])) is not None and score <= space.now
     ]
-    remove_sessions(space, expired, deadlines, users)
+    remove_sessions(space, expired, deadlines, users, events, sandbox)
     first = space.zfirst(deadlines)
     if first is not None:
         space.zadd(sandboxes, first[1], sandbox)
