@@ -192,7 +192,7 @@ def load(target: SessionKeys, interval_ms: int, retention_ms: int, index: bool) 
 
 
 def read(target: SessionKeys, *, operation_ids: bool = False) -> Call:
-    """Read the whole record and, on request, the operation ids that the session still remembers."""
+    """Read the whole record, the server's clock (ms) and, on request, the operation ids that the session remembers."""
     if operation_ids:
         return Call(READ, (target.record, target.operations), ())
     return new_call(Call, (READ, (target.record,), ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..core import operation_ids, operations, rate_limits
 from ..core import statuses as s
@@ -10,7 +11,8 @@ from ..core.durations import ttl_from_hours
 from ..core.keys import SessionKeys
 from ..core.operation import Reply
 from ..core.record import Record
-from ..models import RateLimit, SessionMetadata
+from ..exceptions import ManagerClosedError
+from ..models import CachedSession, RateLimit, SessionMetadata
 from . import results
 from .executor import Execute, Submit
 from .policy import SessionPolicy
@@ -27,12 +29,14 @@ class SessionAccess:
     _sessions: Sessions
     _policy: SessionPolicy
     _record: Callable[[Reply], Record | None]
+    _cache: Any
+    _release: Any
 
-    async def load_session(self, session_id: str) -> SessionMetadata | None:
+    async def load_session(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
         """Return the session, or None, and touch it: `validate_session` and `get_session_metadata` in one call.
 
         `last_accessed` in the result is the time of this access, unless it was within the touch interval or the server
-        is at its memory limit.
+        is at its memory limit. Within the touch interval, a local cache may answer. With `fresh`, the store does.
         """
         target = self._find(session_id)
         if target is None:
@@ -44,6 +48,17 @@ class SessionAccess:
             reply = await self._sessions.access(target, call, reply)
         record = self._record(reply)
         return record.to_model(session_id, self._sandbox_id) if record else None
+
+    def cached_session(self, session_id: str) -> CachedSession | None:
+        """Return the session if the local cache can answer, else None, which does not mean that there is no session.
+
+        Nothing is sent, and the session is not touched. The result is shared and cannot be changed. On the emulator,
+        each session is found.
+        """
+        if not self._release.alive:
+            raise ManagerClosedError("this SessionManager was closed")
+        found: CachedSession | None = None if self._cache is None else self._cache.cached_session(session_id)
+        return found
 
     async def set_session_ttl(self, session_id: str, hours: float) -> bool:
         """Set the deadline to hours from now, which may be a fraction. It may be earlier than the present one, and

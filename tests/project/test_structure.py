@@ -155,6 +155,7 @@ MAY_IMPORT = {
     "provider_factory": "core settings",
     "api": "provider_factory",
     "session_manager": "core settings engine backends backends.base provider_factory",
+    "cache": "core engine",
     "devices": "public integrations",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
