@@ -6,6 +6,7 @@ An emulator gives the same results without a server.
 from __future__ import annotations
 
 from .api import get_session, session
+from .cache import LocalCache
 from .core.ids import session_hash
 from .enums import ABSENT, AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
@@ -36,7 +37,7 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
+from .models import CachedSession, Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
@@ -45,6 +46,7 @@ __version__ = "1.0.0.dev0"
 __all__ = [
     "ABSENT",
     "AllocateMode",
+    "CachedSession",
     "CorruptRecordError",
     "EncryptedValueError",
     "Health",
@@ -53,6 +55,7 @@ __all__ = [
     "KeyUnavailableError",
     "ListFullError",
     "ListedSession",
+    "LocalCache",
     "ManagerClosedError",
     "MetadataConflictError",
     "MetadataTooLargeError",

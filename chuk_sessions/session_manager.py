@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, Self, cast
@@ -28,6 +29,7 @@ from .core.grid import GridPaths
 from .core.owners import NOBODY
 from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
+from .engine.direct_reads import DirectReads
 from .engine.encrypted_updates import EncryptedUpdates
 from .engine.executor import Executor
 from .engine.many_sessions import ManySessions
@@ -44,10 +46,11 @@ from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError, NotSupportedError
-from .models import Health, SessionMetadata, ValueEncryption
+from .models import Health, SessionCache, SessionMetadata, ValueEncryption
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
+_FIGURES = ("cached_sessions", "hits", "misses", "joined", "invalidations", "flushes", "evictions")
 
 
 class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
@@ -77,6 +80,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         events: bool | str | None = None,
         max_events: int = event_entries.DEFAULT_CAP,
         encryption: ValueEncryption | None = None,
+        local_cache: SessionCache | None = None,
         _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.
@@ -103,6 +107,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
                 oldest ones are dropped and counted as lost.
             encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. By
                 default, that of SESSION_ENCRYPTION_KEYS; without it, they are stored as text.
+            local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
 
         Raises:
             ValueError: an argument is malformed.
@@ -146,6 +151,11 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
+        self._cache = None
+        if local_cache is not None:
+            direct = DirectReads(executor, self._sessions, policy, self._find, self._record)
+            self._cache = local_cache.open(self._backend, direct)
+            self._replace_methods(self._cache.methods)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -161,8 +171,25 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         """
         self._submit = self._execute = self._sessions = self._rotator = cast(Any, CLOSED)
         self._session_index = self._revoker = self._sweeper = self._encrypted = cast(Any, CLOSED)
+        if self._cache is not None:
+            for name in self._cache.methods:
+                self.__dict__.pop(name, None)
+            self._cache.close()
         if self._release() == 0:
             await self._backend.aclose()
+
+    def _replace_methods(self, methods: Mapping[str, Callable[..., Any]]) -> None:
+        """Let the cache answer. Managers without a cache thus need not check for one in each call.
+
+        A subclass keeps its own methods. Those of the base class that they call do not use the cache.
+        """
+        for name, method in methods.items():
+            if getattr(type(self), name) is getattr(SessionManager, name):
+                setattr(self, name, method)
+
+    def _methods_for_threads(self, run: Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
+        """Return the methods that the cache replaces in the synchronous manager."""
+        return {} if self._cache is None else self._cache.methods_for_threads(run)
 
     @property
     def default_ttl_hours(self) -> float:
@@ -225,9 +252,10 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         await self._sessions.allocate_at(target, user_id, owner, pairs, ttl_ms=ttl_ms, mode=mode_text)
         return session_id
 
-    async def validate_session(self, session_id: str) -> bool:
+    async def validate_session(self, session_id: str, *, fresh: bool = False) -> bool:
         """Return whether the session is alive, and touch it: `last_accessed` and the idle timeout start again, the
-        deadline does not move. At the server's memory limit the session is not touched.
+        deadline does not move. At the server's memory limit the session is not touched. Within the touch interval, a
+        local cache may answer. With `fresh`, the store does.
         """
         target = self._find(session_id)
         if target is None:
@@ -237,22 +265,6 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         # The most frequent call: if the reply is OK, nothing else runs between this method and the backend.
         reply = await self._submit(call)
         return reply[0] == statuses.OK or results.is_ok(await self._sessions.access(target, call, reply))
-
-    async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
-        """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
-        target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), self._record)
-        if self._salts and target and record:
-            self._salts.note(target.record, record.fields.get(SALT))
-        return record.to_dict(session_id, self._sandbox_id) if record else None
-
-    async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
-        """Return the session, or None. Does not touch it."""
-        target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), self._record)
-        if self._salts and target and record:
-            self._salts.note(target.record, record.fields.get(SALT))
-        return record.to_model(session_id, self.sandbox_id) if record else None
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
@@ -363,9 +375,17 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         return await self._backend.ping()
 
     def get_cache_stats(self) -> dict[str, Any]:
-        """Return facts about this manager. `cached_sessions` is always 0: no process keeps copies of sessions."""
+        """Return facts about this manager, and figures of its local cache.
+
+        `cached_sessions` are in memory. `hits` are calls that memory has answered, `misses` those that asked the store,
+        and `joined` those that shared the read of another call. Sessions were dropped by `invalidations`, because the
+        server reported a change, by `evictions` for lack of room, and by `flushes` of all sessions of a connection.
+        `tracking` tells whether the cache works now, and `why_off` why it does not, or None.
+        """
+        figures = None if self._cache is None else self._cache.stats()._asdict()
         return {
-            "cached_sessions": 0,
+            **(figures or dict.fromkeys(_FIGURES, 0)),
+            **({} if figures else {"tracking": False, "why_off": "the manager has no local_cache"}),
             "sandbox_id": self.sandbox_id,
             "default_ttl_hours": self.default_ttl_hours,
             "provider": self._backend.name,

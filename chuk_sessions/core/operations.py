@@ -29,8 +29,8 @@ ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes events victims"),
     names(
-        "handle sandbox lifetime idle user cap retention create mode operation window events start other_owner other_user "
-        "victims rest"
+        "handle sandbox lifetime idle user cap retention create mode operation window events start other_owner "
+        "other_user victims rest"
     ),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER, s.OTHER_ENCODING},
     retryable=True,
@@ -198,7 +198,7 @@ def load(target: SessionKeys, interval_ms: int, retention_ms: int, index: bool) 
 
 
 def read(target: SessionKeys, *, operation_ids: bool = False) -> Call:
-    """Read the whole record and, on request, the operation ids that the session still remembers."""
+    """Read the whole record, the server's clock (ms) and, on request, the operation ids that the session remembers."""
     if operation_ids:
         return Call(READ, (target.record, target.operations), ())
     return new_call(Call, (READ, (target.record,), ()))

@@ -98,7 +98,7 @@ class Rotator:
                 if new is None:
                     new_id = await section.run(self._rotate_in_bucket(target, record, login, grace_ms))
                 else:
-                    move = _Move(target, record, reply[2] if inherits else (), new, grace_ms, _last_letter(login))
+                    move = _Move(target, record, reply[3] if inherits else (), new, grace_ms, _last_letter(login))
                     new_id = await section.run(self._move(section, move))
             if new_id is not None:
                 return new_id

@@ -84,7 +84,7 @@ class Transform:
         if reply[0] == s.GONE:
             return None
         fields = results.fields(reply)
-        if self.repeatable and self.operation_id in reply[2][::2]:
+        if self.repeatable and self.operation_id in reply[3][::2]:
             return Transformed(self._value(fields), 0)
         value = self._new_value(fields)
         call = self._write(target, fields, value)

@@ -1,5 +1,5 @@
-"""No session id appears in the store, in what the server says and logs, in the library's log, or in events: in no encoding.
-With encryption, no user and no value does either.
+"""No session id appears in the store, in what the server says and logs, in the library's log, or in events: in no
+encoding. With encryption, no user and no value does either.
 
 A load with about 1,000 ids runs on a real server. Then the server's files, its diagnostics, all traffic, and both logs
 are searched. A canary that is put into each of them shows that the search would find an id there.

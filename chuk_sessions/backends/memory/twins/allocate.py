@@ -13,6 +13,7 @@ from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE
 from ..keyspace import Fields, Keyspace, pairs, text
 from . import include
 from .include import Victim
+from .include_owners import compare_owner, make_room
 
 _SWEEP_BATCH = 16
 
@@ -32,7 +33,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return found
     created, version = (now, 1) if isinstance(found, list) else found
     evicted: list[Victim] = []
-    full = include.make_room(space, keys, argv, owner, evicted) if cap > 0 else None
+    full = make_room(space, keys, argv, owner, evicted) if cap > 0 else None
     if full is not None:
         return full
 
@@ -99,7 +100,7 @@ def _at_existing(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owne
     if mode == CREATE:
         return [EXISTS]
     if owner not in (b"", current_owner):
-        difference = include.compare_owner(space, keys[0], current_owner, owner, argv[13])
+        difference = compare_owner(space, keys[0], current_owner, owner, argv[13])
         if difference is not None:
             return difference
     include.touch(space, keys[0], keys[1], handle, deadline, idle, retention, emits)

@@ -8,7 +8,8 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK
 from ..keyspace import Keyspace, text
-from .include import LastFields, Opened, compare_owner, emit_end, last_fields, open_, parse_int, unindex
+from .include import LastFields, Opened, emit_end, last_fields, open_, parse_int, unindex
+from .include_owners import compare_owner
 
 _NO_CONDITIONS = (b"", b"", b"", b"", b"", 0)
 

@@ -17,10 +17,10 @@ from .include import (
     measure,
     move_deadline,
     open_,
-    other_salt,
     parse_int,
     remember,
 )
+from .include_owners import other_salt
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -55,10 +55,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     removed = _removed(space, key, argv[13:first_expected], replace, new_fields)
     measured = changes[2:] if salted else changes
     size = bound + sum(map(len, measured))
-    if size > limit:
-        size = measure(space, key, bound, limit, measured, removed)
-        if size > limit:
-            return [TOO_LARGE, size]
+    if size > limit and (size := measure(space, key, bound, limit, measured, removed)) > limit:
+        return [TOO_LARGE, size]
     fields: Fields = {b"v": version + 1, b"z": int(size), **new_fields}
     if emits is not None:
         _emit(space, keys, indexed, version + 1, deadline, ttl, emits)

@@ -8,7 +8,8 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CONFLICT, CORRUPT, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
-from .include import bound_of, measure, open_, other_salt, parse_int
+from .include import bound_of, measure, open_, parse_int
+from .include_owners import other_salt
 
 _LARGEST = 9007199254740991
 

@@ -8,7 +8,8 @@ from typing import Any
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_LARGE
 from ..keyspace import Fields, Keyspace, pairs
-from .include import bound_of, measure, open_, other_salt, parse_int
+from .include import bound_of, measure, open_, parse_int
+from .include_owners import other_salt
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
