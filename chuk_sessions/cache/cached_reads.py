@@ -173,8 +173,10 @@ class CachedReads:
             found = await view.find(session_id, target)
             if isinstance(found, Entry) and _now() < found.touch_due(self._direct.interval_ms / 1000):
                 return True
-            if isinstance(found, list) and found[0] == s.GONE:
-                return False
+            if isinstance(found, list):
+                self._drop_older(session_id, target, found)
+                if found[0] == s.GONE:
+                    return False
         direct = await self._direct.validate(target)
         if direct.reply[0] != s.OK:
             self._store.kill(target.record)
@@ -190,8 +192,10 @@ class CachedReads:
             found = await view.find(session_id, target)
             if isinstance(found, Entry) and _now() < found.touch_due(self._direct.interval_ms / 1000):
                 return found.to_model()
-            if isinstance(found, list) and found[0] == s.GONE:
-                return None
+            if isinstance(found, list):
+                self._drop_older(session_id, target, found)
+                if found[0] == s.GONE:
+                    return None
         direct = await self._direct.load(target)
         self._drop_older(session_id, target, direct.reply)
         self._after_access(view, session_id, target, direct)
@@ -204,7 +208,10 @@ class CachedReads:
             return [s.GONE]
         view = self._current_view()
         if not fresh and (found := await view.find(session_id, target)) is not None:
-            return found if isinstance(found, Entry) else await self._direct.follow(target, found)
+            if isinstance(found, Entry):
+                return found
+            self._drop_older(session_id, target, found)
+            return await self._direct.follow(target, found)
         direct = await self._direct.read(target)
         self._drop_older(session_id, target, direct.reply)
         if direct.own:
@@ -248,11 +255,16 @@ class CachedReads:
         if view is None:
             view = self._new_view(loop_cache)
         self.view = view
+        if not self._release.alive:
+            self._views.pop(loop_cache, None)
+            loop_cache.remove(view)
+            self.view = _ClosedView()
+            raise ManagerClosedError("this SessionManager was closed")
         return view
 
     def _new_view(self, loop_cache: LoopCache) -> View:
-        for cache in [cache for cache in self._views if cache.loop.is_closed()]:
-            del self._views[cache]
+        for cache in [cache for cache in list(self._views) if cache.loop.is_closed()]:
+            self._views.pop(cache, None)
         direct = self._direct
         view = View(
             loop_cache.loop,
@@ -303,7 +315,7 @@ async def _passes(view: View | _NoView | _ClosedView, entry: Entry, *, access: b
 
 
 def _release(cache: LocalCache, backend: Any, views: dict[LoopCache, View]) -> None:
-    for loop_cache, view in views.items():
+    for loop_cache, view in list(views.items()):
         loop_cache.remove(view)
         view.flush()
     cache.release(backend)

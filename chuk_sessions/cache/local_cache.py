@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from threading import RLock
 from typing import Any
+from weakref import WeakSet
 
 from ..engine.direct_reads import DirectReads
 from .cached_reads import CachedReads
@@ -50,6 +52,7 @@ class LocalCache:
         self.max_age = _seconds(max_age_seconds, "max_age_seconds", 0.0, math.inf)
         self._stores: dict[Any, tuple[Store, int]] = {}
         self._lock = RLock()
+        _CACHES.add(self)
 
     def __repr__(self) -> str:
         return (
@@ -80,6 +83,18 @@ class LocalCache:
                 self._stores[backend] = store, managers - 1
                 return
         store.close()
+
+
+_CACHES: WeakSet[LocalCache] = WeakSet()
+
+
+def _after_fork() -> None:
+    for cache in list(_CACHES):
+        cache._lock = RLock()  # Another thread of the parent may have held it.
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _seconds(value: object, name: str, least: float, most: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from math import inf
+from threading import RLock
 
 from ..core.tracking import Source, TrackingBackend
 from .entry import Entry
@@ -40,6 +41,7 @@ class LoopCache:
         self._neighbors = neighbors
         self._sources: set[Source] = set()
         self._views: dict[str, tuple[View, ...]] = {}
+        self._lock = RLock()
 
     def views_of(self, sandbox_id: str) -> tuple[View, ...]:
         """Return the views of a sandbox."""
@@ -47,11 +49,20 @@ class LoopCache:
 
     def add(self, sandbox_id: str, view: View) -> None:
         """Add the view of a manager."""
-        self._views[sandbox_id] = (*self.views_of(sandbox_id), view)
+        with self._lock:
+            self._views = {**self._views, sandbox_id: (*self.views_of(sandbox_id), view)}
 
     def remove(self, view: View) -> None:
-        """Remove the view of a manager."""
-        self._views = {name: tuple([one for one in views if one is not view]) for name, views in self._views.items()}
+        """Remove the view of a manager. Any thread may call this."""
+        with self._lock:
+            kept = {name: tuple([one for one in views if one is not view]) for name, views in self._views.items()}
+            self._views = {name: views for name, views in kept.items() if views}
+
+    def abandon(self) -> list[Entry]:
+        """Forget all connections and entries in a forked child. Return the entries, which belong to the parent."""
+        self._lock = RLock()
+        self.tracked.abandon()
+        return [entry for views in self._views.values() for view in views for entry in view.abandon()]
 
     def supersede(self, view: View, entry: Entry) -> bool:
         """Drop the entries of other views that are older than this one. Return whether it is the newest.

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from threading import RLock
 from typing import Any
 from weakref import WeakMethod, WeakSet, finalize
 
@@ -13,6 +14,7 @@ from ..core import boot_clock
 from ..core.operation import Call
 from ..core.tracking import TrackingBackend
 from ..core.write_hook import Listener, WriteHook
+from ..exceptions import ManagerClosedError
 from .loop_cache import LoopCache, sandbox_of
 from .view import Settings, View
 
@@ -28,19 +30,27 @@ class Store:
         self._backend: TrackingBackend = backend
         self._settings = settings
         self._loops: dict[asyncio.AbstractEventLoop, LoopCache] = {}
+        self._lock = RLock()
+        self._closed = False
         hook: WriteHook = backend.write_hook
         # The hook outlives the store, which must not be kept alive by it.
         self._stop_listening = finalize(self, hook.add(_weakly(WeakMethod(self.on_write))))
         _STORES.add(self)
 
     def current(self) -> LoopCache:
-        """Return the part of the running event loop. Create it on the first call."""
+        """Return the part of the running event loop. Create it on the first call. Raises ManagerClosedError."""
         loop = asyncio.get_running_loop()
         found = self._loops.get(loop)
-        if found is None:
-            self._loops = {one: cache for one, cache in self._loops.items() if not one.is_closed()}
-            found = self._loops[loop] = LoopCache(self._backend, self._settings, self.views_of)
-        return found
+        return self._new_part(loop) if found is None else found
+
+    def _new_part(self, loop: asyncio.AbstractEventLoop) -> LoopCache:
+        # A part that another thread overwrites here would not hear of the writes in other loops.
+        with self._lock:
+            if self._closed:
+                raise ManagerClosedError("this SessionManager was closed")
+            part = LoopCache(self._backend, self._settings, self.views_of)
+            self._loops = {one: cache for one, cache in self._loops.items() if not one.is_closed()} | {loop: part}
+            return part
 
     def loop_caches(self) -> list[LoopCache]:
         """Return the parts of all event loops that are not closed."""
@@ -80,19 +90,23 @@ class Store:
     def close(self) -> None:
         """Close all tracked connections, and stop listening to writes."""
         self._stop_listening()
-        for loop, cache in list(self._loops.items()):
+        with self._lock:
+            self._closed = True
+            loops, self._loops = self._loops, {}
+        for loop, cache in loops.items():
             with suppress(RuntimeError):  # The loop was closed in the meantime.
                 if loop.is_closed() or loop is _running_loop():
                     cache.tracked.close()
                 else:
                     loop.call_soon_threadsafe(cache.tracked.close)
-        self._loops = {}
 
     def abandon_after_fork(self) -> None:
-        """Forget all entries and connections in a forked child, because they belong to the parent."""
-        _OF_PARENTS.append(self._loops)
+        """Forget all entries and connections in a forked child, because they belong to the parent. Another thread of
+        the parent may have held a lock.
+        """
+        self._lock = RLock()
         for cache in self._loops.values():
-            cache.tracked.abandon()
+            _OF_PARENTS.append((cache, cache.abandon()))
         self._loops = {}
 
 

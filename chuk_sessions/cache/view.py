@@ -212,6 +212,14 @@ class View:
                 if source is None or entry.source is source:
                     self._remove(record)
 
+    def abandon(self) -> list[Entry]:
+        """Forget all entries in a forked child, where another thread may have held the lock. Return them."""
+        self._lock = RLock()
+        entries = list(self._by_record.values())
+        self.entries.clear()
+        self._by_record.clear()
+        return entries
+
     @property
     def hits(self) -> int:
         """The number of calls that were answered from memory."""

@@ -199,12 +199,12 @@ class Tracking:
 
     def is_tracking(self) -> bool:
         """Return whether there is a tracked connection at present."""
-        return any(tracked.is_open for tracked in self._nodes.values())
+        return any(tracked.is_open for tracked in list(self._nodes.values()))
 
     @property
     def why_off(self) -> str:
         """The reason why there is no tracked connection."""
-        reasons = [tracked.why_off for tracked in self._nodes.values() if not tracked.is_open]
+        reasons = [tracked.why_off for tracked in list(self._nodes.values()) if not tracked.is_open]
         return reasons[0] if reasons else "no session has been read yet"
 
     def abandon(self) -> None:
