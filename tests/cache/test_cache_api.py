@@ -19,8 +19,10 @@ from chuk_sessions import (
     SessionMetadata,
 )
 from chuk_sessions.core import data_operations
+from chuk_sessions.exceptions import KeyUnavailableError
 from chuk_sessions.core.keys import session_keys
 from tests.cache.tools import cached_at, fill, new_session, reads_of, record_of, stats, view_of
+from tests.encryption.stored import encryption
 from tests.harness.toy_codec import ToyCodec
 from tests.redis.tools import until
 
@@ -343,3 +345,53 @@ async def test_a_session_takes_at_most_two_kilobytes(server):
         assert stats(manager)["cached_sessions"] == 501
         print(f"{taken / 500:.0f} bytes")
         assert taken / 500 < 2000
+
+
+async def test_encrypted_values_are_cached_as_plain_ones(server):
+    """Each manager decodes with its own codec, and a hit decrypts nothing."""
+    cache = LocalCache(max_staleness_seconds=5)
+    async with cached_at(server.url, cache) as plain:
+        factory, options = plain.session_factory, {"touch_interval_seconds": 60, "local_cache": cache}
+        mine = SessionManager("test", factory, encryption=encryption(), **options)
+        reader = SessionManager("test", factory, encryption=encryption("old"), **options)
+        tenant = SessionManager("tenant", factory, encryption=encryption(), events="updates", **options)
+        values = {"list": [1, {"a": "ü"}], "text": "x", "none": None}
+        sessions = {one: await new_session(one, user_id="ann", custom_metadata=values) for one in (mine, plain, tenant)}
+        sessions[reader] = sessions[mine]
+        await fill(reader, sessions[mine])
+        before = reads_of(server)
+        for manager, session_id in sessions.items():
+            model = await manager.get_session_metadata(session_id)
+            assert (model.custom_metadata, model.user_id) == (values, "ann")
+            assert (await manager.get_session_info(session_id))["custom_metadata"] == values
+            assert await manager.validate_session(session_id)
+            assert view_of(manager).get(session_id).info["custom_metadata"] == values
+        assert reads_of(server) == before
+        # The other managers see a change at once, whichever codec they have.
+        await mine.update_session_metadata(sessions[mine], {"text": "y"})
+        assert reader.cached_session(sessions[mine]) is None
+        assert (await reader.get_session_metadata(sessions[mine])).custom_metadata == {**values, "text": "y"}
+        # Without the key, there is an error instead of a session, with and without the cache.
+        for _ in range(3):
+            with pytest.raises(KeyUnavailableError):
+                await plain.get_session_metadata(sessions[mine])
+        assert plain.cached_session(sessions[mine]) is None
+        assert await tenant.delete_session(sessions[tenant])
+        assert not await tenant.validate_session(sessions[tenant])
+        for manager in (mine, reader, tenant):
+            await manager.aclose()
+
+
+async def test_ids_that_come_and_go_leave_nothing(server):
+    async with cached_at(server.url, LocalCache(max_sessions=20)) as manager:
+        for _ in range(100):
+            session_id = await manager.allocate_session()
+            await manager.get_session_metadata(session_id)
+            await manager.validate_session(session_id)
+            await manager.delete_session(session_id)
+            assert await manager.get_session_metadata(session_id) is None
+        view = view_of(manager)
+        await until(lambda: not view.entries)
+        assert (len(view._by_record), len(view._admitted) <= 20) == (0, True)
+        sources = manager._cache._store.current()._sources
+        assert len(sources) == 1, [(one.close_reason, one.lease_until) for one in sources]

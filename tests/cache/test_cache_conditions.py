@@ -380,3 +380,18 @@ async def test_a_long_lease_does_not_end_early(server):
             assert manager.cached_session(session_id) is not None
             await asyncio.sleep(0.02)
         assert stats(manager)["flushes"] == 0
+
+
+async def test_callers_that_come_together_open_one_tracked_connection(server):
+    """At first, and after each loss of the connection."""
+    async with cached_at(server.url) as manager:
+        sessions = [await manager.allocate_session() for _ in range(10)]
+        for _ in range(3):
+            await asyncio.gather(*map(manager.get_session_metadata, sessions * 5))
+            await fill(manager, *sessions)
+            with server.client() as client:
+                flags = [one["flags"] for one in client.client_list()]
+                assert sum("t" in one for one in flags) == 1
+                lost = stats(manager)["flushes"]
+                client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await until(lambda lost=lost: stats(manager)["flushes"] > lost)

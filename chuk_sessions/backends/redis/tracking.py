@@ -54,6 +54,7 @@ class NodeTracking:
         self._options = options
         self._observer = observer
         self._max_staleness = max_staleness
+        self._is_opening = False
         self._opening: TrackedConnection | None = None
         self._not_before = 0.0
         self._pause = _MIN_PAUSE
@@ -63,12 +64,16 @@ class NodeTracking:
         """Whether reports arrive."""
         return self.connection is not None and self.connection.close_reason is None
 
-    def should_open(self, now: float) -> bool:
-        """Return whether it is time for an attempt to connect."""
+    def begin(self, now: float) -> bool:
+        """Return whether it is time for an attempt to connect. The caller then makes it, with `open`."""
         if self.connection is not None and self.connection.close_reason is not None:
             self.why_off = f"the tracked connection was lost: {self.connection.close_reason}"
             self.connection = None
-        return self.connection is None and self._opening is None and now >= self._not_before
+        if self.connection is not None or self._is_opening or now < self._not_before:
+            return False
+        # Now, because further callers may come before the task starts.
+        self._is_opening = True
+        return True
 
     async def open(self, record: str, slotted: bool) -> None:
         """Try to open the connection, to read this record."""
@@ -84,7 +89,7 @@ class NodeTracking:
             pause = _LONG_PAUSE if isinstance(error, CannotTrackError) else self._pause
             self._not_before, self._pause = loop.time() + pause, min(_MAX_PAUSE, 2 * self._pause)
         finally:
-            self._opening = None
+            self._opening, self._is_opening = None, False
             if self.connection is not connection:
                 connection.abort(ConnectionAbortedError(self.why_off))
 
@@ -169,7 +174,7 @@ class Tracking:
         if tracked.connection is not None and tracked.is_open:
             # Without a lease, a reply may take long. The connections that other calls use may be better.
             return tracked.connection if boot_clock.now() < tracked.connection.lease_until else None
-        if tracked.should_open(self._loop.time()):
+        if tracked.begin(self._loop.time()):
             self._tasks.spawn(tracked.open(record, topology.slotted))
         return None
 
