@@ -167,6 +167,7 @@ def test_a_task_that_only_hits_sees_changes_soon(server, run):
     run(hot())
 
 
+@pytest.mark.quiet
 async def test_no_reader_starves_while_others_hit_the_cache(server):
     async with cached_at(server.url) as manager:
         session_id = await new_session(manager)
