@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 
 import pytest
 import standardwebhooks
 import svix.webhooks
 
-from chuk_sessions.events import session_hash
+from chuk_sessions.events import EventReaders, session_hash
 from chuk_sessions.events.webhooks.schedule import ATTEMPTS, DELAYS_MS
 from tests.harness.receiver import OK, receiving, response, wait_until
 from tests.harness.webhooks import Webhooks
@@ -206,7 +207,7 @@ async def test_an_endpoint_that_keeps_failing_is_disabled_and_others_are_told(wo
     assert len(set(other.ids)) == 1
     told = other.bodies[0]
     assert told["type"] == "endpoint.disabled"
-    assert told["data"] == {"endpoint_id": endpoint.id, "url": broken.url, "reason": "failing"}
+    assert told["data"] == {"endpoint_id": endpoint.id, "origin": broken.url.removesuffix("/hook"), "reason": "failing"}
     assert tenant.requests == []
     assert set(broken.ids) == {letter.id}
     assert await webhooks.endpoints.dead_letters(endpoint.id) == []
@@ -249,6 +250,41 @@ async def test_retry_after_is_honored(world):
         await receiver.wait_for(2)
 
 
+async def test_a_success_at_the_same_time_as_a_failure_counts(world):
+    webhooks = Webhooks(world)
+    first_failed = asyncio.Event()
+    bad = set()
+
+    async def respond(request):
+        if not bad:
+            bad.add(request.id)
+        if request.id in bad:
+            return response(500)
+        await first_failed.wait()
+        return OK
+
+    async with receiving() as receiver, webhooks.relay(timeout_seconds=300):
+        receiver.respond = respond
+        endpoint = await webhooks.add(receiver, types=ENDED)
+        await webhooks.end_sessions(2)
+        await receiver.wait_for(2)
+        await wait_for_state(webhooks, endpoint, failing_since=world.clock.now_ms())
+        first_failed.set()
+        await wait_for_state(webhooks, endpoint, failing_since=None)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_the_body_is_valid_json_whatever_the_user_is_called(world, library):
+    webhooks = Webhooks(world)
+    async with receiving() as receiver, webhooks.relay():
+        endpoint = await webhooks.add(receiver, types=ENDED)
+        await webhooks.end_sessions(1, user_id="\ud800\u00e9")
+        await receiver.wait_for(1)
+    (request,) = receiver.requests
+    library(endpoint.secret).verify(request.body, request.headers)
+    assert json.loads(request.body)["data"]["user_id"] == "\ud800\u00e9"
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_both_secrets_are_accepted_while_a_secret_is_rotated(world, library):
     webhooks = Webhooks(world)
@@ -279,6 +315,10 @@ async def test_a_removed_endpoint_gets_nothing_and_leaves_nothing(world):
         await asyncio.sleep(0.2)
     assert len(receiver.requests) == 2
     assert await webhooks.endpoints.list() == []
+    # A reader that nobody uses would keep events in the store.
+    readers = EventReaders(world.factory)
+    assert await readers.list() == []
+    await readers.aclose()
 
 
 async def test_stopping_waits_for_the_attempts_in_flight(world):

@@ -38,6 +38,9 @@ class PollStream(NamedTuple):
     id: str
     token: str
 
+    def __repr__(self) -> str:
+        return f"PollStream(id={self.id!r})"
+
 
 class SecurityEventStreams:
     """The streams of Security Event Tokens that a store keeps. `WebhookEndpoints` lists, disables, and removes them.
