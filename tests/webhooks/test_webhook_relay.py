@@ -321,6 +321,18 @@ async def test_a_removed_endpoint_gets_nothing_and_leaves_nothing(world):
     await readers.aclose()
 
 
+async def test_the_reader_of_a_removed_endpoint_is_forgotten_even_if_a_relay_has_read_since(world):
+    webhooks = Webhooks(world)
+    readers = EventReaders(world.factory)
+    async with receiving() as receiver, webhooks.relay(poll_seconds=1, lease_seconds=0.3) as relay:
+        endpoint = await webhooks.add(receiver)
+        await wait_until(lambda: relay.endpoint_ids == [endpoint.id])
+        await webhooks.endpoints.remove(endpoint.id)
+        await wait_until(lambda: relay.endpoint_ids == [])
+    assert await readers.list() == []
+    await readers.aclose()
+
+
 async def test_stopping_waits_for_the_attempts_in_flight(world):
     webhooks = Webhooks(world)
     async with receiving() as receiver:

@@ -74,6 +74,11 @@ class EndpointStore:
         """Return all endpoints. Those that cannot be read are logged and left out."""
         return {endpoint.id: endpoint for endpoint, _ in (await self._load()).values()}
 
+    async def exists(self, endpoint_id: str) -> bool:
+        """Return whether there is an endpoint, even one that cannot be read."""
+        _, flat = await self._run(queue_operations.endpoints())
+        return endpoint_id.encode() in flat[::2]
+
     async def _load(self) -> dict[str, tuple[Endpoint, bytes]]:
         _, flat = await self._run(queue_operations.endpoints())
         found = {}
