@@ -52,6 +52,7 @@ class Receiver:
             sent.append(message)
 
         await self._app(scope, receive, send)
+        self.headers = dict(sent[0]["headers"])
         return sent[0]["status"], json.loads(sent[1]["body"])
 
     async def poll(self, token=None, **content):
@@ -136,6 +137,7 @@ async def test_a_poll_can_wait_for_an_event(world):
         await webhooks.end_sessions(1)
         status, reply = await asyncio.wait_for(waiting, 30)
         assert (status, len(reply["sets"])) == (200, 1)
+        assert receiver.headers[b"cache-control"] == b"no-store"
 
 
 async def test_only_the_token_of_the_stream_is_accepted(world):
@@ -217,6 +219,7 @@ async def test_keys_and_metadata_are_public(world):
         assert status == 200
         assert [key["kid"] for key in jwks["keys"]] == list(KEYS.ids)
         assert not any("d" in key for key in jwks["keys"])
+        assert receiver.headers[b"cache-control"] == b"public, max-age=300"
         _, metadata = await receiver.request("GET", "/.well-known/ssf-configuration")
         assert metadata["jwks_uri"] == "https://shop.example/ssf/jwks.json"
         assert metadata["issuer"] == ISSUER

@@ -25,6 +25,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _MAX_BODY: Final = 1_048_576
 _MOST_EVENTS: Final = 500
 _POLL_SECONDS: Final = 0.2
+_PUBLIC: Final = b"public, max-age=300"
+"""Keys and metadata may be cached, and a new key is known everywhere five minutes after it was published."""
 
 
 class _RefusedError(Exception):
@@ -91,7 +93,8 @@ class _PollApp:
         except SessionError:
             logger.exception("a poll failed, because the store did")
             status, content = 503, {"err": "unavailable", "description": "try again later"}
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        is_public = scope["method"] == "GET" and status == 200
+        headers = [(b"content-type", b"application/json"), (b"cache-control", _PUBLIC if is_public else b"no-store")]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -154,12 +154,12 @@ class Worker:
     async def _send(self, endpoint: Endpoint, message: Message) -> Outcome:
         try:
             headers, body = self._format.request(endpoint, message)
+            private = may_be_private(endpoint.url, endpoint.allow_private, self._context.allow_hosts)
+            return await self._context.sender.post(endpoint.url, headers, body, allow_private=private)
         except Exception as error:
             # Keys may be unavailable for a while. A message that can never be sent must not block an ordered queue.
-            logger.exception("a message for the endpoint %s could not be signed", endpoint.id)
-            return Outcome(error=f"the request could not be signed: {type(error).__name__}")
-        private = may_be_private(endpoint.url, endpoint.allow_private, self._context.allow_hosts)
-        return await self._context.sender.post(endpoint.url, headers, body, allow_private=private)
+            logger.exception("a message for the endpoint %s could not be sent", endpoint.id)
+            return Outcome(error=f"the request could not be made: {type(error).__name__}")
 
     async def _failed(self, message: Message, batch: Batch, outcome: Outcome) -> None:
         logger.info("the endpoint %s did not accept a message: %s", self._endpoint.id, outcome.error)
