@@ -40,6 +40,7 @@ from .evidence import (
     other_hosts,
     reconnected,
     retried,
+    revoked,
     scripts_rejected,
     scripts_unknown,
     slowed,
@@ -47,7 +48,7 @@ from .evidence import (
     waited,
     was_full,
 )
-from .inject import clocks, events, failover, network, server, webhooks
+from .inject import clocks, events, failover, network, revocations, server, webhooks
 from .judge import broken_promises, count
 
 Inject = Callable[[Environment, Load, float], Awaitable[None]]
@@ -129,6 +130,7 @@ UNKNOWN = frozenset({"unknown"})
 OUTAGE = frozenset({"unknown", "unavailable"})
 OUTLASTED = waited(0.5)
 NO_CALL_FAILS = "no call fails"
+CACHE_BOUND = "no process has a revoked session in its local cache later than max_staleness after the revocation"
 UNKNOWN_IN_FLIGHT = "nothing is lost; calls in flight whose retry could do harm raise OutcomeUnknownError"
 
 MATRIX = (
@@ -186,6 +188,13 @@ MATRIX = (
           network.drop_idle_connections, reconnected, recovers_within=2.0),
     Fault("long outage", "calls fail at once when it has outlasted their timeout, and work within 0.5 s of its end",
           standalone(*ALWAYS), server.stay_down, failed_often(500), errors=OUTAGE, timeout=_BRIEF, recovers_within=0.5),
+    Fault("local cache: black hole", CACHE_BOUND, proxied, revocations.behind_black_hole, all_of(failed, revoked),
+          errors=OUTAGE, timeout=_BRIEF),
+    Fault("local cache: CLIENT KILL", CACHE_BOUND, standalone(), revocations.with_killed_connections,
+          all_of(reconnected, revoked), errors=UNKNOWN),
+    Fault("local cache: primary suspended until replaced (SIGSTOP)", CACHE_BOUND, sentinel, revocations.at_failover,
+          all_of(failed, revoked), keeps_writes=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
+    Fault("local cache: slots migrating", CACHE_BOUND, cluster, revocations.during_migration, revoked, slow=True),
     Fault("server clock set back", "revocation finds all sessions, even those that were swept while the clock was fast",
           standalone(), server.set_clock_back, clock_was_read,
           settings={"loaded": load_scripts({"now": server.FAST_CLOCK})}),
