@@ -53,9 +53,14 @@ class Leases:
 
         Return the seconds until the next round.
 
-        Raises the error of the store if no bucket could be claimed.
+        Raises the error of the store if no bucket could be claimed. If only the list of processes cannot be reached,
+        this process keeps its share.
         """
-        reply = await self._executor.execute(self._join(self._lease_ms))
+        try:
+            reply = await self._executor.execute(self._join(self._lease_ms))
+        except SessionError:
+            await self.store(list(self.held.values()))
+            raise
         silent_ms = reader_operations.members_of(reply)
         members = {self._member} | {member for member, ms in silent_ms.items() if 0 <= ms < self._lease_ms}
         mine = set(share(self._member, members))
