@@ -59,7 +59,9 @@ class Leases:
         try:
             reply = await self._executor.execute(self._join(self._lease_ms))
         except SessionError:
-            await self.store(list(self.held.values()))
+            # The next attempt follows soon, so only those are renewed that were not renewed for a round.
+            late = self._now() + self._lease_ms / 1000 - self._round_seconds
+            await self.store([bucket for bucket in self.held.values() if bucket.valid_until <= late])
             raise
         silent_ms = reader_operations.members_of(reply)
         members = {self._member} | {member for member, ms in silent_ms.items() if 0 <= ms < self._lease_ms}

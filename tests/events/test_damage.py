@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from chuk_sessions import SessionManager, session_hash
+from chuk_sessions import CorruptRecordError, SessionManager, session_hash
 from chuk_sessions.core import ids, keys
 from chuk_sessions.events import SessionEvents
 from chuk_sessions.events.names import reader_name
@@ -101,6 +101,12 @@ async def test_events_are_trimmed_once_their_acknowledgment_is_stored(server, so
         assert client.xlen(keys.events(7)) == 1
 
 
+async def until_connections(client, most):
+    async with asyncio.timeout(30):
+        while client.info("clients")["connected_clients"] > most:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("times", [0, 1, 2])
 async def test_a_closed_reader_has_no_connection(server, source, times):
     with server.client() as client:
@@ -109,6 +115,29 @@ async def test_a_closed_reader_has_no_connection(server, source, times):
         async with events:
             for _ in range(times):
                 await events.aclose()
+        await until_connections(client, before)
+
+
+async def test_a_reader_that_was_refused_has_no_connection(server, source):
+    name = reader_name("mailer", None)
+    with server.client() as client:
+        before = client.info("clients")["connected_clients"]
+        client.set(keys.members(ids.home_bucket("readers", name), name), "damaged")
+        with pytest.raises(CorruptRecordError):
+            await SessionEvents(source, reader="mailer").__aenter__()
+        await until_connections(client, before)
+        assert client.exists(*[keys.readers(bucket) for bucket in range(ids.BUCKETS)]) == 0
+
+
+async def test_a_reader_whose_start_is_canceled_leaves(server, source):
+    name = reader_name("mailer", None)
+    with server.client() as client:
+        client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        task = asyncio.create_task(SessionEvents(source, reader="mailer").__aenter__())
         async with asyncio.timeout(30):
-            while client.info("clients")["connected_clients"] > before:
+            while client.info("clients")["blocked_clients"] == 0:
                 await asyncio.sleep(0.01)
+        task.cancel()
+        client.execute_command("CLIENT", "UNPAUSE")
+        await asyncio.wait([task])
+        assert client.zcard(keys.members(ids.home_bucket("readers", name), name)) == 0
