@@ -167,8 +167,8 @@ class SessionEvents:
 
     async def _iterate(self) -> AsyncIterator[SessionEvent]:
         async with self:
-            while True:
-                yield await self.__anext__()
+            async for event in self:
+                yield event
 
     async def _next(self) -> SessionEvent:
         if self._is_repeating and self._current is not None:

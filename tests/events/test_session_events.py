@@ -122,6 +122,15 @@ async def test_stop_ends_the_iteration(world):
         assert await take(events, 1) != found
 
 
+async def test_stop_ends_the_iteration_without_a_context_manager(world):
+    expected = await emit_everywhere(world, 2, buckets=[1])
+    reader, found = SessionEvents(world.factory, reader="mailer"), []
+    async for event in reader:
+        found.append(event.session_hash)
+        reader.stop()
+    assert found == expected[:1]
+
+
 async def test_only_one_task_waits_for_the_next_event(world):
     async with reading(world) as events:
         waiting = asyncio.create_task(anext(events))
