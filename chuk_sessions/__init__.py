@@ -6,11 +6,14 @@ An emulator gives the same results without a server.
 from __future__ import annotations
 
 from .api import get_session, session
+from .cache import LocalCache
 from .core.ids import session_hash
 from .enums import ABSENT, AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
+    EncryptedValueError,
     InvalidMetadataError,
+    KeyUnavailableError,
     ListFullError,
     ManagerClosedError,
     MetadataConflictError,
@@ -34,7 +37,7 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
+from .models import CachedSession, Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
@@ -43,12 +46,16 @@ __version__ = "1.0.0.dev0"
 __all__ = [
     "ABSENT",
     "AllocateMode",
+    "CachedSession",
     "CorruptRecordError",
+    "EncryptedValueError",
     "Health",
     "Increment",
     "InvalidMetadataError",
+    "KeyUnavailableError",
     "ListFullError",
     "ListedSession",
+    "LocalCache",
     "ManagerClosedError",
     "MetadataConflictError",
     "MetadataTooLargeError",

@@ -9,6 +9,7 @@ SessionError
 │   ├── RevocationIncompleteError  parts of the store did not reply: the user may have sessions left there
 │   ├── StoreFullError             the server is at its memory limit; nothing was applied
 │   ├── CorruptRecordError         the stored value is not a session record of this library
+│   ├── KeyUnavailableError        the record is encrypted under a key that is not available here
 │   └── NotSupportedError          this kind of provider cannot do that
 ├── SessionConflictError           the session is not what the caller assumes; nothing was applied
 │   ├── SessionExistsError         there is one with that id already
@@ -20,7 +21,8 @@ SessionError
 │   ├── MetadataConflictError      values have changed; `keys` names them
 │   ├── NotACounterError           the value to increment is not a whole number within ±(2^53 − 1)
 │   ├── NotAListError              the value to append to is not a list
-│   └── ListFullError              with the items to append, the list would be larger than `max_bytes`
+│   ├── ListFullError              with the items to append, the list would be larger than `max_bytes`
+│   └── EncryptedValueError        the value to increment or to append to is encrypted
 ├── InvalidMetadataError           also a ValueError: JSON cannot represent it exactly
 │   └── MetadataTooLargeError      it is larger than the limit
 └── ManagerClosedError             the manager was closed
@@ -125,6 +127,14 @@ class CorruptRecordError(ProviderError):
     """The value stored under the session's key is not a record of this library."""
 
 
+class KeyUnavailableError(ProviderError):
+    """The record, or a value in it, is encrypted under a key that is not available here.
+
+    The record is not damaged. Give the process the key, and read it again. A manager that requires encryption raises
+    this for a record that is not encrypted, too: it is under none of its keys.
+    """
+
+
 class NotSupportedError(ProviderError):
     """This kind of store cannot do that. A custom provider, for example, has no index."""
 
@@ -200,6 +210,10 @@ class ListFullError(SessionConflictError):
     """The list would be larger than the `max_bytes` of the call."""
 
 
+class EncryptedValueError(SessionConflictError):
+    """The value to increment, or to append to, is encrypted, so the store cannot change it; see `plain_keys`."""
+
+
 class InvalidMetadataError(SessionError, ValueError):
     """JSON cannot represent the metadata exactly."""
 
@@ -214,7 +228,9 @@ class ManagerClosedError(SessionError):
 
 __all__ = [
     "CorruptRecordError",
+    "EncryptedValueError",
     "InvalidMetadataError",
+    "KeyUnavailableError",
     "ListFullError",
     "ManagerClosedError",
     "MetadataConflictError",

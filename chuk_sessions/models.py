@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from .enums import SessionStatus
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTIONS = [f".{ms:03d}Z" for ms in range(1000)]
+
+
+class ValueEncryption(Protocol):
+    """The part of `chuk_sessions.encryption.Encryption` that managers use."""
+
+    def codec(self, sandbox_id: str, /) -> Any:
+        """Return the value codec for a sandbox."""
 
 
 def iso_from_ms(ms: int) -> str:
@@ -89,6 +97,34 @@ class SessionMetadata:
         """
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSession:
+    """A session in the local cache. Callers share the object, so it cannot be changed.
+
+    Attributes:
+        session_id, sandbox_id, user_id, created_at, expires_at, last_accessed, status, version: as in SessionMetadata.
+        custom_metadata: a mapping that cannot be changed. Lists in it have become tuples.
+
+    """
+
+    session_id: str
+    sandbox_id: str
+    user_id: str | None
+    created_at: str
+    expires_at: str
+    last_accessed: str
+    custom_metadata: Mapping[str, Any]
+    status: str
+    version: int
+
+
+class SessionCache(Protocol):
+    """The type of the argument `local_cache` of SessionManager: a LocalCache."""
+
+    def open(self, backend: Any, direct: Any) -> Any:
+        """Return the cached reads of a manager on a backend, given its reads from the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +231,7 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-__all__ = ["Health", "Increment", "ListedSession", "RateLimit", "SessionMetadata", "Transformed"]
+__all__ = [
+    "CachedSession", "Health", "Increment", "ListedSession", "RateLimit", "SessionCache", "SessionMetadata",
+    "Transformed",
+]  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from typing import Any, Self, cast
 from weakref import finalize
 
@@ -24,14 +26,18 @@ from .core import (
 )
 from .core.durations import ms_from_hours, ms_from_seconds, ttl_from_hours
 from .core.grid import GridPaths
+from .core.owners import NOBODY
 from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
+from .engine.direct_reads import DirectReads
+from .engine.encrypted_updates import EncryptedUpdates
 from .engine.executor import Executor
 from .engine.many_sessions import ManySessions
 from .engine.outcomes import unknown_after_lost_reply
 from .engine.policy import session_policy
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
+from .engine.salts import RecentSalts
 from .engine.session_access import SessionAccess
 from .engine.session_data import SessionData
 from .engine.session_index import SessionIndex
@@ -40,10 +46,11 @@ from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError, NotSupportedError
-from .models import Health, SessionMetadata
+from .models import Health, SessionCache, SessionMetadata, ValueEncryption
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
+_FIGURES = ("cached_sessions", "hits", "misses", "joined", "invalidations", "flushes", "evictions")
 
 
 class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
@@ -72,6 +79,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         max_session_bytes: int = data_operations.MAX_SESSION_BYTES,
         events: bool | str | None = None,
         max_events: int = event_entries.DEFAULT_CAP,
+        encryption: ValueEncryption | None = None,
+        local_cache: SessionCache | None = None,
         _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.
@@ -96,6 +105,9 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
                 `1`, or `updates`.
             max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
                 oldest ones are dropped and counted as lost.
+            encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. By
+                default, that of SESSION_ENCRYPTION_KEYS; without it, they are stored as text.
+            local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
 
         Raises:
             ValueError: an argument is malformed.
@@ -126,15 +138,24 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             raise NotSupportedError("a custom provider has no streams of events")
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
-        self._values = _values(self._sandbox_id)
+        if encryption is None and env.encryption and _values is json_codec:
+            encryption = import_module(f"{__package__}.encryption").from_env()
+        self._values = (_values if encryption is None else encryption.codec)(self._sandbox_id)
         self._record = results.record_reader(self._values)
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
+        self._salts = RecentSalts() if self._values.needs_fields else None
+        self._encrypted = EncryptedUpdates(executor, self._salts or RecentSalts())
         notes = StrayNotes(executor)
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
+        self._cache = None
+        if local_cache is not None:
+            direct = DirectReads(executor, self._sessions, policy, self._find, self._record)
+            self._cache = local_cache.open(self._backend, direct)
+            self._replace_methods(self._cache.methods)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -149,9 +170,26 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         another open manager shares them. Connections of another loop close when that loop shuts down.
         """
         self._submit = self._execute = self._sessions = self._rotator = cast(Any, CLOSED)
-        self._session_index = self._revoker = self._sweeper = cast(Any, CLOSED)
+        self._session_index = self._revoker = self._sweeper = self._encrypted = cast(Any, CLOSED)
+        if self._cache is not None:
+            for name in self._cache.methods:
+                self.__dict__.pop(name, None)
+            self._cache.close()
         if self._release() == 0:
             await self._backend.aclose()
+
+    def _replace_methods(self, methods: Mapping[str, Callable[..., Any]]) -> None:
+        """Let the cache answer. Managers without a cache thus need not check for one in each call.
+
+        A subclass keeps its own methods. Those of the base class that they call do not use the cache.
+        """
+        for name, method in methods.items():
+            if getattr(type(self), name) is getattr(SessionManager, name):
+                setattr(self, name, method)
+
+    def _methods_for_threads(self, run: Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
+        """Return the methods that the cache replaces in the synchronous manager."""
+        return {} if self._cache is None else self._cache.methods_for_threads(run)
 
     @property
     def default_ttl_hours(self) -> float:
@@ -195,7 +233,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         """
         if session_id is not None:
             ids.check_name(session_id, "session_id")
-        owner = b"" if user_id is None else self._values.encode_owner(validation.owner(user_id))
+        owner = NOBODY if user_id is None else self._values.owner(validation.owner(user_id))
         mode_text = modes.mode(mode)
         ttl_ms = self._ttl_ms if ttl_hours is None else ttl_from_hours(ttl_hours, "ttl_hours")
         pairs: list[bytes] = []
@@ -204,16 +242,20 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             pairs = self._values.encode(custom_metadata, self._max_metadata_bytes, salt)
             validation.check_size(pairs, self._policy.session_bytes)
         if salt:
-            pairs = [SALT, salt, *pairs]
+            pairs = [SALT, salt, *pairs, *([] if user_id is None else self._values.owner_pairs(user_id, salt))]
         if session_id is None:
-            return await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
+            session_id = await self._sessions.allocate(user_id, owner, pairs, ttl_ms=ttl_ms)
+            if self._salts and salt:
+                self._salts.note(keys.session_keys(self._sandbox_id, session_id).record, salt)
+            return session_id
         target = keys.session_keys(self._sandbox_id, session_id)
         await self._sessions.allocate_at(target, user_id, owner, pairs, ttl_ms=ttl_ms, mode=mode_text)
         return session_id
 
-    async def validate_session(self, session_id: str) -> bool:
+    async def validate_session(self, session_id: str, *, fresh: bool = False) -> bool:
         """Return whether the session is alive, and touch it: `last_accessed` and the idle timeout start again, the
-        deadline does not move. At the server's memory limit the session is not touched.
+        deadline does not move. At the server's memory limit the session is not touched. Within the touch interval, a
+        local cache may answer. With `fresh`, the store does.
         """
         target = self._find(session_id)
         if target is None:
@@ -223,18 +265,6 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         # The most frequent call: if the reply is OK, nothing else runs between this method and the backend.
         reply = await self._submit(call)
         return reply[0] == statuses.OK or results.is_ok(await self._sessions.access(target, call, reply))
-
-    async def get_session_info(self, session_id: str) -> dict[str, Any] | None:
-        """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
-        target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), self._record)
-        return record.to_dict(session_id, self._sandbox_id) if record else None
-
-    async def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
-        """Return the session, or None. Does not touch it."""
-        target = self._find(session_id)
-        record = None if target is None else await self._execute(target, operations.read(target), self._record)
-        return record.to_model(session_id, self.sandbox_id) if record else None
 
     async def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
@@ -279,11 +309,11 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             CorruptRecordError: with `user_id`, the record cannot be read, so its owner is unknown; nothing was deleted.
 
         """
-        owner = b"" if user_id is None else self._values.encode_owner(validation.owner(user_id))
+        owner = None if user_id is None else self._values.owner(validation.owner(user_id))
         target = keys.find_reference(self._sandbox_id, reference)
         if target is None:
             return False
-        if owner:
+        if owner is not None:
             return await self._sessions.revoke(target, owner)
         return await self._sessions.delete(target, event_entries.REVOKED, reused=True)
 
@@ -328,7 +358,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             if ttl_hours is not None:
                 raise ValueError("only a login starts a new lifetime: ttl_hours needs a user_id")
             return None if target is None else await self._rotator.rotate(target, grace_ms)
-        owner = self._values.encode_owner(validation.owner(user_id))
+        owner = self._values.owner(validation.owner(user_id))
         ttl_ms = self._ttl_ms if ttl_hours is None else ttl_from_hours(ttl_hours, "ttl_hours")
         if grace_ms:
             raise ValueError("a login invalidates the old id immediately: grace_seconds must be 0")
@@ -345,9 +375,17 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         return await self._backend.ping()
 
     def get_cache_stats(self) -> dict[str, Any]:
-        """Return facts about this manager. `cached_sessions` is always 0: no process keeps copies of sessions."""
+        """Return facts about this manager, and figures of its local cache.
+
+        `cached_sessions` are in memory. `hits` are calls that memory has answered, `misses` those that asked the store,
+        and `joined` those that shared the read of another call. Sessions were dropped by `invalidations`, because the
+        server reported a change, by `evictions` for lack of room, and by `flushes` of all sessions of a connection.
+        `tracking` tells whether the cache works now, and `why_off` why it does not, or None.
+        """
+        figures = None if self._cache is None else self._cache.stats()._asdict()
         return {
-            "cached_sessions": 0,
+            **(figures or dict.fromkeys(_FIGURES, 0)),
+            **({} if figures else {"tracking": False, "why_off": "the manager has no local_cache"}),
             "sandbox_id": self.sandbox_id,
             "default_ttl_hours": self.default_ttl_hours,
             "provider": self._backend.name,

@@ -19,18 +19,21 @@
 -- ARGV[11] window: ms for which that id is remembered
 -- ARGV[12] events: most events that the stream may have; 0 means that the session emits none
 -- ARGV[13] start: letter of its first event; empty means that another event tells of the session
--- ARGV[14] victims: their number
--- ARGV[15..] rest: the victims' handles, then field, value pairs: first that of the owner, if there is one
+-- ARGV[14] other_owner: another form of the user that records may have, see `compare_owner`; empty means none
+-- ARGV[15] other_user: hash of the user that goes with it
+-- ARGV[16] victims: their number
+-- ARGV[17..] rest: the victims' handles, then field, value pairs: first that of the owner (`u` or `h`), if there is one
 -- Reply: CREATED, or CREATED {handle...} {handle...} with 16 expired sessions to sweep, see `list_expired` | EXISTS | GONE
--- Reply: MOVED handle | OTHER_OWNER | FULL {handle...} (the user's sessions, at most 32 more than the cap)
+-- Reply: MOVED handle | OTHER_OWNER | OTHER_ENCODING | FULL {handle...} (the user's sessions, at most 32 more than the cap)
 --- @include "now"
 --- @include "index_score"
 local key, deadlines, users, sandboxes, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local handle, sandbox, user, retention, mode, operation = ARGV[1], ARGV[2], ARGV[5], ARGV[7], ARGV[9], ARGV[10]
-local lifetime, new_idle, most, start, victims = ARGV[3] - 0, ARGV[4] - 0, ARGV[12], ARGV[13], ARGV[14] - 0
-local first = 15 + victims
-local owner = ARGV[first] == 'u' and ARGV[first + 1] or ''
+local lifetime, new_idle, most, start, victims = ARGV[3] - 0, ARGV[4] - 0, ARGV[12], ARGV[13], ARGV[16] - 0
+local first = 17 + victims
+local owner = (ARGV[first] == 'u' or ARGV[first] == 'h') and ARGV[first + 1] or ''
 local operations, creations = KEYS[6 + 2 * victims], KEYS[6 + 2 * victims + 1]
+local other_owner, other_user = ARGV[14], ARGV[15]
 if operation ~= '' then
 --- @include "applied"
   if applied(creations, operation, now) then return CREATED end
@@ -47,7 +50,11 @@ if exists then
     if not version then return CORRUPT end
   elseif not reply then
     if mode == 'create' then return EXISTS end
-    if owner ~= '' and owner ~= current_owner then return OTHER_OWNER end
+    if owner ~= '' and owner ~= current_owner then
+--- @include "compare_owner"
+      local difference = compare_owner(key, current_owner, owner, other_owner)
+      if difference then return difference end
+    end
 --- @include "touch"
     return EXISTS
   end

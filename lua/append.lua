@@ -10,7 +10,7 @@
 -- ARGV[6] window: ms for which that id is remembered
 -- ARGV[7] handle: of the session; left out like the events
 -- ARGV[8] sandbox: its name; left out like the events
--- Reply: OK size | GONE | MOVED handle | NOT_A_LIST | LIST_FULL size | TOO_LARGE size
+-- Reply: OK size | GONE | MOVED handle | NOT_A_LIST | ENCRYPTED | LIST_FULL size | TOO_LARGE size
 --- @include "now"
 --- @include "open"
 local key, field, items, operation, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[4])
@@ -19,7 +19,10 @@ if reply then return reply end
 version, bound = parse_int(version), parse_int(bound) or math.huge
 if not version then return CORRUPT end
 local list = stored or '[]'
-if string.sub(list, 1, 1) ~= '[' or string.sub(list, -1) ~= ']' or #list < 2 then return NOT_A_LIST end
+if string.sub(list, 1, 1) ~= '[' or string.sub(list, -1) ~= ']' or #list < 2 then
+  -- JSON text never begins with `E`.
+  return string.sub(list, 1, 1) == 'E' and ENCRYPTED or NOT_A_LIST
+end
 if operation ~= '' then
 --- @include "applied"
   if applied(KEYS[2], operation, now) then return {OK, #(stored or '')} end

@@ -7,13 +7,15 @@
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
 -- ARGV[3] letter: of the event that tells of the end of the session; empty means that none does
--- ARGV[4] owner: delete only this user's session; empty means any user's; may be left out, like the following
+-- ARGV[4] owner: delete only this user's session, see `compare_owner`; empty means any user's; may be left out, like the
+-- following
 -- ARGV[5] version: delete only this version; empty means any
 -- ARGV[6] pointer: delete only a pointer of this value; empty means a session
 -- ARGV[7] created: delete only a session created at this time, ms; empty means any
 -- ARGV[8] successor: pointer to the id that replaces the session; empty means none
 -- ARGV[9] grace: ms for which the pointer is left under the id; 0 means none
--- Reply: OK | GONE (leftovers are removed) | MOVED handle | OTHER_OWNER | CONFLICT version | EXISTS (not a pointer)
+-- Reply: OK | GONE (leftovers are removed) | MOVED handle | OTHER_OWNER | OTHER_ENCODING | CONFLICT version | EXISTS (not
+-- a pointer)
 --- @include "now"
 --- @include "open"
 local key, deadlines, users, events, handle, sandbox, letter = KEYS[1], KEYS[2], KEYS[3], KEYS[5], ARGV[1], ARGV[2], ARGV[3]
@@ -32,7 +34,9 @@ if not reply then
   if expected_created ~= '' and expected_created ~= created then return GONE end
   -- A record that has lost its owner still belongs to its user in the index.
   if expected_owner ~= '' and expected_owner ~= owner and (owner or not redis.call('ZSCORE', users, handle)) then
-    return OTHER_OWNER
+--- @include "compare_owner"
+    local difference = compare_owner(key, owner, expected_owner, '')
+    if difference then return difference end
   end
   if expected_version ~= '' and expected_version ~= version then return {CONFLICT, parse_int(version) or 0} end
 else

@@ -10,7 +10,7 @@
 -- ARGV[6] window: ms for which that id is remembered
 -- ARGV[7] handle: of the session; left out like the events
 -- ARGV[8] sandbox: its name; left out like the events
--- Reply: OK value | CEILING value | GONE | MOVED handle | NOT_A_COUNTER | TOO_LARGE size
+-- Reply: OK value | CEILING value | GONE | MOVED handle | NOT_A_COUNTER | ENCRYPTED | TOO_LARGE size
 --- @include "now"
 local key, field, operation = KEYS[1], ARGV[1], ARGV[5]
 local stored = redis.pcall('HMGET', key, 'd', 'a', 'i', 'v', field)
@@ -19,7 +19,10 @@ local deadline, accessed, idle, version, counter = stored[1], stored[2], stored[
 if not version then return CORRUPT end
 local digits = counter or '0'
 local value = #digits <= 17 and string.find(digits, '^%-?%d+$') and digits + 0
-if not value or math.abs(value) > 9007199254740991 then return NOT_A_COUNTER end
+if not value or math.abs(value) > 9007199254740991 then
+  -- JSON text never begins with `E`.
+  return string.sub(digits, 1, 1) == 'E' and ENCRYPTED or NOT_A_COUNTER
+end
 if operation ~= '' then
 --- @include "applied"
   if applied(KEYS[2], operation, now) then return {OK, value} end

@@ -18,8 +18,9 @@
 -- ARGV[12] removals: their number
 -- ARGV[13] expected: number of fields to compare
 -- ARGV[14..] rest: the fields to remove, then pairs of a field and the value that it must have (empty means that it must not
--- exist), then field, value pairs to set
--- Reply: OK | APPLIED | GONE | MOVED handle | CONFLICT version | MISMATCH {field...} | TOO_FAR deadline | TOO_LARGE size
+-- exist), then field, value pairs to set; the first may be `s` and the salt under which the other values are encrypted
+-- Reply: OK | APPLIED | GONE | MOVED handle | CONFLICT version | OTHER_SALT salt (of the record; nothing was written)
+-- Reply: MISMATCH {field...} | TOO_FAR deadline | TOO_LARGE size
 --- @include "now"
 --- @include "open"
 --- @include "hset_all"
@@ -36,6 +37,12 @@ end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
 local first_expected = 14 + ARGV[12]
 local first, different = first_expected + 2 * ARGV[13], {}
+local is_salted = ARGV[first] == 's'
+if is_salted then
+--- @include "other_salt"
+  local refusal = other_salt(key, ARGV[first + 1])
+  if refusal then return refusal end
+end
 for index = first_expected, first - 1, 2 do
   local value = redis.call('HGET', key, ARGV[index]) or ''
   if value ~= ARGV[index + 1] then different[#different + 1] = ARGV[index] end
@@ -44,7 +51,7 @@ if #different > 0 then return {MISMATCH, different} end
 if ttl and now + ttl > tonumber(ARGV[7]) then return {TOO_FAR, deadline} end
 
 version = version + 1
-local fields, seen, removed, size = {'v', version, 'z', 0}, {}, {}, bound
+local fields, seen, removed, size = {'v', version, 'z', 0}, {}, {}, is_salted and bound - 1 - #ARGV[first + 1] or bound
 for index = first, #ARGV, 2 do
   seen[ARGV[index]] = true
   fields[#fields + 1] = ARGV[index]
@@ -63,7 +70,7 @@ if ARGV[2] == '1' then
 end
 if size > limit then
 --- @include "measure"
-  size = measure(key, bound, limit, ARGV, first, removed)
+  size = measure(key, bound, limit, ARGV, is_salted and first + 2 or first, removed)
   if size > limit then return {TOO_LARGE, size} end
 end
 fields[4] = size

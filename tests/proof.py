@@ -34,6 +34,7 @@ def main() -> int:
         _run(f"{options.cases:,} cases of each fuzz test, seed {options.seed}", [*seed, *server, "tests/fuzz"]),
         _run(f"{options.histories:,} histories", [*server, "tests/linearizability"]),
         _run("events when processes are killed", ["tests/events/test_scenarios.py"], CHUK_TEST_LONG="1"),
+        _run("webhooks when processes are killed", ["tests/webhooks/test_deliveries.py"], CHUK_TEST_LONG="1"),
         _run(
             f"{options.steps:,} steps of sessions and their events, seed {options.seed}",
             [*seed, "--steps", str(3 * options.steps), "tests/equivalence/test_lifecycles.py"],

@@ -23,7 +23,7 @@ from benchmarks.harness import cores
 from benchmarks.harness.environments import BENCHMARKS, ROOT
 from benchmarks.report import page, plots, storage, tables
 from benchmarks.report.results import Results
-from benchmarks.suites import blocking, clients, conditions, more_cores, web
+from benchmarks.suites import blocking, cache, clients, conditions, more_cores, web
 from tests.harness.servers import running, valkey_binary, version_of
 
 from .rounds import RunSettings
@@ -39,6 +39,7 @@ SUITES: dict[str, Callable[[RunSettings, Results], None]] = {
     "metadata": conditions.measure_metadata,
     "lists": conditions.measure_lists,
     "sync": blocking.measure,
+    "cache": cache.measure,
     "cluster": conditions.measure_cluster,
     "memory": conditions.measure_memory,
     "web": web.measure,

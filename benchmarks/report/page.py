@@ -15,6 +15,7 @@ TITLES = {
     "asyncio": "On asyncio's own loop",
     "tls": "Over TLS",
     "sync": "Synchronous code: callers are threads",
+    "cache": "The local cache",
     "emulator": "The emulator, one caller",
     "grid": "Grid paths",
     "cores": "Cluster nodes × client processes, 100 callers each",

@@ -46,7 +46,7 @@ class EmptyBackend:
     def __init__(self, record: list[bytes]) -> None:
         self.write_hook = WriteHook()
         self._replies: dict[str, Reply] = {
-            "read": [1, record],
+            "read": [1, record, 0],
             "load": [1, record],
             "allocate": [2],
             "increment": [1, 1],

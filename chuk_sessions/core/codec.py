@@ -15,11 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 from ..enums import ABSENT
-from ..exceptions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError
+from ..exceptions import CorruptRecordError, InvalidMetadataError, KeyUnavailableError, MetadataTooLargeError
 
 MAX_DEPTH = 200
 PREFIX = b"m:"
 _OWNER = b"u"
+_OWNER_HASH = b"h"
+_ENCRYPTED = b"E\x01"
 _PREFIX_LENGTH = len(PREFIX)
 _LARGE = 2**63
 MAX_CACHED = 64
@@ -105,6 +107,7 @@ def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 
     Raises:
         CorruptRecordError: `encode` would not write such a value.
+        KeyUnavailableError: a value is encrypted.
 
     """
     metadata = {}
@@ -118,8 +121,19 @@ def decode(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
                 if end != len(text):
                     raise ValueError("more than one value")
     except (ValueError, RecursionError, StopIteration) as error:
+        if any(is_encrypted(value) for field, value in fields.items() if field[:_PREFIX_LENGTH] == PREFIX):
+            raise _encrypted() from None
         raise CorruptRecordError("a stored metadata value is not JSON") from error
     return metadata
+
+
+def is_encrypted(value: bytes) -> bool:
+    """Return whether a stored value is encrypted. JSON text never begins like that."""
+    return value.startswith(_ENCRYPTED)
+
+
+def _encrypted() -> KeyUnavailableError:
+    return KeyUnavailableError("a stored session is encrypted, and this manager has no keys")
 
 
 def decode_owner(fields: Mapping[bytes, bytes]) -> str | None:
@@ -127,9 +141,12 @@ def decode_owner(fields: Mapping[bytes, bytes]) -> str | None:
 
     Raises:
         CorruptRecordError: the owner is not text.
+        KeyUnavailableError: the owner is encrypted.
 
     """
     owner = fields.get(_OWNER)
+    if _OWNER_HASH in fields:
+        raise _encrypted()
     try:
         return None if owner is None else owner.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:

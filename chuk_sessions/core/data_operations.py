@@ -17,27 +17,36 @@ MAX_SESSION_BYTES: Final = 4_194_304
 _MAX_SET_ARGS: Final = 1000
 """Most fields and values that SET takes: they fit on Lua's stack with room to spare."""
 
-SET = Operation("set", names("session"), names("limit field value rest"), s.ONE_SESSION | {s.OK, s.TOO_LARGE})
+SET = Operation(
+    "set", names("session"), names("limit field value rest"), s.ONE_SESSION | {s.OK, s.OTHER_SALT, s.TOO_LARGE}
+)
 MERGE = Operation(
     "merge",
     names("session operations deadlines sandboxes events"),
     names("version replace operation window limit ttl latest handle retention sandbox updates removals expected rest"),
-    s.ONE_SESSION | {s.OK, s.APPLIED, s.CONFLICT, s.MISMATCH, s.TOO_FAR, s.TOO_LARGE},
+    s.ONE_SESSION | {s.OK, s.APPLIED, s.CONFLICT, s.MISMATCH, s.OTHER_SALT, s.TOO_FAR, s.TOO_LARGE},
     operation_id_arg="operation",
 )
 INCREMENT = Operation(
     "increment",
     names("session operations events"),
     names("field amount ceiling limit operation window handle sandbox"),
-    s.ONE_SESSION | {s.OK, s.CEILING, s.NOT_A_COUNTER, s.TOO_LARGE},
+    s.ONE_SESSION | {s.OK, s.CEILING, s.NOT_A_COUNTER, s.ENCRYPTED, s.TOO_LARGE},
     operation_id_arg="operation",
 )
 APPEND = Operation(
     "append",
     names("session operations events"),
     names("field items most limit operation window handle sandbox"),
-    s.ONE_SESSION | {s.OK, s.NOT_A_LIST, s.LIST_FULL, s.TOO_LARGE},
+    s.ONE_SESSION | {s.OK, s.NOT_A_LIST, s.ENCRYPTED, s.LIST_FULL, s.TOO_LARGE},
     operation_id_arg="operation",
+)
+REWRITE = Operation(
+    "rewrite",
+    names("session users"),
+    names("handle created version user removals rest"),
+    s.ONE_SESSION | {s.OK, s.CONFLICT, s.OTHER_SALT},
+    retryable=True,
 )
 
 
@@ -57,6 +66,8 @@ def merge(
     updates: bool = False,
 ) -> Call:
     """Set the fields in `pairs` and remove those in `removals`. `replace` removes all other metadata, too.
+
+    If the first pair is the salt, the record must have the same one, or none yet.
 
     `expected` has fields and the values that they must have, exactly as stored; an empty one means that the field must
     not exist. `ttl_ms` moves the deadline: it is then this long from now. With `updates`, the change is an event of a
@@ -108,6 +119,25 @@ def append(
     """
     argv = (field, items, b"" if most is None else most, limit, operation_id, ONCE_WINDOW_MS)
     return _change(APPEND, target, argv, operation_id, updates)
+
+
+def rewrite(
+    target: SessionKeys,
+    *,
+    created: bytes,
+    version: bytes,
+    pairs: Sequence[bytes],
+    removals: Sequence[bytes] = (),
+    user: int | None = None,
+) -> Call:
+    """Write owner and metadata in another encoding if the session was created at that time (ms) and has that version.
+
+    `pairs` begins with the salt if the values have one. `user` is the hash of the owner for the index; None leaves it.
+    """
+    argv: tuple[Arg, ...] = (
+        target.handle, created, version, b"" if user is None else user, len(removals), *removals, *pairs,
+    )  # fmt: skip
+    return Call(REWRITE, (target.record, target.index_keys.users), argv)
 
 
 def _change(

@@ -11,11 +11,16 @@
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
 | `chuk1:{T}/events` | stream | the events of the bucket's sessions, see `event_entries` |
 | `chuk1:{T}/noted` | sorted set | SANDBOX/USER → ms at which the notes of that user are due for a check |
+| `chuk1:{Q}/endpoints` | hash | endpoint → its description |
+| `chuk1:{Q}/messages:ENDPOINT` | hash | message → its text |
+| `chuk1:{Q}/waiting:ENDPOINT` | sorted set | message → ms at which it is due; in an ordered queue, its place |
+| `chuk1:{Q}/dead:ENDPOINT` | sorted set | message → ms at which it became a dead letter |
 | `chuk1:{T}/readers` | hash | the state of each event reader, see `reader_operations` |
 | `chuk1:{T}/members^READER` | sorted set | process of an event reader → ms at which it last registered |
 
-`T` is one of 256 texts, one for each bucket. Their slots are spread evenly over the 16,384 slots of a cluster. Stored
-data depends on these texts and on the formulas in `ids`: another layout needs another prefix than `chuk1`.
+`T` is one of 256 texts, one for each bucket, and `Q` is that of bucket 0. Their slots are spread evenly over the 16,384
+slots of a cluster. Stored data depends on these texts and on the formulas in `ids`: another layout needs another prefix
+than `chuk1`.
 """
 
 from __future__ import annotations
@@ -121,6 +126,27 @@ def index(sandbox_id: str, bucket: int) -> IndexKeys:
         events=events(bucket),
         sandbox=sandbox_id.encode(),
     )
+
+
+class QueueKeys(NamedTuple):
+    """The key of all endpoints, and the keys of the queue of one of them."""
+
+    endpoints: str
+    messages: str
+    waiting: str
+    dead: str
+
+
+def queue(endpoint_id: str) -> QueueKeys:
+    """Return the keys of an endpoint's queue. Those of all endpoints share a slot."""
+    shared = f"chuk1:{{{tag(0)}}}/"
+    own = [f"{shared}{kind}:{endpoint_id}" for kind in ("messages", "waiting", "dead")]
+    return QueueKeys(endpoints(), *own)
+
+
+def endpoints() -> str:
+    """Return the key of the descriptions of all endpoints."""
+    return f"chuk1:{{{tag(0)}}}/endpoints"
 
 
 def sandboxes(bucket: int) -> str:

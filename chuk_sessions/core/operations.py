@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from . import event_entries, modes
+from . import event_entries, modes, owners
 from . import statuses as s
-from .data_operations import APPEND, INCREMENT, MERGE, SET
+from .data_operations import APPEND, INCREMENT, MERGE, REWRITE, SET
 from .durations import LATEST_MS
 from .index_operations import COUNT, DUE, FIND, LIST, READ_EVENTS, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .note_operations import FORGET, NOTE, NOTES
 from .operation import Arg, Call, Operation, names, new_call
 from .operation_ids import EXTEND_WINDOW_MS
+from .queue_operations import CONFIGURE, ENDPOINTS, ENQUEUE, LETTERS, RESEND, SETTLE, TAKE
 from .rate_limits import RATE_LIMIT
 from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
 
@@ -27,8 +28,11 @@ MOST_LEAVING: Final = 32
 ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes events victims"),
-    names("handle sandbox lifetime idle user cap retention create mode operation window events start victims rest"),
-    s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER},
+    names(
+        "handle sandbox lifetime idle user cap retention create mode operation window events start other_owner "
+        "other_user victims rest"
+    ),
+    s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER, s.OTHER_ENCODING},
     retryable=True,
     needs_index_arg="cap",
     durable=True,
@@ -79,7 +83,7 @@ DELETE = Operation(
     "delete",
     names("session deadlines users operations events"),
     names("handle sandbox letter owner version pointer created successor grace"),
-    s.ONE_SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.CONFLICT},
+    s.ONE_SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.OTHER_ENCODING, s.CONFLICT},
     retryable=True,
     not_retryable_arg="version",
     durable=True,
@@ -97,9 +101,9 @@ CARRY = Operation("carry", names("session operations"), names("rest"), s.ONE_SES
 ALL: Final = {
     entry.name: entry
     for entry in (
-        ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, RATE_LIMIT, EXTEND, SET_TTL, DELETE,
-        ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
-        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE,
+        ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, REWRITE, RATE_LIMIT, EXTEND, SET_TTL,
+        DELETE, ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
+        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE, SETTLE, LETTERS, RESEND,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -117,6 +121,8 @@ def allocate(
     idle_ms: int,
     owner: bytes,
     user: int,
+    other_owner: bytes = b"",
+    other_user: int = 0,
     cap: int,
     retention_ms: int,
     create: bool,
@@ -130,7 +136,8 @@ def allocate(
 ) -> Call:
     """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
-    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id. Without
+    `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id.
+    `other_owner` and `other_user` are another form of both, which records of the user may have, see `owners`. Without
     `create`, nothing happens unless the session exists. With `events`, the most entries of the stream, it emits events;
     `start` is the letter of the first one, or empty if the event of another id tells of this one. With
     `reused` or an operation id, the id may have belonged to an earlier session: operation ids are cleared, and the
@@ -146,14 +153,14 @@ def allocate(
         keys += (target.operations, target.creations)
     elif reused:
         keys += (target.operations,)
-    own: tuple[Arg, ...] = (b"u", owner) if owner else ()
+    own: tuple[Arg, ...] = (owners.field_of(owner), owner) if owner else ()
     if idle_ms > 0:
         own += (b"i", idle_ms)
     if events:
         own += (b"e", events)
     argv: tuple[Arg, ...] = (
         target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, int(create), mode,
-        operation_id, modes.CREATION_WINDOW_MS, events, start,
+        operation_id, modes.CREATION_WINDOW_MS, events, start, other_owner, other_user,
         len(victims), *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
@@ -191,7 +198,7 @@ def load(target: SessionKeys, interval_ms: int, retention_ms: int, index: bool) 
 
 
 def read(target: SessionKeys, *, operation_ids: bool = False) -> Call:
-    """Read the whole record and, on request, the operation ids that the session still remembers."""
+    """Read the whole record, the server's clock (ms) and, on request, the operation ids that the session remembers."""
     if operation_ids:
         return Call(READ, (target.record, target.operations), ())
     return new_call(Call, (READ, (target.record,), ()))

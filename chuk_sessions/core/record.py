@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
 from ..enums import SessionStatus
-from ..exceptions import CorruptRecordError
+from ..exceptions import CorruptRecordError, KeyUnavailableError
 from ..models import ListedSession, SessionMetadata, iso_from_ms
 from . import codec, rate_limits
-from .values import ValueCodec
+from .values import SALT, ValueCodec, salt_of
 
 _ACTIVE = SessionStatus.ACTIVE.value
 
@@ -53,7 +54,7 @@ FIELDS: Final = {
     b"z": Field(_NONE, "it is computed from the fields that are copied"),
     b"s": Field(_ALL, "encryption needs a salt in every session, and finds that of its metadata here"),
     b"e": Field(_MOVE, "the manager that handles the login sets it"),
-    b"h": Field(_MOVE, "the manager that handles the login sets it"),
+    b"h": Field(_NONE, "the new session is created for its owner"),
     b"t": Field(_MOVE, "the new lifetime has nothing to do with the session that was adopted"),
     b"x": Field(_LOGIN, "an extension must be applied once, and a retry of it may come after the copy"),
     b"y": Field(_LOGIN, "it says until when the operation id in x counts"),
@@ -66,7 +67,7 @@ FIELDS: Final = {
 A new field needs a row: a copy gets no field without one.
 """
 
-KEPT_AT_LOGIN: Final = (b"u", b"z", *[name for name, field in FIELDS.items() if Copy.LOGIN in field.copies])
+KEPT_AT_LOGIN: Final = (b"u", b"h", b"z", *[name for name, field in FIELDS.items() if Copy.LOGIN in field.copies])
 """The fields that a session keeps when its user logs in again and it stays in its bucket. Its owner stays, too, and the
 bound of its size remains one.
 """
@@ -79,11 +80,15 @@ def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
 
 
 def has_readable_owner(fields: Mapping[bytes, bytes], values: ValueCodec) -> bool:
-    """Return whether the owner in the fields of a record can be decoded, or is missing."""
-    try:
-        values.decode_owner(fields)
-    except CorruptRecordError:
-        return False
+    """Return whether the owner in the fields of a record can be decoded, or is missing.
+
+    An owner under a key that is not available here is not damaged.
+    """
+    with suppress(KeyUnavailableError):
+        try:
+            values.decode_owner(fields)
+        except CorruptRecordError:
+            return False
     return True
 
 
@@ -140,11 +145,20 @@ class Record:
         """When the session expires, ms: at its deadline or, if that is earlier, at the end of the idle timeout."""
         return min(self.deadline, self.accessed + self.idle) if self.idle else self.deadline
 
-    def copied_pairs(self, kind: Copy) -> list[bytes]:
-        """Return the fields that a copy of the session gets, as field, value, field, value..."""
+    def copied_pairs(self, kind: Copy, owner: str | None) -> list[bytes]:
+        """Return the fields that a copy of the session gets, as field, value, field, value...
+
+        Those of its owner are included, except the identity. Values in an outdated encoding are encoded again.
+        """
         kept = {name for name, field in FIELDS.items() if kind in field.copies}
-        pairs = [part for pair in self.fields.items() if pair[0][:2] in kept for part in pair]
-        return pairs if kind is Copy.MOVE else [b"v", b"%d" % (self.version + 1), *pairs]
+        copied = {name: value for name, value in self.fields.items() if name[:2] in kept}
+        if kind is not Copy.MOVE:
+            copied[b"v"] = b"%d" % (self.version + 1)
+        if salt := salt_of(self.values, self.fields):
+            renewed = self.values.renew(copied, salt)
+            copied |= {SALT: salt, **fields_of(renewed)}
+        pairs = [part for pair in copied.items() for part in pair]
+        return pairs if owner is None else pairs + self.values.owner_pairs(owner, salt)
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata, decoded. Raises CorruptRecordError if that is impossible."""

@@ -52,6 +52,13 @@ LIST_FULL: Final = 17
 HELD: Final = 21
 """Another process holds the lease; the time (ms) that is left of it follows."""
 
+OTHER_SALT: Final = 18
+"""The values are encrypted under another salt than the record's, which follows; nothing was written."""
+OTHER_ENCODING: Final = 19
+"""The record has its owner in a form that the caller lacks, a keyed hash or text, so nobody can tell whose it is."""
+ENCRYPTED: Final = 20
+"""The value to count or to append to is encrypted."""
+
 NAMES: Final = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)}
 """Names of statuses by number."""
 
@@ -70,6 +77,12 @@ _ERRORS: Final[dict[int, Callable[[Reply], Exception]]] = {
     ),
     MISMATCH: lambda reply: errors.MetadataConflictError(
         tuple([codec.key_of(field) for field in reply[1] if field.startswith(codec.PREFIX)])
+    ),
+    OTHER_ENCODING: lambda _: errors.KeyUnavailableError(
+        "the owner of a stored session is encrypted under a key that this manager lacks"
+    ),
+    ENCRYPTED: lambda _: errors.EncryptedValueError(
+        "the value is encrypted, so that the store cannot change it; name its key in plain_keys"
     ),
     NOT_A_LIST: lambda _: errors.NotAListError("the value to append to is not a list"),
     LIST_FULL: lambda reply: errors.ListFullError(f"the list would have {reply[1]} bytes, more than max_bytes"),

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from ..enums import ABSENT
 from . import codec, ids
+from .owners import Form, Owner
 
 SALT: Final = b"s"
 """The record field of the salt, for codecs that need one."""
@@ -30,29 +31,29 @@ class ValueCodec(Protocol):
 
     The rules for every codec:
 
-    - **Salt.** The engine stores a random salt in field `s` of each session that a manager with `needs_salt` creates.
-      Rotation and login copy the field, so values remain valid. A record without a salt was created by another codec.
-      For it, `encode` gets an empty salt. If the session is replaced before the values arrive, they are encoded again.
+    - **Salt.** A manager with `needs_salt` stores a random salt in field `s` of each session that it creates. Rotation
+      and login copy the field, so values remain valid. Each update carries the salt of its values. A record without a
+      salt adopts it; a record with another one refuses the update, and the values are encoded again under its salt.
     - **Damage.** A value that cannot be decoded raises CorruptRecordError. It is never left out, because "not there"
       would log users out without an error. The engine treats CorruptRecordError as damage: a list leaves the session
       out, and a full cap evicts it first. A value that is only unreadable for now, such as one under a missing key,
-      raises another SessionError, which the engine passes on to the caller.
+      raises KeyUnavailableError, which the engine passes on to the caller.
     - **JSON text.** `decode` must accept JSON text as well, because scripts write it: a counter is decimal text, which
       HINCRBY adds to, and an append adds the texts of items to a list. JSON text never begins with a capital letter, so
-      an encoded value should. `plain_field` names the keys that scripts may change. The codec must store their values
-      as JSON text.
-    - **Owner.** Scripts compare the field `u` byte by byte, so `encode_owner` must be deterministic and cannot use the
-      salt. Encryption needs random bytes there. It will store a keyed hash of the owner in the field `h` for
-      comparisons.
+      an encoded value should: with `E`. `plain_field` names the keys that scripts may change. The codec must store
+      their values as JSON text.
+    - **Owner.** Scripts compare identities byte by byte, so these are deterministic: the text of the user id in the
+      field `u`, or a keyed hash in the field `h`, see `owners`. With a hash, `owner_pairs` stores the id itself in `u`.
     - **No I/O.** All methods are synchronous and safe for threads.
 
     Attributes:
-        needs_salt: whether `encode` needs the salt of the session. The engine then reads the record before it sends an
-            update.
+        needs_salt: whether `encode` and `owner_pairs` need the salt of the session.
+        needs_fields: whether `encode_expected` needs the fields of the record.
 
     """
 
     needs_salt: bool
+    needs_fields: bool
 
     def encode(self, metadata: Mapping[str, Any], limit: int, salt: bytes = b"", /) -> list[bytes]:
         """Return metadata as field, value, field, value... `limit` applies to keys and values as JSON text.
@@ -68,9 +69,9 @@ class ValueCodec(Protocol):
     ) -> list[bytes]:
         """Return expected metadata as field, value, field, value... for a script to compare; empty for ABSENT.
 
-        `fields` is the record as it was read, with `needs_salt` only. A codec that encodes a value differently each
+        `fields` is the record as it was read, with `needs_fields` only. A codec that encodes a value differently each
         time returns the value in `fields` if it decodes to the expected one, and otherwise any that is not there. If
-        such a value is encoded again in between, the script finds another one, and the caller gets a conflict.
+        such a value is encoded again in between, the script finds another one, and the engine reads the record again.
 
         Raises:
             InvalidMetadataError, MetadataTooLargeError: as `encode` does.
@@ -94,14 +95,26 @@ class ValueCodec(Protocol):
 
         """
 
-    def encode_owner(self, user_id: str, /) -> bytes:
-        """Return a user id as it is stored."""
+    def owner(self, user_id: str, /) -> Owner:
+        """Return the forms in which records and indexes may have a user. Scripts store the first identity."""
+
+    def owner_pairs(self, user_id: str, salt: bytes, /) -> list[bytes]:
+        """Return the fields that a record of the user has besides its identity, as field, value, field, value..."""
 
     def decode_owner(self, fields: Mapping[bytes, bytes], /) -> str | None:
         """Return the owner in the fields of a record, or None if it has none.
 
         Raises:
-            CorruptRecordError: `encode_owner` would not write such an owner.
+            CorruptRecordError: this library would not write such an owner.
+
+        """
+
+    def renew(self, fields: Mapping[bytes, bytes], salt: bytes, /) -> list[bytes]:
+        """Return the values in the fields of a record that `encode` would write in another encoding, under the salt, as
+        field, value, field, value...
+
+        Raises:
+            CorruptRecordError: as `decode` does.
 
         """
 
@@ -114,12 +127,26 @@ class _Json:
     """The codec of JSON text. It calls the functions directly, and ignores sandbox and salt."""
 
     needs_salt = False
+    needs_fields = False
     encode = staticmethod(codec.encode)
     encode_expected = staticmethod(codec.encode_expected)
     decode = staticmethod(codec.decode)
     plain_field = staticmethod(codec.field_of)
-    encode_owner = staticmethod(ids.user_bytes)
     decode_owner = staticmethod(codec.decode_owner)
+
+    def owner(self, user_id: str, /) -> Owner:
+        return Owner(plain_form(user_id))
+
+    def owner_pairs(self, _user_id: str, _salt: bytes, /) -> list[bytes]:
+        return []
+
+    def renew(self, _fields: Mapping[bytes, bytes], _salt: bytes, /) -> list[bytes]:
+        return []
+
+
+def plain_form(user_id: str) -> Form:
+    """Return the form of a user whose id is stored as text."""
+    return Form(ids.user_bytes(user_id), ids.user_hash(user_id))
 
 
 JSON: Final[ValueCodec] = _Json()
@@ -136,13 +163,14 @@ def new_salt(values: ValueCodec) -> bytes:
     return secrets.token_bytes(_SALT_BYTES) if values.needs_salt else b""
 
 
-def same_salt(values: ValueCodec, fields: Mapping[bytes, bytes]) -> list[bytes]:
-    """Return the salt in the fields of a record, for a script to compare: field and value, which is empty without one.
+def salt_of(values: ValueCodec, fields: Mapping[bytes, bytes]) -> bytes:
+    """Return the salt for values of this record: its own, or a new one; empty if the codec needs none."""
+    return fields.get(SALT) or new_salt(values) if values.needs_salt else b""
 
-    A session can be replaced by one with another salt. Without the comparison, the new one would get values that were
-    encoded for the old one, which nobody can decode. Codecs without salts need no comparison.
-    """
-    return [SALT, fields.get(SALT, b"")] if values.needs_salt else []
+
+def salted(pairs: list[bytes], salt: bytes) -> list[bytes]:
+    """Return pairs for an update, with the salt of their values before them. Without pairs, none is needed."""
+    return [SALT, salt, *pairs] if salt and pairs else pairs
 
 
 def decode_value(values: ValueCodec, field: bytes, fields: Mapping[bytes, bytes]) -> Any:

@@ -11,13 +11,13 @@ from copy import copy
 from typing import Self
 
 from .. import exceptions as errors
-from ..core import event_entries, expired, ids, modes, operations
+from ..core import event_entries, expired, modes, operations
 from ..core import statuses as s
 from ..core.durations import LATEST_MS
 from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
 from ..core.operation import Call, Reply
-from ..core.record import Record, fields_of, has_readable_owner
-from ..core.values import ValueCodec
+from ..core.owners import Owner, identity_of
+from ..core.record import fields_of, has_readable_owner
 from ..enums import WhenFull
 from .executor import MAX_ATTEMPTS, Executor
 from .outcomes import unknown_after_lost_reply
@@ -33,7 +33,7 @@ class NewSession:
 
     Attributes:
         user_id: its user, or None.
-        owner: the user id as stored; empty without a user.
+        owner: the forms of the user; NOBODY without one.
         pairs: fields and values as stored: metadata and, for a moved session, other fields to keep.
         ttl_ms: time until its deadline, unless `deadline_ms` is given. LATEST_MS leads to the latest deadline.
         deadline_ms: absolute deadline; 0 means that `ttl_ms` counts.
@@ -60,7 +60,7 @@ class NewSession:
         self,
         executor: Executor,
         user_id: str | None,
-        owner: bytes,
+        owner: Owner,
         pairs: Sequence[bytes],
         *,
         ttl_ms: int = 1,
@@ -143,8 +143,10 @@ class Allocator:
                 ttl_ms=new.ttl_ms,
                 deadline_ms=new.deadline_ms,
                 idle_ms=new.idle_ms,
-                owner=new.owner,
-                user=0 if user_id is None else ids.user_hash(user_id),
+                owner=new.owner.form.identity,
+                user=new.owner.form.score,
+                other_owner=b"" if new.owner.other is None else new.owner.other.identity,
+                other_user=0 if new.owner.other is None else new.owner.other.score,
                 cap=0 if user_id is None else policy.cap,
                 retention_ms=policy.retention_ms,
                 create=new.create,
@@ -172,7 +174,7 @@ class Allocator:
         with suppress(errors.SessionError):
             await self._executor.execute(expired.removal(target.index_keys, self._executor.sandbox_id, found))
 
-    async def _victims(self, index: IndexKeys, handles: list[bytes], owner: bytes) -> list[SessionKeys]:
+    async def _victims(self, index: IndexKeys, handles: list[bytes], owner: Owner) -> list[SessionKeys]:
         """Return the sessions that the store must check to make room under the cap.
 
         These are all that do not count for the cap, and the user's oldest sessions, damaged ones first. Raises
@@ -181,7 +183,7 @@ class Allocator:
         targets = [session_keys_for_entry(index, handle) for handle in handles]
         reads = [operations.read(target) for target in targets]
         replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
-        created = dict(zip(targets, (_created(reply, owner, self._executor.values) for reply in replies), strict=True))
+        created = dict(zip(targets, (_created(reply, owner) for reply in replies), strict=True))
         own = sorted((ms, target) for target, ms in created.items() if ms is not None)
         surplus = len(own) + 1 - self._policy.cap
         if surplus > 0 and self._policy.when_full is WhenFull.REFUSE:
@@ -194,16 +196,17 @@ class Allocator:
         """Delete sessions with an unreadable owner: the index lists them for this user, their records name another."""
         records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
         calls = [
-            operations.delete(target, event_entries.EVICTED, owner=fields[b"u"])
+            operations.delete(target, event_entries.EVICTED, owner=identity_of(fields) or b"")
             for target, fields in zip(targets, records, strict=True)
             if not has_readable_owner(fields, self._executor.values)
         ]
         await self._executor.execute_all(calls)
 
 
-def _created(reply: Reply, owner: bytes, values: ValueCodec) -> int | None:
+def _created(reply: Reply, owner: Owner) -> int | None:
     """Return when a session of this owner was created, in ms; 0 for a damaged one, so that it is evicted first.
 
+    A session under a key that is not available here is not damaged: neither its owner nor its values are decoded.
     Returns None for a session that does not count for the owner: one that has ended, or a session of another user with
     the same hash.
     """
@@ -211,9 +214,12 @@ def _created(reply: Reply, owner: bytes, values: ValueCodec) -> int | None:
         return None
     if reply[0] != s.OK:
         return 0
-    if fields_of(reply[1]).get(b"u", owner) != owner:
+    fields = fields_of(reply[1])
+    if identity_of(fields) is not None and not any(form.matches(fields) for form in owner.forms()):
         return None
     try:
-        return Record.from_reply(reply[1], values).created
-    except errors.CorruptRecordError:
+        created, *_ = [int(fields[name]) for name in (b"c", b"d", b"a", b"v")]
+        int(fields.get(b"i", b"0"))
+    except (KeyError, ValueError):
         return 0
+    return created

@@ -11,12 +11,15 @@ from ..core import statuses as s
 from ..core.index_operations import Cursor
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
+from ..core.owners import Owner, identity_of
 from ..core.record import fields_of, has_readable_owner
 from .executor import MAX_ATTEMPTS, Executor
 from .time_slice import TimeSlice
 
 _CONCURRENT_BUCKETS = 16
 """Buckets in which sessions are deleted concurrently."""
+
+_REFUSALS = (s.OTHER_OWNER, s.OTHER_ENCODING)
 
 _CONCURRENT_DELETIONS = 32
 """Concurrent deletions in one bucket."""
@@ -26,15 +29,13 @@ class Job:
     """A user to revoke, and the limits that all buckets share, so that together they do not hold the event loop.
 
     Attributes:
-        user: hash of the user id.
-        owner: the user id as stored.
+        owner: the forms of the user.
         time_slice: the time slice that all buckets share.
         slots: for buckets that delete.
 
     """
 
-    def __init__(self, user: int, owner: bytes) -> None:
-        self.user = user
+    def __init__(self, owner: Owner) -> None:
         self.owner = owner
         self.time_slice = TimeSlice()
         self.slots = asyncio.Semaphore(_CONCURRENT_BUCKETS)
@@ -77,20 +78,29 @@ class BucketRevocation:
     async def _delete_listed(self) -> bool:
         """Read the index once and delete what it lists. Returns whether there was anything to delete."""
         found = False
+        for score in self._job.owner.search_order():
+            found |= await self._delete_listed_under(score)
+        return found
+
+    async def _delete_listed_under(self, score: int) -> bool:
+        """Delete what the index lists under one score. Returns whether there was anything to delete."""
+        found = False
         after: Cursor | None = index_operations.START
         while after is not None:
-            call = index_operations.list_(
-                self._index, user=self._job.user, limit=index_operations.PAGE_LIMIT, after=after
-            )
+            call = index_operations.list_(self._index, user=score, limit=index_operations.PAGE_LIMIT, after=after)
             if self._job.time_slice.is_over():
                 await self._job.time_slice.renew()
             reply = await self._executor.execute(call)
             # Nearly all buckets have none of the user's sessions.
             if reply[1]:
                 async with self._job.slots:
-                    found |= await self._delete(await self._targets_of(reply[1]))
+                    found |= await self._delete(await self._targets_of(reply[1]), self._identity(score))
             after = index_operations.cursor(reply)
         return found
+
+    def _identity(self, score: int) -> bytes:
+        """Return the identity that records have if the index lists them under a score."""
+        return next(form.identity for form in self._job.owner.forms() if form.score == score)
 
     async def _targets_of(self, handles: list[bytes]) -> list[SessionKeys]:
         """Return the keys of the listed sessions, without the kept one."""
@@ -115,10 +125,13 @@ class BucketRevocation:
             if kept.index_keys.bucket == self.bucket:
                 raise
 
-    async def _delete(self, targets: list[SessionKeys]) -> bool:
-        """Delete sessions of the user. Returns whether there was anything to delete."""
+    async def _delete(self, targets: list[SessionKeys], identity: bytes) -> bool:
+        """Delete sessions of the user. Returns whether there was anything to delete.
+
+        A session that is encoded in another form meanwhile is not deleted here. The next reading of the index finds it.
+        """
         replies = await self._run(
-            [operations.delete(target, event_entries.REVOKED, owner=self._job.owner) for target in targets]
+            [operations.delete(target, event_entries.REVOKED, owner=identity) for target in targets]
         )
         self.revoked += sum(reply[0] == s.OK for reply in replies)
         moved = [(target, reply[1]) for target, reply in zip(targets, replies, strict=True) if reply[0] == s.MOVED]
@@ -142,7 +155,7 @@ class BucketRevocation:
         replies = await self._executor.execute_all(reads, accepted=(s.CORRUPT,))
         records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
         calls = [
-            operations.delete(target, event_entries.REVOKED, owner=fields[b"u"])
+            operations.delete(target, event_entries.REVOKED, owner=identity_of(fields) or b"")
             for target, fields in zip(foreign, records, strict=True)
             if not has_readable_owner(fields, self._executor.values)
         ]
@@ -154,7 +167,7 @@ class BucketRevocation:
         replies: list[Reply] = []
         failure: errors.SessionError | None = None
         outcomes = await self._executor.settle_all(
-            calls, accepted=(s.OTHER_OWNER,), concurrency=_CONCURRENT_DELETIONS, time_slice=self._job.time_slice
+            calls, accepted=_REFUSALS, concurrency=_CONCURRENT_DELETIONS, time_slice=self._job.time_slice
         )
         for outcome in outcomes:
             if isinstance(outcome, errors.NotReplicatedError):

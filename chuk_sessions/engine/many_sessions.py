@@ -80,7 +80,7 @@ class ManySessions:
             SessionConflictError: new sessions of the user are created faster than they can be revoked.
 
         """
-        owner = self._values.encode_owner(validation.owner(user_id))
+        owner = self._values.owner(validation.owner(user_id))
         return await self._revoker.revoke(user_id, owner, self._find(except_session_id))
 
     async def cleanup_expired_sessions(self, *, all_sandboxes: bool = False) -> int:

@@ -20,7 +20,7 @@ from ..core.operation import Call, Reply
 from ..core.record import Record, fields_of
 from ..models import ListedSession
 from .executor import MAX_ATTEMPTS, Executor
-from .paging import Pages
+from .paging import PageCall, Pages
 from .strays import StrayNotes
 from .time_slice import TimeSlice
 
@@ -58,7 +58,7 @@ class UserSessions:
         self._executor = executor
         self._notes = notes
         self._user_id = user_id
-        self._user = ids.user_hash(user_id)
+        self._scores = tuple(executor.values.owner(user_id).search_order())
         self._home = notes.home(user_id).bucket
         self._seen: set[str] = set()
         self._times: dict[int, int] = {}
@@ -100,22 +100,29 @@ class UserSessions:
     async def _handles(self, buckets: Collection[int]) -> AsyncGenerator[list[tuple[int, list[bytes]]], None]:
         """Yield pages of the handles that the indexes of some buckets have for the user, each with its bucket."""
         indexes = [keys.index(self._executor.sandbox_id, bucket) for bucket in buckets]
-        finds = [index_operations.find(index, self._user) for index in indexes]
-        notes = [note_operations.notes(index, self._user) for index in indexes]
-        replies = await self._executor.execute_all([*finds, *notes])
-        first = dict(zip(buckets, replies, strict=False))
-        self._times |= {bucket: reply[1] for bucket, reply in zip(buckets, replies[len(first) :], strict=True)}
-        if self._home in first:
-            self.strays |= self._notes.noted(self._user_id, replies[len(first)])
-        yield [(bucket, reply[1]) for bucket, reply in first.items()]
-        full = [bucket for bucket, reply in first.items() if len(reply[1]) >= PAGE_LIMIT]
-        pages = Pages(self._executor, self._page_call, buckets=full, min_limit=PAGE_LIMIT)
-        while full and (more := await pages.next()):
-            yield [(bucket, reply[1]) for bucket, reply in more]
+        finds = [index_operations.find(index, score) for score in self._scores for index in indexes]
+        times = [note_operations.notes(index, self._scores[0]) for index in indexes]
+        strays = self._notes.read_calls(self._user_id)[1:] if self._home in buckets else []
+        replies = await self._executor.execute_all([*finds, *times, *strays])
+        found, noted = replies[: len(finds)], replies[len(finds) :]
+        self._times |= {bucket: reply[1] for bucket, reply in zip(buckets, noted, strict=False)}
+        if self._home in buckets:
+            of_home = [*buckets].index(self._home)
+            self.strays |= self._notes.noted(self._user_id, [noted[of_home], *noted[len(times) :]])
+        yield [(bucket, reply[1]) for bucket, reply in zip([*buckets] * len(self._scores), found, strict=True)]
+        for place, score in enumerate(self._scores):
+            of_score = zip(buckets, found[place * len(indexes) :], strict=False)
+            full = [bucket for bucket, reply in of_score if len(reply[1]) >= PAGE_LIMIT]
+            pages = Pages(self._executor, self._page_call(score), buckets=full, min_limit=PAGE_LIMIT)
+            while full and (more := await pages.next()):
+                yield [(bucket, reply[1]) for bucket, reply in more]
 
-    def _page_call(self, bucket: int, limit: int, after: Cursor) -> Call:
-        index = keys.index(self._executor.sandbox_id, bucket)
-        return index_operations.list_(index, user=self._user, limit=limit, after=after)
+    def _page_call(self, score: int) -> PageCall:
+        def call(bucket: int, limit: int, after: Cursor) -> Call:
+            index = keys.index(self._executor.sandbox_id, bucket)
+            return index_operations.list_(index, user=score, limit=limit, after=after)
+
+        return call
 
     def _unseen(self, pages: list[tuple[int, list[bytes]]]) -> Iterator[SessionKeys]:
         """Yield the keys of the sessions whose records were not read before."""

@@ -14,6 +14,7 @@ from typing import Any
 from .. import exceptions as errors
 from ..core import ids
 from ..core.keys import SessionKeys
+from ..core.owners import Owner
 from .bucket_revocation import BucketRevocation, Job
 from .executor import MAX_ATTEMPTS, Executor
 from .strays import StrayNotes
@@ -29,7 +30,7 @@ class Revoker:
         self._executor = executor
         self._notes = notes
 
-    async def revoke(self, user_id: str, owner: bytes, keep: SessionKeys | None) -> int:
+    async def revoke(self, user_id: str, owner: Owner, keep: SessionKeys | None) -> int:
         """Delete the sessions of a user except `keep` until the indexes have no others. Returns how many were deleted.
 
         Raises:
@@ -53,12 +54,12 @@ class _Search:
     """
 
     def __init__(
-        self, executor: Executor, notes: StrayNotes, user_id: str, owner: bytes, keep: SessionKeys | None
+        self, executor: Executor, notes: StrayNotes, user_id: str, owner: Owner, keep: SessionKeys | None
     ) -> None:
         self._executor = executor
         self._notes = notes
         self._user_id = user_id
-        self._job = Job(ids.user_hash(user_id), owner)
+        self._job = Job(owner)
         self._keep = keep
         home = notes.home(user_id).bucket
         # A rotation under a cap may move the kept session to the home bucket.
@@ -89,10 +90,10 @@ class _Search:
         """Return the buckets that may have strays: all of them if the home bucket does not answer soon."""
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                reply = await self._executor.execute(self._notes.read_call(self._user_id))
+                replies = await self._executor.execute_all(self._notes.read_calls(self._user_id))
         except (errors.ProviderError, TimeoutError):
             return range(ids.BUCKETS)
-        return self._notes.noted(self._user_id, reply)
+        return self._notes.noted(self._user_id, replies)
 
     def _in_bucket(self, bucket: int) -> BucketRevocation:
         keep = self._keep if bucket in self._may_have_kept else None

@@ -12,6 +12,7 @@ from ..core import event_entries, ids, keys, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
+from ..core.owners import NOBODY, Owner
 from ..core.record import KEPT_AT_LOGIN, Copy, Record
 from .allocation import Allocator, NewSession
 from .cancellation import CriticalSection, run_in_background
@@ -22,10 +23,10 @@ from .policy import SessionPolicy
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """A login: the user's id, the owner as stored, and the time until the new deadline."""
+    """A login: the user's id, its forms, and the time until the new deadline."""
 
     user_id: str
-    owner: bytes
+    owner: Owner
     ttl_ms: int
 
     def copy_of(self, record: Record) -> Copy:
@@ -68,7 +69,7 @@ class Rotator:
         """Return the new id, or None when there is no such session. Raises SessionRotatedError for an old id."""
         return await self._change_id(target, None, grace_ms)
 
-    async def log_in(self, target: SessionKeys, user_id: str, owner: bytes, ttl_ms: int) -> str | None:
+    async def log_in(self, target: SessionKeys, user_id: str, owner: Owner, ttl_ms: int) -> str | None:
         """Return the new id of the session, which then belongs to the user; None when there is no such session."""
         return await self._change_id(target, _Login(user_id, owner, ttl_ms), 0)
 
@@ -97,7 +98,7 @@ class Rotator:
                 if new is None:
                     new_id = await section.run(self._rotate_in_bucket(target, record, login, grace_ms))
                 else:
-                    move = _Move(target, record, reply[2] if inherits else (), new, grace_ms, _last_letter(login))
+                    move = _Move(target, record, reply[3] if inherits else (), new, grace_ms, _last_letter(login))
                     new_id = await section.run(self._move(section, move))
             if new_id is not None:
                 return new_id
@@ -109,18 +110,18 @@ class Rotator:
         if stays and (record.user_id is None or not self._escapes_cap(target, record.user_id)):
             return None
         if login is None:
-            pairs, owner = record.copied_pairs(Copy.MOVE), record.fields[b"u"]
+            owner = NOBODY if record.user_id is None else self._executor.values.owner(record.user_id)
             return NewSession(
                 self._executor,
                 record.user_id,
                 owner,
-                pairs,
+                record.copied_pairs(Copy.MOVE, record.user_id),
                 deadline_ms=record.deadline,
                 idle_ms=record.idle,
                 events=_most_events(record),
                 start=b"",
             )
-        pairs = record.copied_pairs(login.copy_of(record))
+        pairs = record.copied_pairs(login.copy_of(record), login.user_id)
         return NewSession(
             self._executor,
             login.user_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..core import operation_ids, operations, rate_limits
 from ..core import statuses as s
@@ -10,15 +11,18 @@ from ..core.durations import ttl_from_hours
 from ..core.keys import SessionKeys
 from ..core.operation import Reply
 from ..core.record import Record
-from ..models import RateLimit, SessionMetadata
+from ..core.values import SALT
+from ..exceptions import ManagerClosedError
+from ..models import CachedSession, RateLimit, SessionMetadata
 from . import results
 from .executor import Execute, Submit
 from .policy import SessionPolicy
+from .salts import RecentSalts
 from .sessions import Sessions
 
 
 class SessionAccess:
-    """The accesses to a session: loading it, setting its deadline, and limiting its requests."""
+    """The accesses to a session: reading or loading it, setting its deadline, and limiting its requests."""
 
     _sandbox_id: str
     _find: Callable[[str | None], SessionKeys | None]
@@ -27,12 +31,34 @@ class SessionAccess:
     _sessions: Sessions
     _policy: SessionPolicy
     _record: Callable[[Reply], Record | None]
+    _salts: RecentSalts | None
+    _cache: Any
+    _release: Any
 
-    async def load_session(self, session_id: str) -> SessionMetadata | None:
+    async def get_session_info(self, session_id: str, *, fresh: bool = False) -> dict[str, Any] | None:
+        """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session.
+
+        A local cache may answer. With `fresh`, the store does.
+        """
+        target = self._find(session_id)
+        record = None if target is None else await self._execute(target, operations.read(target), self._record)
+        if self._salts and target and record:
+            self._salts.note(target.record, record.fields.get(SALT))
+        return record.to_dict(session_id, self._sandbox_id) if record else None
+
+    async def get_session_metadata(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
+        """Return the session, or None. Does not touch it. A local cache may answer. With `fresh`, the store does."""
+        target = self._find(session_id)
+        record = None if target is None else await self._execute(target, operations.read(target), self._record)
+        if self._salts and target and record:
+            self._salts.note(target.record, record.fields.get(SALT))
+        return record.to_model(session_id, self._sandbox_id) if record else None
+
+    async def load_session(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
         """Return the session, or None, and touch it: `validate_session` and `get_session_metadata` in one call.
 
         `last_accessed` in the result is the time of this access, unless it was within the touch interval or the server
-        is at its memory limit.
+        is at its memory limit. Within the touch interval, a local cache may answer. With `fresh`, the store does.
         """
         target = self._find(session_id)
         if target is None:
@@ -43,7 +69,20 @@ class SessionAccess:
         if reply[0] != s.OK:
             reply = await self._sessions.access(target, call, reply)
         record = self._record(reply)
+        if self._salts and record:
+            self._salts.note(target.record, record.fields.get(SALT))
         return record.to_model(session_id, self._sandbox_id) if record else None
+
+    def cached_session(self, session_id: str) -> CachedSession | None:
+        """Return the session if the local cache can answer, else None, which does not mean that there is no session.
+
+        Nothing is sent, and the session is not touched. The result is shared and cannot be changed. On the emulator,
+        each session is found.
+        """
+        if not self._release.alive:
+            raise ManagerClosedError("this SessionManager was closed")
+        found: CachedSession | None = None if self._cache is None else self._cache.cached_session(session_id)
+        return found
 
     async def set_session_ttl(self, session_id: str, hours: float) -> bool:
         """Set the deadline to hours from now, which may be a fraction. It may be earlier than the present one, and

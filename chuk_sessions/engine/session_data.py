@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ..core import codec, data_operations, operation_ids, operations, validation
+from ..core import codec, data_operations, operation_ids, validation
 from ..core.durations import ms_from_seconds
 from ..core.keys import SessionKeys
 from ..core.operation import Call
-from ..core.values import SALT, ValueCodec, same_salt
-from ..exceptions import MetadataConflictError, SessionConflictError
+from ..core.values import ValueCodec, salted
 from ..models import Increment, Transformed
 from . import results
-from .executor import MAX_ATTEMPTS as _MAX_REPLACEMENTS
+from .encrypted_updates import EncryptedUpdates
 from .executor import Execute
 from .policy import SessionPolicy
 from .transform import MAX_ATTEMPTS, Transform
@@ -30,6 +30,7 @@ class SessionData:
     _execute: Execute
     _policy: SessionPolicy
     _values: ValueCodec
+    _encrypted: EncryptedUpdates
     _max_metadata_bytes: int
 
     async def update_session_metadata(
@@ -73,14 +74,12 @@ class SessionData:
         ttl_ms = None if ttl_seconds is None else ms_from_seconds(ttl_seconds, "ttl_seconds")
         operation_id = b"" if idempotency_key is None else operation_ids.operation_id(idempotency_key, kind="merge")
 
-        def update(fields: Mapping[bytes, bytes]) -> Call | None:
-            pairs = self._values.encode(custom_metadata, limit, fields.get(SALT, b""))
+        def update(salt: bytes = b"", fields: Mapping[bytes, bytes] = _NO_FIELDS) -> Call | None:
+            pairs = self._values.encode(custom_metadata, limit, salt)
             compared = _NO_PAIRS if expected is None else self._values.encode_expected(expected, limit, fields)
-            if self._values.needs_salt:
-                compared = [*compared, *same_salt(self._values, fields)]
             return target and data_operations.merge(
                 target,
-                pairs=pairs,
+                pairs=salted(pairs, salt) if salt else pairs,
                 removals=removals,
                 replace=not merge,
                 version=expected_version,
@@ -92,25 +91,16 @@ class SessionData:
                 updates=self._policy.updates,
             )
 
-        if target is not None and self._values.needs_salt:
-            return await self._update_with_salt(target, update)
-        call = update(_NO_FIELDS)
+        if target is not None and self._values.needs_fields:
+            holds = None if expected is None else partial(self._holds, expected, limit)
+            return await self._encrypted.update(target, update, holds)
+        call = update()
         return target is not None and call is not None and await self._execute(target, call, results.is_ok)
 
-    async def _update_with_salt(
-        self, target: SessionKeys, update: Callable[[Mapping[bytes, bytes]], Call | None]
-    ) -> bool:
-        """Read the session for its salt, and send the update. Repeat both if the session was replaced meanwhile."""
-        fields = await self._execute(target, operations.read(target), results.fields)
-        for _ in range(_MAX_REPLACEMENTS):
-            call = update(fields)
-            try:
-                return call is not None and await self._execute(target, call, results.is_ok)
-            except MetadataConflictError:
-                before, fields = fields, await self._execute(target, operations.read(target), results.fields)
-                if fields.get(SALT) == before.get(SALT):
-                    raise
-        raise SessionConflictError("the session keeps being replaced; try again")
+    def _holds(self, expected: Mapping[str, Any], limit: int, fields: Mapping[bytes, bytes]) -> bool:
+        """Return whether the fields of a record have the expected values."""
+        compared = iter(self._values.encode_expected(expected, limit, fields))
+        return all(fields.get(field, b"") == value for field, value in zip(compared, compared, strict=True))
 
     async def increment_session_counter(
         self,

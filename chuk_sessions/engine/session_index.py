@@ -87,14 +87,15 @@ class SessionIndex:
 
     async def count_of(self, user_id: str) -> int:
         """Return how many live sessions a user has. Like the index, it knows only the hash of the user id."""
-        user, home = ids.user_hash(user_id), self._notes.home(user_id)
-        calls = [index_operations.count(home, user=user), self._notes.read_call(user_id)]
-        at_home, notes = await self._executor.execute_all(calls)
-        strays = self._notes.noted(user_id, notes)
-        if not strays and index_operations.cursor(at_home) is None:
-            return int(at_home[1])
+        scores, home = [form.score for form in self._executor.values.owner(user_id).forms()], self._notes.home(user_id)
+        calls = [index_operations.count(home, user=score) for score in scores]
+        replies = await self._executor.execute_all([*calls, *self._notes.read_calls(user_id)])
+        at_home, strays = replies[: len(calls)], self._notes.noted(user_id, replies[len(calls) :])
+        if not strays and all(index_operations.cursor(reply) is None for reply in at_home):
+            return sum(int(reply[1]) for reply in at_home)
         # The home bucket comes last, because a session moves only to its home bucket.
-        return await self._count(user, strays) + await self._count(user, (home.bucket,))
+        order = [(score, buckets) for buckets in (strays, (home.bucket,)) for score in scores]
+        return sum([await self._count(score, buckets) for score, buckets in order])
 
     async def _count(self, user: int | None, buckets: Iterable[int]) -> int:
         def page_call(bucket: int, limit: int, after: Cursor) -> Call:

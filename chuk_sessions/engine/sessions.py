@@ -11,6 +11,7 @@ from ..core import event_entries, modes, operation_ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
+from ..core.owners import Owner
 from ..core.record import fields_of
 from . import results
 from .allocation import Allocator, NewSession
@@ -27,7 +28,7 @@ class Sessions:
         self._policy = policy
         self._allocator = Allocator(executor, policy)
 
-    async def allocate(self, user_id: str | None, owner: bytes, pairs: Sequence[bytes], *, ttl_ms: int) -> str:
+    async def allocate(self, user_id: str | None, owner: Owner, pairs: Sequence[bytes], *, ttl_ms: int) -> str:
         """Create a session under a fresh id, and return the id.
 
         If the call is canceled, no caller learns the id. The session that it may have created is then deleted in the
@@ -50,7 +51,7 @@ class Sessions:
         self,
         target: SessionKeys,
         user_id: str | None,
-        owner: bytes,
+        owner: Owner,
         pairs: Sequence[bytes],
         *,
         ttl_ms: int,
@@ -123,22 +124,24 @@ class Sessions:
         await self._executor.execute(operations.delete(target, pointer=pointer))
         return deleted
 
-    async def revoke(self, target: SessionKeys, owner: bytes) -> bool:
+    async def revoke(self, target: SessionKeys, owner: Owner) -> bool:
         """Delete a session that its reference identifies, if it belongs to this owner. Returns False if there is none.
 
         The owner is read first, because a deletion also removes records that cannot be read. Raises CorruptRecordError
         for such a record.
         """
-        version = -1
+        version, known = -1, b""
         for _ in range(MAX_ATTEMPTS):
             call = operations.read(target)
             target, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
             found = fields_of(reply[1]) if reply[0] == s.OK else {}
             before, version = version, _version(found)
-            if found.get(b"u") != owner or version <= before:
+            identity = owner.identity_in(found)
+            if identity is None or version < before or (version == before and identity == known):
                 return False
-            call = operations.delete(target, event_entries.REVOKED, owner=owner, created=found.get(b"c", b""))
-            with suppress(errors.SessionOwnerError):
+            known = identity
+            call = operations.delete(target, event_entries.REVOKED, owner=identity, created=found.get(b"c", b""))
+            with suppress(errors.SessionOwnerError, errors.KeyUnavailableError):
                 if await self._executor.execute_following_rotation(target, call, results.is_ok):
                     return True
         raise errors.SessionConflictError("the session keeps changing; try again")

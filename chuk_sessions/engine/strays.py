@@ -48,7 +48,8 @@ class StrayNotes:
         """
         if user_id is None or not self.is_stray(user_id, bucket):
             return
-        call = note_operations.note(self.home(user_id), self._sandbox, ids.user_hash(user_id), bucket)
+        user = self._executor.values.owner(user_id).form.score
+        call = note_operations.note(self.home(user_id), self._sandbox, user, bucket)
         for attempt in range(MAX_ATTEMPTS):
             try:
                 await self._executor.execute(call)
@@ -59,13 +60,15 @@ class StrayNotes:
                 if attempt == MAX_ATTEMPTS - 1:
                     raise errors.SessionUnavailableError(f"no session was created: {error}") from error
 
-    def read_call(self, user_id: str) -> Call:
-        """Return the call that reads the notes about a user, for `noted`."""
-        return note_operations.notes(self.home(user_id), ids.user_hash(user_id))
+    def read_calls(self, user_id: str) -> list[Call]:
+        """Return the calls that read the notes about a user's strays: one for each form of the user."""
+        scores = dict.fromkeys(self._executor.values.owner(user_id).search_order())
+        return [note_operations.notes(self.home(user_id), score) for score in scores]
 
-    def noted(self, user_id: str, reply: Reply) -> set[int]:
-        """Return the buckets in which the user may have strays, from the reply to `read_call`."""
-        return set(note_operations.refreshed_of(reply)) - {self.home(user_id).bucket}
+    def noted(self, user_id: str, replies: Sequence[Reply]) -> set[int]:
+        """Return the buckets in which the user may have strays, from the replies to `read_calls`."""
+        buckets = {bucket for reply in replies for bucket in note_operations.refreshed_of(reply)}
+        return buckets - {self.home(user_id).bucket}
 
     async def clean(self, *, all_sandboxes: bool) -> None:
         """Remove the old notes about buckets that have no strays left, of this sandbox or of all."""

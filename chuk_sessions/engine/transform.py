@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ..core import data_operations, operation_ids, operations
 from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.operation import Call, Reply
-from ..core.values import SALT, ValueCodec, decode_value, same_salt
+from ..core.values import ValueCodec, decode_value, salt_of, salted
 from ..enums import ABSENT
 from ..exceptions import MetadataConflictError
 from ..models import Transformed
@@ -84,7 +84,7 @@ class Transform:
         if reply[0] == s.GONE:
             return None
         fields = results.fields(reply)
-        if self.repeatable and self.operation_id in reply[2][::2]:
+        if self.repeatable and self.operation_id in reply[3][::2]:
             return Transformed(self._value(fields), 0)
         value = self._new_value(fields)
         call = self._write(target, fields, value)
@@ -96,6 +96,9 @@ class Transform:
                 reply = await execute(target, call, _reply)
         except MetadataConflictError as conflict:
             return conflict
+        if reply[0] == s.OTHER_SALT:
+            # The session was replaced by another one meanwhile.
+            return MetadataConflictError((self.key,))
         if reply[0] == s.APPLIED and self.repeatable:
             # Another call with the same key was applied in the meantime, or this one was and its reply got lost.
             reply = await self._read(execute, target)
@@ -122,20 +125,26 @@ class Transform:
 
     def _write(self, target: SessionKeys, fields: Mapping[bytes, bytes], value: Any) -> Call | None:
         """Return the call that writes a value, or None if nothing would change."""
-        text, salt = fields.get(self.field, b""), fields.get(SALT, b"")
+        text, salt = fields.get(self.field, b""), salt_of(self.values, fields)
         pairs = [] if value is ABSENT else self.values.encode({self.key: value}, self.max_bytes, salt)
-        if not self.repeatable and text == (pairs[1] if pairs else b""):
+        if not self.repeatable and text == self._unchanged(value, pairs, fields):
             return None
         return data_operations.merge(
             target,
-            pairs=pairs,
+            pairs=salted(pairs, salt),
             removals=() if pairs else (self.field,),
-            expected=[self.field, text, *same_salt(self.values, fields)],
+            expected=[self.field, text],
             operation_id=self.operation_id,
             window_ms=operation_ids.ONCE_WINDOW_MS if self.repeatable else operation_ids.TRANSFORM_WINDOW_MS,
             limit=self.session_bytes,
             updates=self.updates,
         )
+
+    def _unchanged(self, value: Any, pairs: Sequence[bytes], fields: Mapping[bytes, bytes]) -> bytes:
+        """Return the bytes that the record has in the field if the new value is the old one."""
+        if self.values.needs_fields and pairs:
+            pairs = self.values.encode_expected({self.key: value}, self.max_bytes, fields)
+        return pairs[1] if pairs else b""
 
 
 def pause(lost: int, attempt_seconds: float) -> float:

@@ -1,18 +1,37 @@
-"""Durable events of sessions: readers, in asynchronous and in synchronous code."""
+"""Durable events of sessions: readers, in asynchronous and in synchronous code, and webhooks."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ..core.ids import session_hash
 from .blocking import SyncSessionEvents
 from .progress import EventReaders, ReaderProgress
 from .readers import SessionEvents
 from .session_event import SessionEvent
+from .webhooks import DeadLetter, Endpoint, WebhookEndpoints
+
+if TYPE_CHECKING:
+    from .webhooks.relay import WebhookRelay
 
 __all__ = [
+    "DeadLetter",
+    "Endpoint",
     "EventReaders",
     "ReaderProgress",
     "SessionEvent",
     "SessionEvents",
     "SyncSessionEvents",
+    "WebhookEndpoints",
+    "WebhookRelay",
     "session_hash",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the relay when it is used: it needs aiohttp, which readers do not."""
+    if name == "WebhookRelay":
+        from .webhooks.relay import WebhookRelay  # noqa: PLC0415
+
+        return WebhookRelay
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 from ..enums import AllocateMode, WhenFull
-from ..models import Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
+from ..models import (
+    CachedSession,
+    Health,
+    Increment,
+    ListedSession,
+    RateLimit,
+    SessionCache,
+    SessionMetadata,
+    Transformed,
+    ValueEncryption,
+)
 from ..session_manager import SessionManager as AsyncSessionManager
 from .runner import Runner
 
@@ -44,6 +54,8 @@ class SessionManager:
         max_session_bytes: int = 4_194_304,
         events: bool | str | None = None,
         max_events: int = 10_000,
+        encryption: ValueEncryption | None = None,
+        local_cache: SessionCache | None = None,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -67,6 +79,9 @@ class SessionManager:
                 `1`, or `updates`.
             max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
                 oldest ones are dropped and counted as lost.
+            encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. By
+                default, that of SESSION_ENCRYPTION_KEYS; without it, they are stored as text.
+            local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
 
         Raises:
             ValueError: an argument is malformed.
@@ -87,8 +102,13 @@ class SessionManager:
             max_session_bytes=max_session_bytes,
             events=events,
             max_events=max_events,
+            encryption=encryption,
+            local_cache=local_cache,
         )
         self._runner = Runner()
+        for name, method in self._manager._methods_for_threads(self._runner.run).items():
+            if getattr(type(self), name) is getattr(SessionManager, name):
+                setattr(self, name, method)
 
     def __enter__(self) -> Self:
         return self
@@ -152,19 +172,12 @@ class SessionManager:
             self._manager.allocate_session(session_id, user_id, ttl_hours, custom_metadata, mode=mode)
         )
 
-    def validate_session(self, session_id: str) -> bool:
+    def validate_session(self, session_id: str, *, fresh: bool = False) -> bool:
         """Return whether the session is alive, and touch it: `last_accessed` and the idle timeout start again, the
-        deadline does not move. At the server's memory limit the session is not touched.
+        deadline does not move. At the server's memory limit the session is not touched. Within the touch interval, a
+        local cache may answer. With `fresh`, the store does.
         """
-        return self._runner.run(self._manager.validate_session(session_id))
-
-    def get_session_info(self, session_id: str) -> dict[str, Any] | None:
-        """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session."""
-        return self._runner.run(self._manager.get_session_info(session_id))
-
-    def get_session_metadata(self, session_id: str) -> SessionMetadata | None:
-        """Return the session, or None. Does not touch it."""
-        return self._runner.run(self._manager.get_session_metadata(session_id))
+        return self._runner.run(self._manager.validate_session(session_id, fresh=fresh))
 
     def extend_session_ttl(self, session_id: str, additional_hours: float) -> bool:
         """Move the deadline into the future by hours, which may be a fraction; exactly once even if replies get lost.
@@ -237,7 +250,13 @@ class SessionManager:
         return self._runner.run(self._manager.ping())
 
     def get_cache_stats(self) -> dict[str, Any]:
-        """Return facts about this manager. `cached_sessions` is always 0: no process keeps copies of sessions."""
+        """Return facts about this manager, and figures of its local cache.
+
+        `cached_sessions` are in memory. `hits` are calls that memory has answered, `misses` those that asked the store,
+        and `joined` those that shared the read of another call. Sessions were dropped by `invalidations`, because the
+        server reported a change, by `evictions` for lack of room, and by `flushes` of all sessions of a connection.
+        `tracking` tells whether the cache works now, and `why_off` why it does not, or None.
+        """
         return self._manager.get_cache_stats()
 
     @property
@@ -276,13 +295,32 @@ class SessionManager:
         """Return `grid/SANDBOX/`, the prefix of all paths of this sandbox."""
         return self._manager.get_session_prefix_pattern()
 
-    def load_session(self, session_id: str) -> SessionMetadata | None:
+    def get_session_info(self, session_id: str, *, fresh: bool = False) -> dict[str, Any] | None:
+        """Return the session as a dict for JSON (`SessionMetadata.to_dict`), or None. Does not touch the session.
+
+        A local cache may answer. With `fresh`, the store does.
+        """
+        return self._runner.run(self._manager.get_session_info(session_id, fresh=fresh))
+
+    def get_session_metadata(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
+        """Return the session, or None. Does not touch it. A local cache may answer. With `fresh`, the store does."""
+        return self._runner.run(self._manager.get_session_metadata(session_id, fresh=fresh))
+
+    def load_session(self, session_id: str, *, fresh: bool = False) -> SessionMetadata | None:
         """Return the session, or None, and touch it: `validate_session` and `get_session_metadata` in one call.
 
         `last_accessed` in the result is the time of this access, unless it was within the touch interval or the server
-        is at its memory limit.
+        is at its memory limit. Within the touch interval, a local cache may answer. With `fresh`, the store does.
         """
-        return self._runner.run(self._manager.load_session(session_id))
+        return self._runner.run(self._manager.load_session(session_id, fresh=fresh))
+
+    def cached_session(self, session_id: str) -> CachedSession | None:
+        """Return the session if the local cache can answer, else None, which does not mean that there is no session.
+
+        Nothing is sent, and the session is not touched. The result is shared and cannot be changed. On the emulator,
+        each session is found.
+        """
+        return self._manager.cached_session(session_id)
 
     def set_session_ttl(self, session_id: str, hours: float) -> bool:
         """Set the deadline to hours from now, which may be a fraction. It may be earlier than the present one, and

@@ -1,6 +1,6 @@
 -- Write the event of a session that is about to be created, after that of the end of an earlier one of the same id. These
 -- are the first writes, so that full memory refuses the session together with its events.
--- This is a block like `alive`. Reads these locals of the including script: key, deadlines, events, handle, sandbox, owner,
+-- This is a block like `alive`. Reads these locals of the including script: key, deadlines, events, handle, sandbox,
 -- exists, reply, now, created, version, deadline, lifetime, most, start, and `first`, the index in ARGV of the first of the
 -- field, value pairs.
 if exists then
@@ -14,11 +14,13 @@ if exists then
 end
 if most ~= '0' and start ~= '' then
   -- Converting a number to text takes long, and nearly all versions are 1.
-  local described, created, salt = start .. (version == 1 and '1' or version), created, nil
+  local described, created, owner, salt = start .. (version == 1 and '1' or version), created, nil, nil
   for index = first, #ARGV, 2 do
     local field = ARGV[index]
     -- The fields of a copy replace creation time and version.
-    if field == 's' then
+    if field == 'u' then
+      owner = ARGV[index + 1]
+    elseif field == 's' then
       salt = ARGV[index + 1]
     elseif field == 'c' then
       created = ARGV[index + 1]

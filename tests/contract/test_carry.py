@@ -11,7 +11,7 @@ from chuk_sessions.core.keys import session_keys
 
 async def operation_ids_of(world, session_id):
     reply = await world.backend.run(operations.read(session_keys("test", session_id), operation_ids=True))
-    return dict(zip(reply[2][::2], map(int, reply[2][1::2]), strict=True))
+    return dict(zip(reply[3][::2], map(int, reply[3][1::2]), strict=True))
 
 
 async def increment(manager, session_id, key):
@@ -154,7 +154,7 @@ async def test_a_session_that_reuses_an_id_inherits_no_operation_ids(single, cau
 async def test_operation_ids_expire_after_their_window(world):
     async def number_of_ids():
         reply = await world.backend.run(operations.read(session_keys("test", session_id), operation_ids=True))
-        return len(reply[2]) // 2
+        return len(reply[3]) // 2
 
     manager = world.manager()
     session_id = await manager.allocate_session()

@@ -113,7 +113,7 @@ async def test_operation_ids_do_not_accumulate(single, updates_in_between):
         await single.advance(seconds=20)
     reply = await single.backend.run(operations.read(session_keys("test", session_id), operation_ids=True))
     # The record has the latest one.
-    assert len(reply[2]) // 2 == 4
+    assert len(reply[3]) // 2 == 4
     assert reply[1].count(b"x") == 1
 
 

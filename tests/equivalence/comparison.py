@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chuk_sessions.core import index_operations, operations
+from chuk_sessions.core import index_operations, operations, queue_operations
 from chuk_sessions.core.statuses import OK
 
 FAR_MS = 10**9
@@ -66,7 +66,7 @@ def expires_at(client, key):
 
 def comparable(operation, reply):
     """Return a reply without the order of hash fields, which servers do not define, and without ids of entries."""
-    if operation in (operations.READ, operations.LOAD, operations.FETCH) and reply[0] == OK:
+    if operation in (operations.READ, operations.LOAD, operations.FETCH, queue_operations.ENDPOINTS) and reply[0] == OK:
         return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True)), *reply[2:]]
     if operation is operations.PROGRESS:
         # The ids of events contain the server's own time.

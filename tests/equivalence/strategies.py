@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from chuk_sessions.core import (
     modes,
     note_operations,
     operations,
+    owners,
+    queue_operations,
     rate_limits,
     reader_operations,
     record,
@@ -39,13 +42,19 @@ session_ids = st.sampled_from(OWN_IDS + GENERATED_IDS)
 users = st.sampled_from(USERS)
 fields = st.sampled_from([b"m:n", b"m:x", b"m:", b"m:\xff"])
 values = st.one_of(
-    st.sampled_from([b"1", b"-3", b"0", b"-0", b"007", b"1.5", b'"t"', b"[]", b"", b"x" * 100, b" 7", b"7\n"]),
+    st.sampled_from(
+        [b"E\x01x", b"1", b"-3", b"0", b"-0", b"007", b"1.5", b'"t"', b"[]", b"", b"x" * 100, b" 7", b"7\n"]
+    ),
     st.sampled_from([b"[1]", b"[", b"]", b"[x", b'["a",[2]]']),
     st.integers(-LARGEST - 2, LARGEST + 2).map(lambda number: b"%d" % number),
 )
 pairs = st.lists(st.tuples(fields, values), max_size=3, unique_by=lambda pair: pair[0]).map(
     lambda found: [part for pair in found for part in pair]
 )
+salts = st.sampled_from([[], [], [], [b"s", b"salt of one"], [b"s", b"salt of another"], [b"s", b""]])
+updates = st.tuples(salts, pairs).map(lambda found: [*found[0], *found[1]])
+hashes = st.sampled_from([owners.hashed(b"alice"), owners.hashed(b"bob")])
+keyed = st.sampled_from([b"\xffalice", b"\xffbob"])
 expectations = st.one_of(
     st.just([]), st.just([]), st.lists(st.tuples(fields, st.sampled_from([b"", b"", b"1", b"[]"])), max_size=2)
 ).map(lambda found: [part for pair in found for part in pair])
@@ -119,8 +128,7 @@ class CallGenerator:
             sandbox,
             ttl_ms=self.draw(lifetimes),
             idle_ms=self.draw(idles),
-            owner=owner_of(user),
-            user=user_of(user),
+            **self.forms(user),
             cap=self.draw(st.sampled_from([0, 0, 1, 2])) if user else 0,
             retention_ms=self.draw(retentions),
             create=self.draw(st.sampled_from([True, True, True, False])),
@@ -132,6 +140,19 @@ class CallGenerator:
             pairs=self.draw(pairs),
             reused=self.draw(st.booleans()),
         )
+
+    def forms(self, user: str | None) -> dict[str, Any]:
+        """Draw the forms of a user that an allocation gets: one, or the text and a keyed hash in either order."""
+        text = owner_of(user)
+        plain, hashed = (text, user_of(user)), (self.draw(keyed), self.draw(st.sampled_from([1, 2])))
+        kind = (
+            self.draw(st.sampled_from(["plain", "plain", "keyed", "plain first", "keyed first"])) if user else "plain"
+        )
+        first = hashed if kind.startswith("keyed") else plain
+        # An engine with keys names the text by its SHA-1.
+        named = (self.draw(st.sampled_from([text, owners.hashed(text)])), plain[1])
+        other = {"plain first": hashed, "keyed first": named}.get(kind, (b"", 0))
+        return {"owner": first[0], "user": first[1], "other_owner": other[0], "other_user": other[1]}
 
     def validate(self) -> Call:
         return operations.validate(*self.validate_arguments())
@@ -149,7 +170,7 @@ class CallGenerator:
     def merge(self) -> Call:
         return data_operations.merge(
             self.target()[1],
-            pairs=self.draw(pairs),
+            pairs=self.draw(updates),
             removals=self.draw(removals),
             replace=self.draw(st.booleans()),
             version=self.draw(versions),
@@ -163,7 +184,20 @@ class CallGenerator:
         )
 
     def set(self) -> Call:
-        return data_operations.merge(self.target()[1], pairs=self.draw(pairs), limit=self.draw(limits))
+        return data_operations.merge(self.target()[1], pairs=self.draw(updates), limit=self.draw(limits))
+
+    def rewrite(self) -> Call:
+        return data_operations.rewrite(
+            self.target()[1],
+            created=b"%d" % self.draw(st.sampled_from([self.now, self.now, self.now - 350])),
+            version=self.draw(st.sampled_from([b"1", b"1", b"2", b"3", b"x"])),
+            pairs=[
+                *self.draw(updates),
+                *self.draw(st.sampled_from([[], [b"h", b"\xffalice", b"u", b"E\x01"], [b"u", b"bob"]])),
+            ],
+            removals=self.draw(st.lists(st.sampled_from([b"s", b"h"]), max_size=2, unique=True)),
+            user=self.draw(st.sampled_from([None, 1, 2])),
+        )
 
     def increment(self) -> Call:
         return data_operations.increment(
@@ -212,7 +246,7 @@ class CallGenerator:
         return operations.set_ttl(self.target()[1], ttl_ms=ttl, retention_ms=self.draw(retentions))
 
     def delete(self) -> Call:
-        owner, version = owner_of(self.draw(users)), self.draw(versions)
+        owner, version = self.draw(st.one_of(users.map(owner_of), keyed, hashes)), self.draw(versions)
         if self.draw(st.booleans()):
             return operations.delete(self.target()[1], self.draw(endings))
         return operations.delete(
@@ -285,6 +319,48 @@ class CallGenerator:
         return note_operations.forget(
             target.index_keys, sandbox, user_of(self.draw(users)), self.draw(st.lists(old, max_size=3))
         )
+
+    def endpoint(self):
+        return self.draw(st.sampled_from(["first", "other"]))
+
+    def messages(self):
+        message = st.tuples(st.sampled_from([b"m1", b"m2", b"m3", b"m4"]), st.sampled_from([b"text", b"\xff", b"more"]))
+        return self.draw(st.lists(message, max_size=3))
+
+    def endpoints(self) -> Call:
+        return queue_operations.endpoints()
+
+    def configure(self) -> Call:
+        texts = st.sampled_from([b"", b"one", b"one", b"two"])
+        return queue_operations.configure(self.endpoint(), self.draw(texts), self.draw(texts))
+
+    def enqueue(self) -> Call:
+        endpoint, limit = self.endpoint(), self.draw(st.sampled_from([0, 2, 9, 9]))
+        return queue_operations.enqueue(endpoint, self.messages(), limit=limit, ordered=self.draw(st.booleans()))
+
+    def take(self) -> Call:
+        limit, lease = self.draw(st.sampled_from([1, 2, 9])), self.draw(st.sampled_from([1, 350, 60_000]))
+        return queue_operations.take(self.endpoint(), limit=limit, lease_ms=lease, ordered=self.draw(st.booleans()))
+
+    def settle(self) -> Call:
+        return queue_operations.settle(
+            self.endpoint(),
+            self.draw(st.sampled_from([b"m1", b"m2", b"m3"])),
+            self.now + self.draw(st.sampled_from([0, 1, 350, 60_000])),
+            ordered=self.draw(st.booleans()),
+            text=self.draw(st.sampled_from([b"", b"again"])),
+            delay_ms=self.draw(st.sampled_from([None, 0, 350, 60_000])),
+            most_dead=self.draw(st.sampled_from([0, 1, 9])),
+        )
+
+    def letters(self) -> Call:
+        limit = self.draw(st.sampled_from([1, 2, 100]))
+        times = st.sampled_from([b"0", b"%d" % self.now, b"%d" % (self.now - 350)])
+        after = self.draw(st.one_of(st.just(()), st.tuples(times, st.sampled_from([b"m1", b"m2"]))))
+        return queue_operations.letters(self.endpoint(), limit, after)
+
+    def resend(self) -> Call:
+        return queue_operations.resend(self.endpoint(), self.messages(), ordered=self.draw(st.booleans()))
 
     def bucket(self) -> int:
         """Draw a bucket that has sessions."""

@@ -81,6 +81,11 @@ def other_hosts(number: int) -> Evidence:
     return lambda environment, load, counts: sum(host.writes > 0 for host in load.others) == number
 
 
+def revoked(environment: Environment, load: Load, counts: Counts) -> bool:
+    """Return whether sessions were revoked that another process had in its local cache."""
+    return counts.revoked > 0
+
+
 def canceled(environment: Environment, load: Load, counts: Counts) -> bool:
     """Return whether calls were canceled."""
     return load.attempts.canceled > 0
@@ -120,6 +125,7 @@ __all__ = [
     "other_hosts",
     "reconnected",
     "retried",
+    "revoked",
     "scripts_rejected",
     "scripts_unknown",
     "slowed",

@@ -65,7 +65,7 @@ def broken_promises(counts: Counts, *, keeps_writes: bool, keeps_lifecycle: bool
     `keeps_writes`: all acknowledged writes must be stored. `keeps_lifecycle`: at least creation, rotation and deletion
     must be. `errors`: the kinds of errors that calls may raise.
     """
-    never = ["twice", "crossed", "unindexed", "late", "other", *(["lost"] if keeps_writes else [])]
+    never = ["twice", "crossed", "unindexed", "late", "other", "stale", *(["lost"] if keeps_writes else [])]
     never += ["revived", "missing"] if keeps_writes or keeps_lifecycle else []
     never += [kind for kind in ("unknown", "unavailable", "full") if kind not in errors]
     return [f"{name}: {getattr(counts, name)}" for name in never if getattr(counts, name)]

@@ -13,6 +13,7 @@ from chuk_sessions.backends.redis.scripts import load as load_scripts
 from tests.faults.load.counts import Counts
 from tests.faults.load.load import Load, load_on
 from tests.faults.load.readers import counting_drops, reading
+from tests.faults.load.webhooks import relayed_by_a_moved_clock, relayed_by_processes
 
 from .environments import (
     ALWAYS,
@@ -39,6 +40,7 @@ from .evidence import (
     other_hosts,
     reconnected,
     retried,
+    revoked,
     scripts_rejected,
     scripts_unknown,
     slowed,
@@ -46,7 +48,7 @@ from .evidence import (
     waited,
     was_full,
 )
-from .inject import clocks, events, failover, network, server
+from .inject import clocks, events, failover, network, revocations, server, webhooks
 from .judge import broken_promises, count
 
 Inject = Callable[[Environment, Load, float], Awaitable[None]]
@@ -128,6 +130,7 @@ UNKNOWN = frozenset({"unknown"})
 OUTAGE = frozenset({"unknown", "unavailable"})
 OUTLASTED = waited(0.5)
 NO_CALL_FAILS = "no call fails"
+CACHE_BOUND = "no process has a revoked session in its local cache later than max_staleness after the revocation"
 UNKNOWN_IN_FLIGHT = "nothing is lost; calls in flight whose retry could do harm raise OutcomeUnknownError"
 
 MATRIX = (
@@ -185,6 +188,13 @@ MATRIX = (
           network.drop_idle_connections, reconnected, recovers_within=2.0),
     Fault("long outage", "calls fail at once when it has outlasted their timeout, and work within 0.5 s of its end",
           standalone(*ALWAYS), server.stay_down, failed_often(500), errors=OUTAGE, timeout=_BRIEF, recovers_within=0.5),
+    Fault("local cache: black hole", CACHE_BOUND, proxied, revocations.behind_black_hole, all_of(failed, revoked),
+          errors=OUTAGE, timeout=_BRIEF),
+    Fault("local cache: CLIENT KILL", CACHE_BOUND, standalone(), revocations.with_killed_connections,
+          all_of(reconnected, revoked), errors=UNKNOWN),
+    Fault("local cache: primary suspended until replaced (SIGSTOP)", CACHE_BOUND, sentinel, revocations.at_failover,
+          all_of(failed, revoked), keeps_writes=False, errors=OUTAGE, timeout=_BRIEF, slow=True),
+    Fault("local cache: slots migrating", CACHE_BOUND, cluster, revocations.during_migration, revoked, slow=True),
     Fault("server clock set back", "revocation finds all sessions, even those that were swept while the clock was fast",
           standalone(), server.set_clock_back, clock_was_read,
           settings={"loaded": load_scripts({"now": server.FAST_CLOCK})}),
@@ -194,6 +204,12 @@ MATRIX = (
     Fault("Sentinel failover with events on", "each event of a change that has survived is received", sentinel,
           failover.kill_primary, OUTLASTED, keeps_writes=False, errors=UNKNOWN, slow=True, manager={"events": True},
           watch=reading),
+    Fault("webhook relay killed", "another relay takes over; each event session.ended is delivered",
+          standalone(), webhooks.kill_relay, webhooks.relay_was_killed, manager={"events": True},
+          watch=relayed_by_processes),
+    Fault("webhook endpoint down for an hour (moved clock)", "each event session.ended is delivered afterwards",
+          standalone(), webhooks.keep_endpoint_down, webhooks.messages_were_refused, manager={"events": True},
+          settings={"loaded": load_scripts({"now": server.FAST_CLOCK})}, watch=relayed_by_a_moved_clock),
 )  # fmt: skip
 
 

@@ -35,6 +35,9 @@ These hold under every fault, so the table has no exceptions to them:
 - No call returns more than 100 ms after its deadline (column *late*).
 - No call raises an error that its row does not allow.
 
+Further processes have sessions in their local caches in the rows that say so. They are revoked at the server, and the
+row fails if one of them is in a cache later than the bound allows.
+
 If the server keeps the writes that it has acknowledged, these hold, too:
 
 - No acknowledged write is lost (columns *lost* and *missing*).
@@ -113,6 +116,8 @@ def _row(result: Result) -> list[str]:
     counts, fault = result.counts, result.fault
     figures = [_figure(name, getattr(counts, name), result) for name in COLUMNS]
     broken = f" **Broken: {'; '.join(result.broken)}**" if result.broken else ""
+    if counts.revoked:
+        broken = f" ({counts.stale} of {counts.revoked} were later){broken}"
     return [fault.name, fault.promised + broken, *figures, f"{counts.seconds:.2f}"]
 
 

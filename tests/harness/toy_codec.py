@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from chuk_sessions.core import codec, ids
+from chuk_sessions.core.owners import Form, Owner
 from chuk_sessions.core.values import SALT
-from chuk_sessions.exceptions import CorruptRecordError, NotACounterError, ProviderError
+from chuk_sessions.exceptions import CorruptRecordError, KeyUnavailableError, NotACounterError
 
 _MARK = b"E"
 _NONCE_BYTES = 4
@@ -21,7 +22,7 @@ _OWNER = b"u"
 _NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
-class UnreadableError(ProviderError):
+class UnreadableError(KeyUnavailableError):
     """A value that is not damaged, but cannot be decoded for now."""
 
 
@@ -33,6 +34,7 @@ class ToyCodec:
     """
 
     needs_salt = True
+    needs_fields = True
     PLAIN = ("hits", "log")
 
     def __init__(self, sandbox_id: str) -> None:
@@ -74,12 +76,18 @@ class ToyCodec:
             raise NotACounterError("this key is encoded")
         return field
 
-    def encode_owner(self, user_id: str, /) -> bytes:
-        return self._seal(_OWNER, b"", ids.user_bytes(user_id))
+    def owner(self, user_id: str, /) -> Owner:
+        return Owner(Form(self._seal(_OWNER, b"", ids.user_bytes(user_id)), ids.user_hash(user_id)))
+
+    def owner_pairs(self, _user_id: str, _salt: bytes, /) -> list[bytes]:
+        return []
 
     def decode_owner(self, fields: Mapping[bytes, bytes], /) -> str | None:
         owner = fields.get(_OWNER)
         return None if owner is None else codec.decode_owner({_OWNER: self._open(_OWNER, b"", owner)})
+
+    def renew(self, _fields: Mapping[bytes, bytes], _salt: bytes, /) -> list[bytes]:
+        return []
 
     def _seal(self, field: bytes, salt: bytes, text: bytes, nonce: bytes = bytes(_NONCE_BYTES)) -> bytes:
         return _MARK + nonce + self._tag(nonce, field, salt, text) + self._xor(nonce, field, salt, text)

@@ -44,8 +44,12 @@ def comparable(step: Step, reply: Any) -> Any:
     """Return a result as a tuple for comparisons, without the order of hash fields."""
     reads = (operations.READ.name, operations.LOAD.name, operations.FETCH.name)
     if isinstance(step, Call) and step.operation.name in reads and reply[0] == OK:
-        return (OK, tuple(sorted(zip(reply[1][::2], reply[1][1::2], strict=True))), *map(tuple, reply[2:]))
-    return reply if isinstance(step, Wait) else tuple(tuple(part) if isinstance(part, list) else part for part in reply)
+        return (OK, tuple(sorted(zip(reply[1][::2], reply[1][1::2], strict=True))), *map(_frozen_part, reply[2:]))
+    return reply if isinstance(step, Wait) else tuple(map(_frozen_part, reply))
+
+
+def _frozen_part(part: Any) -> Any:
+    return tuple(part) if isinstance(part, list) else part
 
 
 def _keyspace(state: State) -> Keyspace:

@@ -164,6 +164,11 @@ class Writer:
         self.lines.append(f"    def __init__({arguments}) -> None:")
         self.write_docstring("__init__", ast.get_docstring(node) or "")
         self.lines += [f"        self._manager = AsyncSessionManager({passed})", "        self._runner = Runner()"]
+        self.lines += [
+            "        for name, method in self._manager._methods_for_threads(self._runner.run).items():",
+            "            if getattr(type(self), name) is getattr(SessionManager, name):",
+            "                setattr(self, name, method)",
+        ]
         self.import_name("/typing", "Self")
         self.lines += ["", "    def __enter__(self) -> Self:", "        return self"]
         self.lines += ["", "    def __exit__(self, *exc_info: object) -> None:", "        self.close()"]

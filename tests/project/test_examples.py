@@ -39,6 +39,11 @@ EXAMPLES = {
         "next call on the other host: 404",
     ],
     "jwt_blocklist": ["accepted: alice", "blocked: deleted", "after the logout: None"],
+    "encryption_kms": [
+        "before: {'2026-11': 1}\nafter: {'2027-02': 1}",
+        "with the new key alone: alice {'token': 'secret'}",
+        "without keys: KeyUnavailableError",
+    ],
     "multi_tenant": [
         "sessions at acme: 1 of 3 refused; at globex: 0 of 3 refused",
         "acme's id is valid at globex: False",

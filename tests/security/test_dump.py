@@ -1,4 +1,5 @@
-"""No session id appears in the store, in what the server says and logs, in the log, or in events: in no encoding.
+"""No session id appears in the store, in what the server says and logs, in the library's log, or in events: in no
+encoding. With encryption, no user and no value does either.
 
 A load with about 1,000 ids runs on a real server. Then the server's files, its diagnostics, all traffic, and both logs
 are searched. A canary that is put into each of them shows that the search would find an id there.
@@ -14,7 +15,8 @@ import socket
 import threading
 from base64 import b32encode, b64encode, urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from chuk_sessions.core import ids
 from chuk_sessions.events import SessionEvent, SessionEvents
 from chuk_sessions.providers import redis
 from tests.conftest import bundled
+from tests.encryption.stored import encryption
 from tests.harness.farms.proxy import Proxy
 from tests.harness.servers import Server, running
 from tests.redis.tools import until
@@ -202,6 +205,106 @@ def _files(folder: Path) -> list[Path]:
 async def _read(events: SessionEvents, received: list[SessionEvent]) -> None:
     async for event in events:
         received.append(event)
+
+
+@dataclass(frozen=True)
+class EncryptedLoad:
+    """Visitors with users and values that nobody may find.
+
+    Attributes:
+        session_ids, users, values: what was written, 1,000 of each.
+
+    """
+
+    session_ids: list[str]
+    users: list[str]
+    values: list[str]
+
+    async def run(self, manager: SessionManager) -> None:
+        """Create a session for each user, and work with it in every way that takes values or users."""
+        for first in range(0, len(self.users), CONCURRENT):
+            await asyncio.gather(*(self._visit(manager, number) for number in range(first, first + CONCURRENT)))
+
+    async def _visit(self, manager: SessionManager, number: int) -> None:
+        user, value = self.users[number], self.values[number]
+        own = f"own-{secrets.token_urlsafe(16)}" if number % 5 == 0 else None
+        first = await manager.allocate_session(own, user if number % 2 else None, custom_metadata={"first": value})
+        await manager.update_session_metadata(first, {"a": [value]}, idempotency_key="once")
+        await manager.update_session_metadata(first, {"b": value}, expected={"first": value})
+        await manager.transform_session_metadata(first, "c", lambda _: {"deep": value})
+        inside = await manager.rotate_session(first, user_id=user)
+        assert inside is not None
+        rotated = await manager.rotate_session(inside, grace_seconds=60)
+        assert rotated is not None
+        self.session_ids.extend((first, inside, rotated))
+        if number % 10 == 0:
+            assert len(await manager.list_user_sessions(user)) == await manager.count_sessions(user) == 1
+        if number % 3 == 0:
+            await manager.update_session_metadata(inside, {"d": value}, merge=False)
+        if number % 7 == 0:
+            assert await manager.revoke_user_sessions(user) == 1
+
+
+async def test_no_dump_or_traffic_contains_an_id_user_or_value_with_encryption():
+    traffic, monitor, canary = bytearray(), bytearray(), f"canary-{secrets.token_hex(12)}"
+    users, values = [[f"{kind}-{secrets.token_hex(12)}" for _ in range(1000)] for kind in ("user", "value")]
+    load = EncryptedLoad([], users, values)
+    with running(bundled(), *DUMPED, *LOGGED) as server, Proxy(server.port, forwarded=traffic) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        with monitored(server, monitor), replicated(server) as replication:
+            async with SessionManager("web", redis.factory(url), encryption=encryption(require=True)) as manager:
+                await load.run(manager)
+            put_everywhere(Server(url), canary)
+        state = server_state(server, canary)
+    state |= {"MONITOR": bytes(monitor), "traffic": bytes(traffic), "replication": bytes(replication)}
+    assert len({*load.session_ids}) >= 3000 - 1
+    random_parts = {session_id[-32:].encode() for session_id in load.session_ids if ids.is_generated(session_id)}
+    for source, data in state.items():
+        found = written_texts(data) | written_texts(unescaped(data))
+        assert found == {canary.encode()}, source
+        digits = {run[place : place + 32] for run in set(DIGITS(data)) for place in range(len(run) - 31)}
+        assert not digits & random_parts, source
+
+
+WRITTEN = re.compile(
+    rb"(?:user|value|canary)-[0-9a-f]{24}|757365722d|76616c75652d|dXNlci[0-9A-Za-z+/]{20}|dmFsdWUt"
+).findall
+"""Finds users and values as they are, in hexadecimal, and in base64."""
+DIGITS = re.compile(rb"[0-9a-f]{32,}").findall
+
+
+def written_texts(data: bytes) -> set[bytes]:
+    """Return what looks like a user, a value, or the canary."""
+    return set(WRITTEN(data))
+
+
+def test_the_search_finds_users_and_values_in_each_form():
+    for kind in ("user", "value"):
+        text = f"{kind}-{secrets.token_hex(12)}".encode()
+        for form in (text, text.hex().encode(), b64encode(text)):
+            assert written_texts(b"x" + form + b"x")
+
+
+@contextmanager
+def replicated(server: Server) -> Iterator[bytearray]:
+    """Record what the server sends to a replica."""
+    received, ended = bytearray(), threading.Event()
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"SYNC\r\n")
+        connection.settimeout(0.2)
+
+        def read() -> None:
+            while not ended.is_set() or b"canary" not in received[-1_000_000:]:
+                with suppress(TimeoutError):
+                    received.extend(connection.recv(1 << 20))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield received
+        finally:
+            ended.set()
+            thread.join()
 
 
 async def test_no_store_reply_or_log_contains_a_session_id(caplog: pytest.LogCaptureFixture):

@@ -208,7 +208,8 @@ async def test_a_codec_reads_and_changes_the_sessions_of_json(single):
     manager = single.manager(_values=ToyCodec)
     assert await metadata_of(manager, session_id) == DATA
     assert await manager.update_session_metadata(session_id, {"cart": []})
-    assert await metadata_of(single.manager(), session_id) == {**DATA, "cart": []}
+    assert await metadata_of(manager, session_id) == {**DATA, "cart": []}
+    assert len((await stored(single, session_id))[SALT]) == 16
 
 
 @pytest.mark.parametrize("place", ["field", "session", "sandbox"])
@@ -273,13 +274,11 @@ CHANGES = {
 async def test_a_change_of_a_session_that_is_replaced_meanwhile_uses_the_new_salt(world, change, codec_meanwhile):
     manager = world.manager(_values=ToyCodec)
     await manager.allocate_session("mine", custom_metadata=DATA)
-    reads = []
+    replaced = []
 
     async def replace_once(call):
-        if call.operation is operations.READ:
-            reads.append(call)
-        elif len(reads) == 1:
-            reads.append(call)
+        if call.operation is not operations.READ and not replaced:
+            replaced.append(call)
             other = world.manager(_values=codec_meanwhile)
             await other.allocate_session("mine", custom_metadata={"old": 0}, mode="replace")
 

@@ -55,6 +55,12 @@ class MemoryBackend:
                 return TWINS[call.operation.name](space, call.keys, call.argv)
         return await self._run_with_due_tasks(call)
 
+    def peek(self, call: Call) -> Reply:
+        """Run an operation that only reads, without giving way to other tasks."""
+        with self._lock:
+            self._space.tick()
+            return self._run_twin(call)
+
     async def ping(self) -> Health:
         """Return a healthy state: the emulator is always available."""
         return Health(0.0, self.name, None, "primary")

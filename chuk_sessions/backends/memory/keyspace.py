@@ -115,6 +115,16 @@ class Keyspace:
         for field in fields:
             record.pop(field, None)
 
+    def hdel_or_delete(self, key: str, fields: Sequence[bytes]) -> None:
+        """Remove fields of a hash, and the key with its last field."""
+        record = self._hashes.get(key)
+        if record is None:
+            return
+        for field in fields:
+            record.pop(field, None)
+        if not record:
+            self.delete(key)
+
     def hstrlen(self, key: str, field: bytes) -> int:
         """Return the length of a value in bytes; 0 without one."""
         value = self._hashes.get(key, _EMPTY_HASH).get(field)

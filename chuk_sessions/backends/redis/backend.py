@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.statuses import CORRUPT, OK
+from ...core.tracking import Observer
 from ...core.write_hook import WriteHook
 from ...exceptions import CorruptRecordError
 from ...models import Health
@@ -23,6 +24,7 @@ from .per_loop import PerLoop
 from .settings import ConnectionSettings, from_env, overrides
 from .stats import RedisStats, overview
 from .topology.factory import topology_for
+from .tracking import Tracking
 from .url import parse
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class RedisBackend:
         options = replace(from_env(), policy_seen=self._warn_of_eviction, log=ConnectionLog())
         store = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = store.options
+        self._options = options
         self._call_timeout = options.call_timeout
         self._per_loop = PerLoop(lambda: topology_for(store))
         self.client = Client(
@@ -85,6 +88,10 @@ class RedisBackend:
     ) -> tuple[Any, bool]:
         """Run a plain command on one key. Return its reply, and whether an earlier attempt may have been applied."""
         return await self.client.run((name, key, *args), name.lower(), retryable, key, read_only)
+
+    def track(self, observer: Observer, max_staleness: float) -> Tracking:
+        """Return tracked reads for the running event loop, see `core.tracking`."""
+        return Tracking(self.client, self._options, observer, max_staleness)
 
     async def read_streams(self, after: Mapping[str, bytes], limit: int) -> dict[str, list[Any]] | None:
         """Read streams with one XREAD, which costs the server a third of one XRANGE each. See `ReadsStreams`."""

@@ -130,7 +130,7 @@ class Client:
                 large = operation.name if operation.large_reply else ""
                 reply = await (node.try_call(packed, deadline, large) or node.call((packed,), deadline, large=large))
         except (ReplyError, NotSentError, ReplyLostError) as failure:
-            request = self._request(call, retry_calls, durable)
+            request = self.request_for(call, retry_calls, durable)
             reply, repeated = await RetryLoop(self, request, deadline).run(failure, topology, node)
             if repeated:
                 reply = _reply_after_retry(operation, reply)
@@ -177,7 +177,8 @@ class Client:
         error.__cause__ = cause
         return error
 
-    def _request(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Request:
+    def request_for(self, call: Call, retry_calls: RetryCalls | None, durable: bool) -> Request:
+        """Return the request of a call."""
         # A repeated call whose first attempt was applied writes nothing, so that WAIT would not wait for that attempt.
         retryable = call.operation.may_retry(call.argv) and not durable
         name, read_only = call.operation.name, call.operation.read_only

@@ -24,6 +24,8 @@ class Counts:
         unavailable: calls that raised SessionUnavailableError, timeouts included.
         full: calls that raised StoreFullError.
         other: calls that raised any other error.
+        revoked: sessions that were revoked while another process had them in its local cache.
+        stale: sessions among these that the cache still had later than its bound allows.
         seconds: from the end of the fault (if it does not end, from its start) until all sessions were served again.
 
     """
@@ -41,6 +43,8 @@ class Counts:
     unavailable: int = 0
     full: int = 0
     other: int = 0
+    revoked: int = 0
+    stale: int = 0
     seconds: float = 0.0
 
     def __add__(self, other: Self) -> Self:

@@ -9,10 +9,11 @@ from typing import Any
 from ....core.event_entries import REPLACED
 from ....core.modes import CREATE, REPLACE
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE, OTHER_OWNER
+from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE
 from ..keyspace import Fields, Keyspace, pairs, text
 from . import include
 from .include import Victim
+from .include_owners import compare_owner, make_room
 
 _SWEEP_BATCH = 16
 
@@ -20,9 +21,9 @@ _SWEEP_BATCH = 16
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session; or touch, refuse, or replace the one that exists."""
     key, deadlines, users, _, events = keys[:5]
-    _, _, lifetime, new_idle, _, cap, retention, create, _, operation, window, most, _, victims = argv[:14]
-    first = 14 + victims
-    owner = argv[first + 1] if argv[first] == b"u" else b""
+    _, _, lifetime, new_idle, _, cap, retention, create, _, operation, window, most, _, _, _, victims = argv[:16]
+    first = 16 + victims
+    owner = argv[first + 1] if argv[first] in (b"u", b"h") else b""
     operations, creations = (*keys[5 + 2 * victims :], "", "")[:2]
     if operation != b"" and include.applied(space, creations, operation):
         return [CREATED]
@@ -32,7 +33,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return found
     created, version = (now, 1) if isinstance(found, list) else found
     evicted: list[Victim] = []
-    full = include.make_room(space, keys, argv, owner, evicted) if cap > 0 else None
+    full = make_room(space, keys, argv, owner, evicted) if cap > 0 else None
     if full is not None:
         return full
 
@@ -45,7 +46,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     fields.update(pairs(argv[first:]))
     if operations or exists:
         _emit_former_end(space, keys, argv, b"" if isinstance(found, list) else REPLACED)
-    _emit_start(space, events, argv, owner, fields)
+    _emit_start(space, events, argv, fields)
     include.write_record(space, key, fields, exists)
     if operations:
         space.delete(operations)
@@ -73,13 +74,13 @@ def _emit_former_end(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], 
         include.emit_end(space, events, sandbox, handle, letter, b"", include.last_fields(space, key, score))
 
 
-def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], owner: bytes, fields: Fields) -> None:
+def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], fields: Fields) -> None:
     """Write the first event of a session that is about to be created, if it has one."""
     handle, sandbox, most, letter = *argv[:2], *argv[11:13]
     if not most or letter == b"":
         return
     created, deadline, version = (int(fields[name]) for name in (b"c", b"d", b"v"))
-    salt = fields.get(b"s")
+    owner, salt = text(fields.get(b"u", b"")), fields.get(b"s")
     times = (b"%d" % created, b"%d" % (deadline - created))
     described = letter + b"%d" % version
     include.add_event(
@@ -99,7 +100,9 @@ def _at_existing(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owne
     if mode == CREATE:
         return [EXISTS]
     if owner not in (b"", current_owner):
-        return [OTHER_OWNER]
+        difference = compare_owner(space, keys[0], current_owner, owner, argv[13])
+        if difference is not None:
+            return difference
     include.touch(space, keys[0], keys[1], handle, deadline, idle, retention, emits)
     return [EXISTS]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, LIST_FULL, NOT_A_LIST, OK, TOO_LARGE
+from ....core.statuses import CORRUPT, ENCRYPTED, LIST_FULL, NOT_A_LIST, OK, TOO_LARGE
 from ..keyspace import Keyspace, text
 from .include import applied, bound_of, emit_update, measure, open_, parse_int, remember
 
@@ -24,7 +24,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [CORRUPT]
     old = b"[]" if stored is None else text(stored)
     if old[:1] != b"[" or old[-1:] != b"]" or len(old) < 2:
-        return [NOT_A_LIST]
+        return [ENCRYPTED if old[:1] == b"E" else NOT_A_LIST]
     if operation != b"" and applied(space, keys[1], operation):
         return [OK, 0 if stored is None else len(old)]
     separator = b"" if len(old) == 2 or not items else b","

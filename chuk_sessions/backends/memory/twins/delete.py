@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK, OTHER_OWNER
+from ....core.statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK
 from ..keyspace import Keyspace, text
 from .include import LastFields, Opened, emit_end, last_fields, open_, parse_int, unindex
+from .include_owners import compare_owner
 
 _NO_CONDITIONS = (b"", b"", b"", b"", b"", 0)
 
@@ -29,7 +30,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         if expected_created != b"" and (created is None or text(expected_created) != text(created)):
             return [GONE]
         if owner not in (b"", current_owner) and (current_owner is not None or space.zscore(users, handle) is None):
-            return [OTHER_OWNER]
+            difference = compare_owner(space, key, current_owner, owner, b"")
+            if difference is not None:
+                return difference
         if expected_version != b"" and (version is None or text(expected_version) != text(version)):
             return [CONFLICT, parse_int(version) or 0]
         field = space.hash(key).get

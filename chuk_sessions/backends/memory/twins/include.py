@@ -7,9 +7,9 @@ from math import ceil, inf
 from re import compile as pattern
 from typing import Any
 
-from ....core.event_entries import EVICTED, EXPIRED, IDLE, UPDATED
+from ....core.event_entries import EXPIRED, IDLE, UPDATED
 from ....core.operation import Reply
-from ....core.statuses import CORRUPT, FULL, GONE, MOVED, NEEDS_INDEX, OK
+from ....core.statuses import CORRUPT, GONE, MOVED, NEEDS_INDEX, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
 from ..stream import parse_id
 
@@ -32,7 +32,6 @@ LastFields = tuple[
 HALF_MS = 0.5
 """Half of the unit of times. Added to now, it is the lowest score of a live session."""
 
-_MAX_EVICTIONS = 32
 _SMALLEST, _LARGEST = -(10**14 - 1), 10**15 - 1
 _DIGITS = pattern(rb"-?[0-9]+").fullmatch
 
@@ -340,39 +339,6 @@ def add_event(
     created, lifetime = times
     fields = [sandbox, handle, b"k", described, b"c", created, b"d", lifetime, b"u", owner]
     space.xadd(events, fields if salt is None else [*fields, b"s", salt], most)
-
-
-def make_room(
-    space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, evicted: list[Victim]
-) -> Reply | None:
-    """Choose the sessions that the cap evicts, and add them to `evicted`; or return the reply FULL.
-
-    `keys` and `argv` are those of an allocation.
-    """
-    _, deadlines, users, _, events = keys[:5]
-    handle, user, cap, victims = argv[0], *argv[4:6], argv[13]
-    live: list[Victim] = []
-    surplus = space.zcount(users, user, user) + 1 - cap
-    if surplus > 0 and space.zscore(users, handle) == user:
-        surplus -= 1
-    candidates = zip(argv[14 : 14 + victims], keys[5 : 5 + 2 * victims : 2], keys[6 : 5 + 2 * victims : 2], strict=True)
-    for victim, record, operations in candidates:
-        if victim == handle or space.zscore(users, victim) != user:
-            continue
-        score = space.zscore(deadlines, victim) or 0
-        is_live = score > space.now
-        if is_live and text(space.hash(record).get(b"u", owner)) == owner:
-            live.append((victim, record, operations, score, EVICTED))
-            continue
-        surplus -= 1
-        if not is_live:
-            evicted.append((victim, record, operations, score, b""))
-    evictions = max(0, min(surplus, _MAX_EVICTIONS))
-    if len(live) < evictions:
-        remove_sessions(space, evicted, deadlines, users, events, argv[1])
-        return [FULL, space.zrangebyscore(users, user, user, cap + _MAX_EVICTIONS)]
-    evicted.extend(live[:evictions])
-    return None
 
 
 def page(

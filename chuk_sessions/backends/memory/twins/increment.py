@@ -7,7 +7,7 @@ from re import compile as pattern
 from typing import Any
 
 from ....core.operation import Reply
-from ....core.statuses import CEILING, CORRUPT, NOT_A_COUNTER, OK, TOO_LARGE
+from ....core.statuses import CEILING, CORRUPT, ENCRYPTED, NOT_A_COUNTER, OK, TOO_LARGE
 from ..keyspace import Fields, Keyspace, text
 from .include import applied, bound_of, emit_update, measure, open_, parse_int, remember
 
@@ -29,7 +29,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [CORRUPT]
     digits = b"0" if stored is None else text(stored)
     if not _DIGITS(digits) or len(digits) > 17 or abs(int(digits)) > _LARGEST:
-        return [NOT_A_COUNTER]
+        return [ENCRYPTED if digits[:1] == b"E" else NOT_A_COUNTER]
     value = int(digits)
     if operation != b"" and applied(space, keys[1], operation):
         return [OK, value]

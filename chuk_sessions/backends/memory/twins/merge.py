@@ -20,6 +20,7 @@ from .include import (
     parse_int,
     remember,
 )
+from .include_owners import other_salt
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -41,21 +42,21 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [CONFLICT, version]
     first_expected = 13 + removals
     first = first_expected + 2 * expected
+    changes = argv[first:]
+    salted = bool(changes) and changes[0] == b"s"
+    if salted and (refusal := other_salt(space, key, changes[1])):
+        return refusal
     different = _different(space.hash(key), argv[first_expected:first])
     if different:
         return [MISMATCH, different]
     if ttl != b"" and space.now + ttl > latest:
         return [TOO_FAR, deadline]
-
-    changes = argv[first:]
     new_fields = dict(pairs(changes))
-    old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
-    removed = [field for field in dict.fromkeys((*argv[13:first_expected], *old)) if field not in new_fields]
-    size = bound + sum(map(len, changes))
-    if size > limit:
-        size = measure(space, key, bound, limit, changes, removed)
-        if size > limit:
-            return [TOO_LARGE, size]
+    removed = _removed(space, key, argv[13:first_expected], replace, new_fields)
+    measured = changes[2:] if salted else changes
+    size = bound + sum(map(len, measured))
+    if size > limit and (size := measure(space, key, bound, limit, measured, removed)) > limit:
+        return [TOO_LARGE, size]
     fields: Fields = {b"v": version + 1, b"z": int(size), **new_fields}
     if emits is not None:
         _emit(space, keys, indexed, version + 1, deadline, ttl, emits)
@@ -88,6 +89,13 @@ def _emit(
         emit_change(space, keys[0], keys[4], sandbox, handle, UPDATED, version, deadline, emits)
     if ttl != b"":
         emit_change(space, keys[0], keys[4], sandbox, handle, EXTENDED, version, space.now + ttl, emits)
+
+
+def _removed(
+    space: Keyspace, key: str, removals: Sequence[bytes], replace: int, new_fields: Mapping[bytes, bytes]
+) -> list[bytes]:
+    old = [field for field in space.hkeys(key) if field.startswith(b"m:")] if replace == 1 else []
+    return [field for field in dict.fromkeys((*removals, *old)) if field not in new_fields]
 
 
 def _move_deadline(

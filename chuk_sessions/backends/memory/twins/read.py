@@ -17,5 +17,5 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if isinstance(opened, list):
         return opened
     if len(keys) == 1:
-        return [OK, space.hgetall(keys[0])]
-    return [OK, space.hgetall(keys[0]), space.zrangewithscores(keys[1], space.now + 1)]
+        return [OK, space.hgetall(keys[0]), space.now]
+    return [OK, space.hgetall(keys[0]), space.now, space.zrangewithscores(keys[1], space.now + 1)]

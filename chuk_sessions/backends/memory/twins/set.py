@@ -9,6 +9,7 @@ from ....core.operation import Reply
 from ....core.statuses import CORRUPT, OK, TOO_LARGE
 from ..keyspace import Fields, Keyspace, pairs
 from .include import bound_of, measure, open_, parse_int
+from .include_owners import other_salt
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -22,9 +23,12 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     version, bound = parse_int(version_field), bound_of(bound_field)
     if version is None:
         return [CORRUPT]
-    size = bound + len(field) + len(value) + sum(map(len, rest))
+    refusal = other_salt(space, key, value) if field == b"s" else None
+    if refusal is not None:
+        return refusal
+    size = (bound if field == b"s" else bound + len(field) + len(value)) + sum(map(len, rest))
     if size > limit:
-        size = measure(space, key, bound, limit, argv[1:])
+        size = measure(space, key, bound, limit, rest if field == b"s" else argv[1:])
         if size > limit:
             return [TOO_LARGE, size]
     fields: Fields = {b"v": version + 1, b"z": int(size), field: value}

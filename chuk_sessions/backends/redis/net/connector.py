@@ -25,6 +25,7 @@ from .connection import Connection
 from .probe import keepalive_options
 from .resp import NotSentError, ReplyError
 from .tls import TlsContexts
+from .tracked_connection import TrackedConnection
 
 _REFUSALS = (redis_errors.ResponseError, redis_errors.AuthenticationError, redis_errors.BusyLoadingError)
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
@@ -41,13 +42,14 @@ class Connector:
 
     Attributes:
         address: the server's address.
+        protocol: the version of RESP that the next connection speaks, or the last one has spoken.
 
     """
 
     def __init__(self, address: Address, options: Options) -> None:
         self.address = address
         self._options = options
-        self._protocol = options.protocol or 3
+        self.protocol = options.protocol or 3
         self._tls = None if options.tls is None else TlsContexts(dict(options.tls))
         self._tls_unproven = True
 
@@ -56,7 +58,7 @@ class Connector:
         """A likely reason for a timeout while connecting: a server without TLS waits for the rest of a line."""
         return f"; {_SPEAKS_TLS}" if self._options.tls is not None and self._tls_unproven else ""
 
-    async def connect(self, connection: Connection) -> None:
+    async def connect(self, connection: Connection | TrackedConnection) -> None:
         """Connect, log in, and hand the transport to `connection`.
 
         Raises NotSentError if there is no connection within `connect_timeout`, and ReplyError if the server refuses it.
@@ -78,10 +80,10 @@ class Connector:
         try:
             return await self._open()
         except redis_errors.RedisError as error:
-            may_fall_back = self._options.protocol is None and self._protocol == 3
+            may_fall_back = self._options.protocol is None and self.protocol == 3
             if not may_fall_back or not any(sign in str(error) for sign in _NO_RESP3):
                 raise
-        self._protocol = 2
+        self.protocol = 2
         return await self._open()
 
     async def _open(self) -> redis_py.AbstractConnection:
@@ -112,7 +114,7 @@ class Connector:
             "username": options.username,
             "password": options.password,
             "credential_provider": options.credentials,
-            "protocol": self._protocol,
+            "protocol": self.protocol,
             "socket_timeout": None,
             "socket_connect_timeout": options.connect_timeout,
             "retry": Retry(NoBackoff(), 0),
@@ -160,7 +162,7 @@ def _detach(redis_py_connection: redis_py.AbstractConnection, writer: asyncio.St
     return transport
 
 
-def _hand_over(redis_py_connection: redis_py.AbstractConnection, connection: Connection) -> None:
+def _hand_over(redis_py_connection: redis_py.AbstractConnection, connection: Connection | TrackedConnection) -> None:
     """Give the transport, and the bytes that redis-py has received but not parsed, to the connection."""
     writer, reader = redis_py_connection._writer, redis_py_connection._reader
     parser = redis_py_connection._parser._reader  # type: ignore[attr-defined]

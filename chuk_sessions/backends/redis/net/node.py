@@ -19,6 +19,7 @@ from .node_stats import NodeStats, node_stats
 from .reauth import subscribe
 from .reply_window import ReplyWindow
 from .resp import Command, Group, NotSentError, ReplyError, ReplyLostError, pack
+from .tracked_connection import TrackedConnection
 
 
 class Node:
@@ -57,6 +58,7 @@ class Node:
         self._bulk = self._add_connection_slot()
         self._only = self._connection_slots[0] if options.connections == 1 else None
         self._reply_windows: defaultdict[str, ReplyWindow] = defaultdict(ReplyWindow)
+        self._tracked: set[TrackedConnection] = set()
         self._group_commit = GroupCommit(self._add_connection_slot, str(address), options)
         subscribe(options.credentials, self)
 
@@ -213,6 +215,24 @@ class Node:
             node._bulk.connections_opened = max(1, node._bulk.connections_opened) + reconnects
         return node
 
+    # Tracked connections, which belong to caches
+
+    async def open_tracked(self, connection: TrackedConnection) -> int:
+        """Open a tracked connection, which is closed with this node. Return the version of RESP that it speaks.
+
+        Raises NotSentError and ReplyError.
+        """
+        if self.closed:
+            raise NotSentError("the connection is closed")
+        self._tracked = {other for other in self._tracked if other.close_reason is None} | {connection}
+        await self._connector.connect(connection)
+        return self._connector.protocol
+
+    def flush_tracked(self) -> None:
+        """Report to caches that records of this node may have changed, because it may not serve them any more."""
+        for connection in self._tracked:
+            connection.flush()
+
     # Closing
 
     async def aclose(self) -> None:
@@ -229,6 +249,8 @@ class Node:
 
     def _mark_closed(self) -> None:
         self.closed = True
+        for connection in self._tracked:
+            connection.abort(ConnectionAbortedError("the connection is closed"))
         if self._breaker is not None:
             self._breaker.reset()
 
@@ -269,6 +291,8 @@ class Node:
         for connection in self.open_connections():
             reply = connection.send(packed, self._loop.time() + self._call_timeout)
             reply.add_done_callback(partial(_on_auth_reply, connection))
+        for tracked in self._tracked:
+            tracked.send(packed, partial(_on_tracked_auth_reply, tracked))
 
 
 def _on_auth_reply(connection: Connection, reply: asyncio.Future[Any]) -> None:
@@ -276,6 +300,11 @@ def _on_auth_reply(connection: Connection, reply: asyncio.Future[Any]) -> None:
     if isinstance(error, ReplyError | NotSentError):
         # The next connection asks the provider itself, and may succeed.
         connection.abort(ConnectionError(f"the server rejected the renewed credentials: {error}"))
+
+
+def _on_tracked_auth_reply(connection: TrackedConnection, reply: Any) -> None:
+    if isinstance(reply, ReplyError):
+        connection.abort(ConnectionError(f"the server rejected the renewed credentials: {reply}"))
 
 
 def _needs_connection(connection_slot: ConnectionSlot, deadline: float) -> bool:

@@ -135,6 +135,8 @@ class Cluster:
         self._refresh.start()
         if self._slots[redirect.slot] is node:
             return RetryDecision(RetryTiming.AT_ONCE, node)
+        if (former := self._slots[redirect.slot]) is not None:
+            former.flush_tracked()
         self._slots[redirect.slot] = node
         disputed = now < self._moved_at.get(redirect.slot, 0.0) + _DISPUTE_WINDOW
         self._moved_at[redirect.slot] = now
@@ -176,6 +178,10 @@ class Cluster:
         slots: list[Node | None] = [None] * SLOTS
         for first, last, primary, _ in ranges:
             slots[first : last + 1] = [self._node_at(primary)] * (last + 1 - first)
+        if self._slots != slots:
+            moved = [old for old, new in zip(self._slots, slots, strict=True) if old is not new]
+            for former in {node for node in moved if node is not None}:
+                former.flush_tracked()
         self._slots = slots
         self._primaries = tuple({each.primary: self._node_at(each.primary) for each in ranges}.values())
         self._replicas = tuple(replica for each in ranges for replica in each.replicas)

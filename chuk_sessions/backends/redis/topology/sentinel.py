@@ -89,6 +89,7 @@ class Sentinel:
         """Start a refresh if the node is the primary."""
         if node is self._primary and not self.closed:
             self._confirmed = False
+            node.flush_tracked()
             self._refresh.start()
 
     def nodes(self) -> Sequence[Node]:

@@ -1,0 +1,89 @@
+"""The public class of the cache: its limits."""
+
+from __future__ import annotations
+
+import math
+from threading import RLock
+from typing import Any
+
+from ..engine.direct_reads import DirectReads
+from .cached_reads import CachedReads
+from .store import Store
+from .uncached import ImmediateReads, UncachedReads
+
+_MIN_STALENESS, _MAX_STALENESS = 0.05, 3600.0
+
+
+class LocalCache:
+    """A coherent cache of sessions in the memory of this process, for `SessionManager(local_cache=...)`.
+
+    A session that comes from the cache is as a call to the server would have returned it at most
+    `max_staleness_seconds` ago. Normally, changes by other processes arrive within about a millisecond. Changes by this
+    process count at once. docs/cache.md has the details.
+
+    Managers may share a cache. They then share its connections.
+
+    Attributes:
+        max_sessions, max_staleness, max_age: the limits, in seconds.
+
+    """
+
+    def __init__(
+        self, max_sessions: int = 10_000, max_staleness_seconds: float = 1.0, max_age_seconds: float = 60.0
+    ) -> None:
+        """Create a cache; nothing is sent.
+
+        Args:
+            max_sessions: most sessions that each manager keeps in each event loop. A session takes about 1.6 kB.
+            max_staleness_seconds: how old the state of a session may be at most, 0.05 to 3600. At most a quarter of it
+                passes between two heartbeats on each connection.
+            max_age_seconds: after this long, a session is read again even if no change was reported.
+
+        Raises:
+            ValueError: an argument is malformed.
+
+        """
+        if isinstance(max_sessions, bool) or not isinstance(max_sessions, int) or max_sessions < 1:
+            raise ValueError(f"max_sessions must be a positive whole number, not {max_sessions!r}")
+        self.max_sessions = max_sessions
+        self.max_staleness = _seconds(max_staleness_seconds, "max_staleness_seconds", _MIN_STALENESS, _MAX_STALENESS)
+        self.max_age = _seconds(max_age_seconds, "max_age_seconds", 0.0, math.inf)
+        self._stores: dict[Any, tuple[Store, int]] = {}
+        self._lock = RLock()
+
+    def __repr__(self) -> str:
+        return (
+            f"LocalCache(max_sessions={self.max_sessions}, max_staleness_seconds={self.max_staleness:g}, "
+            f"max_age_seconds={self.max_age:g})"
+        )
+
+    def open(self, backend: Any, direct: DirectReads) -> CachedReads | ImmediateReads | UncachedReads:
+        """Return the cached reads of a manager. SessionManager calls this."""
+        if hasattr(backend, "track"):
+            return CachedReads(self, backend, direct)
+        if hasattr(backend, "peek"):
+            return ImmediateReads(backend, direct)
+        return UncachedReads("a custom provider does not report changes")
+
+    def store_for(self, backend: Any) -> Store:
+        """Return the entries on a backend, for one more manager."""
+        with self._lock:
+            store, managers = self._stores.get(backend) or (Store(backend, self), 0)
+            self._stores[backend] = store, managers + 1
+            return store
+
+    def release(self, backend: Any) -> None:
+        """Close the connections to a backend with the last manager that uses them."""
+        with self._lock:
+            store, managers = self._stores.pop(backend)
+            if managers > 1:
+                self._stores[backend] = store, managers - 1
+                return
+        store.close()
+
+
+def _seconds(value: object, name: str, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most or value <= 0:
+        limits = f"from {least:g} to {most:g}" if least else "that is positive"
+        raise ValueError(f"{name} must be a number of seconds {limits}, not {value!r}")
+    return float(value)

@@ -1,0 +1,178 @@
+"""poll_app: an ASGI application from which receivers fetch Security Event Tokens (RFC 8936), and the keys."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...exceptions import SessionError
+from ..webhooks.endpoint import Endpoint
+from ..webhooks.endpoint_store import Message
+from .streams import POLL, SecurityEventStreams, token_hash
+
+logger = logging.getLogger("chuk_sessions.events")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_MAX_BODY: Final = 1_048_576
+_MOST_EVENTS: Final = 500
+_POLL_SECONDS: Final = 0.2
+
+
+class _RefusedError(Exception):
+    """A request that gets an error as its response.
+
+    Attributes:
+        status: of the response.
+        code: of the error, as RFC 8936 names it.
+
+    """
+
+    def __init__(self, status: int, code: str, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """A poll, as the receiver has sent it."""
+
+    most: int
+    waits: bool
+    acknowledged: tuple[str, ...]
+    errors: dict[str, Any]
+
+
+def poll_app(
+    streams: SecurityEventStreams, *, base_url: str, lease_seconds: float = 60, wait_seconds: float = 25
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return an ASGI application, to be served under `base_url`.
+
+    - `POST /streams/ID` is a poll of a stream, with the stream's bearer token.
+    - `GET /jwks.json` returns the public keys.
+    - `GET /.well-known/ssf-configuration` returns the metadata of this transmitter.
+
+    A token that was not acknowledged within `lease_seconds` is delivered again. A poll that does not ask for an
+    immediate response waits for an event, at most `wait_seconds`.
+    """
+    app = _PollApp(streams, base_url.rstrip("/"), round(1000 * lease_seconds), wait_seconds)
+    return app.serve
+
+
+class _PollApp:
+    def __init__(self, streams: SecurityEventStreams, base_url: str, lease_ms: int, wait_seconds: float) -> None:
+        self._streams = streams
+        self._base_url = base_url
+        self._lease_ms = lease_ms
+        self._wait_seconds = wait_seconds
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, and the messages about the server's lifespan."""
+        if scope["type"] == "lifespan":
+            await _serve_lifespan(receive, send)
+            return
+        try:
+            status, content = 200, await self._respond(scope, receive)
+        except _RefusedError as refused:
+            status, content = refused.status, {"err": refused.code, "description": str(refused)}
+        except SessionError:
+            logger.exception("a poll failed, because the store did")
+            status, content = 503, {"err": "unavailable", "description": "try again later"}
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(content).encode()})
+
+    async def _respond(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["method"] == "GET" and path == "/jwks.json":
+            return self._streams.jwks()
+        if scope["method"] == "GET" and path == "/.well-known/ssf-configuration":
+            return self._metadata()
+        head, _, stream_id = path.rpartition("/")
+        if scope["method"] != "POST" or head != "/streams":
+            raise _RefusedError(404, "invalid_request", "there is nothing here")
+        endpoint = await self._authorized(stream_id, scope)
+        return await self._poll(endpoint, _parse(await _body(receive)))
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "spec_version": "1_0",
+            "issuer": self._streams.issuer,
+            "jwks_uri": f"{self._base_url}/jwks.json",
+            "delivery_methods_supported": ["urn:ietf:rfc:8935", "urn:ietf:rfc:8936"],
+            "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6750"}],
+        }
+
+    async def _authorized(self, stream_id: str, scope: Scope) -> Endpoint:
+        """Return the stream. A wrong token and a stream that does not exist get the same response."""
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
+        scheme, _, token = given.partition(" ")
+        endpoint = (await self._streams.store.load()).get(stream_id)
+        expected = endpoint.settings["token_hash"] if endpoint is not None and endpoint.format == POLL else "-"
+        if not hmac.compare_digest(expected, token_hash(token)) or scheme.lower() != "bearer" or endpoint is None:
+            raise _RefusedError(401, "authentication_failed", "the token is not that of the stream")
+        return endpoint
+
+    async def _poll(self, endpoint: Endpoint, poll: _Poll) -> dict[str, Any]:
+        for token_id, error in poll.errors.items():
+            logger.error("the receiver of stream %s refused the token %s: %.200r", endpoint.id, token_id, error)
+        for token_id in (*poll.acknowledged, *poll.errors):
+            await self._streams.store.delivered(endpoint, Message(token_id, {}), 0)
+        if poll.most == 0 or not endpoint.enabled:
+            return {"sets": {}}
+        deadline = asyncio.get_running_loop().time() + (self._wait_seconds if poll.waits else 0)
+        while True:
+            batch = await self._streams.store.take(endpoint, poll.most, self._lease_ms)
+            if batch.messages or asyncio.get_running_loop().time() >= deadline:
+                sets = {message.id: self._streams.sign(message) for message in batch.messages}
+                return {"sets": sets, "moreAvailable": 0 < batch.next_due <= batch.now}
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _parse(body: bytes) -> _Poll:
+    try:
+        found = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise _RefusedError(400, "invalid_request", "the body must be a JSON object")
+    most, at_once = found.get("maxEvents", _MOST_EVENTS), found.get("returnImmediately", False)
+    acknowledged, errors = found.get("ack", []), found.get("setErrs", {})
+    if (
+        not isinstance(most, int) or isinstance(most, bool) or most < 0 or not isinstance(at_once, bool)
+        or not isinstance(acknowledged, list) or not isinstance(errors, dict)
+        or not all(isinstance(token_id, str) and token_id for token_id in (*acknowledged, *errors))
+    ):  # fmt: skip
+        raise _RefusedError(400, "invalid_request", "maxEvents, returnImmediately, ack, or setErrs is malformed")
+    return _Poll(min(most, _MOST_EVENTS), not at_once, tuple(acknowledged), errors)
+
+
+async def _body(receive: Receive) -> bytes:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _RefusedError(400, "invalid_request", "the request was not completed")
+        body += message.get("body", b"")
+        if len(body) > _MAX_BODY:
+            raise _RefusedError(413, "invalid_request", "the request is too large")
+        if not message.get("more_body", False):
+            return body
+
+
+async def _serve_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,52 @@
+"""Sealing: turns descriptions of endpoints and messages into stored bytes, and back, with the codec of the deployment.
+
+With encryption, secrets and user ids are therefore encrypted, as they are in the records of sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ...core.values import SALT, CodecFactory, ValueCodec, json_codec, new_salt
+from ...exceptions import CorruptRecordError
+
+_SANDBOX: Final = "webhooks"
+_KEY: Final = "v"
+_SALTED: Final = b"S"
+"""The first byte of a value with a salt. The length of the salt follows in one byte, and the salt."""
+
+_MAX_BYTES: Final = 1_048_576
+
+
+class Sealer:
+    """A codec of JSON objects.
+
+    `factory` is the codec factory of the deployment, None for JSON text.
+    """
+
+    def __init__(self, factory: CodecFactory | None = None) -> None:
+        self._values: ValueCodec = (factory or json_codec)(_SANDBOX)
+
+    def seal(self, value: Mapping[str, Any]) -> bytes:
+        """Return the bytes to store."""
+        salt = new_salt(self._values)
+        _, text = self._values.encode({_KEY: dict(value)}, _MAX_BYTES, salt)
+        return _SALTED + bytes([len(salt)]) + salt + text if salt else text
+
+    def open(self, stored: bytes) -> dict[str, Any]:
+        """Return what was sealed.
+
+        Raises:
+            CorruptRecordError: the bytes are damaged.
+            SessionError: the bytes are encrypted, and the key is not available.
+
+        """
+        fields = {b"m:" + _KEY.encode(): stored}
+        if stored.startswith(_SALTED) and len(stored) > 1:
+            salt, text = stored[2 : 2 + stored[1]], stored[2 + stored[1] :]
+            fields = {SALT: salt, b"m:" + _KEY.encode(): text}
+        value = self._values.decode(fields)[_KEY]
+        if not isinstance(value, dict):
+            raise CorruptRecordError("a stored endpoint or message is not a JSON object")
+        return value

@@ -1,0 +1,21 @@
+"""Relays as processes, for tests that kill them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.harness.children import Child, running
+from tests.harness.servers import Server
+
+QUICK = ("--timeout", "2", "--lease", "2")
+
+
+@contextmanager
+def relay(server: Server, *options: str) -> Iterator[Child]:
+    """Run a relay, and return when it works."""
+    command = (sys.executable, "-m", "chuk_sessions.events", "relay", "--url", server.url, *QUICK, *options)
+    with running(*command) as child:
+        child.wait_for("the relay is running")
+        yield child
