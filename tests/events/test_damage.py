@@ -11,7 +11,7 @@ from chuk_sessions.core import ids, keys
 from chuk_sessions.events import SessionEvents
 from chuk_sessions.events.names import reader_name
 from chuk_sessions.providers import redis
-from tests.harness.readers import take
+from tests.harness.readers import take, until
 from tests.harness.strays import id_in
 
 
@@ -65,9 +65,7 @@ async def test_a_process_keeps_its_share_if_the_list_of_processes_cannot_be_reac
             client.set(members, "damaged")
         held = dict(events._leases.held)
         first = next(iter(held.values())).valid_until
-        async with asyncio.timeout(30):
-            while first + 0.4 > asyncio.get_running_loop().time():
-                await asyncio.sleep(0.02)
+        await until(lambda: asyncio.get_running_loop().time() >= first + 0.4)
         expected = await create(source, *range(20))
         assert await hashes(events, 20) == expected
         assert events._leases.held == held
@@ -101,12 +99,6 @@ async def test_events_are_trimmed_once_their_acknowledgment_is_stored(server, so
         assert client.xlen(keys.events(7)) == 1
 
 
-async def until_connections(client, most):
-    async with asyncio.timeout(30):
-        while client.info("clients")["connected_clients"] > most:
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("times", [0, 1, 2])
 async def test_a_closed_reader_has_no_connection(server, source, times):
     with server.client() as client:
@@ -115,7 +107,7 @@ async def test_a_closed_reader_has_no_connection(server, source, times):
         async with events:
             for _ in range(times):
                 await events.aclose()
-        await until_connections(client, before)
+        await until(lambda: client.info("clients")["connected_clients"] <= before)
 
 
 async def test_a_reader_that_was_refused_has_no_connection(server, source):
@@ -125,7 +117,7 @@ async def test_a_reader_that_was_refused_has_no_connection(server, source):
         client.set(keys.members(ids.home_bucket("readers", name), name), "damaged")
         with pytest.raises(CorruptRecordError):
             await SessionEvents(source, reader="mailer").__aenter__()
-        await until_connections(client, before)
+        await until(lambda: client.info("clients")["connected_clients"] <= before)
         assert client.exists(*[keys.readers(bucket) for bucket in range(ids.BUCKETS)]) == 0
 
 
@@ -134,9 +126,7 @@ async def test_a_reader_whose_start_is_canceled_leaves(server, source):
     with server.client() as client:
         client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         task = asyncio.create_task(SessionEvents(source, reader="mailer").__aenter__())
-        async with asyncio.timeout(30):
-            while client.info("clients")["blocked_clients"] == 0:
-                await asyncio.sleep(0.01)
+        await until(lambda: client.info("clients")["blocked_clients"])
         task.cancel()
         client.execute_command("CLIENT", "UNPAUSE")
         await asyncio.wait([task])

@@ -34,10 +34,10 @@ async def create(source, number):
 
 async def until(source, condition):
     """Wait until the progress of the reader meets a condition."""
-    readers = EventReaders(source)
-    async with asyncio.timeout(30):
-        while not condition((await readers.list())[0]):
-            await asyncio.sleep(0.02)
+    readers, give_up = EventReaders(source), time.monotonic() + 30
+    while not condition((await readers.list())[0]):
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.02)
     await readers.aclose()
 
 
