@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import settings
 from ..exceptions import SessionError
@@ -46,16 +47,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _relay(options: argparse.Namespace) -> None:
-    try:
-        from .webhooks.relay import WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
-    except ImportError as error:
-        raise ImportError("webhooks need more packages: pip install 'chuk-sessions[redis,webhooks]'") from error
+    from . import WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
+
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    url = options.url or settings.from_env().redis_url
+    env = settings.from_env()
     relay = WebhookRelay(
-        url,
+        options.url or env.redis_url,
+        encryption=import_module("chuk_sessions.encryption").from_env() if env.encryption else None,
         allow_hosts=options.allow_host,
         in_flight=options.in_flight,
         timeout_seconds=options.timeout,

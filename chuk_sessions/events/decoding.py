@@ -39,10 +39,10 @@ class Decoder:
         """Return an event; None for one of another sandbox, and for an entry that no script has written."""
         try:
             entry = event_entries.parse(stream_id, flat_fields)
-        except ValueError:
+            return None if self._wanted not in (None, entry.sandbox) else self._event(bucket, entry)
+        except ValueError:  # also of names and handles that no session has
             logger.warning("an entry in the events of bucket %d cannot be read, and is left out", bucket)
             return None
-        return None if self._wanted not in (None, entry.sandbox) else self._event(bucket, entry)
 
     def _event(self, bucket: int, entry: EventEntry) -> SessionEvent:
         owner, is_known = self._owner(entry)

@@ -90,7 +90,7 @@ class SessionEvents:
         self._current: tuple[Bucket, bytes, SessionEvent] | None = None
 
     async def __aenter__(self) -> Self:
-        """Claim a share of the buckets.
+        """Claim a share of the buckets. After an error, the reader is closed.
 
         Raises:
             ProviderError: the store cannot be reached, or has no memory for a new reader.
@@ -105,7 +105,11 @@ class SessionEvents:
         self._time_slice = TimeSlice()
         sweeper = Sweeper(executor, StrayNotes(executor))
         self._upkeep = Upkeep(executor, self._leases, partial(sweeper.sweep_due, sandbox_id=self._sandbox_id))
-        await self._upkeep.start()
+        try:
+            await self._upkeep.start()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -163,8 +167,8 @@ class SessionEvents:
 
     async def _iterate(self) -> AsyncIterator[SessionEvent]:
         async with self:
-            while True:
-                yield await self.__anext__()
+            async for event in self:
+                yield event
 
     async def _next(self) -> SessionEvent:
         if self._is_repeating and self._current is not None:
