@@ -19,8 +19,8 @@ from chuk_sessions import (
     SessionMetadata,
 )
 from chuk_sessions.core import data_operations
-from chuk_sessions.exceptions import KeyUnavailableError
 from chuk_sessions.core.keys import session_keys
+from chuk_sessions.exceptions import KeyUnavailableError
 from tests.cache.tools import cached_at, fill, new_session, reads_of, record_of, stats, view_of
 from tests.encryption.stored import encryption
 from tests.harness.toy_codec import ToyCodec

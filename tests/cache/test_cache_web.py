@@ -149,5 +149,7 @@ def test_django(server, is_async):
         if is_async:
             asyncio.run(use_async(session.session_key))
         else:
-            assert_no_calls(server, get_manager(), session.session_key, lambda: SessionStore(session.session_key)["cart"])
+            assert_no_calls(
+                server, get_manager(), session.session_key, lambda: SessionStore(session.session_key)["cart"]
+            )
         get_manager().close()
