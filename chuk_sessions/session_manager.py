@@ -151,11 +151,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
-        self._cache = None
-        if local_cache is not None:
-            direct = DirectReads(executor, self._sessions, policy, self._find, self._record)
-            self._cache = local_cache.open(self._backend, direct)
-            self._replace_methods(self._cache.methods)
+        self._cache = None if local_cache is None else self._opened(local_cache, executor)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -177,6 +173,13 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             self._cache.close()
         if self._release() == 0:
             await self._backend.aclose()
+
+    def _opened(self, local_cache: SessionCache, executor: Executor) -> Any:
+        """Open the cache, and let it answer."""
+        direct = DirectReads(executor, self._sessions, self._policy, self._find, self._record)
+        cache = local_cache.open(self._backend, direct)
+        self._replace_methods(cache.methods)
+        return cache
 
     def _replace_methods(self, methods: Mapping[str, Callable[..., Any]]) -> None:
         """Let the cache answer. Managers without a cache thus need not check for one in each call.
