@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import settings
 from ..exceptions import SessionError
@@ -53,9 +54,10 @@ async def _relay(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    url = options.url or settings.from_env().redis_url
+    env = settings.from_env()
     relay = WebhookRelay(
-        url,
+        options.url or env.redis_url,
+        encryption=import_module("chuk_sessions.encryption").from_env() if env.encryption else None,
         allow_hosts=options.allow_host,
         in_flight=options.in_flight,
         timeout_seconds=options.timeout,

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import Protocol
 
 from ..core import event_entries
 from ..core.event_entries import EventEntry
-from ..core.values import ValueCodec, json_codec
+from ..core.values import json_codec
 from ..exceptions import SessionError
+from ..models import ValueEncryption
 from .session_event import SessionEvent
 
 logger = logging.getLogger("chuk_sessions.events")
-
-
-class OwnerEncryption(Protocol):
-    """The encryption of a deployment, as managers take it. Readers need it for owners only."""
-
-    def codec(self, sandbox_id: str, /) -> ValueCodec:
-        """Return the codec of a sandbox."""
 
 
 class Decoder:
@@ -30,7 +23,7 @@ class Decoder:
 
     """
 
-    def __init__(self, sandbox_id: str | None, encryption: OwnerEncryption | None) -> None:
+    def __init__(self, sandbox_id: str | None, encryption: ValueEncryption | None) -> None:
         self._wanted = sandbox_id
         self._has_keys = encryption is not None
         self.values = lru_cache(maxsize=256)(json_codec if encryption is None else encryption.codec)

@@ -14,8 +14,9 @@ from ..engine.strays import StrayNotes
 from ..engine.sweeping import Sweeper
 from ..engine.time_slice import TimeSlice
 from ..exceptions import ManagerClosedError
+from ..models import ValueEncryption
 from .bucket import Bucket
-from .decoding import Decoder, OwnerEncryption
+from .decoding import Decoder
 from .delivery import Delivery
 from .leases import Leases
 from .names import reader_name
@@ -54,7 +55,7 @@ class SessionEvents:
         reader: str,
         sandbox_id: str | None = None,
         newest: bool = False,
-        encryption: OwnerEncryption | None = None,
+        encryption: ValueEncryption | None = None,
         lease_seconds: float = 10,
         longest_pause_seconds: float = 0.25,
     ) -> None:

@@ -52,6 +52,7 @@ CALLS = {
     "iter_user_sessions": lambda m, sid: gather(m.iter_user_sessions, USER),
     "count_sessions": lambda m, sid: m.count_sessions(USER),
     "load_session": lambda m, sid: m.load_session(sid),
+    "cached_session": lambda m, sid: inline(m.cached_session, sid),
     "set_session_ttl": lambda m, sid: m.set_session_ttl(sid, 1),
     "rate_limit_session": lambda m, sid: m.rate_limit_session(sid, "api", 1, 60),
     "rotate_session": lambda m, sid: m.rotate_session(sid, grace_seconds=60),

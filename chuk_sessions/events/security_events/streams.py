@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self
 
 from ...backends.sharing import SessionFactory
-from ...core.values import CodecFactory
+from ...models import ValueEncryption
 from ..session_event import SessionEvent
 from ..source import Source
 from ..webhooks.addresses import check_url
@@ -52,7 +52,7 @@ class SecurityEventStreams:
         *,
         issuer: str,
         keys: SigningKeys | Callable[[], SigningKeys],
-        encryption: CodecFactory | None = None,
+        encryption: ValueEncryption | None = None,
         allow_hosts: Collection[str] = (),
     ) -> None:
         """Create an object for the streams of a store; nothing is sent.

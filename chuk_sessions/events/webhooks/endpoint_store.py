@@ -10,8 +10,8 @@ from typing import Any, Final
 from ...core import queue_operations, statuses
 from ...core.index_operations import Cursor
 from ...core.operation import Call, Reply
-from ...core.values import CodecFactory
 from ...exceptions import CorruptRecordError, SessionConflictError, SessionError
+from ...models import ValueEncryption
 from ..source import Source
 from .endpoint import DeadLetter, Endpoint, endpoint_of
 from .sealing import Sealer
@@ -66,9 +66,9 @@ class Batch:
 class EndpointStore:
     """The endpoints of a store, and their queues. Methods raise subclasses of ProviderError when the store fails."""
 
-    def __init__(self, source: Source, codecs: CodecFactory | None = None) -> None:
+    def __init__(self, source: Source, encryption: ValueEncryption | None = None) -> None:
         self._source = source
-        self._sealer = Sealer(codecs)
+        self._sealer = Sealer(encryption)
 
     async def load(self) -> dict[str, Endpoint]:
         """Return all endpoints. Those that cannot be read are logged and left out."""

@@ -9,7 +9,7 @@ from typing import Self
 
 from ...backends.sharing import SessionFactory
 from ...core.durations import ms_from_hours
-from ...core.values import CodecFactory
+from ...models import ValueEncryption
 from ..source import Source
 from .addresses import check_url
 from .endpoint import DeadLetter, Endpoint, new_endpoint
@@ -28,7 +28,7 @@ class WebhookEndpoints:
         self,
         source: SessionFactory | str,
         *,
-        encryption: CodecFactory | None = None,
+        encryption: ValueEncryption | None = None,
         allow_hosts: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:

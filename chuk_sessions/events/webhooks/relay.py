@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 from ...backends.sharing import SessionFactory
 from ...core.durations import ms_from_seconds
 from ...core.validation import positive
-from ...core.values import CodecFactory
 from ...exceptions import SessionError
+from ...models import ValueEncryption
 from ..source import Source
 from .endpoint import WEBHOOK
 from .endpoint_store import EndpointStore
@@ -43,7 +43,7 @@ class WebhookRelay:
         self,
         source: SessionFactory | str,
         *,
-        encryption: CodecFactory | None = None,
+        encryption: ValueEncryption | None = None,
         allow_hosts: Collection[str] = (),
         in_flight: int = 10,
         timeout_seconds: float = TIMEOUT_SECONDS,

@@ -1,4 +1,4 @@
-"""Sealing: turns descriptions of endpoints and messages into stored bytes, and back, with the codec of the deployment.
+"""Sealing: turns descriptions of endpoints and messages into stored bytes, and back, with the deployment's encryption.
 
 With encryption, secrets and user ids are therefore encrypted, as they are in the records of sessions.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...core.values import SALT, CodecFactory, ValueCodec, json_codec, new_salt
+from ...core.values import SALT, ValueCodec, json_codec, new_salt
 from ...exceptions import CorruptRecordError
+from ...models import ValueEncryption
 
 _SANDBOX: Final = "webhooks"
 _KEY: Final = "v"
@@ -22,11 +23,11 @@ _MAX_BYTES: Final = 1_048_576
 class Sealer:
     """A codec of JSON objects.
 
-    `factory` is the codec factory of the deployment, None for JSON text.
+    `encryption` is that of the deployment, None for JSON text.
     """
 
-    def __init__(self, factory: CodecFactory | None = None) -> None:
-        self._values: ValueCodec = (factory or json_codec)(_SANDBOX)
+    def __init__(self, encryption: ValueEncryption | None = None) -> None:
+        self._values: ValueCodec = (json_codec if encryption is None else encryption.codec)(_SANDBOX)
 
     def seal(self, value: Mapping[str, Any]) -> bytes:
         """Return the bytes to store."""
