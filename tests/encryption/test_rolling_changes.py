@@ -23,8 +23,9 @@ from tests.encryption.stored import KEYS
 from tests.encryption.worker import note, user
 
 ROOT = Path(__file__).parents[2]
-SESSIONS = 20
-ROUNDS = 1
+LONG = bool(os.environ.get("CHUK_TEST_LONG"))
+SESSIONS = 100 if LONG else 20
+ROUNDS = 10 if LONG else 1
 OLD, NEW, INDEX = [f"{key_id}:{b64encode(KEYS[key_id]).decode()}" for key_id in ("old", "new", "index")]
 
 
