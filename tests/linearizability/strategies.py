@@ -56,7 +56,6 @@ class StepGenerator:
             create=True,
             mode=mode,
             operation_id=b"" if mode == modes.TOUCH else self._operation_id(),
-            events=self._random.random() < 0.3,
             pairs=[b"m:n", b"%d" % self._random.randrange(3)],
             reused=True,
         )

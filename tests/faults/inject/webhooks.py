@@ -49,9 +49,9 @@ def _move_clock(environment: Environment, ahead_ms: int) -> None:
 
 def relay_was_killed(environment: Environment, load: Load, counts: Counts) -> bool:
     """Return whether a relay was killed after it had delivered messages."""
-    return runs[-1].relays[0].process.poll() is not None
+    return bool(runs) and runs[-1].relays[0].process.poll() is not None
 
 
 def messages_were_refused(environment: Environment, load: Load, counts: Counts) -> bool:
     """Return whether the endpoint was down for messages, which it has accepted later."""
-    return runs[-1].refused > len(MOVES_MS)
+    return bool(runs) and runs[-1].refused > len(MOVES_MS)
