@@ -119,8 +119,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         sandbox_id = sandbox_id or env.sandbox_id
         name = sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}"
         self._sandbox_id = ids.check_name(name, "sandbox_id", validation.MAX_SANDBOX_LENGTH)
-        self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
-        self._default_ttl_hours = default_ttl_hours
+        self._ttl_ms, self._default_ttl_hours = ms_from_hours(default_ttl_hours, "default_ttl_hours"), default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
         self._policy = policy = session_policy(
@@ -138,9 +137,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             raise NotSupportedError("a custom provider has no streams of events")
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
-        if encryption is None and env.encryption and _values is json_codec:
-            encryption = import_module(f"{__package__}.encryption").from_env()
-        self._values = (_values if encryption is None else encryption.codec)(self._sandbox_id)
+        self._values = _codecs(env, encryption, _values)(self._sandbox_id)
         self._record = results.record_reader(self._values)
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
@@ -390,6 +387,12 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             "default_ttl_hours": self.default_ttl_hours,
             "provider": self._backend.name,
         }
+
+
+def _codecs(env: settings.Settings, encryption: ValueEncryption | None, without: CodecFactory) -> CodecFactory:
+    if encryption is None and env.encryption and without is json_codec:
+        encryption = import_module(f"{__package__}.encryption").from_env()
+    return without if encryption is None else encryption.codec
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

@@ -68,7 +68,6 @@ CALLS = {
     "parse_grid_key": lambda m, sid: inline(m.parse_grid_key, f"grid/../{sid}/x"),
     "get_session_prefix_pattern": lambda m, sid: inline(m.get_session_prefix_pattern),
     "ping": lambda m, sid: m.ping(),
-    "cached_session": lambda m, sid: inline(m.cached_session, sid),
     "get_cache_stats": lambda m, sid: inline(m.get_cache_stats),
     "aclose": lambda m, sid: m.aclose(),
     "validate_session when closed": lambda m, sid: m.validate_session(sid),
