@@ -119,7 +119,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         sandbox_id = sandbox_id or env.sandbox_id
         name = sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}"
         self._sandbox_id = ids.check_name(name, "sandbox_id", validation.MAX_SANDBOX_LENGTH)
-        self._ttl_ms, self._default_ttl_hours = ms_from_hours(default_ttl_hours, "default_ttl_hours"), default_ttl_hours
+        self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
+        self._default_ttl_hours = default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
         self._policy = policy = session_policy(
@@ -137,7 +138,9 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             raise NotSupportedError("a custom provider has no streams of events")
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
-        self._values = _codecs(env, encryption, _values)(self._sandbox_id)
+        if encryption is None and env.encryption and _values is json_codec:
+            encryption = import_module(f"{__package__}.encryption").from_env()
+        self._values = (_values if encryption is None else encryption.codec)(self._sandbox_id)
         self._record = results.record_reader(self._values)
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
@@ -148,11 +151,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
-        self._cache = None
-        if local_cache is not None:
-            direct = DirectReads(executor, self._sessions, policy, self._find, self._record)
-            self._cache = local_cache.open(self._backend, direct)
-            self._replace_methods(self._cache.methods)
+        self._cache = None if local_cache is None else self._opened(local_cache, executor)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -174,6 +173,13 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             self._cache.close()
         if self._release() == 0:
             await self._backend.aclose()
+
+    def _opened(self, local_cache: SessionCache, executor: Executor) -> Any:
+        """Open the cache, and let it answer."""
+        direct = DirectReads(executor, self._sessions, self._policy, self._find, self._record)
+        cache = local_cache.open(self._backend, direct)
+        self._replace_methods(cache.methods)
+        return cache
 
     def _replace_methods(self, methods: Mapping[str, Callable[..., Any]]) -> None:
         """Let the cache answer. Managers without a cache thus need not check for one in each call.
@@ -387,12 +393,6 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             "default_ttl_hours": self.default_ttl_hours,
             "provider": self._backend.name,
         }
-
-
-def _codecs(env: settings.Settings, encryption: ValueEncryption | None, without: CodecFactory) -> CodecFactory:
-    if encryption is None and env.encryption and without is json_codec:
-        encryption = import_module(f"{__package__}.encryption").from_env()
-    return without if encryption is None else encryption.codec
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

@@ -31,7 +31,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the relay when it is used: it needs aiohttp, which readers do not."""
     if name == "WebhookRelay":
-        from .webhooks.relay import WebhookRelay  # noqa: PLC0415
-
+        try:
+            from .webhooks.relay import WebhookRelay  # noqa: PLC0415
+        except ImportError as error:
+            raise ImportError("webhooks need more packages: pip install 'chuk-sessions[redis,webhooks]'") from error
         return WebhookRelay
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,10 +47,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _relay(options: argparse.Namespace) -> None:
-    try:
-        from .webhooks.relay import WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
-    except ImportError as error:
-        raise ImportError("webhooks need more packages: pip install 'chuk-sessions[redis,webhooks]'") from error
+    from . import WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
+
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -21,7 +21,7 @@ class Bucket:
         entries: the events that were received and not yet delivered, as the store has them.
         leaving: the bucket is to be released, because it is now the share of another process.
         delivered: the id of the last event that was delivered, unless it was acknowledged; then it is empty.
-        trimmed: the cursor when the bucket was trimmed last.
+        trimmed: the cursor that the store had when the bucket was trimmed last.
 
     """
 
@@ -45,6 +45,11 @@ class Bucket:
     def cursor(self) -> bytes:
         """The id of the last event that was acknowledged."""
         return self._cursor
+
+    @property
+    def stored(self) -> bytes:
+        """The cursor as the store has it."""
+        return self._stored
 
     def receive(self, entries: list[Any]) -> None:
         """Add events that the store has sent."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from typing import Protocol
 
 from ..core import event_entries
 from ..core.event_entries import EventEntry
-from ..core.values import json_codec
+from ..core.values import ValueCodec, json_codec
 from ..exceptions import SessionError
-from ..models import ValueEncryption
 from .session_event import SessionEvent
 
 logger = logging.getLogger("chuk_sessions.events")
+
+
+class OwnerEncryption(Protocol):
+    """The encryption of a deployment, as managers take it. Readers need it for owners only."""
+
+    def codec(self, sandbox_id: str, /) -> ValueCodec:
+        """Return the codec of a sandbox."""
 
 
 class Decoder:
@@ -23,7 +30,7 @@ class Decoder:
 
     """
 
-    def __init__(self, sandbox_id: str | None, encryption: ValueEncryption | None) -> None:
+    def __init__(self, sandbox_id: str | None, encryption: OwnerEncryption | None) -> None:
         self._wanted = sandbox_id
         self._has_keys = encryption is not None
         self.values = lru_cache(maxsize=256)(json_codec if encryption is None else encryption.codec)
@@ -32,10 +39,10 @@ class Decoder:
         """Return an event; None for one of another sandbox, and for an entry that no script has written."""
         try:
             entry = event_entries.parse(stream_id, flat_fields)
-        except ValueError:
+            return None if self._wanted not in (None, entry.sandbox) else self._event(bucket, entry)
+        except ValueError:  # also of names and handles that no session has
             logger.warning("an entry in the events of bucket %d cannot be read, and is left out", bucket)
             return None
-        return None if self._wanted not in (None, entry.sandbox) else self._event(bucket, entry)
 
     def _event(self, bucket: int, entry: EventEntry) -> SessionEvent:
         owner, is_known = self._owner(entry)

@@ -53,9 +53,16 @@ class Leases:
 
         Return the seconds until the next round.
 
-        Raises the error of the store if no bucket could be claimed.
+        Raises the error of the store if no bucket could be claimed. If only the list of processes cannot be reached,
+        this process keeps its share.
         """
-        reply = await self._executor.execute(self._join(self._lease_ms))
+        try:
+            reply = await self._executor.execute(self._join(self._lease_ms))
+        except SessionError:
+            # The next attempt follows soon, so only those are renewed that were not renewed for a round.
+            late = self._now() + self._lease_ms / 1000 - self._round_seconds
+            await self.store([bucket for bucket in self.held.values() if bucket.valid_until <= late])
+            raise
         silent_ms = reader_operations.members_of(reply)
         members = {self._member} | {member for member, ms in silent_ms.items() if 0 <= ms < self._lease_ms}
         mine = set(share(self._member, members))

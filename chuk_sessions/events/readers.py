@@ -14,9 +14,8 @@ from ..engine.strays import StrayNotes
 from ..engine.sweeping import Sweeper
 from ..engine.time_slice import TimeSlice
 from ..exceptions import ManagerClosedError
-from ..models import ValueEncryption
 from .bucket import Bucket
-from .decoding import Decoder
+from .decoding import Decoder, OwnerEncryption
 from .delivery import Delivery
 from .leases import Leases
 from .names import reader_name
@@ -55,7 +54,7 @@ class SessionEvents:
         reader: str,
         sandbox_id: str | None = None,
         newest: bool = False,
-        encryption: ValueEncryption | None = None,
+        encryption: OwnerEncryption | None = None,
         lease_seconds: float = 10,
         longest_pause_seconds: float = 0.25,
     ) -> None:
@@ -91,7 +90,7 @@ class SessionEvents:
         self._current: tuple[Bucket, bytes, SessionEvent] | None = None
 
     async def __aenter__(self) -> Self:
-        """Claim a share of the buckets.
+        """Claim a share of the buckets. After an error, the reader is closed.
 
         Raises:
             ProviderError: the store cannot be reached, or has no memory for a new reader.
@@ -106,7 +105,11 @@ class SessionEvents:
         self._time_slice = TimeSlice()
         sweeper = Sweeper(executor, StrayNotes(executor))
         self._upkeep = Upkeep(executor, self._leases, partial(sweeper.sweep_due, sandbox_id=self._sandbox_id))
-        await self._upkeep.start()
+        try:
+            await self._upkeep.start()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -164,8 +167,8 @@ class SessionEvents:
 
     async def _iterate(self) -> AsyncIterator[SessionEvent]:
         async with self:
-            while True:
-                yield await self.__anext__()
+            async for event in self:
+                yield event
 
     async def _next(self) -> SessionEvent:
         if self._is_repeating and self._current is not None:

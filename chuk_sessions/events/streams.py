@@ -8,7 +8,7 @@ from typing import Any
 from ..backends.base import Backend, ReadsStreams
 from ..core import index_operations, keys
 from ..engine.executor import Executor
-from ..exceptions import SessionError
+from ..exceptions import CorruptRecordError, SessionError
 
 Entry = Any
 """An entry of a stream: its id, and a list of field, value, field, value..."""
@@ -28,6 +28,8 @@ class Streams:
             after = dict(zip(names, [after for _, after in cursors], strict=True))
             try:
                 found = await self._backend.read_streams(after, limit)
+            except CorruptRecordError:
+                found = None  # One stream is damaged. The others are read.
             except SessionError as error:
                 return [error] * len(cursors)
             if found is not None:

@@ -36,6 +36,7 @@ class Upkeep:
         self._sweep = sweep
         self._acknowledged = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_closed = False
 
     async def start(self) -> None:
         """Claim buckets, and start the tasks. Raises the error of the store if it cannot be reached."""
@@ -54,7 +55,10 @@ class Upkeep:
                 task.result()
 
     async def aclose(self) -> None:
-        """Cancel the tasks, and release all leases."""
+        """Cancel the tasks, and release all leases, the first time. Later, that would open connections again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -82,14 +86,22 @@ class Upkeep:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             await self._trim()
-            try:
-                await self._sweep([number for number, bucket in self._leases.held.items() if not bucket.leaving])
-            except SessionError as error:
-                logger.debug("expired sessions were not swept: %s", error)
+            await self._sweep_buckets([number for number, bucket in self._leases.held.items() if not bucket.leaving])
+
+    async def _sweep_buckets(self, numbers: list[int]) -> None:
+        """Sweep all buckets together or, if some of them fail, each one alone."""
+        try:
+            await self._sweep(numbers)
+        except SessionError as error:
+            logger.debug("expired sessions were not swept: %s", error)
+            outcomes = await asyncio.gather(*[self._sweep([number]) for number in numbers], return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException) and not isinstance(outcome, SessionError):
+                    raise outcome from None
 
     async def _trim(self) -> None:
-        moved = [bucket for bucket in self._leases.held.values() if bucket.cursor != bucket.trimmed]
-        cursors = [bucket.cursor for bucket in moved]
+        moved = [bucket for bucket in self._leases.held.values() if bucket.stored != bucket.trimmed]
+        cursors = [bucket.stored for bucket in moved]
         outcomes = await self._executor.settle_all([reader_operations.trim(bucket.number) for bucket in moved])
         for bucket, cursor, outcome in zip(moved, cursors, outcomes, strict=True):
             if not isinstance(outcome, SessionError):

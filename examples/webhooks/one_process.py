@@ -35,7 +35,7 @@ async def main() -> None:
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     store = memory.factory()
     async with WebhookEndpoints(store) as endpoints, SessionManager("shop", store, events=True) as manager:
-        endpoint = await endpoints.add(url, allow_private=True)
+        endpoint = await endpoints.add(url, allow_private=True, ordered=True)
         secret = endpoint.secret
         async with WebhookRelay(store):
             session_id = await manager.allocate_session(user_id="alice")

@@ -48,7 +48,7 @@ async def main() -> None:
         await site.start()
         port = runner.addresses[0][1]
         # A receiver on the internet has a URL with https, and needs no allow_private.
-        endpoint = await endpoints.add(f"http://127.0.0.1:{port}/hook", allow_private=True)
+        endpoint = await endpoints.add(f"http://127.0.0.1:{port}/hook", allow_private=True, ordered=True)
         secret = endpoint.secret
         print("waiting for webhooks as the endpoint", endpoint.id, flush=True)
         try:

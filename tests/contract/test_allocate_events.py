@@ -76,6 +76,16 @@ async def test_a_replaced_session_ends_before_the_new_one_begins(world):
     assert len({entry.event_id for entry in entries}) == 3
 
 
+async def test_sessions_of_one_id_within_a_ms_have_events_of_their_own(world):
+    manager = world.manager(events=True)
+    for _ in range(3):
+        await manager.allocate_session("own", ttl_hours=1)
+        await manager.delete_session("own")
+    entries = [entry for _, entry in await read_events(world)]
+    assert len({entry.event_id for entry in entries}) == 6
+    assert {entry.expires_at - world.clock.now_ms() for entry in entries} == {HOUR_MS}
+
+
 @pytest.mark.parametrize("events", [False, True])
 async def test_the_record_decides_about_the_end_and_the_manager_about_the_beginning(world, events):
     await world.manager(events=not events).allocate_session("own")

@@ -7,6 +7,7 @@ import pytest
 from chuk_sessions.core import ids, index_operations, keys
 from chuk_sessions.encryption import reencrypt
 from chuk_sessions.events import WebhookEndpoints, WebhookRelay, session_hash
+from chuk_sessions.events.webhooks.sealing import Sealer
 from tests.encryption.stored import encryption, stored
 from tests.harness.readers import reading, take
 from tests.harness.receiver import receiving
@@ -138,3 +139,9 @@ async def test_reencrypted_sessions_end_with_an_owner_that_readers_decrypt(world
     async with reading(world, encryption=encryption()) as events:
         found = await take(events, 2)
     assert told(found) == [("created", "", USER), ("ended", "deleted", USER)]
+
+
+def test_plain_keys_do_not_concern_webhooks():
+    sealed = Sealer(encryption(plain_keys=("v", "webhook"))).seal({"secret": USER})
+    assert USER.encode() not in sealed
+    assert Sealer(encryption()).open(sealed) == {"secret": USER}

@@ -32,11 +32,12 @@ async def create(source, number):
         return {await manager.allocate_session() for _ in range(number)}
 
 
-async def until_two_processes_read(source):
+async def until(source, condition):
+    """Wait until the progress of the reader meets a condition."""
     readers, give_up = EventReaders(source), time.monotonic() + 30
-    while (await readers.list())[0].processes < 2:
+    while not condition((await readers.list())[0]):
         assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)
     await readers.aclose()
 
 
@@ -89,10 +90,10 @@ async def test_a_bucket_is_not_handed_over_while_an_event_of_it_is_handled(sourc
         await create(source, 20)
         handled = await take(one, 1)
         async with reader(source) as two:
-            await until_two_processes_read(source)
+            await until(source, lambda mailer: mailer.processes == 2)
             two_reads = asyncio.create_task(_read(two, 20))
             one_reads = asyncio.create_task(_read(one, 20))
-            await asyncio.sleep(LEASE_SECONDS)
+            await until(source, lambda mailer: mailer.lag_events == 0)
             one.stop()
             two.stop()
             found = handled + await one_reads + await two_reads

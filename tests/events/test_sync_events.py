@@ -54,7 +54,8 @@ def test_close_ends_the_wait_of_another_thread(source):
     with events:
         thread = threading.Thread(target=read)
         thread.start()
-        time.sleep(0.05)
+        while not events._events.is_waiting:
+            time.sleep(0.001)
     thread.join(30)
     assert ended
     with pytest.raises((ManagerClosedError, StopIteration)):

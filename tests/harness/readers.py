@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from chuk_sessions.core import ids, index_operations, keys, reader_operations, statuses
 from chuk_sessions.core.reader_operations import Lease, Position
@@ -73,3 +75,11 @@ async def take(events, number):
     """Return the next events."""
     async with asyncio.timeout(30):
         return [await anext(events) for _ in range(number)]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition is met."""
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.01)

@@ -11,6 +11,7 @@ NEVER = [
     "169.254.169.254", "169.254.0.1", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fe80::1", "fe80::1%eth0",
     "0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "240.0.0.1", "::ffff:127.0.0.1",
     "::ffff:8.8.8.8", "::127.0.0.1", "2002:7f00:1::", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "not an address", "",
+    "::ffff:0:127.0.0.1", "fec0::1", "100::1", "4000::1", "5f00::1", "fd00:ec2::23", "fd20:ce::254", "fd00:42::42",
 ]  # fmt: skip
 PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "64:ff9b::808:808"]
 
@@ -66,3 +67,7 @@ def test_a_named_host_has_the_permission():
     assert check_url("http://internal/x", allow_private=False, allow_hosts={"internal"})
     with pytest.raises(ValueError, match="https"):
         check_url("http://internal.example/x", allow_private=False, allow_hosts={"internal"})
+
+
+def test_the_case_of_a_named_host_does_not_matter():
+    assert check_url("http://INTERNAL/x", allow_private=False, allow_hosts={"Internal"})

@@ -13,7 +13,7 @@ from chuk_sessions.events import WebhookEndpoints, session_hash
 from chuk_sessions.providers import redis
 from tests.harness.children import python
 from tests.harness.ports import free_port
-from tests.harness.receiver import OK, receiving, response
+from tests.harness.receiver import OK, receiving, response, wait_until
 from tests.webhooks.relay_processes import relay
 
 NUMBER = 60
@@ -87,17 +87,32 @@ async def slowly():
 async def test_retries_outlive_the_relay(deployment, server):
     async with receiving() as receiver:
         receiver.respond = lambda _: response(500)
-        await deployment.endpoints.add(receiver.url, types=["session.ended"], allow_private=True)
+        endpoint = await deployment.endpoints.add(receiver.url, types=["session.ended"], allow_private=True)
         with relay(server) as first:
             await deployment.end_sessions(5)
             await receiver.wait_for(5)
-            await asyncio.sleep(0.2)
+            await wait_until(lambda: failed(server, endpoint.id) == 5)
             first.process.kill()
             first.process.wait()
+        make_due(server, endpoint.id)
         receiver.respond = lambda _: OK
         with relay(server):
             await receiver.wait_for(10)
     assert sorted(receiver.ids[:5]) == sorted(receiver.ids[5:])
+
+
+def failed(server, endpoint_id):
+    """Return how many messages of an endpoint have failed once."""
+    with server.client() as client:
+        (key,) = client.scan_iter(f"*messages:{endpoint_id}")
+        return sum(b'"n":1' in text.replace(b" ", b"") for text in client.hvals(key))
+
+
+def make_due(server, endpoint_id):
+    """Make the next attempts due at once, as if time had passed."""
+    with server.client() as client:
+        (key,) = client.scan_iter(f"*waiting:{endpoint_id}")
+        client.zadd(key, dict.fromkeys(client.zrange(key, 0, -1), 1))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

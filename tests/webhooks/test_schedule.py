@@ -42,3 +42,15 @@ def test_seconds_and_dates_are_understood():
     assert schedule.retry_after_ms("9" * 400) == schedule.LONGEST_RETRY_AFTER_MS
     assert 50_000 < schedule.retry_after_ms(formatdate(time.time() + 60, usegmt=True)) <= 61_000
     assert schedule.retry_after_ms(formatdate(0, usegmt=True)) == 0
+
+
+@pytest.mark.parametrize("form", ["%a %b %e %H:%M:%S %Y", "%A, %d-%b-%y %H:%M:%S GMT", "%a, %d %b %Y %H:%M:%S -0000"])
+def test_old_forms_of_dates_are_in_utc(form, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        found = schedule.retry_after_ms(time.strftime(form, time.gmtime(time.time() + 600)))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert 590_000 < found <= 601_000

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import jwt
 import pytest
+from joserfc.jwk import ECKey, OctKey
 
 from chuk_sessions import session_hash
 from chuk_sessions.core import queue_operations
@@ -51,6 +52,7 @@ class Receiver:
             sent.append(message)
 
         await self._app(scope, receive, send)
+        self.headers = dict(sent[0]["headers"])
         return sent[0]["status"], json.loads(sent[1]["body"])
 
     async def poll(self, token=None, **content):
@@ -135,6 +137,7 @@ async def test_a_poll_can_wait_for_an_event(world):
         await webhooks.end_sessions(1)
         status, reply = await asyncio.wait_for(waiting, 30)
         assert (status, len(reply["sets"])) == (200, 1)
+        assert receiver.headers[b"cache-control"] == b"no-store"
 
 
 async def test_only_the_token_of_the_stream_is_accepted(world):
@@ -153,7 +156,7 @@ async def test_only_the_token_of_the_stream_is_accepted(world):
 
 BAD_POLLS = [
     {"maxEvents": -1}, {"maxEvents": True}, {"maxEvents": "2"}, {"ack": "x"}, {"ack": [1]}, {"ack": [""]},
-    {"setErrs": []}, {"returnImmediately": 1},
+    {"setErrs": []}, {"returnImmediately": 1}, {"ack": ["\ud800"]}, {"setErrs": {"\ud800": {}}},
 ]  # fmt: skip
 
 
@@ -169,6 +172,46 @@ async def test_malformed_polls_are_refused(world):
         assert (await receiver.request("GET", "/other"))[0] == 404
 
 
+async def test_ids_from_receivers_cannot_forge_lines_of_the_log(world, caplog):
+    async with streaming(world) as (_, streams):
+        stream = await streams.add_poll(audience=AUDIENCE)
+        receiver = Receiver(poll_app(streams, base_url="https://shop.example"), stream)
+        assert (await receiver.poll(setErrs={"x\nroot logged in" + 10_000 * "x": {"err": "a\nb"}}))[0] == 200
+    (message,) = [record.getMessage() for record in caplog.records if "refused the token" in record.getMessage()]
+    assert "\n" not in message
+    assert len(message) < 1000
+
+
+async def test_a_new_stream_can_be_printed_without_its_token(world):
+    async with SecurityEventStreams(world.factory, issuer=ISSUER, keys=KEYS) as streams:
+        stream = await streams.add_poll(audience=AUDIENCE)
+    assert stream.token not in repr(stream)
+    assert stream.token not in f"{stream}"
+    assert stream.id in repr(stream)
+
+
+async def test_the_times_of_an_application_are_checked(world):
+    async with SecurityEventStreams(world.factory, issuer=ISSUER, keys=KEYS) as streams:
+        for options in ({"lease_seconds": 0}, {"lease_seconds": float("nan")}, {"wait_seconds": -1}):
+            with pytest.raises(ValueError, match="_seconds"):
+                poll_app(streams, base_url="https://shop.example", **options)
+
+
+async def test_a_token_that_cannot_be_signed_is_tried_again_and_given_up(world):
+    def unavailable():
+        raise RuntimeError("no key")
+
+    async with receiving() as receiver, streaming(world, keys=unavailable) as (webhooks, streams):
+        endpoint = await streams.add_push(receiver.url, audience=AUDIENCE, allow_private=True)
+        await webhooks.end_sessions(1)
+        async with asyncio.timeout(30):
+            while not (letters := await webhooks.endpoints.dead_letters(endpoint.id)):
+                await world.advance(hours=23)
+                await asyncio.sleep(0.03)
+    assert "RuntimeError" in letters[0].last_error
+    assert receiver.requests == []
+
+
 async def test_keys_and_metadata_are_public(world):
     async with streaming(world) as (_, streams):
         receiver = Receiver(poll_app(streams, base_url="https://shop.example/ssf/"), None)
@@ -176,6 +219,7 @@ async def test_keys_and_metadata_are_public(world):
         assert status == 200
         assert [key["kid"] for key in jwks["keys"]] == list(KEYS.ids)
         assert not any("d" in key for key in jwks["keys"])
+        assert receiver.headers[b"cache-control"] == b"public, max-age=300"
         _, metadata = await receiver.request("GET", "/.well-known/ssf-configuration")
         assert metadata["jwks_uri"] == "https://shop.example/ssf/jwks.json"
         assert metadata["issuer"] == ISSUER
@@ -217,6 +261,20 @@ BAD_KEYS = ["", "[]", "{}", '{"keys": []}', '{"keys": [1]}', '{"keys": [{"kty": 
 def test_malformed_keys_are_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011
         SigningKeys.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ECKey.generate_key("P-384", {"alg": "ES256", "kid": "a"}),
+        OctKey.generate_key(256, {"alg": "ES256", "kid": "a"}),
+        ECKey.generate_key("P-256", {"alg": "RS256", "kid": "a"}),
+        ECKey.generate_key("P-256", {"alg": "ES256", "kid": "a", "use": "enc"}),
+    ],
+)
+def test_keys_that_cannot_sign_with_their_algorithm_are_refused(key):
+    with pytest.raises(ValueError, match="key"):
+        SigningKeys([key.as_dict(private=True)])
 
 
 def test_the_signing_key_cannot_be_removed():

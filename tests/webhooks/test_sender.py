@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 
 import pytest
 from aiohttp.abc import AbstractResolver
@@ -126,6 +127,39 @@ async def test_an_address_where_nobody_listens_is_a_failure():
 async def test_a_name_with_a_refused_address_is_not_reached(address):
     outcome = await post("https://hooks.example/x", allow_private=False, resolver=Resolver([address]))
     assert "refused" in outcome.error
+
+
+async def test_names_whose_servers_hang_delay_no_other_name(monkeypatch):
+    answers = threading.Event()
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, *rest, **options):
+        if "hang" in str(host):
+            answers.wait(30)
+        return real("127.0.0.1" if "example" in str(host) else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with receiving() as receiver:
+        sender = Sender(timeout_seconds=5)
+        try:
+            names = ["hang-1.example", "hang-2.example"] * 25
+            hanging = [
+                asyncio.create_task(sender.post(receiver.url.replace("127.0.0.1", name), {}, b"", allow_private=True))
+                for name in names
+            ]
+            await asyncio.sleep(0)
+            url = receiver.url.replace("127.0.0.1", "quick.example")
+            assert await sender.post(url, {}, b"", allow_private=True) == Outcome(delivered=True)
+            assert not any(task.done() for task in hanging)
+            answers.set()
+            assert await asyncio.gather(*hanging) == [Outcome(delivered=True)] * len(names)
+        finally:
+            answers.set()
+            await sender.aclose()
+
+
+async def test_a_name_without_addresses_is_a_failure():
+    assert "cannot be resolved" in (await post("https://nothing.invalid/")).error
 
 
 async def test_one_refused_address_among_others_is_enough():

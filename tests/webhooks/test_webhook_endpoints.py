@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
 from chuk_sessions import NotSupportedError
 from chuk_sessions.core import queue_operations
+from chuk_sessions.encryption import Encryption, generate_key
 from chuk_sessions.events import WebhookEndpoints
 from chuk_sessions.events.webhooks.endpoint import Endpoint
 from chuk_sessions.events.webhooks.endpoint_store import EndpointStore, Message
 from chuk_sessions.events.webhooks.sealing import Sealer
-from tests.harness.toy_codec import ToyCodec
 from tests.harness.webhooks import Webhooks
 
 URL = "https://hooks.example/x"
-TOY = SimpleNamespace(codec=ToyCodec)
+ENCRYPTION = Encryption(keys={"a": generate_key()}, primary="a")
 
 
 async def test_an_endpoint_is_as_it_was_added(world):
@@ -89,9 +88,9 @@ async def test_a_damaged_endpoint_is_left_out(world, caplog):
 
 
 async def test_with_encryption_secrets_and_messages_are_not_in_the_store(world):
-    webhooks = Webhooks(world, encryption=TOY)
+    webhooks = Webhooks(world, encryption=ENCRYPTION)
     added = await webhooks.endpoints.add(URL)
-    store = EndpointStore(webhooks.endpoints._store_source, TOY)
+    store = EndpointStore(webhooks.endpoints._store_source, ENCRYPTION)
     await store.enqueue(added, [Message("m1", {"data": {"user_id": "alice"}})])
     _, flat = await world.backend.run(queue_operations.endpoints())
     taken = queue_operations.taken(await world.backend.run(queue_operations.take(added.id, limit=1, lease_ms=1)))
@@ -104,7 +103,7 @@ async def test_with_encryption_secrets_and_messages_are_not_in_the_store(world):
 
 def test_values_from_before_encryption_remain_readable():
     stored = Sealer().seal({"a": 1})
-    assert Sealer(TOY).open(stored) == {"a": 1}
+    assert Sealer(ENCRYPTION).open(stored) == {"a": 1}
 
 
 async def test_a_damaged_message_becomes_a_dead_letter_and_does_not_stop_the_others(world):

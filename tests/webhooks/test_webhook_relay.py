@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 
 import pytest
 import standardwebhooks
 import svix.webhooks
 
-from chuk_sessions.events import session_hash
+from chuk_sessions.events import EventReaders, session_hash
 from chuk_sessions.events.webhooks.schedule import ATTEMPTS, DELAYS_MS
 from tests.harness.receiver import OK, receiving, response, wait_until
 from tests.harness.webhooks import Webhooks
@@ -33,6 +34,11 @@ async def wait_for_letters(webhooks, endpoint):
     async with asyncio.timeout(30):
         while not await webhooks.endpoints.dead_letters(endpoint.id):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def settled(relay):
+    """Wait until the results of all attempts were stored. Only then may a test move the clock."""
+    await wait_until(lambda: not any(worker._attempts for worker in relay._workers.values()))
 
 
 async def test_delivers_events_with_signatures_and_without_ids(world):
@@ -102,7 +108,7 @@ async def test_a_relay_continues_where_another_has_stopped(world):
 async def test_an_endpoint_that_answers_500_for_an_hour_gets_every_event(world):
     webhooks = Webhooks(world)
     up_again = world.clock.now_ms() + 3_600_000
-    async with receiving() as receiver, webhooks.relay():
+    async with receiving() as receiver, webhooks.relay() as relay:
         receiver.respond = lambda _: OK if world.clock.now_ms() >= up_again else response(500)
         endpoint = await webhooks.add(receiver, types=ENDED)
         await webhooks.end_sessions(3)
@@ -111,7 +117,7 @@ async def test_an_endpoint_that_answers_500_for_an_hour_gets_every_event(world):
             await receiver.wait_for(3 * (attempts + 1))
             if attempts < 4:
                 await wait_for_state(webhooks, endpoint, failing_since=up_again - 3_600_000)
-                await asyncio.sleep(0.05)
+                await settled(relay)
         await wait_for_state(webhooks, endpoint, failing_since=None)
         await world.advance(hours=100)
         await asyncio.sleep(0.1)
@@ -149,13 +155,13 @@ async def test_an_ordered_endpoint_waits_for_the_message_that_failed(world):
         refused -= 1
         return response(503) if refused >= 0 else OK
 
-    async with receiving() as receiver, webhooks.relay():
+    async with receiving() as receiver, webhooks.relay() as relay:
         receiver.respond = respond
         await webhooks.add(receiver, types=ENDED, ordered=True)
         await webhooks.end_sessions(4)
         await receiver.wait_for(1)
         for number, delay in enumerate(DELAYS_MS[:2], start=2):
-            await asyncio.sleep(0.1)
+            await settled(relay)
             assert len(receiver.requests) == number - 1
             await world.advance(ms=round(1.1 * delay))
             await receiver.wait_for(number)
@@ -184,7 +190,7 @@ async def test_an_endpoint_that_is_gone_is_disabled_until_somebody_enables_it(wo
 
 async def test_an_endpoint_that_keeps_failing_is_disabled_and_others_are_told(world):
     webhooks = Webhooks(world)
-    async with receiving() as broken, receiving() as other, receiving() as tenant, webhooks.relay():
+    async with receiving() as broken, receiving() as other, receiving() as tenant, webhooks.relay() as relay:
         broken.respond = lambda _: response(500)
         endpoint = await webhooks.add(broken, types=ENDED)
         await webhooks.add(other, types=["endpoint.disabled"])
@@ -192,7 +198,7 @@ async def test_an_endpoint_that_keeps_failing_is_disabled_and_others_are_told(wo
         await webhooks.end_sessions(1)
         for number in range(1, ATTEMPTS + 1):
             await broken.wait_for(number)
-            await asyncio.sleep(0.05)
+            await settled(relay)
             await world.advance(hours=23)
         await wait_for_state(webhooks, endpoint, enabled=False, disabled_because="failing")
         await other.wait_for(1)
@@ -206,7 +212,7 @@ async def test_an_endpoint_that_keeps_failing_is_disabled_and_others_are_told(wo
     assert len(set(other.ids)) == 1
     told = other.bodies[0]
     assert told["type"] == "endpoint.disabled"
-    assert told["data"] == {"endpoint_id": endpoint.id, "url": broken.url, "reason": "failing"}
+    assert told["data"] == {"endpoint_id": endpoint.id, "origin": broken.url.removesuffix("/hook"), "reason": "failing"}
     assert tenant.requests == []
     assert set(broken.ids) == {letter.id}
     assert await webhooks.endpoints.dead_letters(endpoint.id) == []
@@ -214,7 +220,7 @@ async def test_an_endpoint_that_keeps_failing_is_disabled_and_others_are_told(wo
 
 async def test_one_bad_message_does_not_disable_an_endpoint_that_accepts_others(world):
     webhooks = Webhooks(world)
-    async with receiving() as receiver, webhooks.relay():
+    async with receiving() as receiver, webhooks.relay() as relay:
         endpoint = await webhooks.add(receiver, types=ENDED)
         await webhooks.end_sessions(1)
         await receiver.wait_for(1)
@@ -226,7 +232,7 @@ async def test_one_bad_message_does_not_disable_an_endpoint_that_accepts_others(
         bad_id = receiver.ids[-1]
         bad.add(bad_id)
         for number in range(2, ATTEMPTS + 1):
-            await asyncio.sleep(0.05)
+            await settled(relay)
             await world.advance(hours=23)
             await webhooks.end_sessions(1)
             await wait_until(lambda number=number: receiver.ids.count(bad_id) == number)
@@ -236,12 +242,12 @@ async def test_one_bad_message_does_not_disable_an_endpoint_that_accepts_others(
 
 async def test_retry_after_is_honored(world):
     webhooks = Webhooks(world)
-    async with receiving() as receiver, webhooks.relay():
+    async with receiving() as receiver, webhooks.relay() as relay:
         receiver.respond = lambda _: response(429, Retry_After="3000")
         await webhooks.add(receiver, types=ENDED)
         await webhooks.end_sessions(1)
         await receiver.wait_for(1)
-        await asyncio.sleep(0.1)
+        await settled(relay)
         await world.advance(seconds=2999)
         await asyncio.sleep(0.1)
         assert len(receiver.requests) == 1
@@ -249,14 +255,50 @@ async def test_retry_after_is_honored(world):
         await receiver.wait_for(2)
 
 
+async def test_a_success_at_the_same_time_as_a_failure_counts(world):
+    webhooks = Webhooks(world)
+    first_failed = asyncio.Event()
+    bad = set()
+
+    async def respond(request):
+        if not bad:
+            bad.add(request.id)
+        if request.id in bad:
+            return response(500)
+        await first_failed.wait()
+        return OK
+
+    async with receiving() as receiver, webhooks.relay(timeout_seconds=300) as relay:
+        receiver.respond = respond
+        endpoint = await webhooks.add(receiver, types=ENDED)
+        await webhooks.end_sessions(2)
+        await receiver.wait_for(2)
+        await wait_until(lambda: relay._workers[endpoint.id]._endpoint.failing_since is not None)
+        first_failed.set()
+        await wait_for_state(webhooks, endpoint, failing_since=None)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_the_body_is_valid_json_whatever_the_user_is_called(world, library):
+    webhooks = Webhooks(world)
+    async with receiving() as receiver, webhooks.relay():
+        endpoint = await webhooks.add(receiver, types=ENDED)
+        await webhooks.end_sessions(1, user_id="\ud800\u00e9")
+        await receiver.wait_for(1)
+    (request,) = receiver.requests
+    library(endpoint.secret).verify(request.body, request.headers)
+    assert json.loads(request.body)["data"]["user_id"] == "\ud800\u00e9"
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_both_secrets_are_accepted_while_a_secret_is_rotated(world, library):
     webhooks = Webhooks(world)
-    async with receiving() as receiver, webhooks.relay():
+    async with receiving() as receiver, webhooks.relay() as relay:
         old = await webhooks.add(receiver, types=ENDED)
+        await wait_until(lambda: relay.endpoint_ids == [old.id])
         new = await webhooks.endpoints.rotate_secret(old.id, overlap_hours=1)
         assert new.secret != old.secret
-        await asyncio.sleep(0.2)
+        await wait_until(lambda: relay._workers[old.id]._endpoint == new)
         await webhooks.end_sessions(1)
         await receiver.wait_for(1)
     (request,) = receiver.requests
@@ -268,17 +310,34 @@ async def test_both_secrets_are_accepted_while_a_secret_is_rotated(world, librar
 
 async def test_a_removed_endpoint_gets_nothing_and_leaves_nothing(world):
     webhooks = Webhooks(world)
-    async with receiving() as receiver, webhooks.relay():
+    async with receiving() as receiver, webhooks.relay() as relay:
         endpoint = await webhooks.add(receiver)
         await webhooks.end_sessions(1)
         await receiver.wait_for(2)
         assert await webhooks.endpoints.remove(endpoint.id)
         assert not await webhooks.endpoints.remove(endpoint.id)
-        await asyncio.sleep(0.2)
+        await wait_until(lambda: relay.endpoint_ids == [])
         await webhooks.end_sessions(1)
         await asyncio.sleep(0.2)
     assert len(receiver.requests) == 2
     assert await webhooks.endpoints.list() == []
+    # A reader that nobody uses would keep events in the store.
+    readers = EventReaders(world.factory)
+    assert await readers.list() == []
+    await readers.aclose()
+
+
+async def test_the_reader_of_a_removed_endpoint_is_forgotten_even_if_a_relay_has_read_since(world):
+    webhooks = Webhooks(world)
+    readers = EventReaders(world.factory)
+    async with receiving() as receiver:
+        endpoint = await webhooks.add(receiver)
+        async with webhooks.relay(poll_seconds=1, lease_seconds=0.3) as relay:
+            assert relay.endpoint_ids == [endpoint.id]
+            await webhooks.endpoints.remove(endpoint.id)
+            await wait_until(lambda: relay.endpoint_ids == [])
+    assert await readers.list() == []
+    await readers.aclose()
 
 
 async def test_stopping_waits_for_the_attempts_in_flight(world):

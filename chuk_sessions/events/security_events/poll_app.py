@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...core.durations import ms_from_seconds
 from ...exceptions import SessionError
 from ..webhooks.endpoint import Endpoint
 from ..webhooks.endpoint_store import Message
@@ -24,6 +25,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _MAX_BODY: Final = 1_048_576
 _MOST_EVENTS: Final = 500
 _POLL_SECONDS: Final = 0.2
+_PUBLIC: Final = b"public, max-age=300"
+"""Keys and metadata may be cached, and a new key is known everywhere five minutes after it was published."""
 
 
 class _RefusedError(Exception):
@@ -62,8 +65,12 @@ def poll_app(
 
     A token that was not acknowledged within `lease_seconds` is delivered again. A poll that does not ask for an
     immediate response waits for an event, at most `wait_seconds`.
+
+    Raises ValueError for times that are not positive and finite.
     """
-    app = _PollApp(streams, base_url.rstrip("/"), round(1000 * lease_seconds), wait_seconds)
+    lease_ms = ms_from_seconds(lease_seconds, "lease_seconds")
+    wait_ms = ms_from_seconds(wait_seconds, "wait_seconds")
+    app = _PollApp(streams, base_url.rstrip("/"), lease_ms, wait_ms / 1000)
     return app.serve
 
 
@@ -86,7 +93,8 @@ class _PollApp:
         except SessionError:
             logger.exception("a poll failed, because the store did")
             status, content = 503, {"err": "unavailable", "description": "try again later"}
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        is_public = scope["method"] == "GET" and status == 200
+        headers = [(b"content-type", b"application/json"), (b"cache-control", _PUBLIC if is_public else b"no-store")]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -125,7 +133,7 @@ class _PollApp:
 
     async def _poll(self, endpoint: Endpoint, poll: _Poll) -> dict[str, Any]:
         for token_id, error in poll.errors.items():
-            logger.error("the receiver of stream %s refused the token %s: %.200r", endpoint.id, token_id, error)
+            logger.error("the receiver of stream %s refused the token %.50r: %.200r", endpoint.id, token_id, error)
         for token_id in (*poll.acknowledged, *poll.errors):
             await self._streams.store.delivered(endpoint, Message(token_id, {}), 0)
         if poll.most == 0 or not endpoint.enabled:
@@ -151,10 +159,15 @@ def _parse(body: bytes) -> _Poll:
     if (
         not isinstance(most, int) or isinstance(most, bool) or most < 0 or not isinstance(at_once, bool)
         or not isinstance(acknowledged, list) or not isinstance(errors, dict)
-        or not all(isinstance(token_id, str) and token_id for token_id in (*acknowledged, *errors))
+        or not all(map(_is_text, (*acknowledged, *errors)))
     ):  # fmt: skip
         raise _RefusedError(400, "invalid_request", "maxEvents, returnImmediately, ack, or setErrs is malformed")
     return _Poll(min(most, _MOST_EVENTS), not at_once, tuple(acknowledged), errors)
+
+
+def _is_text(token_id: object) -> bool:
+    """Return whether this may be the id of a token. JSON text can contain half a character, which has no bytes."""
+    return isinstance(token_id, str) and token_id.encode(errors="ignore").decode() == token_id != ""
 
 
 async def _body(receive: Receive) -> bytes:

@@ -92,9 +92,7 @@ class SigningKeys:
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return a Security Event Token with these claims."""
-        key = self._keys[self.signing]
-        header = {"alg": key.alg, "typ": TYPE, "kid": key.kid}
-        return jwt.encode(header, dict(claims), key, algorithms=[str(key.alg)])
+        return _sign(self._keys[self.signing], claims)
 
     def _exported(self) -> list[dict[str, Any]]:
         return [key.as_dict(private=True) for key in self._keys.values()]
@@ -113,4 +111,13 @@ def _import(key: Mapping[str, Any]) -> Any:
         raise ValueError("a key is not a JSON Web Key") from None
     if found.alg not in _ALGORITHMS or not found.kid or not found.is_private:
         raise ValueError("a key must be private, with `kid`, and with `alg` ES256 or RS256")
+    try:
+        _sign(found, {})
+    except (JoseError, ValueError, TypeError, AttributeError):
+        raise ValueError("a key cannot sign with its own `alg`") from None
     return found
+
+
+def _sign(key: Any, claims: Mapping[str, Any]) -> str:
+    header = {"alg": key.alg, "typ": TYPE, "kid": key.kid}
+    return jwt.encode(header, dict(claims), key, algorithms=[str(key.alg)])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self
 
 from ...backends.sharing import SessionFactory
-from ...models import ValueEncryption
+from ..decoding import OwnerEncryption
 from ..session_event import SessionEvent
 from ..source import Source
 from ..webhooks.addresses import check_url
@@ -38,6 +38,9 @@ class PollStream(NamedTuple):
     id: str
     token: str
 
+    def __repr__(self) -> str:
+        return f"PollStream(id={self.id!r})"
+
 
 class SecurityEventStreams:
     """The streams of Security Event Tokens that a store keeps. `WebhookEndpoints` lists, disables, and removes them.
@@ -52,7 +55,7 @@ class SecurityEventStreams:
         *,
         issuer: str,
         keys: SigningKeys | Callable[[], SigningKeys],
-        encryption: ValueEncryption | None = None,
+        encryption: OwnerEncryption | None = None,
         allow_hosts: Collection[str] = (),
     ) -> None:
         """Create an object for the streams of a store; nothing is sent.

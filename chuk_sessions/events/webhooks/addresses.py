@@ -14,11 +14,17 @@ from urllib.parse import SplitResult, urlsplit
 
 MAX_URL_LENGTH: Final = 2048
 
-_METADATA: Final = frozenset(
-    ip_address(text)
-    for text in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254")
-)
+_METADATA: Final = [
+    ip_network(text)
+    for text in (
+        "169.254.0.0/16", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::/32", "fd20:ce::254",
+        "fd00:42::42",
+    )
+]  # fmt: skip
 """Services of clouds that hand out credentials."""
+
+_ASSIGNED: Final = [ip_network(text) for text in ("2000::/3", "fc00::/7", "::1/128")]
+"""The IPv6 addresses of hosts: public ones, private ones, and the loopback. All else is reserved or outdated."""
 
 _NAT64: Final = ip_network("64:ff9b::/96")
 _TRANSITION: Final = [
@@ -48,13 +54,20 @@ def refusal(text: str, *, allow_private: bool) -> str | None:
             address = IPv4Address(int(address) & 0xFFFFFFFF)
         elif not address.is_loopback and not address.is_unspecified and any(address in net for net in _TRANSITION):
             return "an IPv4 address within an IPv6 address"
-    if address in _METADATA:
+    if any(address in network for network in _METADATA):
         return "a metadata service"
     if address.is_unspecified or address.is_multicast or address.is_link_local:
         return "unspecified, multicast, or link-local"
-    if isinstance(address, IPv4Address) and (address.is_reserved or address in ip_network("0.0.0.0/8")):
+    if _is_reserved(address):
         return "reserved"
     return None if address.is_global or allow_private else "private"
+
+
+def _is_reserved(address: IPv4Address | IPv6Address) -> bool:
+    # Python calls most of the IPv6 addresses that were never assigned global.
+    if isinstance(address, IPv6Address):
+        return not any(address in network for network in _ASSIGNED)
+    return address.is_reserved or address in ip_network("0.0.0.0/8")
 
 
 def check_address(text: str, *, allow_private: bool) -> None:
@@ -66,7 +79,7 @@ def check_address(text: str, *, allow_private: bool) -> None:
 
 def may_be_private(url: str, allow_private: bool, allow_hosts: Collection[str]) -> bool:
     """Return whether an endpoint may have a private address, and use http: its own setting or its host allows it."""
-    return allow_private or (urlsplit(url).hostname or "") in allow_hosts
+    return allow_private or (urlsplit(url).hostname or "") in {host.lower() for host in allow_hosts}
 
 
 def check_url(url: object, *, allow_private: bool, allow_hosts: Collection[str] = ()) -> str:

@@ -11,7 +11,7 @@ from ...core import queue_operations, statuses
 from ...core.index_operations import Cursor
 from ...core.operation import Call, Reply
 from ...exceptions import CorruptRecordError, SessionConflictError, SessionError
-from ...models import ValueEncryption
+from ..decoding import OwnerEncryption
 from ..source import Source
 from .endpoint import DeadLetter, Endpoint, endpoint_of
 from .sealing import Sealer
@@ -66,13 +66,18 @@ class Batch:
 class EndpointStore:
     """The endpoints of a store, and their queues. Methods raise subclasses of ProviderError when the store fails."""
 
-    def __init__(self, source: Source, encryption: ValueEncryption | None = None) -> None:
+    def __init__(self, source: Source, encryption: OwnerEncryption | None = None) -> None:
         self._source = source
         self._sealer = Sealer(encryption)
 
     async def load(self) -> dict[str, Endpoint]:
         """Return all endpoints. Those that cannot be read are logged and left out."""
         return {endpoint.id: endpoint for endpoint, _ in (await self._load()).values()}
+
+    async def exists(self, endpoint_id: str) -> bool:
+        """Return whether there is an endpoint, even one that cannot be read."""
+        _, flat = await self._run(queue_operations.endpoints())
+        return endpoint_id.encode() in flat[::2]
 
     async def _load(self) -> dict[str, tuple[Endpoint, bytes]]:
         _, flat = await self._run(queue_operations.endpoints())

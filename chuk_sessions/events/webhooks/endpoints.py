@@ -9,7 +9,7 @@ from typing import Self
 
 from ...backends.sharing import SessionFactory
 from ...core.durations import ms_from_hours
-from ...models import ValueEncryption
+from ..decoding import OwnerEncryption
 from ..source import Source
 from .addresses import check_url
 from .endpoint import DeadLetter, Endpoint, new_endpoint
@@ -28,7 +28,7 @@ class WebhookEndpoints:
         self,
         source: SessionFactory | str,
         *,
-        encryption: ValueEncryption | None = None,
+        encryption: OwnerEncryption | None = None,
         allow_hosts: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from ..session_event import SessionEvent
 from .endpoint import DISABLED_TYPE, Endpoint
@@ -50,7 +51,7 @@ class WebhookFormat:
 
     def request(self, endpoint: Endpoint, message: Message) -> Request:
         """Return the request for one attempt, signed at the present time."""
-        body = json.dumps(message.content, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        body = json.dumps(message.content, separators=(",", ":")).encode()
         # Receivers compare the timestamp with their own clocks, so it comes from this one and not from the store's.
         now = time.time()
         signed = headers(endpoint.valid_secrets(round(1000 * now)), message.id, int(now), body)
@@ -65,7 +66,10 @@ def content_of(type_: str, occurred_at: int, data: dict[str, Any]) -> dict[str, 
 
 def disabled_message(endpoint: Endpoint, now: int) -> Message:
     """Return the message that tells others that an endpoint was disabled."""
-    data = {"endpoint_id": endpoint.id, "url": endpoint.url, "reason": endpoint.disabled_because}
+    # Path and query of a URL may contain secrets, and other receivers read this.
+    parts = urlsplit(endpoint.url)
+    origin = f"{parts.scheme}://{parts.netloc}" if endpoint.url else None
+    data = {"endpoint_id": endpoint.id, "origin": origin, "reason": endpoint.disabled_because}
     return Message(f"disabled-{endpoint.id}-{now}", content_of(DISABLED_TYPE, now, data))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...backends.sharing import SessionFactory
-from ...models import ValueEncryption
 from ..batches import EventBatches
+from ..decoding import OwnerEncryption
 from ..progress import EventReaders
 
 
@@ -14,7 +14,7 @@ def reader_of(endpoint_id: str) -> str:
 
 
 def events_for(
-    source: SessionFactory | str, endpoint_id: str, encryption: ValueEncryption | None, lease_seconds: float = 10
+    source: SessionFactory | str, endpoint_id: str, encryption: OwnerEncryption | None, lease_seconds: float = 10
 ) -> EventBatches:
     """Return the events for an endpoint. A new one begins with the next event."""
     return EventBatches(

@@ -12,12 +12,12 @@ from ...backends.sharing import SessionFactory
 from ...core.durations import ms_from_seconds
 from ...core.validation import positive
 from ...exceptions import SessionError
-from ...models import ValueEncryption
+from ..decoding import OwnerEncryption
 from ..source import Source
 from .endpoint import WEBHOOK
 from .endpoint_store import EndpointStore
 from .formats import Format, WebhookFormat
-from .reading import events_for
+from .reading import events_for, forget_reader
 from .sender import TIMEOUT_SECONDS, Sender
 from .worker import Context, Worker
 
@@ -43,7 +43,7 @@ class WebhookRelay:
         self,
         source: SessionFactory | str,
         *,
-        encryption: ValueEncryption | None = None,
+        encryption: OwnerEncryption | None = None,
         allow_hosts: Collection[str] = (),
         in_flight: int = 10,
         timeout_seconds: float = TIMEOUT_SECONDS,
@@ -109,6 +109,11 @@ class WebhookRelay:
         self._task = asyncio.create_task(self._supervise(context))
         return self
 
+    @property
+    def endpoint_ids(self) -> list[str]:
+        """The ids of the endpoints that the relay works for."""
+        return sorted(self._workers)
+
     async def __aexit__(self, *exc_info: object) -> None:
         """Stop. Attempts in flight get their time to finish, and their results are stored."""
         self._task.cancel()
@@ -127,6 +132,8 @@ class WebhookRelay:
                 await self._look(context)
             except SessionError as error:
                 logger.warning("the endpoints could not be read: %s", error)
+            except Exception:
+                logger.exception("the look at the endpoints failed, and is repeated")
 
     async def _look(self, context: Context) -> None:
         """Start a worker for each endpoint that is enabled, and stop the others, which may take a while."""
@@ -135,7 +142,7 @@ class WebhookRelay:
             name: endpoint for name, endpoint in found.items() if endpoint.enabled and endpoint.format in self._formats
         }
         for name in [name for name in self._workers if name not in active]:
-            task = asyncio.create_task(self._workers.pop(name).aclose())
+            task = asyncio.create_task(self._stop(name, self._workers.pop(name)))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
         for name, endpoint in active.items():
@@ -143,3 +150,12 @@ class WebhookRelay:
                 self._workers[name].update(endpoint)
             else:
                 self._workers[name] = Worker(endpoint, context)
+
+    async def _stop(self, name: str, worker: Worker) -> None:
+        await worker.aclose()
+        try:
+            if not await self._store.exists(name):
+                # The worker may have read after the endpoint was removed, and so have become a reader again.
+                await forget_reader(self._events_source, name)
+        except SessionError as error:
+            logger.warning("the reader of the endpoint %s could not be forgotten: %s", name, error)

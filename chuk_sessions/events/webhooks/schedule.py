@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -41,6 +42,9 @@ def retry_after_ms(header: str | None) -> int | None:
     if header.isascii() and header.isdigit():
         return min(int(header[:12]) * _SECOND, LONGEST_RETRY_AFTER_MS)
     try:
-        return max(0, round((parsedate_to_datetime(header).timestamp() - time.time()) * _SECOND))
+        date = parsedate_to_datetime(header)
+        # Old forms of dates name no zone. HTTP has only one.
+        date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+        return max(0, round((date.timestamp() - time.time()) * _SECOND))
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Sealing: turns descriptions of endpoints and messages into stored bytes, and back, with the deployment's encryption.
+"""Sealing: turns descriptions of endpoints and messages into stored bytes, and back, with the codec of the deployment.
 
 With encryption, secrets and user ids are therefore encrypted, as they are in the records of sessions.
 """
@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from ...core.values import SALT, ValueCodec, json_codec, new_salt
 from ...exceptions import CorruptRecordError
-from ...models import ValueEncryption
+from ..decoding import OwnerEncryption
 
 _SANDBOX: Final = "webhooks"
-_KEY: Final = "v"
+_KEY: Final = "\0webhook"
+"""No key of metadata that an application would name in `plain_keys`."""
 _SALTED: Final = b"S"
 """The first byte of a value with a salt. The length of the salt follows in one byte, and the salt."""
 
@@ -26,7 +27,7 @@ class Sealer:
     `encryption` is that of the deployment, None for JSON text.
     """
 
-    def __init__(self, encryption: ValueEncryption | None = None) -> None:
+    def __init__(self, encryption: OwnerEncryption | None = None) -> None:
         self._values: ValueCodec = (json_codec if encryption is None else encryption.codec)(_SANDBOX)
 
     def seal(self, value: Mapping[str, Any]) -> bytes:

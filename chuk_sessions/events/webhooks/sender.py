@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from .addresses import RefusedAddressError, check_address, check_url
+from .resolver import ThreadsResolver
 from .schedule import retry_after_ms
 
 TIMEOUT_SECONDS: Final = 15.0
@@ -72,7 +73,7 @@ class Sender:
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         """Create the pools; needs a running event loop. `resolver` and `tls` replace the system's."""
-        resolver = resolver or aiohttp.ThreadedResolver()
+        resolver = resolver or ThreadsResolver()
         self._resolver = resolver
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._sessions = {private: self._session(resolver, tls, private) for private in (False, True)}

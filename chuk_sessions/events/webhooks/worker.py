@@ -142,15 +142,24 @@ class Worker:
 
     async def _attempt(self, message: Message, batch: Batch) -> None:
         endpoint = self._endpoint
-        headers, body = self._format.request(endpoint, message)
-        private = may_be_private(endpoint.url, endpoint.allow_private, self._context.allow_hosts)
-        outcome = await self._context.sender.post(endpoint.url, headers, body, allow_private=private)
-        if outcome.delivered:
-            await self._context.store.delivered(endpoint, message, batch.claim)
-            if endpoint.failing_since is not None:
-                await self._change(lambda found: replace(found, failing_since=None))
+        outcome = await self._send(endpoint, message)
+        if not outcome.delivered:
+            await self._failed(message, batch, outcome)
             return
-        await self._failed(message, batch, outcome)
+        await self._context.store.delivered(endpoint, message, batch.claim)
+        # Others may have failed since this attempt began.
+        if self._endpoint.failing_since is not None:
+            await self._change(lambda found: replace(found, failing_since=None))
+
+    async def _send(self, endpoint: Endpoint, message: Message) -> Outcome:
+        try:
+            headers, body = self._format.request(endpoint, message)
+            private = may_be_private(endpoint.url, endpoint.allow_private, self._context.allow_hosts)
+            return await self._context.sender.post(endpoint.url, headers, body, allow_private=private)
+        except Exception as error:
+            # Keys may be unavailable for a while. A message that can never be sent must not block an ordered queue.
+            logger.exception("a message for the endpoint %s could not be sent", endpoint.id)
+            return Outcome(error=f"the request could not be made: {type(error).__name__}")
 
     async def _failed(self, message: Message, batch: Batch, outcome: Outcome) -> None:
         logger.info("the endpoint %s did not accept a message: %s", self._endpoint.id, outcome.error)
@@ -162,11 +171,10 @@ class Worker:
         await self._context.store.failed(
             self._endpoint, message, batch.claim, delay_ms(message.attempts, outcome.retry_after_ms)
         )
-        failing_since = self._endpoint.failing_since
-        if failing_since is None:
+        if self._endpoint.failing_since is None:
             await self._change(lambda found: replace(found, failing_since=found.failing_since or batch.now))
-        elif message.attempts >= ATTEMPTS and failing_since <= message.first_attempt_at:
-            await self._disable("failing", batch.now)
+        elif message.attempts >= ATTEMPTS:
+            await self._disable("failing", batch.now, failing_since=message.first_attempt_at)
 
     async def _change(self, change: Callable[[Endpoint], Endpoint]) -> None:
         try:
@@ -174,13 +182,18 @@ class Worker:
         except ValueError:
             logger.debug("the endpoint %s was removed", self._endpoint.id)
 
-    async def _disable(self, reason: str, now: int) -> None:
-        """Disable the endpoint, and tell the others, unless somebody else has done so."""
+    async def _disable(self, reason: str, now: int, failing_since: int | None = None) -> None:
+        """Disable the endpoint, and tell the others, unless somebody else has done so.
+
+        With `failing_since`, disable it only if it has accepted nothing since then. Other relays may know better.
+        """
         disabled = False
 
         def disable(found: Endpoint) -> Endpoint:
             nonlocal disabled
-            disabled = found.enabled
+            disabled = found.enabled and (
+                failing_since is None or (found.failing_since is not None and found.failing_since <= failing_since)
+            )
             return replace(found, enabled=False, disabled_because=reason) if disabled else found
 
         await self._change(disable)

@@ -42,6 +42,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return [GONE]
     expiry = min(deadline, now + new_idle) if new_idle > 0 else deadline
     score = include.index_score(expiry, most or None)
+    if operations and isinstance(found, list) and most:
+        created = _distinct_creation(space, keys[4], argv, created)
     fields: Fields = {b"c": created, b"d": deadline, b"a": now, b"v": version}
     fields.update(pairs(argv[first:]))
     if operations or exists:
@@ -57,6 +59,17 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if evicted:
         include.remove_sessions(space, evicted, deadlines, users, events, argv[1])
     return [CREATED] if earliest > now else _with_expired(space, deadlines)
+
+
+def _distinct_creation(space: Keyspace, events: str, argv: Sequence[Any], created: int) -> int:
+    """Return a creation time other than that of an earlier session of the same id that was deleted in this ms."""
+    handle, sandbox = argv[:2]
+    last = space.xrange(events, space.xstate(events)[0], b"+")
+    if last and last[0][1][:2] == [sandbox, handle]:
+        earlier = include.parse_int(last[0][1][5])
+        if earlier is not None and created <= earlier < created + 1000:
+            return earlier + 1
+    return created
 
 
 def _with_expired(space: Keyspace, deadlines: str) -> Reply:
