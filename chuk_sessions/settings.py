@@ -61,8 +61,8 @@ def from_env() -> Settings:
 
 
 def _encryption() -> bool:
-    keys = any(os.getenv(f"SESSION_ENCRYPTION_{name}") for name in ("KEYS", "KEYS_FILE"))
-    return keys or (os.getenv("SESSION_ENCRYPTION_REQUIRE") or "0") != "0"
+    keys, file, require = (os.getenv(f"SESSION_ENCRYPTION_{name}") for name in ("KEYS", "KEYS_FILE", "REQUIRE"))
+    return bool(keys or file) or (require or "0") != "0"
 
 
 def _default_ttl(text: str | None) -> int:
