@@ -37,7 +37,7 @@ end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
 local first_expected = 14 + ARGV[12]
 local first, different = first_expected + 2 * ARGV[13], {}
-local is_salted = ARGV[first] == 's'
+local is_salted, replaces = ARGV[first] == 's', ARGV[2] == '1'
 if is_salted then
 --- @include "other_salt"
   local refusal = other_salt(key, ARGV[first + 1])

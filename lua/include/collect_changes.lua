@@ -1,5 +1,5 @@
 -- Collect the changes of a merge: the fields to set and to remove, and an upper bound of the size, as if no field existed.
--- This is a block like `alive`. Reads these locals of the including script: key, bound, is_salted, first_expected, and
+-- This is a block like `alive`. Reads these locals of the including script: key, bound, is_salted, replaces, first_expected, and
 -- `first`, the index in ARGV of the first of the field, value pairs. Increments `version`, and sets fields, removed, size.
 version = version + 1
 local fields, seen, removed, size = {'v', version, 'z', 0}, {}, {}, is_salted and bound - 1 - #ARGV[first + 1] or bound
@@ -14,7 +14,7 @@ local function remove(field)
   seen[field] = true
 end
 for index = 14, first_expected - 1 do remove(ARGV[index]) end
-if ARGV[2] == '1' then
+if replaces then
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.sub(field, 1, 2) == 'm:' then remove(field) end
   end
