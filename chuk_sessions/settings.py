@@ -26,7 +26,8 @@ class Settings:
         default_ttl: SESSION_DEFAULT_TTL in seconds, for `set` in the provider API; 3600 by default.
         sandbox_id: CHUK_SANDBOX_ID, else CHUK_HOST_SANDBOX_ID, else None.
         events: whether SESSION_EVENTS is `1`; or `updates`.
-        encryption: whether SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE is set.
+        encryption: whether SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE is set; or
+            SESSION_ENCRYPTION_REQUIRE, which is an error without keys.
 
     """
 
@@ -55,8 +56,13 @@ def from_env() -> Settings:
         default_ttl=_default_ttl(os.getenv("SESSION_DEFAULT_TTL")),
         sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,
         events=_events(os.getenv("SESSION_EVENTS") or "0"),
-        encryption=any(os.environ.get(f"SESSION_ENCRYPTION_{name}") for name in ("KEYS", "KEYS_FILE")),
+        encryption=_encryption(),
     )
+
+
+def _encryption() -> bool:
+    keys, file, require = (os.getenv(f"SESSION_ENCRYPTION_{name}") for name in ("KEYS", "KEYS_FILE", "REQUIRE"))
+    return bool(keys or file) or (require or "0") != "0"
 
 
 def _default_ttl(text: str | None) -> int:

@@ -41,23 +41,7 @@ end
 local created, version, reply, evicted = now, 1, GONE, nil
 local exists = operations or redis.pcall('HLEN', key) ~= 0
 if exists then
---- @include "open"
-  local deadline, accessed, idle, current_owner, emits, _
-  reply, _, deadline, accessed, idle, current_owner, emits = open(key, now, 'u', 'e')
-  if not reply and mode == 'replace' then
---- @include "succeed"
-    created, version = succeed(key, now)
-    if not version then return CORRUPT end
-  elseif not reply then
-    if mode == 'create' then return EXISTS end
-    if owner ~= '' and owner ~= current_owner then
---- @include "compare_owner"
-      local difference = compare_owner(key, current_owner, owner, other_owner)
-      if difference then return difference end
-    end
---- @include "touch"
-    return EXISTS
-  end
+--- @include "at_existing"
 end
 if reply and (reply ~= GONE or ARGV[8] == '0') then return reply end
 if ARGV[6] ~= '0' then
@@ -76,12 +60,7 @@ if operation ~= '' then
 --- @include "remember_creation"
   remember_creation(creations, operation, now, ARGV[11])
 end
-redis.call('PEXPIREAT', key, expiry + retention)
-redis.call('ZADD', deadlines, score, handle)
-if owner ~= '' then redis.call('ZADD', users, user, handle) else redis.call('ZREM', users, handle) end
--- No session in the index of deadlines expires before this one.
-local earliest = tonumber(redis.call('ZSCORE', sandboxes, sandbox) or math.huge)
-if earliest > score then redis.call('ZADD', sandboxes, score, sandbox) end
+--- @include "index_session"
 if evicted and evicted[1] then
 --- @paste "remove_sessions"
   remove_sessions(evicted, deadlines, users, events, sandbox)

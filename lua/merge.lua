@@ -37,7 +37,7 @@ end
 if ARGV[1] ~= '' and tonumber(ARGV[1]) ~= version then return {CONFLICT, version} end
 local first_expected = 14 + ARGV[12]
 local first, different = first_expected + 2 * ARGV[13], {}
-local is_salted = ARGV[first] == 's'
+local is_salted, replaces = ARGV[first] == 's', ARGV[2] == '1'
 if is_salted then
 --- @include "other_salt"
   local refusal = other_salt(key, ARGV[first + 1])
@@ -50,24 +50,7 @@ end
 if #different > 0 then return {MISMATCH, different} end
 if ttl and now + ttl > tonumber(ARGV[7]) then return {TOO_FAR, deadline} end
 
-version = version + 1
-local fields, seen, removed, size = {'v', version, 'z', 0}, {}, {}, is_salted and bound - 1 - #ARGV[first + 1] or bound
-for index = first, #ARGV, 2 do
-  seen[ARGV[index]] = true
-  fields[#fields + 1] = ARGV[index]
-  fields[#fields + 1] = ARGV[index + 1]
-  size = size + #ARGV[index] + #ARGV[index + 1]
-end
-local function remove(field)
-  if not seen[field] then removed[#removed + 1] = field end
-  seen[field] = true
-end
-for index = 14, first_expected - 1 do remove(ARGV[index]) end
-if ARGV[2] == '1' then
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    if string.sub(field, 1, 2) == 'm:' then remove(field) end
-  end
-end
+--- @include "collect_changes"
 if size > limit then
 --- @include "measure"
   size = measure(key, bound, limit, ARGV, is_salted and first + 2 or first, removed)

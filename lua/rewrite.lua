@@ -8,7 +8,7 @@
 -- ARGV[4] user: hash of the user; empty means that the index stays
 -- ARGV[5] removals: number of fields to remove
 -- ARGV[6..] rest: the fields to remove, then field, value pairs to set; the first is `s` and the salt, if values have one
--- Reply: OK | GONE | MOVED handle | CONFLICT version | OTHER_SALT salt (of the record)
+-- Reply: OK | GONE | MOVED handle | CONFLICT version (or another call has encrypted more) | OTHER_SALT salt (of the record)
 --- @include "now"
 --- @include "open"
 --- @include "measure"
@@ -24,6 +24,9 @@ if is_salted then
 --- @include "other_salt"
   local refusal = other_salt(key, ARGV[first + 1])
   if refusal then return refusal end
+elseif first > 6 then
+--- @include "keeps_encrypted"
+  if keeps_encrypted(key, first) then return {CONFLICT, parse_int(version)} end
 end
 -- The limit of the size does not apply: no data was added.
 local fields, removed = {'z', measure(key, parse_int(bound) or math.huge, 9007199254740991, ARGV, is_salted and first + 2 or first, {})}, {}

@@ -1,9 +1,9 @@
 """`python -m tests.proof`: the randomized comparisons at full length, one after another, each with a summary line.
 
 It compares emulator and server step by step, feeds damaged and hostile input, checks histories of concurrent calls,
-kills processes that write and read events, and counts events. `--server PATH` tests another server than the bundled
-one, except for the kills. The seed of the first two is printed, and the same seed repeats the same steps. The histories
-use the seeds 0, 1, 2, and so on.
+kills processes that write and read events, counts events, changes keys under load, and searches dumps for what should
+be encrypted. `--server PATH` tests another server than the bundled one, except for the kills and encryption. The seed
+of the first two is printed, and the same seed repeats the same steps. The histories use the seeds 0, 1, 2, and so on.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ def main() -> int:
         _run(f"{options.cases:,} cases of each fuzz test, seed {options.seed}", [*seed, *server, "tests/fuzz"]),
         _run(f"{options.histories:,} histories", [*server, "tests/linearizability"]),
         _run("events when processes are killed", ["tests/events/test_scenarios.py"], CHUK_TEST_LONG="1"),
+        _run(
+            "encryption: dumps, and changes of keys",
+            ["tests/security/test_dump.py", "tests/encryption"],
+            CHUK_TEST_LONG="1",
+        ),
         _run("webhooks when processes are killed", ["tests/webhooks/test_deliveries.py"], CHUK_TEST_LONG="1"),
         _run(
             f"{options.steps:,} steps of sessions and their events, seed {options.seed}",

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..core import codec
-from .keyset import INDEX, KeysSource, key_hash, load, parse
+from .keyset import INDEX, KeysSource, check_id, key_hash, load, parse
 from .values import EncryptedValues
 
 
@@ -51,7 +51,7 @@ class Encryption:
         """
         self._keyset = load(keys)
         self.key_ids = tuple(self._keyset.ids.values())
-        if primary is not None and primary not in self.key_ids:
+        if primary is not None and check_id(primary) not in self.key_ids:
             raise ValueError(f"the primary key {primary!r} is not one of the keys: {', '.join(self.key_ids)}")
         if require and primary is None:
             raise ValueError("require=True needs a primary key")
@@ -90,9 +90,15 @@ def from_env() -> Encryption:
     return _configured(
         keys_text_from_env(),
         env("SESSION_ENCRYPTION_PRIMARY") or None,
-        tuple(key for key in (env("SESSION_ENCRYPTION_PLAIN_KEYS") or "").split(",") if key),
-        env("SESSION_ENCRYPTION_REQUIRE", "0") == "1",
+        tuple(key.strip() for key in (env("SESSION_ENCRYPTION_PLAIN_KEYS") or "").split(",") if key.strip()),
+        _switch(env("SESSION_ENCRYPTION_REQUIRE") or "0"),
     )
+
+
+def _switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(f"SESSION_ENCRYPTION_REQUIRE must be 0 or 1, not {text[:20]!r}")
+    return text == "1"
 
 
 def keys_text_from_env() -> str:

@@ -22,6 +22,9 @@ _BLOCK_BYTES: Final = 64
 _INNER, _OUTER = [bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C)]
 _sha256 = hashlib.sha256
 _IS_ID = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
+_IS_LIKE_A_KEY = pattern(r"[A-Za-z0-9_-]{43,}").fullmatch
+_RESERVED: Final = ("none", "plain")
+"""What SESSION_ENCRYPTION_PRIMARY may be instead of an id, and what `list` calls records without a key."""
 
 KeySource = bytes | str | Callable[[], bytes | str]
 """A key: 32 bytes, their base64 text, or a function that returns either, such as one that asks a KMS to unwrap it."""
@@ -77,7 +80,7 @@ def load(source: KeysSource) -> Keyset:
         ValueError: a key or id is malformed, two ids have the same hash, or several keys have no key `index`.
 
     """
-    keys = {_check_id(key_id): _key(key_id, key) for key_id, key in _mapping(source).items()}
+    keys = {check_id(key_id): _key(key_id, key) for key_id, key in _mapping(source).items()}
     index = keys.pop(INDEX, None)
     if not keys:
         raise ValueError("encryption needs at least one key besides the key of the index")
@@ -127,12 +130,20 @@ def _mapping(source: KeysSource) -> Mapping[str, KeySource]:
     found = source() if callable(source) else source
     if isinstance(found, Path):
         found = found.read_text(encoding="utf-8")
-    return parse(found) if isinstance(found, str) else found
+    found = parse(found) if isinstance(found, str) else found
+    if not isinstance(found, Mapping):
+        raise ValueError("encryption keys must be a dict, a text, a Path, or a function that returns a dict or text")
+    return found
 
 
-def _check_id(key_id: object) -> str:
+def check_id(key_id: object) -> str:
+    """Return the id of a key. Raises ValueError, which does not show what may be a key in its place."""
     if not isinstance(key_id, str) or not _IS_ID(key_id):
         raise ValueError("a key id must be 1 to 64 letters, digits, dots, underscores, or hyphens, such as 2026-11")
+    if _IS_LIKE_A_KEY(key_id):
+        raise ValueError("the id of a key looks like a key itself; give ID:BASE64, and ids of fewer than 43 characters")
+    if key_id in _RESERVED:
+        raise ValueError(f"a key cannot have the id {key_id!r}, which has another meaning")
     return key_id
 
 
@@ -159,10 +170,10 @@ def rotation(text: str, new_id: str) -> list[tuple[str, str]]:
 
     Raises ValueError for a malformed text or id.
     """
-    keys = {_check_id(key_id): _key(key_id, source) for key_id, source in parse(text).items()}
+    keys = {check_id(key_id): _key(key_id, source) for key_id, source in parse(text).items()}
     if new_id in (*keys, INDEX):
         raise ValueError(f"there is a key with the id {new_id!r} already")
-    _check_id(new_id)
+    check_id(new_id)
     index = keys.pop(INDEX, None) or index_key(keys)
     new, last = {new_id: generate_key()}, {INDEX: index}
     return [

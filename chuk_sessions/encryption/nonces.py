@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from os import urandom
+from collections.abc import Callable
+from os import getpid, urandom
 from typing import Final
 
 NONCE_BYTES: Final = 12
@@ -15,6 +16,13 @@ class Nonces:
 
     def __init__(self) -> None:
         self._left: list[bytes] = []
+        self._process = getpid()
+
+    def supply(self) -> Callable[[], bytes]:
+        """Return `next`, for use at once. This notices a fork that ran no hooks, as in uWSGI."""
+        if self._process != getpid():
+            self.clear()
+        return self.next
 
     def next(self) -> bytes:
         """Return 12 random bytes."""
@@ -31,6 +39,8 @@ class Nonces:
     def clear(self) -> None:
         """Forget the nonces that are left."""
         self._left = []
+        # This comes last: another thread that reads it must not find nonces of the parent.
+        self._process = getpid()
 
 
 NONCES: Final = Nonces()

@@ -19,7 +19,7 @@ from ..core import statuses as s
 from ..core.keys import SessionKeys
 from ..core.owners import TEXT
 from ..engine.executor import MAX_ATTEMPTS, Executor
-from ..exceptions import CorruptRecordError, KeyUnavailableError, NotSupportedError
+from ..exceptions import CorruptRecordError, KeyUnavailableError, NotSupportedError, SessionConflictError
 from .configuration import Encryption
 from .values import EncryptedValues, Rewriting
 from .walk import Stored, stored_sessions
@@ -73,6 +73,7 @@ async def reencrypt(
     Raises:
         NotSupportedError: the provider has no index.
         SessionUnavailableError: the store cannot be reached; resume later.
+        SessionConflictError: records change so often that they cannot be rewritten; resume later.
 
     """
     progress, job = Progress(bucket=start), _Job(factory, sandbox_id, encryption)
@@ -126,15 +127,19 @@ class _Job:
         """Rewrite the records of a bucket until a walk finds nothing to do: rotations hide sessions from a walk."""
         progress = Progress(bucket)
         for _ in range(MAX_ATTEMPTS):
-            before, progress = progress.rewritten, replace(progress, unavailable=0, damaged=0)
+            tried, progress = 0, replace(progress, unavailable=0, damaged=0)
             async for group in stored_sessions(self.executor, bucket):
-                progress = await self._rewrite(group, progress)
-            if progress.rewritten == before:
-                break
-        return progress
+                progress, number = await self._rewrite(group, progress)
+                tried += number
+            if not tried:
+                return progress
+        raise SessionConflictError("records keep changing before they are rewritten; resume later")
 
-    async def _rewrite(self, group: list[Stored], progress: Progress) -> Progress:
-        """Rewrite those of some records that need it. Those that have changed meanwhile are left for the next walk."""
+    async def _rewrite(self, group: list[Stored], progress: Progress) -> tuple[Progress, int]:
+        """Rewrite those of some records that need it, and return how many the next walk must look at again.
+
+        Those that have changed meanwhile are left for that.
+        """
         rewritten, unavailable, damaged, calls = progress.rewritten, progress.unavailable, progress.damaged, []
         for target, fields in group:
             try:
@@ -147,9 +152,11 @@ class _Job:
                 if rewriting is not None and fields:
                     await self._note_stray(target, fields, rewriting)
                     calls.append(_call(target, fields, rewriting))
-        await self.executor.execute_all(calls, accepted=(s.CONFLICT, s.OTHER_SALT, s.CORRUPT))
-        # Another walk checks all of them, so a failed one counts, too.
-        return replace(progress, rewritten=rewritten + len(calls), unavailable=unavailable, damaged=damaged)
+        replies = await self.executor.execute_all(calls, accepted=(s.CONFLICT, s.OTHER_SALT, s.CORRUPT))
+        numbers = Counter(reply[0] for reply in replies)
+        rewritten, damaged = rewritten + numbers[s.OK], damaged + numbers[s.CORRUPT]
+        again = len(replies) - numbers[s.CORRUPT]
+        return replace(progress, rewritten=rewritten, unavailable=unavailable, damaged=damaged), again
 
     async def _note_stray(self, target: SessionKeys, fields: dict[bytes, bytes], rewriting: Rewriting) -> None:
         """Write the note about a stray under its owner's new number, before the index has that number."""

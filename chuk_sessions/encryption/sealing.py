@@ -47,7 +47,7 @@ class Sealer:
         """Encrypt the values of field, value, field, value... in the list itself, except `kept` fields. Return it."""
         assert self.primary is not None, "only a sealer with a primary key encrypts"
         encrypt, bound_to, header = self._cipher(self.primary, salt).encrypt, self._bound_to + salt, self._header
-        next_nonce = NONCES.next
+        next_nonce = NONCES.supply()
         for place in range(1, len(pairs), 2):
             field = pairs[place - 1]
             if field not in kept:

@@ -21,6 +21,8 @@ def load(path: Path, job: str) -> int:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return 0
+    except ValueError:
+        found = None
     bucket = found.get("bucket") if isinstance(found, dict) and found.get("job") == job else None
     if type(bucket) is not int or not 0 <= bucket <= ids.BUCKETS:
         raise ValueError(f"{path} is not the progress of this sandbox and primary key; remove it to start again")

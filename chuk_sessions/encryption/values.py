@@ -62,13 +62,16 @@ class EncryptedValues:
     def encode_expected(
         self, expected: Mapping[str, Any], limit: int, fields: Mapping[bytes, bytes] = _NO_FIELDS, /
     ) -> list[bytes]:
-        """Return expected metadata as `ValueCodec.encode_expected` does: as stored, where it is the same."""
+        """Return expected metadata as `ValueCodec.encode_expected` does: as stored, where it is the same.
+
+        Elsewhere it is a value that no record has, because calls must not show the text.
+        """
         pairs = JSON.encode_expected(expected, limit)
         for place in range(1, len(pairs), 2):
             field, text = pairs[place - 1 : place + 1]
             stored = fields.get(field, b"")
-            if text and stored.startswith(MARK) and self._opened(field, fields) == text:
-                pairs[place] = stored
+            if text:
+                pairs[place] = stored if stored and self._opened(field, fields) == text else MARK
         return pairs
 
     def decode(self, fields: Mapping[bytes, bytes], /) -> dict[str, Any]:
@@ -164,8 +167,10 @@ class EncryptedValues:
         for field, value in fields.items():
             if field == TEXT:
                 yield value[2:5] if HASH in fields else None
+            elif field[:2] == codec.PREFIX and value.startswith(MARK):
+                yield value[2:5]
             elif field[:2] == codec.PREFIX and field not in self._plain:
-                yield value[2:5] if value.startswith(MARK) else None
+                yield None
 
     def owner_in(self, fields: Mapping[bytes, bytes]) -> str:
         """Return the owner of a record that has one, whether or not plain records are refused."""

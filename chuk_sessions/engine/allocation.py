@@ -5,7 +5,7 @@ All times are in ms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from copy import copy
 from typing import Self
@@ -16,7 +16,7 @@ from ..core import statuses as s
 from ..core.durations import LATEST_MS
 from ..core.keys import IndexKeys, SessionKeys, session_keys_for_entry
 from ..core.operation import Call, Reply
-from ..core.owners import Owner, identity_of
+from ..core.owners import HASH, Owner, identity_of
 from ..core.record import fields_of, has_readable_owner
 from ..enums import WhenFull
 from .executor import MAX_ATTEMPTS, Executor
@@ -188,19 +188,27 @@ class Allocator:
         surplus = len(own) + 1 - self._policy.cap
         if surplus > 0 and self._policy.when_full is WhenFull.REFUSE:
             raise errors.SessionLimitError(f"the user has {len(own)} sessions; {self._policy.cap} are allowed")
-        await self._delete_ownerless(targets, replies)
+        await self._delete_ownerless(targets, replies, owner)
         evicted = own[: max(0, min(surplus, operations.MOST_LEAVING))]
         return [target for target, ms in created.items() if ms is None] + [target for _, target in evicted]
 
-    async def _delete_ownerless(self, targets: Sequence[SessionKeys], replies: Sequence[Reply]) -> None:
-        """Delete sessions with an unreadable owner: the index lists them for this user, their records name another."""
+    async def _delete_ownerless(self, targets: Sequence[SessionKeys], replies: Sequence[Reply], owner: Owner) -> None:
+        """Delete sessions with an unreadable owner: the index lists them for this user, their records name another.
+
+        A keyed hash of this user names the owner, even if the owner itself cannot be decrypted: a wrong key of this
+        process must not delete sessions.
+        """
         records = [fields_of(reply[1]) if reply[0] == s.OK else {} for reply in replies]
         calls = [
             operations.delete(target, event_entries.EVICTED, owner=identity_of(fields) or b"")
             for target, fields in zip(targets, records, strict=True)
-            if not has_readable_owner(fields, self._executor.values)
+            if not _is_hashed(fields, owner) and not has_readable_owner(fields, self._executor.values)
         ]
         await self._executor.execute_all(calls)
+
+
+def _is_hashed(fields: Mapping[bytes, bytes], owner: Owner) -> bool:
+    return HASH in fields and any(form.matches(fields) for form in owner.forms())
 
 
 def _created(reply: Reply, owner: Owner) -> int | None:

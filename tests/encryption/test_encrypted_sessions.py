@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from chuk_sessions import ABSENT, session_hash
+from chuk_sessions.encryption import Encryption
 from chuk_sessions.exceptions import (
+    CorruptRecordError,
     EncryptedValueError,
     KeyUnavailableError,
     MetadataConflictError,
@@ -15,7 +17,7 @@ from chuk_sessions.exceptions import (
     SessionOwnerError,
 )
 from chuk_sessions.sync import SessionManager as SyncManager
-from tests.encryption.stored import encryption, stored
+from tests.encryption.stored import KEYS, encryption, stored
 
 DATA = {"cart": [1, {"a": None}], "note": "grüße \ud800"}
 
@@ -176,6 +178,21 @@ async def test_a_session_under_an_unavailable_key_is_no_preferred_victim_and_lis
     newest = await ours.allocate_session(user_id="alice")
     assert [await ours.validate_session(one) for one in (oldest, locked, newest)] == [False, True, True]
     assert await ours.revoke_user_sessions("alice") == 2
+
+
+async def test_another_key_under_the_same_id_logs_nobody_out(world):
+    """A full cap evicts the oldest session, not all those that cannot be decrypted."""
+    theirs = world.manager(encryption=encryption())
+    ids = []
+    for _ in range(3):
+        ids.append(await theirs.allocate_session(user_id="alice", custom_metadata={"a": 1}))
+        await world.advance(ms=5)
+    wrong = Encryption({**KEYS, "new": b"w" * 32}, primary="new")
+    ours = world.manager(encryption=wrong, max_sessions_per_user=3)
+    ids.append(await ours.allocate_session(user_id="alice"))
+    assert [await theirs.validate_session(one) for one in ids] == [False, True, True, True]
+    with pytest.raises(CorruptRecordError):
+        await ours.get_session_metadata(ids[1])
 
 
 async def test_strays_are_found_in_both_encodings(world):

@@ -254,3 +254,24 @@ def test_the_repr_and_errors_contain_no_key():
             build()
         assert secret not in str(caught.value)
     assert "oooo" not in repr(encryption()) + repr(load(KEYS))
+
+
+def test_no_nonce_repeats_in_a_process_that_was_forked_without_hooks():
+    """Servers that fork in C, such as uWSGI, do not run them."""
+    code = (
+        "import os\nos.register_at_fork = lambda **_: None\nfrom chuk_sessions.encryption.nonces import NONCES\n"
+        "NONCES.supply()()\nr, w = os.pipe()\n"
+        "if os.fork() == 0:\n    os.write(w, NONCES.supply()()); os._exit(0)\n"
+        "next_nonce = NONCES.supply()\nours = {next_nonce() for _ in range(63)}\nassert os.read(r, 12) not in ours\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_expected_values_that_are_not_there_are_not_sent_as_text():
+    codec, fields = record({"a": "secret"})
+    for expected in ({"a": "guess"}, {"b": "guess"}):
+        assert b"guess" not in b"".join(codec.encode_expected(expected, 100, fields))
+    assert codec.encode_expected({"a": "guess"}, 100, {b"m:a": b'"plain"'})[1] != b'"guess"'
+    assert codec.encode_expected({"a": "plain"}, 100, {b"m:a": b'"plain"'}) == [b"m:a", b'"plain"']
+    assert codec.encode_expected({"a": "secret"}, 100, fields) == [b"m:a", fields[b"m:a"]]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode, urlsafe_b64encode
+from types import SimpleNamespace
 
 import pytest
 
 from chuk_sessions import SessionManager
+from chuk_sessions.core import data_operations, statuses
+from chuk_sessions.core.keys import session_keys
 from chuk_sessions.encryption import Encryption, Progress, count_keys, from_env, generate_key, keyset, reencrypt
 from chuk_sessions.encryption import __main__ as commands
 from chuk_sessions.exceptions import KeyUnavailableError, NotSupportedError
@@ -57,6 +60,25 @@ def test_malformed_keysets_are_refused(keys, options):
         Encryption(keys, **options)
 
 
+@pytest.mark.parametrize("keys", [None, b"x" * 32, 7, {"a": None}, lambda: None, {"none": b"x" * 32}, {"plain": KEY}])
+def test_sources_of_another_type_and_reserved_ids_are_refused(keys):
+    with pytest.raises(ValueError, match="key"):
+        Encryption(keys, primary=None)
+
+
+def test_no_message_shows_a_key_that_was_given_as_an_id():
+    secret = urlsafe_b64encode(KEYS["new"]).decode().rstrip("=")
+    for build in (
+        lambda: Encryption(f"{secret}:2026-11", primary=None),
+        lambda: Encryption({secret: b"short"}, primary=None),
+        lambda: Encryption({"a": KEYS["new"]}, primary=secret),
+        lambda: keyset.rotation(f"a:{KEY}", secret),
+    ):
+        with pytest.raises(ValueError, match="key") as caught:
+            build()
+        assert secret not in str(caught.value)
+
+
 def test_generated_keys_differ():
     assert len({generate_key() for _ in range(10)} | {generate_key()}) == 11
     assert len(generate_key()) == 32
@@ -91,6 +113,17 @@ def test_the_environment_configures_encryption(env, tmp_path):
     env(KEYS=text, KEYS_FILE=str(tmp_path / "keys"))
     with pytest.raises(ValueError, match="either"):
         from_env()
+
+
+def test_a_malformed_environment_is_refused(env):
+    env(KEYS=f"new:{KEY}", PLAIN_KEYS=" hits , log ")
+    assert from_env().codec("test").plain_field("hits") == b"m:hits"
+    env(KEYS=f"new:{KEY}", REQUIRE="true")
+    with pytest.raises(ValueError, match="SESSION_ENCRYPTION_REQUIRE"):
+        from_env()
+    env(KEYS="", REQUIRE="1")
+    with pytest.raises(ValueError, match="SESSION_ENCRYPTION_KEYS"):
+        SessionManager("test", memory.factory())
 
 
 async def test_managers_use_the_encryption_of_the_environment(env, world):
@@ -171,6 +204,62 @@ async def test_reencryption_reports_what_it_cannot_read(world):
     progress = await reencrypt(world.factory, "test", only_old)
     assert (progress.unavailable, progress.is_complete) == (1, False)
     assert [*(await count_keys(world.factory, "test", only_old))] == [f"unavailable:{keyset.key_hash('new').hex()}"]
+
+
+async def test_keys_of_encrypted_values_count_although_their_fields_should_be_plain(world):
+    await world.manager(encryption=encryption("old")).allocate_session(custom_metadata={"hits": 1})
+    assert await count_keys(world.factory, "test", encryption(plain_keys=("hits",))) == {"old": 1}
+
+
+async def test_reencryption_in_both_directions_at_once_loses_nothing(world):
+    """A record that is decrypted keeps its salt while a value needs it."""
+    manager = world.manager(encryption=encryption(None))
+    session_id = await manager.allocate_session(user_id="alice", custom_metadata={"b": 2})
+    await world.manager(encryption=encryption()).update_session_metadata(session_id, {"a": 1})
+    target = session_keys("test", session_id)
+    fields = await stored(world, session_id)
+    back, forth = [encryption(primary).codec("test").rewriting(fields) for primary in (None, "new")]
+    replies = [
+        (
+            await world.backend.run(
+                data_operations.rewrite(
+                    target,
+                    created=fields[b"c"],
+                    version=fields[b"v"],
+                    pairs=one.pairs,
+                    removals=one.removals,
+                    user=one.score,
+                )
+            )
+        )[0]
+        for one in (forth, back)
+    ]
+    assert replies == [statuses.OK, statuses.CONFLICT]
+    session = await manager.get_session_metadata(session_id)
+    assert (session.user_id, session.custom_metadata) == ("alice", {"a": 1, "b": 2})
+    assert (await reencrypt(world.factory, "test", encryption(None))).rewritten == 1
+    assert await count_keys(world.factory, "test", encryption()) == {"plain": 1}
+
+
+async def test_reencryption_counts_only_what_it_has_rewritten(world):
+    session_id = await world.manager().allocate_session(custom_metadata={"n": 0})
+    manager, conflicts = world.manager(), []
+
+    async def change(call):
+        if call.operation.name == "rewrite" and len(conflicts) < 3:
+            conflicts.append(call)
+            await manager.update_session_metadata(session_id, {"n": len(conflicts)})
+
+    factory = SimpleNamespace(backend=world.intercepted(change)._backend)
+    progress = await reencrypt(factory, "test", encryption())
+    assert (len(conflicts), progress.rewritten) == (3, 1)
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    path = tmp_path / "state"
+    path.write_text("{")
+    with pytest.raises(ValueError, match="progress"):
+        commands.state.load(path, "job")
 
 
 async def test_custom_providers_have_no_index_to_walk():

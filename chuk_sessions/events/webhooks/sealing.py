@@ -13,7 +13,8 @@ from ...exceptions import CorruptRecordError
 from ..decoding import OwnerEncryption
 
 _SANDBOX: Final = "webhooks"
-_KEY: Final = "v"
+_KEY: Final = "\0webhook"
+"""No key of metadata that an application would name in `plain_keys`."""
 _SALTED: Final = b"S"
 """The first byte of a value with a salt. The length of the salt follows in one byte, and the salt."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....core import owners
@@ -46,6 +46,14 @@ def other_salt(space: Keyspace, key: str, salt: bytes) -> Reply | None:
     """Return the reply to values that are encrypted under another salt than that of the record, or None."""
     stored = space.hash(key).get(b"s")
     return None if stored is None or text(stored) == salt else [OTHER_SALT, text(stored)]
+
+
+def keeps_encrypted(space: Keyspace, key: str, written: Mapping[bytes, bytes]) -> bool:
+    """Return whether a record would still have encrypted values after a change that removes its salt."""
+    left = {field: value for field, value in space.hash(key).items() if field not in written}
+    return (b"h" in left and b"u" not in written) or any(
+        field.startswith(b"m:") and text(value).startswith(b"E") for field, value in left.items()
+    )
 
 
 def make_room(

@@ -9,7 +9,7 @@ from ....core.operation import Reply
 from ....core.statuses import CONFLICT, CORRUPT, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
 from .include import bound_of, measure, open_, parse_int
-from .include_owners import other_salt
+from .include_owners import keeps_encrypted, other_salt
 
 _LARGEST = 9007199254740991
 
@@ -32,6 +32,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     refusal = other_salt(space, key, changes[1]) if salted else None
     if refusal is not None:
         return refusal
+    if not salted and removals and keeps_encrypted(space, key, dict(pairs(changes))):
+        return [CONFLICT, parse_int(version)]
     # The limit of the size does not apply: no data was added.
     size = measure(space, key, bound_of(bound), _LARGEST, changes[2:] if salted else changes)
     fields: Fields = {b"z": int(size), **dict(pairs(changes))}
