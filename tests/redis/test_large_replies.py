@@ -146,7 +146,7 @@ async def test_small_reads_share_the_connection_and_large_reads_have_another(ser
         with server.client() as client:
             client.client_kill_filter(_id=newest_connection(server))
             await read(manager, small, 100)
-        assert backend.stats().connections == 1
+        await until(lambda: backend.stats().connections == 1)
 
 
 async def test_a_connection_for_large_replies_that_breaks_is_opened_again(server: Server):

@@ -27,7 +27,6 @@ class SigningKeys:
 
     Attributes:
         signing: the id of the key that signs.
-        ids: of all keys.
 
     """
 

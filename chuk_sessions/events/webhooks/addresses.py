@@ -32,6 +32,8 @@ _TRANSITION: Final = [
 ]
 """Forms of IPv6 addresses that contain an IPv4 address. No public host needs them."""
 
+_OF_THIS_HOST: Final = (IPv6Address("::"), IPv6Address("::1"))
+
 _VISIBLE_ASCII = re.compile(r"[!-~]+", re.ASCII).fullmatch
 _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?", re.ASCII).fullmatch
 
@@ -52,7 +54,7 @@ def refusal(text: str, *, allow_private: bool) -> str | None:
     if isinstance(address, IPv6Address):
         if address in _NAT64:
             address = IPv4Address(int(address) & 0xFFFFFFFF)
-        elif not address.is_loopback and not address.is_unspecified and any(address in net for net in _TRANSITION):
+        elif address not in _OF_THIS_HOST and any(address in network for network in _TRANSITION):
             return "an IPv4 address within an IPv6 address"
     if any(address in network for network in _METADATA):
         return "a metadata service"
