@@ -18,7 +18,11 @@ class EventBatches(SessionEvents):
         self._batch: list[tuple[Bucket, bytes]] = []
 
     async def next_batch(self, most: int) -> list[SessionEvent]:
-        """Acknowledge the batch before, wait for events, and return at most `most`. After `stop`, return none."""
+        """Acknowledge the batch before, wait for events, and return at most `most`. After `stop`, return none.
+
+        Raises RuntimeError if the context was not entered.
+        """
+        self._check_entered()
         self._acknowledge_batch()
         while self._upkeep is not None and not self._is_closed:
             self._upkeep.check()

@@ -46,7 +46,14 @@ class SyncSessionEvents:
         return self
 
     def __next__(self) -> SessionEvent:
-        """Acknowledge the event before, wait for the next one, and return it."""
+        """Acknowledge the event before, wait for the next one, and return it.
+
+        Raises:
+            StopIteration: the reader was closed.
+            RuntimeError: another thread waits for the next event, the context was not entered, or this thread runs an
+                event loop, which the call would block.
+
+        """
         try:
             return self._runner.run(self._next())
         except StopAsyncIteration:

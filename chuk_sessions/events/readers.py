@@ -119,7 +119,13 @@ class SessionEvents:
         return self if self._upkeep is not None or self._is_closed else self._iterate()
 
     async def __anext__(self) -> SessionEvent:
-        """Acknowledge the event before, wait for the next one, and return it."""
+        """Acknowledge the event before, wait for the next one, and return it.
+
+        Raises:
+            StopAsyncIteration: the reader was closed or stopped.
+            RuntimeError: another task waits for the next event, or the context was not entered.
+
+        """
         if self.is_waiting:
             raise RuntimeError("another task waits for the next event: use a SessionEvents for each task")
         self.is_waiting = True
@@ -171,6 +177,7 @@ class SessionEvents:
                 yield event
 
     async def _next(self) -> SessionEvent:
+        self._check_entered()
         if self._is_repeating and self._current is not None:
             self._is_repeating = False
             return self._current[2]
@@ -191,6 +198,11 @@ class SessionEvents:
             bucket.acknowledge(entry[0])
             self._upkeep.acknowledged()
         raise StopAsyncIteration
+
+    def _check_entered(self) -> None:
+        # Without a share of the buckets there is no event. An iteration that just ended would hide the mistake.
+        if self._upkeep is None and not self._is_closed:
+            raise RuntimeError("this reader was not entered: read its events in a `with` or `async with` statement")
 
     def _acknowledge(self) -> None:
         self._is_repeating = False

@@ -10,6 +10,7 @@ import pytest
 from chuk_sessions import ManagerClosedError, NotSupportedError
 from chuk_sessions.core import ids
 from chuk_sessions.events import EventReaders, SessionEvents, session_hash
+from chuk_sessions.events.batches import EventBatches
 from tests.harness.readers import emit_everywhere, reading, take
 from tests.harness.worlds import CustomWorld
 
@@ -106,6 +107,18 @@ async def test_works_without_a_context_manager(world):
             if len(found) == 2:
                 break
     assert sorted(found) == sorted(expected)
+
+
+async def test_refuses_to_deliver_events_before_its_context_was_entered(world):
+    events, batches = SessionEvents(world.factory, reader="mailer"), EventBatches(world.factory, reader="mailer")
+    with pytest.raises(RuntimeError, match="not entered"):
+        await anext(events)
+    with pytest.raises(RuntimeError, match="not entered"):
+        await batches.next_batch(10)
+    for reader in (events, batches):
+        await reader.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(events)
 
 
 async def test_stop_ends_the_iteration(world):

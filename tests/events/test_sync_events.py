@@ -43,6 +43,13 @@ def test_an_event_that_was_not_acknowledged_is_delivered_again(source):
             assert len({next(events).id for _ in range(3)} | {first.id}) == 3
 
 
+def test_refuses_to_iterate_before_its_context_was_entered(source):
+    events = SyncSessionEvents(source, reader="mailer")
+    with pytest.raises(RuntimeError, match="not entered"):
+        next(iter(events))
+    events.close()
+
+
 def test_close_ends_the_wait_of_another_thread(source):
     events, ended = SyncSessionEvents(source, reader="mailer"), []
 
