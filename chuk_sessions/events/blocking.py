@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ..backends.sharing import SessionFactory
 from ..sync.runner import Runner
 from .readers import SessionEvents
 from .session_event import SessionEvent
+
+_PAUSE_SECONDS: Final = 0.001
 
 
 class SyncSessionEvents:
@@ -50,8 +52,7 @@ class SyncSessionEvents:
 
         Raises:
             StopIteration: the reader was closed.
-            RuntimeError: another thread waits for the next event, the context was not entered, or this thread runs an
-                event loop, which the call would block.
+            RuntimeError: the context was not entered, or this thread runs an event loop, which the call would block.
 
         """
         try:
@@ -64,9 +65,10 @@ class SyncSessionEvents:
             raise
 
     async def _next(self) -> SessionEvent:
-        # A wait that was interrupted ends in the background, in the next iterations of the loop.
+        # A wait that was interrupted ends in the background, soon. That of another thread may last, and waiting for it
+        # must not keep the loop busy.
         while self._events.is_waiting:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+            await asyncio.sleep(_PAUSE_SECONDS)
         return await anext(self._events)
 
     @property
