@@ -11,6 +11,7 @@ from typing import TextIO
 
 from .. import settings
 from ..core import ids, validation
+from ..exceptions import SessionError
 from ..provider_factory import factory_for_env
 from . import keyset, state
 from .configuration import Encryption, from_env, keys_text_from_env
@@ -25,11 +26,11 @@ def _print(text: str, file: TextIO | None = None) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0, or 1 if records remain that could not be rewritten."""
+    """Run a command. Returns 0; 1 if records remain under keys that are not available; or 2 after an error."""
     options = _parser().parse_args(arguments)
     try:
         result: int = options.run(options)
-    except (ValueError, OSError) as error:
+    except (SessionError, ValueError, OSError) as error:
         _print(f"error: {error}", file=sys.stderr)
         return 2
     return result

@@ -262,6 +262,17 @@ def test_a_damaged_state_is_refused(tmp_path):
         commands.state.load(path, "job")
 
 
+@pytest.mark.parametrize("command", ["list", "reencrypt"])
+def test_the_commands_report_a_store_that_cannot_be_reached(env, capsys, monkeypatch, command):
+    env(KEYS=f"new:{KEY}")
+    monkeypatch.setenv("SESSION_PROVIDER", "redis")
+    monkeypatch.setenv("SESSION_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("SESSION_REDIS_CALL_TIMEOUT", "0.2")
+    # The exit code 1 would say that records remain under keys that are not available.
+    assert commands.main([command, "--sandbox", "test"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 async def test_custom_providers_have_no_index_to_walk():
     with pytest.raises(NotSupportedError):
         await reencrypt(lambda: None, "test", encryption())
