@@ -26,7 +26,7 @@ def from_env() -> TokenCredentials:
     - SESSION_REDIS_AUTH: `entraid`, `elasticache-iam`, or `memorystore-iam`.
     - SESSION_REDIS_AUTH_USER: for ElastiCache, the user.
     - SESSION_REDIS_AUTH_CACHE: for ElastiCache, the name of the replication group or serverless cache.
-    - SESSION_REDIS_AUTH_SERVERLESS: for ElastiCache, `1` if the cache is serverless.
+    - SESSION_REDIS_AUTH_SERVERLESS: for ElastiCache, `1` if the cache is serverless, otherwise `0` or unset.
 
     The identity, keys, and region come from the variables and files that the SDK of the cloud reads.
 
@@ -51,4 +51,6 @@ def _credentials(service: str, user: str, cache: str, serverless: str) -> TokenC
         raise ValueError(
             "SESSION_REDIS_AUTH=elasticache-iam needs SESSION_REDIS_AUTH_USER and SESSION_REDIS_AUTH_CACHE"
         )
+    if serverless not in ("", "0", "1"):
+        raise ValueError(f"SESSION_REDIS_AUTH_SERVERLESS must be 0 or 1, not {serverless[:40]!r}")
     return services[service]()

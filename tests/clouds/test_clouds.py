@@ -96,6 +96,10 @@ def test_the_environment_chooses_credentials(bare: pytest.MonkeyPatch):
     bare.setenv("SESSION_REDIS_AUTH_USER", "app")
     bare.setenv("SESSION_REDIS_AUTH_CACHE", "my-cache")
     assert from_env() is from_env()
+    bare.setenv("SESSION_REDIS_AUTH_SERVERLESS", "true")
+    with pytest.raises(ValueError, match="SESSION_REDIS_AUTH_SERVERLESS must be 0 or 1"):
+        from_env()
+    bare.delenv("SESSION_REDIS_AUTH_SERVERLESS")
     url = "redis://127.0.0.1:6379"
     assert redis.factory(url).backend is redis.factory(url).backend
     with pytest.raises(ValueError, match="either a credential provider or user and password"):
