@@ -23,16 +23,20 @@ https://learn.microsoft.com/azure/redis/entra-for-authentication
 """
 RETRY_FIRST: Final = 1.0
 RETRY_LONGEST: Final = 30.0
+"""Seconds until a failed fetch is repeated, the first time and at most."""
 
 
 def renewal_delay(lifetime: float) -> float:
     """Return how many seconds after its arrival a token is replaced. Processes differ, to spread their requests.
 
     That is after 70 to 75 percent of its lifetime, and before the margin. A token that does not live much longer than
-    the margin is replaced after half of its lifetime.
+    the margin is replaced after half of its lifetime. One that has expired on arrival is replaced after a pause: with a
+    wrong clock, all of them have, and the service must not be asked without end.
     """
+    if lifetime <= 0:
+        return RETRY_FIRST
     if lifetime < 2 * MARGIN:
-        return max(0.0, lifetime / 2)
+        return lifetime / 2
     return min(lifetime * random.uniform(0.70, 0.75), lifetime - MARGIN)
 
 
