@@ -1,4 +1,4 @@
-"""The public class of the cache: its limits."""
+"""LocalCache: the public class of the cache, with its limits and the stores that managers share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class LocalCache:
     Managers may share a cache. They then share its connections.
 
     Attributes:
-        max_sessions, max_staleness, max_age: the limits, in seconds.
+        max_sessions: most sessions that each manager keeps in each event loop.
+        max_staleness: how old the state of a session may be, in seconds.
+        max_age: after how many seconds a session is read again in any case.
 
     """
 

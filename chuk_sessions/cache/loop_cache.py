@@ -10,7 +10,7 @@ from threading import RLock
 from ..core.tracking import Source, TrackingBackend
 from .entry import Entry
 from .gate import Gate
-from .view import Settings, View
+from .view import Limits, View
 
 
 def sandbox_of(record: str) -> str:
@@ -30,13 +30,11 @@ class LoopCache:
 
     """
 
-    def __init__(
-        self, backend: TrackingBackend, settings: Settings, neighbors: Callable[[str], Iterable[View]]
-    ) -> None:
+    def __init__(self, backend: TrackingBackend, limits: Limits, neighbors: Callable[[str], Iterable[View]]) -> None:
         """Create the part of the running loop. `neighbors` returns the views of a sandbox in all loops."""
         self.loop = asyncio.get_running_loop()
         self.gate = Gate(self.loop, self._on_gate)
-        self.tracked = backend.track(self, settings.max_staleness)
+        self.tracked = backend.track(self, limits.max_staleness)
         self.flushes = 0
         self._neighbors = neighbors
         self._sources: set[Source] = set()

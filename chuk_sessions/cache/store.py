@@ -16,7 +16,7 @@ from ..core.tracking import TrackingBackend
 from ..core.write_hook import Listener, WriteHook
 from ..exceptions import ManagerClosedError
 from .loop_cache import LoopCache, sandbox_of
-from .view import Settings, View
+from .view import Limits, View
 
 _ACCESSES = ("validate", "load")
 _CLOCK_TOLERANCE = 0.002
@@ -26,9 +26,9 @@ _CLOCK_TOLERANCE = 0.002
 class Store:
     """The parts of a cache that belong to event loops, and the listener to the writes of this process."""
 
-    def __init__(self, backend: Any, settings: Settings) -> None:
+    def __init__(self, backend: Any, limits: Limits) -> None:
         self._backend: TrackingBackend = backend
-        self._settings = settings
+        self._limits = limits
         self._loops: dict[asyncio.AbstractEventLoop, LoopCache] = {}
         self._lock = RLock()
         self._closed = False
@@ -48,7 +48,7 @@ class Store:
         with self._lock:
             if self._closed:
                 raise ManagerClosedError("this SessionManager was closed")
-            part = LoopCache(self._backend, self._settings, self.views_of)
+            part = LoopCache(self._backend, self._limits, self.views_of)
             self._loops = {one: cache for one, cache in self._loops.items() if not one.is_closed()} | {loop: part}
             return part
 

@@ -28,8 +28,14 @@ class Neighbors(Protocol):
         """Drop the entries of other views that are older than this one. Return whether it is the newest."""
 
 
-class Settings(Protocol):
-    """The limits of a cache."""
+class Limits(Protocol):
+    """The limits of a cache.
+
+    Attributes:
+        max_sessions: most sessions of one manager in one event loop.
+        max_staleness, max_age: seconds, see `LocalCache`.
+
+    """
 
     max_sessions: int
     max_staleness: float
@@ -54,7 +60,7 @@ class View:
         loop: asyncio.AbstractEventLoop,
         gate: Gate,
         tracked: TrackedReads,
-        settings: Settings,
+        limits: Limits,
         neighbors: Neighbors,
         *,
         sandbox_id: str,
@@ -67,7 +73,7 @@ class View:
         self.get = self.entries.get
         self.misses = self.joined = self.invalidations = self.evictions = self.past_hits = 0
         self.gate = gate
-        self._settings = settings
+        self._limits = limits
         self._neighbors = neighbors
         self._sandbox_id = sandbox_id
         self._record = record
@@ -88,7 +94,7 @@ class View:
         while (entry := self.entries.get(session_id)) is not None:
             now = boot_clock.now()
             if entry.waiters is not None:
-                if now >= entry.sent_at + self._settings.max_staleness:
+                if now >= entry.sent_at + self._limits.max_staleness:
                     return None
                 self.joined += 1
                 return await self._reply(entry, target)
@@ -119,7 +125,7 @@ class View:
         A full cache waits for that call, because sessions that are used only once would be read twice.
         """
         self.admit(session_id)
-        room = len(self.entries) < self._settings.max_sessions
+        room = len(self.entries) < self._limits.max_sessions
         if room and session_id not in self.entries and (source := self.tracked.source_for(target.record)) is not None:
             self._send(source, session_id, target)
 
@@ -133,7 +139,7 @@ class View:
             self._remove(target.record)
             self._admitted.pop(session_id, None)
             self.entries[session_id] = self._by_record[target.record] = entry
-            if len(self.entries) > self._settings.max_sessions:
+            if len(self.entries) > self._limits.max_sessions:
                 self._evict()
         self.tracked.send(source, operations.read(target), lambda reply: self.settle(entry, reply))
         return entry
@@ -184,7 +190,7 @@ class View:
             if self._by_record.get(entry.record) is not entry:
                 return
             if is_newest:
-                entry.open(record, self._settings.max_age, self._interval_ms)
+                entry.open(record, self._limits.max_age, self._interval_ms)
             else:
                 self._remove(entry.record)
 
@@ -246,7 +252,7 @@ class View:
 
     def _admit(self, session_id: str) -> None:
         self._admitted[session_id] = None
-        if len(self._admitted) > self._settings.max_sessions:
+        if len(self._admitted) > self._limits.max_sessions:
             del self._admitted[next(iter(self._admitted))]
 
     def _evict(self) -> None:

@@ -134,7 +134,7 @@ class StoringView(View):
 
     def store(self, entry: Entry, record: Record) -> None:
         self._by_record[entry.record] = self.entries[entry.session_id] = entry
-        entry.open(record, self._settings.max_age, self._interval_ms)
+        entry.open(record, self._limits.max_age, self._interval_ms)
 
 
 class DeafView(View):
