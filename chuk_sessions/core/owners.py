@@ -21,7 +21,6 @@ HASH: Final = b"h"
 KEYED: Final = b"\xff"
 """The first byte of each keyed hash. No text in UTF-8 has it."""
 
-
 HASHED: Final = b"\xfe"
 """The first byte of the SHA-1 of a text. Scripts compare it with texts, so that a call need not contain the text."""
 

@@ -84,7 +84,7 @@ class DevicesApp:
         self._checked = CsrfMiddleware(self._handle)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request."""
+        """Handle a request. Raises ValueError for a scope of another type than `http`."""
         if scope["type"] != "http":
             raise ValueError("the devices page only handles HTTP requests")
         try:

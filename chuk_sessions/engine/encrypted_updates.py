@@ -26,7 +26,6 @@ _NO_FIELDS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 Update = Callable[[bytes, Mapping[bytes, bytes]], Call | None]
 """Builds the call of an update from a salt and the fields of the record, which only comparisons need."""
 
-
 Holds = Callable[[Mapping[bytes, bytes]], bool]
 """Returns whether the fields of a record have the values that an update expects."""
 

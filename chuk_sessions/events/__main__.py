@@ -17,7 +17,7 @@ logger = logging.getLogger("chuk_sessions.events")
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command, and return its exit status: 0, or 1 if the store could not be reached at the start."""
+    """Run a command, and return its exit status: 0, or 1 if the relay could not be started."""
     options = _parser().parse_args(words)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     try:

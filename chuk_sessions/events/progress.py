@@ -71,7 +71,11 @@ class EventReaders:
         """Forget a reader, so that it no longer keeps events in the store. Returns whether there was one.
 
         Processes that still read under its name begin again, with the oldest event that is stored.
-        Raises ValueError for a malformed name.
+
+        Raises:
+            ValueError: a name is malformed.
+            ProviderError: the store does not answer. A repeat forgets the rest.
+
         """
         name = reader_name(reader, sandbox_id).encode()
         calls = [reader_operations.retire(bucket, name) for bucket in range(ids.BUCKETS)]

@@ -46,7 +46,13 @@ class SecurityEventStreams:
     """The streams of Security Event Tokens that a store keeps. `WebhookEndpoints` lists, disables, and removes them.
 
     Pass `formats` to WebhookRelay, which feeds the streams. Serve `poll_app` for receivers that poll, and for those
-    that fetch the keys.
+    that fetch the keys. Methods raise subclasses of ProviderError when the store fails.
+
+    Attributes:
+        issuer: of the tokens.
+        keys: returns the keys of the moment.
+        store: has the streams and their queues; `poll_app` uses it.
+
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class SecurityEventStreams:
 
         Raises:
             ValueError: `source` is neither a session factory nor a valid URL, or the issuer is not a text.
+            NotSupportedError: it is the factory of a custom provider.
 
         """
         if not isinstance(issuer, str) or not issuer:

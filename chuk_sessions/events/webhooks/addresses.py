@@ -32,6 +32,9 @@ _TRANSITION: Final = [
 ]
 """Forms of IPv6 addresses that contain an IPv4 address. No public host needs them."""
 
+_THIS_NETWORK: Final = ip_network("0.0.0.0/8")
+"""Addresses of the sender itself (RFC 1122), which Python does not call reserved."""
+
 _OF_THIS_HOST: Final = (IPv6Address("::"), IPv6Address("::1"))
 
 _VISIBLE_ASCII = re.compile(r"[!-~]+", re.ASCII).fullmatch
@@ -69,7 +72,7 @@ def _is_reserved(address: IPv4Address | IPv6Address) -> bool:
     # Python calls most of the IPv6 addresses that were never assigned global.
     if isinstance(address, IPv6Address):
         return not any(address in network for network in _ASSIGNED)
-    return address.is_reserved or address in ip_network("0.0.0.0/8")
+    return address.is_reserved or address in _THIS_NETWORK
 
 
 def check_address(text: str, *, allow_private: bool) -> None:

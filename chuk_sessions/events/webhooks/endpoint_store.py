@@ -167,7 +167,10 @@ class EndpointStore:
         await self._run(call)
 
     async def dead_letters(self, endpoint_id: str) -> list[DeadLetter]:
-        """Return all dead letters that can be read, the oldest first."""
+        """Return all dead letters, the oldest first. Damaged ones are left out.
+
+        Raises KeyUnavailableError if one is encrypted under a key that is not available.
+        """
         found: list[DeadLetter] = []
         after: Cursor = ()
         while True:

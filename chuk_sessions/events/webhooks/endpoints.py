@@ -133,7 +133,10 @@ class WebhookEndpoints:
         return removed
 
     async def dead_letters(self, endpoint_id: str) -> list[DeadLetter]:  # type: ignore[valid-type]
-        """Return the messages that were given up, the oldest first. The store keeps the latest 10,000."""
+        """Return the messages that were given up, the oldest first. The store keeps the latest 10,000.
+
+        Raises KeyUnavailableError if one is encrypted under a key that is not available.
+        """
         await self._store.get(endpoint_id)
         return await self._store.dead_letters(endpoint_id)
 

@@ -60,12 +60,12 @@ class WebhookFormat:
 
 def content_of(type_: str, occurred_at: int, data: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a webhook. The time is in ms since 1970."""
-    time = datetime.fromtimestamp(occurred_at / 1000, UTC).isoformat(timespec="milliseconds")
-    return {"type": type_, "timestamp": time.replace("+00:00", "Z"), "data": data}
+    timestamp = datetime.fromtimestamp(occurred_at / 1000, UTC).isoformat(timespec="milliseconds")
+    return {"type": type_, "timestamp": timestamp.replace("+00:00", "Z"), "data": data}
 
 
 def disabled_message(endpoint: Endpoint, now: int) -> Message:
-    """Return the message that tells others that an endpoint was disabled."""
+    """Return the message that tells others that an endpoint was disabled at `now`, in ms since 1970."""
     # Path and query of a URL may contain secrets, and other receivers read this.
     parts = urlsplit(endpoint.url)
     origin = f"{parts.scheme}://{parts.netloc}" if endpoint.url else None

@@ -103,7 +103,10 @@ class Sender:
         )
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, allow_private: bool) -> Outcome:
-        """Send a request. The body of the response is not read: only its status counts."""
+        """Send a request, and return its outcome, also that of a refused URL or a failed connection.
+
+        The body of the response is not read: only its status counts.
+        """
         try:
             check_url(url, allow_private=allow_private)
             request = self._sessions[allow_private].post(

@@ -63,7 +63,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
         self._is_stopping = False
-        loops = [self._pump] + [self._deliver] * self._format.pushes
+        loops = [self._pump, self._deliver] if self._format.pushes else [self._pump]
         self._loops = [asyncio.create_task(self._repeat(loop)) for loop in loops]
 
     def update(self, endpoint: Endpoint) -> None:
