@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from ..core import codec
 from ..core.owners import HASH, KEYED, TEXT, Form, Owner, hashed
-from ..core.values import JSON, SALT, new_salt, plain_form, salted
+from ..core.values import JSON, SALT, plain_form, salt_of, salted
 from ..exceptions import CorruptRecordError, EncryptedValueError, KeyUnavailableError
 from .keyset import Keyset
 from .recent_values import Fields, RecentValues
@@ -148,7 +148,7 @@ class EncryptedValues:
             KeyUnavailableError, CorruptRecordError: as `decode` does.
 
         """
-        salt = (fields.get(SALT) or new_salt(self)) if self.needs_salt else b""
+        salt = salt_of(self, fields)
         pairs, removals, score = self.renew(fields, salt), [], None
         if TEXT in fields and not self._owner_is_current(fields):
             form = self.owner(self.owner_in(fields)).form
