@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from hashlib import blake2b
 
 from ..core import ids, reader_operations, statuses
+from ..core.durations import ms_from_seconds
 from ..core.operation import Call
 from ..core.reader_operations import Lease
 from ..engine.executor import Executor
@@ -25,6 +26,17 @@ taken over a bucket when the whole time has passed since the last sign of life.
 """
 
 _MARGIN_SECONDS = 0.02
+
+_SHORTEST_SECONDS = 0.1
+"""The shortest lease. One of less than the margin's double ends before it can be renewed, so nothing is delivered."""
+
+
+def check_lease(seconds: object) -> float:
+    """Return the seconds of a lease. Raises ValueError unless they are a finite number of at least 0.1."""
+    found = ms_from_seconds(seconds, "lease_seconds") / 1000
+    if found < _SHORTEST_SECONDS:
+        raise ValueError(f"lease_seconds must be at least {_SHORTEST_SECONDS:g}, not {found:g}")
+    return found
 
 
 class Leases:

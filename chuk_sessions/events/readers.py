@@ -17,7 +17,7 @@ from ..exceptions import ManagerClosedError
 from .bucket import Bucket
 from .decoding import Decoder, OwnerEncryption
 from .delivery import Delivery
-from .leases import Leases
+from .leases import Leases, check_lease
 from .names import reader_name
 from .session_event import SessionEvent
 from .source import Source
@@ -68,8 +68,8 @@ class SessionEvents:
             newest: a reader that the store does not know yet begins with the next event, instead of the oldest stored.
             encryption: the encryption of the managers, to decrypt owners. Without it, `user_id` is None for encrypted
                 owners, and `owner_known` is False.
-            lease_seconds: time after which the others take over the share of a process that was killed or hangs. Code
-                that blocks the event loop for most of that time loses its share.
+            lease_seconds: time after which the others take over the share of a process that was killed or hangs, at
+                least 0.1. Code that blocks the event loop for most of that time loses its share.
             longest_pause_seconds: longest time between two polls while there are no events.
 
         Raises:
@@ -82,7 +82,7 @@ class SessionEvents:
         self._sandbox_id = sandbox_id
         self._decoder = Decoder(sandbox_id, encryption)
         self._newest = newest
-        self._lease_seconds = ms_from_seconds(lease_seconds, "lease_seconds") / 1000
+        self._lease_seconds = check_lease(lease_seconds)
         self._longest_pause = ms_from_seconds(longest_pause_seconds, "longest_pause_seconds") / 1000
         self._source = Source(source)
         self._upkeep: Upkeep | None = None

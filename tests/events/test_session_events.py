@@ -212,7 +212,8 @@ async def test_events_survive_steps_of_the_clock(world):
 @pytest.mark.parametrize(
     "arguments",
     [{"reader": ""}, {"reader": "a/b"}, {"reader": "a^b"}, {"reader": "a", "sandbox_id": "x y"},
-     {"reader": "a", "lease_seconds": 0}, {"reader": "a", "longest_pause_seconds": -1}],
+     {"reader": "a", "lease_seconds": 0}, {"reader": "a", "lease_seconds": 0.09},
+     {"reader": "a", "longest_pause_seconds": -1}],
 )  # fmt: skip
 def test_refuses_malformed_arguments(arguments, server):
     with pytest.raises(ValueError, match=r"must|reader|sandbox_id"):

@@ -10,8 +10,9 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
-from chuk_sessions.events import EventReaders, session_hash
+from chuk_sessions.events import EventReaders, WebhookRelay, session_hash
 from chuk_sessions.events.webhooks.schedule import ATTEMPTS, DELAYS_MS
+from chuk_sessions.providers import memory
 from tests.harness.receiver import OK, receiving, response, wait_until
 from tests.harness.webhooks import Webhooks
 
@@ -39,6 +40,11 @@ async def wait_for_letters(webhooks, endpoint):
 async def settled(relay):
     """Wait until the results of all attempts were stored. Only then may a test move the clock."""
     await wait_until(lambda: not any(worker._attempts for worker in relay._workers.values()))
+
+
+def test_refuses_a_lease_that_is_too_short_to_be_renewed():
+    with pytest.raises(ValueError, match=r"lease_seconds must be at least 0\.1"):
+        WebhookRelay(memory.factory(), lease_seconds=0.09)
 
 
 async def test_delivers_events_with_signatures_and_without_ids(world):

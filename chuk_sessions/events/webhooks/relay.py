@@ -13,6 +13,7 @@ from ...core.durations import ms_from_seconds
 from ...core.validation import positive
 from ...exceptions import SessionError
 from ..decoding import OwnerEncryption
+from ..leases import check_lease
 from ..source import Source
 from .endpoint import WEBHOOK
 from .endpoint_store import EndpointStore
@@ -62,7 +63,7 @@ class WebhookRelay:
             in_flight: most concurrent requests to an endpoint. Further messages for it wait, and delay no other.
             timeout_seconds: time within which an endpoint must respond.
             lease_seconds: time after which other relays take over the events of one that was killed, and the messages
-                that it was sending, `timeout_seconds` later.
+                that it was sending, `timeout_seconds` later. At least 0.1.
             poll_seconds: longest time between two looks into a queue, and between two looks at the endpoints.
             resolver: replaces the system's resolver of names.
             tls: replaces the TLS settings, which are those of aiohttp.
@@ -75,7 +76,7 @@ class WebhookRelay:
         """
         self._formats: dict[str, Format] = {WEBHOOK: WebhookFormat(), **(formats or {})}
         self._events_source, self._encryption = source, encryption
-        self._lease_seconds = ms_from_seconds(lease_seconds, "lease_seconds") / 1000
+        self._lease_seconds = check_lease(lease_seconds)
         self._allow_hosts = frozenset(allow_hosts)
         self._in_flight = positive(in_flight, "in_flight")
         self._timeout_ms = ms_from_seconds(timeout_seconds, "timeout_seconds")
