@@ -130,8 +130,8 @@ class CorruptRecordError(ProviderError):
 class KeyUnavailableError(ProviderError):
     """The record, or a value in it, is encrypted under a key that is not available here.
 
-    The record is not damaged. Give the process the key, and read it again. A manager that requires encryption raises
-    this for a record that is not encrypted, too: it is under none of its keys.
+    The record is not damaged. Give the process the key, and read it again. A manager that requires encryption also
+    raises this for a record that is not encrypted.
     """
 
 

@@ -101,11 +101,11 @@ class SessionMetadata:
 
 @dataclass(frozen=True, slots=True)
 class CachedSession:
-    """A session in the local cache. Callers share the object, so it cannot be changed.
+    """A session in the local cache. Callers share the object, so it is immutable.
 
     Attributes:
         session_id, sandbox_id, user_id, created_at, expires_at, last_accessed, status, version: as in SessionMetadata.
-        custom_metadata: a mapping that cannot be changed. Lists in it have become tuples.
+        custom_metadata: a read-only mapping, with tuples instead of lists.
 
     """
 

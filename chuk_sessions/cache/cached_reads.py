@@ -1,7 +1,8 @@
-"""The methods of a manager with a cache. The shortest paths are written out, because they take less time than calls.
+"""The methods of a manager with a cache. The shortest paths are inlined, because calls would take more time.
 
-They do not ask which event loop is running, which takes as long as all the rest. An open gate shows that the loop of
-the view has read its sockets just now, and that is all that counts. At a closed gate, each loop uses its own view.
+These paths do not look up the running event loop, because that would take as long as everything else together. An open
+gate shows that the loop of the view has just read its sockets, which is sufficient. At a closed gate, each loop uses
+its own view.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class _ClosedView:
 
 
 class CachedReads:
-    """The reads of one manager, from memory as far as possible.
+    """The reads of one manager, answered from memory where possible.
 
     Attributes:
         methods: the methods of the manager that the cache replaces.
@@ -227,8 +228,8 @@ class CachedReads:
         )
 
     def _drop_older(self, session_id: str, target: SessionKeys, reply: Reply) -> None:
-        """Drop entries that differ from a reply that did not come from the cache. Later calls must not return an older
-        state than this one.
+        """Drop entries that differ from a reply of the server. Later calls must not return an older state than that
+        reply.
         """
         if not self._store.has(target.record):
             return
@@ -283,7 +284,7 @@ class CachedReads:
     # State
 
     def stats(self) -> Stats:
-        """Return the figures of this manager, see `Stats`."""
+        """Return the figures of this manager. See `Stats`."""
         views, tracked = list(self._views.values()), [cache.tracked for cache in list(self._views)]
         is_tracking = any(one.is_tracking() for one in tracked)
         reasons = [one.why_off for one in tracked] or ["no session has been read yet"]
@@ -306,7 +307,7 @@ class CachedReads:
 
 
 async def _passes(view: View | _NoView | _ClosedView, entry: Entry, *, access: bool = False) -> bool:
-    """Wait at the gate. Return whether the entry may still answer then. Each event loop waits at its own gate."""
+    """Wait at the gate of this event loop, and return whether the entry may still answer afterwards."""
     if _now() >= entry.source.lease_until or not isinstance(view, View) or view.loop is not _running_loop():
         return False
     await view.gate.wait()

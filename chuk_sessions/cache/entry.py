@@ -19,28 +19,29 @@ _new_model = object.__new__
 
 
 class Entry:
-    """A session that is being read (PENDING), or was read and may answer calls (LIVE), or may not any more (DEAD).
+    """A session that is being read (PENDING), was read and may answer calls (LIVE), or may no longer answer them
+    (DEAD).
 
     It is PENDING while it has a list of waiters. Only the entry in the table of its view answers calls, and only before
     the times that it holds. Times are seconds of `boot_clock`. A session that the view does not have is DEAD.
 
     Attributes:
         session_id, record: the id, and the key of the record.
-        source: the tracked connection that the session was read on.
+        source: the tracked connection on which the session was read.
         sent_at: when the read was sent.
-        until: until when the session is alive, and its entry not too old; minus infinity unless LIVE.
-        validate_until: until when it is alive and need not be touched.
+        until: the time until which the session is alive and its entry is not too old; minus infinity unless LIVE.
+        validate_until: the time until which the session is alive and need not be touched.
         accessed_at: when it was last accessed, or earlier.
         idle: the idle timeout in seconds, or infinity.
         server_now: when the server read it, in ms by its clock.
-        hits: how many calls it has answered.
-        hits_seen: how many of them the last eviction knew.
+        hits: the number of calls that the entry has answered.
+        hits_seen: the number of hits at the last eviction.
         waiters: the futures of callers that wait for the reply; None once it has arrived.
         reply: a reply without a session that could be kept, or the exception of a failed read; else None.
         info: what `SessionMetadata.to_dict` returns, except that callers need a copy.
         nested: the values in the metadata that are lists and dicts, to be copied for each caller.
         version: the version.
-        frozen: what `cached_session` returns, once it was asked for.
+        frozen: the result of `cached_session`, once that was called.
 
     """
 
@@ -64,9 +65,9 @@ class Entry:
         self.frozen: CachedSession | None = None
 
     def fill(self, record: Record, server_now: int, sandbox_id: str) -> None:
-        """Store what was read. Raises CorruptRecordError and other errors of the value codec.
+        """Store the session from a reply. Raises CorruptRecordError and other errors of the value codec.
 
-        The server read its clock after the read was sent, so times that are counted from then are never too late.
+        The server read its clock after the read was sent, so times that count from the sending are never too late.
         """
         info = record.to_dict(self.session_id, sandbox_id)
         metadata = info["custom_metadata"]
@@ -78,7 +79,7 @@ class Entry:
         self.info = info
 
     def open(self, record: Record, max_age: float, interval_ms: int) -> None:
-        """Let the entry answer calls: until the session expires, or the entry is `max_age` seconds old."""
+        """Let the entry answer calls until the session expires or the entry is `max_age` seconds old."""
         left_ms = record.expiry - self.server_now
         due = self.touch_due(interval_ms / 1000) if interval_ms else -inf
         until = self.sent_at + min(max_age, left_ms / 1000)

@@ -1,7 +1,7 @@
 """The gate: from time to time, all callers that the cache answers wait until the event loop has polled its sockets.
 
-Hits never wait for anything else. Without the gate, a task that only reads cached sessions would keep the loop from
-reading reports of changes.
+Hits wait for nothing else. Without the gate, a task that only reads cached sessions would keep the loop from reading
+reports of changes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _MAX_TURNS: Final = 8
 class Gate:
     """The gate of one event loop.
 
-    All callers that wait pass at the same time. Each of them gets its answer then, even if another one uses up the time
-    for which the gate is open. So none of them waits for more than one round.
+    All waiting callers pass at the same time. Each gets its answer, even if another caller uses up the time for which
+    the gate is open. So no caller waits for more than one round.
 
     Attributes:
-        open_until: until when hits need not wait (seconds of `boot_clock`).
+        open_until: the time until which hits need not wait (seconds of `boot_clock`).
 
     """
 
@@ -56,14 +56,14 @@ class Gate:
         return waiter
 
     def on_large_input(self) -> None:
-        """Let one more turn pass, because a socket may hold more than one turn reads."""
+        """Let one more turn pass, because a socket may hold more input than one turn reads."""
         self._more_input = True
 
     def _turn(self) -> None:
         """Let the waiters pass, in the next iteration of the event loop.
 
-        The sockets were polled after the waiters came, and those that have input are read in this iteration. After a
-        long iteration, callers that come now must not be let through, because this has not happened yet.
+        The sockets were polled after the waiters arrived, and those with input are read in this iteration. After a long
+        iteration, new callers must not pass, because no poll has followed their arrival yet.
         """
         now = boot_clock.now()
         self._turns += 1

@@ -1,4 +1,4 @@
-"""LocalCache: the public class of the cache, with its limits and the stores that managers share."""
+"""The public class of the cache, which holds its limits."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MIN_STALENESS, _MAX_STALENESS = 0.05, 3600.0
 class LocalCache:
     """A coherent cache of sessions in the memory of this process, for `SessionManager(local_cache=...)`.
 
-    A session that comes from the cache is as a call to the server would have returned it at most
-    `max_staleness_seconds` ago. Normally, changes by other processes arrive within about a millisecond. Changes by this
-    process count at once. docs/cache.md has the details.
+    A session from the cache is what a call to the server would have returned at most `max_staleness_seconds` ago.
+    Normally, changes by other processes arrive within about a millisecond. Changes by this process count at once.
+    docs/cache.md has the details.
 
     Managers may share a cache. They then share its connections.
 
@@ -38,10 +38,11 @@ class LocalCache:
         """Create a cache; nothing is sent.
 
         Args:
-            max_sessions: most sessions that each manager keeps in each event loop. A session takes about 1.6 kB.
-            max_staleness_seconds: how old the state of a session may be at most, 0.05 to 3600. At most a quarter of it
+            max_sessions: maximum number of sessions that each manager keeps in each event loop. A session takes about
+                1.6 kB.
+            max_staleness_seconds: maximum age of the state of a session, 0.05 to 3600. At most a quarter of this time
                 passes between two heartbeats on each connection.
-            max_age_seconds: after this long, a session is read again even if no change was reported.
+            max_age_seconds: after this time, a session is read again even if no change was reported.
 
         Raises:
             ValueError: an argument is malformed.
@@ -71,14 +72,14 @@ class LocalCache:
         return UncachedReads("a custom provider does not report changes")
 
     def store_for(self, backend: Any) -> Store:
-        """Return the entries on a backend, for one more manager."""
+        """Return the entries on a backend, for an additional manager."""
         with self._lock:
             store, managers = self._stores.get(backend) or (Store(backend, self), 0)
             self._stores[backend] = store, managers + 1
             return store
 
     def release(self, backend: Any) -> None:
-        """Close the connections to a backend with the last manager that uses them."""
+        """Release a manager. The last one that uses a backend closes the connections to it."""
         with self._lock:
             store, managers = self._stores.pop(backend)
             if managers > 1:

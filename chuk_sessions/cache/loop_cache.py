@@ -26,7 +26,7 @@ class LoopCache:
         loop: the event loop.
         gate: its gate.
         tracked: its tracked connections.
-        flushes: how often all entries of a connection were dropped.
+        flushes: the number of times that all entries of a connection were dropped.
 
     """
 
@@ -83,7 +83,7 @@ class LoopCache:
     # The observer of tracked connections
 
     def on_lease(self, source: Source) -> None:
-        """Extend the time in which entries of this connection can be hit."""
+        """Extend the time during which entries of this connection may answer calls."""
         self._sources.add(source)
         source.open_until = min(source.lease_until, self.gate.open_until)
 

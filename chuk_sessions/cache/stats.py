@@ -14,10 +14,10 @@ class Stats(NamedTuple):
         misses: calls that asked the server.
         joined: calls that waited for the reply to another call's read.
         invalidations: sessions that were dropped because the server reported a change.
-        flushes: how often all sessions of a connection were dropped.
-        evictions: sessions that were dropped for lack of room.
-        tracking: whether the server reports changes at present.
-        why_off: why it does not; None if it does.
+        flushes: the number of times that all sessions of a connection were dropped.
+        evictions: sessions that were dropped because the cache was full.
+        tracking: whether the server reports changes now.
+        why_off: the reason why it does not; None if it does.
 
     """
 

@@ -1,4 +1,4 @@
-"""The reads of managers whose provider needs no cache, or cannot have one."""
+"""The reads of managers whose provider does not need or support a cache."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UncachedReads:
 
 
 class ImmediateReads(UncachedReads):
-    """The reads of a manager on the emulator, which is in this process anyway. Nothing is stale there."""
+    """The reads of a manager on the emulator, which is in the same process. They are never stale."""
 
     def __init__(self, backend: ImmediateBackend, direct: DirectReads) -> None:
         super().__init__("the emulator needs no cache")
@@ -58,5 +58,5 @@ class ImmediateReads(UncachedReads):
         return frozen(record.to_dict(session_id, self._direct.sandbox_id), record.version) if record else None
 
     def stats(self) -> Stats:
-        """Return that sessions are never stale."""
+        """Return figures that say that sessions are never stale."""
         return Stats(tracking=True)

@@ -51,7 +51,7 @@ class View:
         entries: the entries by session id. Only they answer calls.
         get: returns the entry of an id.
         tracked: the tracked connections.
-        misses, joined, invalidations, evictions: counts, see `SessionManager.get_cache_stats`.
+        misses, joined, invalidations, evictions: the counts of `SessionManager.get_cache_stats`.
 
     """
 
@@ -86,9 +86,9 @@ class View:
     # Reading
 
     async def find(self, session_id: str, target: SessionKeys) -> Entry | Reply | None:
-        """Return the entry of a session, or the reply to a read of it, or None if the store has to be asked.
+        """Return the entry of a session, or the reply to a read of it, or None if the caller must ask the store.
 
-        Callers come here if the entry cannot answer at once. The entry that is returned may do so.
+        Callers use this if the entry cannot answer at once. A returned entry can answer.
         """
         waited = False
         while (entry := self.entries.get(session_id)) is not None:
@@ -115,14 +115,14 @@ class View:
         return None if source is None else await self._read(source, session_id, target)
 
     def admit(self, session_id: str) -> None:
-        """Let the session be tracked from now on. Unknown ids would fill the server's tracking table."""
+        """Allow tracked reads of the session from now on. Unknown ids would fill the server's tracking table."""
         with self._lock:
             self._admit(session_id)
 
     def prefetch(self, session_id: str, target: SessionKeys) -> None:
         """Read a session that the store has just reported to be alive, so that the next call finds it here.
 
-        A full cache waits for that call, because sessions that are used only once would be read twice.
+        A full cache leaves the read to that call, because otherwise it would read sessions that are used once twice.
         """
         self.admit(session_id)
         room = len(self.entries) < self._limits.max_sessions
@@ -195,7 +195,7 @@ class View:
                 self._remove(entry.record)
 
     def on_change(self, record: str) -> None:
-        """Kill a LIVE entry whose record has changed. The reply of a PENDING one is yet to come, and is newer."""
+        """Kill a LIVE entry whose record has changed. The reply for a PENDING entry has yet to arrive, and is newer."""
         entry = self._by_record.get(record)
         if entry is not None and entry.waiters is None and self.kill(record):
             self.invalidations += 1
@@ -232,7 +232,7 @@ class View:
         return self.past_hits + sum(entry.hits for entry in list(self.entries.values()))
 
     def _discard(self, entry: Entry) -> None:
-        """Remove an entry without a session. Its id is not admitted any more, unless the read just failed."""
+        """Remove an entry without a session. Its id is no longer admitted, unless the read merely failed."""
         with self._lock:
             if self._by_record.get(entry.record) is entry:
                 self._remove(entry.record)
@@ -256,7 +256,7 @@ class View:
             del self._admitted[next(iter(self._admitted))]
 
     def _evict(self) -> None:
-        """Remove the oldest entry that was not hit since the last eviction saw it. PENDING entries stay."""
+        """Remove the oldest entry without a hit since the last eviction looked at it. PENDING entries stay."""
         for _ in range(_SECOND_CHANCES + 1):
             session_id, entry = next(iter(self.entries.items()))
             if entry.waiters is None and entry.hits == entry.hits_seen:

@@ -4,7 +4,8 @@
 redis.factory("rediss://my-cache.example:6379", credentials=elasticache_iam("app", "my-cache", region="eu-west-1"))
 ```
 
-SESSION_REDIS_AUTH does the same from the environment, see `from_env`. Each service needs an extra of its own:
+To configure the same in the environment, set SESSION_REDIS_AUTH; see `from_env`. Each service needs an extra of its
+own:
 `chuk-sessions[azure]`, `chuk-sessions[aws]`, or `chuk-sessions[gcp]`.
 """
 

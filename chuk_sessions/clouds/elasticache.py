@@ -1,4 +1,4 @@
-"""AWS ElastiCache, with IAM tokens: presigned requests that are never sent, only shown to the server."""
+"""Credentials for AWS ElastiCache with IAM tokens, which are presigned requests that are never sent as requests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def elasticache_iam(
     Args:
         user: the user id, which must equal the user name.
         cache: the name of the replication group or of the serverless cache.
-        region: such as `eu-west-1`; by default that of the session, for example from AWS_DEFAULT_REGION.
+        region: for example `eu-west-1`; by default that of the session, for example from AWS_DEFAULT_REGION.
         serverless: whether it is a serverless cache.
-        session: a botocore session; by default a new one, which finds keys in the usual places.
+        session: a botocore session; by default a new one, which looks for keys in the usual places.
 
     Raises:
         ValueError: user or cache is empty, or no region is known.

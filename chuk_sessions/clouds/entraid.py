@@ -1,4 +1,4 @@
-"""Azure Cache for Redis and Azure Managed Redis, with tokens of Entra ID."""
+"""Credentials for Azure Cache for Redis and Azure Managed Redis, with tokens of Entra ID."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class IdentityProvider(Protocol):
 def entraid(identity_provider: IdentityProvider | None = None) -> TokenCredentials:
     """Return credentials for a server of Azure. The user name is the object id of the identity.
 
-    The token request of redis-entraid blocks, and its own renewals stop when the event loop ends that came first. Here,
-    a thread requests tokens for all event loops.
+    The token request of redis-entraid blocks, and its own renewals stop when the first event loop ends. Here, a thread
+    requests tokens for all event loops.
 
     Args:
         identity_provider: from redis-entraid. By default azure-identity's DefaultAzureCredential finds the identity: in

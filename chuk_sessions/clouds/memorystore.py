@@ -1,4 +1,4 @@
-"""Google Cloud Memorystore, with IAM tokens."""
+"""Credentials for Google Cloud Memorystore with IAM tokens."""
 
 from __future__ import annotations
 

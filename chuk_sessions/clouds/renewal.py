@@ -27,7 +27,7 @@ RETRY_LONGEST: Final = 30.0
 
 
 def renewal_delay(lifetime: float) -> float:
-    """Return how many seconds after its arrival a token is replaced. Processes differ, to spread their requests.
+    """Return the seconds after which a token is replaced. Processes use different delays, to spread their requests.
 
     That is after 70 to 75 percent of its lifetime, and before the margin. A token that does not live much longer than
     the margin is replaced after half of its lifetime. One that has expired on arrival is replaced after a pause: with a
@@ -44,8 +44,8 @@ class Renewal:
     """The current token, and the thread that fetches the next one.
 
     Attributes:
-        on_token: gets each token with which open connections must log in.
-        on_error: gets the error of each renewal that fails.
+        on_token: called with each token with which open connections must log in.
+        on_error: called with the error of each renewal that fails.
 
     """
 
@@ -73,7 +73,7 @@ class Renewal:
         return None if token is None or token.is_expired or self._thread is None else token
 
     def request(self) -> Future[Token]:
-        """Return a future of the next token. Whoever asks while a fetch is running gets its result."""
+        """Return a future of the next token. Requests during a fetch share its result."""
         waiter: Future[Token] = Future()
         with self._changed:
             self._waiters.append(waiter)
@@ -84,7 +84,7 @@ class Renewal:
         return waiter
 
     def stop(self) -> None:
-        """End the thread. Whoever waits for a token gets an error."""
+        """End the thread. Callers that wait for a token get an error."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -140,7 +140,7 @@ class Renewal:
             waiter.set_result(token)
 
     def _taken(self) -> list[Future[Token]]:
-        """Return the futures that still wait; later requests get the result of a later fetch."""
+        """Return the pending futures. Later requests get the result of a later fetch."""
         waiters, self._waiters = self._waiters, []
         return [waiter for waiter in waiters if waiter.set_running_or_notify_cancel()]
 

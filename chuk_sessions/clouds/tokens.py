@@ -33,7 +33,7 @@ class Token:
     login_seconds: float | None = None
 
     def try_get(self, claim: str) -> str | None:
-        """Return the user name, which redis-py calls `oid`; None for other claims."""
+        """Return the user name for the claim `oid`, as redis-py calls it; None for other claims."""
         return self.username if claim == "oid" else None
 
     def get_value(self) -> str:
@@ -51,12 +51,13 @@ class TokenCredentials(StreamingCredentialProvider):
 
     A thread calls `fetch`, which may block. Concurrent logins share one fetch. Each new token is sent to the open
     connections of all event loops, so that no connection outlives its login. If a renewal fails, the thread tries again
-    after one second, later after up to half a minute, and logins use the old token until it expires. After that, a
-    login fails with the error of `fetch`. The provider works after a fork. Its thread ends with the last reference.
+    after one second, then after increasing delays of up to half a minute. Until the old token expires, logins use it.
+    After that, a login fails with the error of `fetch`. The provider works after a fork. Its thread ends when the last
+    reference to the provider is gone.
     """
 
     def __init__(self, fetch: Callable[[], Token]) -> None:
-        """Create a provider; it fetches the first token at the first login.
+        """Create a provider. It fetches the first token at the first login.
 
         Args:
             fetch: returns a new token, or raises an error.
@@ -66,12 +67,12 @@ class TokenCredentials(StreamingCredentialProvider):
         finalize(self, renewal.stop)
 
     def get_credentials(self) -> tuple[str, str]:
-        """Return user name and password; blocks while there is no valid token."""
+        """Return user name and password. Block while there is no valid token."""
         token = self._renewal.current() or self._renewal.request().result()
         return token.username, token.password
 
     async def get_credentials_async(self) -> tuple[str, str]:
-        """Return user name and password; waits while there is no valid token."""
+        """Return user name and password. Wait while there is no valid token."""
         token = self._renewal.current()
         if token is None:
             token = await asyncio.wrap_future(self._renewal.request())

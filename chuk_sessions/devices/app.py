@@ -68,14 +68,14 @@ class DevicesApp:
         """Create the application.
 
         Args:
-            manager: of the sandbox with the users' sessions.
-            current: a function, also an asynchronous one, from the scope of a request to (user id, session id), or None
-                if nobody is signed in. By default it reads the session of `integrations.asgi.SessionMiddleware`. It
-                must check that the session is alive.
-            reauthenticate: a function, also an asynchronous one, that is called before a session is revoked. It returns
+            manager: the manager of the sandbox with the users' sessions.
+            current: a function, plain or asynchronous, that takes the scope of a request and returns (user id, session
+                id), or None if nobody is signed in. By default it reads the session of
+                `integrations.asgi.SessionMiddleware`. It must check that the session is alive.
+            reauthenticate: a function, plain or asynchronous, that is called before a session is revoked. It returns
                 None if the user has proved their identity recently, or else the URL of a page where they can do so.
-            title: of the page.
-            sign_in_url: where the page sends users who are not signed in. None means an answer with status 401.
+            title: the title of the page.
+            sign_in_url: the URL to which users are sent who are not signed in. With None, they get status 401.
             user_agent_key: the metadata key with a session's User-Agent.
 
         """
@@ -138,7 +138,7 @@ class DevicesApp:
         await _send_page(send, 200, page, is_head=scope["method"] == "HEAD")
 
     def _devices(self, sessions: list[ListedSession], current: str, user_agent: str) -> list[Device]:
-        """Return the rows: the current device first, then the others, those seen last first."""
+        """Return the rows: the current device first, then the others, the most recently seen first."""
         rows = []
         for session in sessions:
             is_current = session.reference == current
@@ -162,7 +162,7 @@ async def _result(value: Any) -> Any:
 
 
 async def _read_form(receive: Receive) -> dict[str, str] | None:
-    """Return the first value of each field of a form; None if it is malformed or too long, or the client has gone."""
+    """Return the first value of each field of a form; None for a malformed or too long form, or a lost client."""
     body = b""
     while True:
         message = await receive()

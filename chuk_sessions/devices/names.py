@@ -1,4 +1,4 @@
-"""Names of devices, from the User-Agent headers of browsers. They are hints, because clients send any text."""
+"""Names of devices, from the User-Agent headers of browsers. They are only hints, because clients can send any text."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ class Device:
     """A row of the page.
 
     Attributes:
-        reference: of the session.
-        name: of the device.
+        reference: the reference of the session.
+        name: the name of the device.
         created_at, last_accessed: ISO 8601 texts in UTC with a final `Z`.
         is_current: whether the request belongs to this session.
 
@@ -61,10 +61,10 @@ def devices_page(title: str, devices: Sequence[Device], path: str, token: str, m
     """Return the page with a user's devices.
 
     Args:
-        title: of the page.
+        title: the title of the page.
         devices: the rows, in this order.
-        path: of the application, to which forms are sent.
-        token: for the forms.
+        path: the path of the application, to which forms are sent.
+        token: the token against request forgery in the forms.
         message: a key of MESSAGES, or None. Other texts are ignored.
 
     """
@@ -80,7 +80,7 @@ def devices_page(title: str, devices: Sequence[Device], path: str, token: str, m
 
 
 def notice_page(title: str, text: str, link: tuple[str, str] | None = None) -> str:
-    """Return a page with a text and a link, given as address and text."""
+    """Return a page with a text and a link. The link is given as address and text."""
     anchor = f'<p><a href="{escape(link[0])}">{escape(link[1])}</a></p>' if link else ""
     return _document(title, f"<p>{escape(text)}</p>\n{anchor}")
 

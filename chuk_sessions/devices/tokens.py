@@ -1,8 +1,8 @@
 """Tokens against cross-site request forgery, derived from the session's id. Nothing is stored.
 
-A token is a mask and, hidden by it, HMAC-SHA256(session id, purpose). Without the id nobody can compute it, and it
-reveals nothing about the id. Each page has another mask, so attacks on the compression of responses (BREACH) do not
-find it.
+A token is a mask followed by HMAC-SHA256(session id, purpose), which the mask hides. Nobody can compute it without the
+id, and it reveals nothing about the id. Each page has a new mask, so attacks on the compression of responses (BREACH)
+do not find the token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Encryption of metadata and owners at rest, see docs/encryption.md."""
+"""Encryption of metadata and owners at rest. docs/encryption.md describes it."""
 
 from .configuration import Encryption, from_env
 from .keyset import generate_key

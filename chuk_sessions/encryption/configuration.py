@@ -1,4 +1,4 @@
-"""Encryption: the configuration that a manager gets, in code or from the environment."""
+"""Encryption: the configuration of a manager, in code or from the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Encryption:
 
     Attributes:
         key_ids: the ids of the keys, in the order given.
-        primary: the id of the key that encrypts; None if this only decrypts.
+        primary: the id of the key that encrypts; None if the object only decrypts.
         require: whether records that are not encrypted are refused.
 
     """
@@ -40,10 +40,10 @@ class Encryption:
                 be a text `ID:BASE64,ID:BASE64`, the `pathlib.Path` of a file with this text, or a function that
                 returns a dict or text. Functions are called once, now. A key with the id `index` hashes owners for
                 comparisons, never encrypts, and is never rotated. A single key needs none.
-            primary: id of the key that encrypts. With None, everything is written as text, and only read encrypted, for
-                the rollout.
-            plain_keys: metadata keys that remain text: counters, and lists that grow.
-            require: raise KeyUnavailableError for records with text where it should be encrypted.
+            primary: id of the key that encrypts. With None, values are written as plain text, and encrypted ones can be
+                read, for the rollout.
+            plain_keys: metadata keys whose values stay plain text: counters, and lists that grow.
+            require: raise KeyUnavailableError for records with plain text that should be encrypted.
 
         Raises:
             ValueError: an argument is malformed. The message contains no key.

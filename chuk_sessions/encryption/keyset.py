@@ -1,4 +1,4 @@
-"""Keysets: master keys with ids, one of them primary, and the key of the index."""
+"""Keysets: master keys with ids, one of them primary, and the index key."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Keyset:
 def load(source: KeysSource) -> Keyset:
     """Return the keyset of a source, whose functions are called once, now.
 
-    Without a key `index`, the key of the index is derived from the only key.
+    Without a key `index`, the index key is derived from the only key.
 
     Raises:
         ValueError: a key or id is malformed, two ids have the same hash, or several keys have no key `index`.
@@ -93,7 +93,7 @@ def load(source: KeysSource) -> Keyset:
 
 
 def index_key(keys: Mapping[str, bytes]) -> bytes:
-    """Return the key of the index that belongs to a keyset without one. Raises ValueError for more than one key."""
+    """Return the index key that belongs to a keyset without one. Raises ValueError for more than one key."""
     if len(keys) > 1:
         raise ValueError(
             f"several keys need one with the id {INDEX!r}, which hashes owners and is never rotated; "
@@ -104,7 +104,8 @@ def index_key(keys: Mapping[str, bytes]) -> bytes:
 
 
 def parse(text: str) -> dict[str, KeySource]:
-    """Return the keys in a text `ID:BASE64,ID:BASE64`. Lines may separate them, too; those with `#` are comments.
+    """Return the keys in a text `ID:BASE64,ID:BASE64`. Line breaks may separate them, too. Lines that begin with `#`
+    are comments.
 
     Raises:
         ValueError: the text is malformed. The message contains no key.
@@ -137,7 +138,7 @@ def _mapping(source: KeysSource) -> Mapping[str, KeySource]:
 
 
 def check_id(key_id: object) -> str:
-    """Return the id of a key. Raises ValueError, which does not show what may be a key in its place."""
+    """Return the id of a key. Raises ValueError for a malformed id, without showing it, because it may be a key."""
     if not isinstance(key_id, str) or not _IS_ID(key_id):
         raise ValueError("a key id must be 1 to 64 letters, digits, dots, underscores, or hyphens, such as 2026-11")
     if _IS_LIKE_A_KEY(key_id):

@@ -12,14 +12,14 @@ _BATCH: Final = 64
 
 
 class Nonces:
-    """A supply of nonces. None is ever returned twice, in any thread, and not in a forked child either."""
+    """A supply of nonces. It never returns a nonce twice, in any thread or forked child."""
 
     def __init__(self) -> None:
         self._left: list[bytes] = []
         self._process = getpid()
 
     def supply(self) -> Callable[[], bytes]:
-        """Return `next`, for use at once. This notices a fork that ran no hooks, as in uWSGI."""
+        """Return `next`, to be called at once. This notices a fork that ran no hooks, as in uWSGI."""
         if self._process != getpid():
             self.clear()
         return self.next

@@ -19,16 +19,16 @@ _LARGEST: Final = 2048
 class RecentValues:
     """The values of recent sessions by their salts, each encrypted and decrypted. Safe for threads.
 
-    Decrypted values are only returned for exactly the encrypted ones that they came from.
+    Decrypted values are returned only for the exact encrypted values that they came from.
     """
 
     def __init__(self, open_all: Callable[[bytes, Fields], Fields]) -> None:
-        """Create an empty one. `open_all` decrypts the fields of a session, given with its salt."""
+        """Create an empty cache. `open_all` decrypts the fields of a session, given with its salt."""
         self._open_all = open_all
         self._sessions: dict[bytes, tuple[Fields, Fields]] = {}
 
     def opened(self, salt: bytes, stored: Fields) -> Fields:
-        """Return fields with their texts. Raises as `open_all` does."""
+        """Return fields with their texts. Raises the errors of `open_all`."""
         recent = self._sessions.get(salt)
         if recent is not None and recent[0] == stored:
             return recent[1]

@@ -1,8 +1,8 @@
-"""Reencryption: bringing all records of a sandbox into the current encoding, and counting records by key.
+"""Reencryption: rewrites all records of a sandbox in the current encoding, and counts records by key.
 
 It switches encryption on, moves records to a new primary key, and, with `primary=None`, switches encryption off. Other
-processes keep using the sessions meanwhile. Each record is rewritten in one atomic step, unless it has changed since it
-was read; then it is read again. Neither its version nor its deadline changes, because its data does not.
+processes can use the sessions in the meantime. Each record is rewritten in one atomic step. If it has changed since it
+was read, it is read again. Neither its version nor its deadline changes, because its data does not.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Progress:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all records are in the current encoding, as far as they can be read."""
+        """Whether all records that can be read are in the current encoding."""
         return self.bucket == ids.BUCKETS and not self.unavailable
 
 
@@ -67,8 +67,8 @@ async def reencrypt(
         factory: the factory of a provider with an index, as a SessionManager gets it.
         sandbox_id: the sandbox.
         encryption: its primary key encrypts. With `primary=None`, records are decrypted.
-        start: the bucket to begin with, from an earlier `Progress`.
-        on_progress: called each time 16 of the 256 buckets are complete.
+        start: the bucket to begin with: `bucket` of an earlier `Progress`.
+        on_progress: called each time another 16 of the 256 buckets are complete.
 
     Raises:
         NotSupportedError: the provider has no index.
@@ -93,8 +93,8 @@ async def reencrypt(
 async def count_keys(factory: Any, sandbox_id: str, encryption: Encryption) -> Counter[str]:
     """Count the records of a sandbox by the ids of the keys that their values are encrypted under.
 
-    A record counts once for each of its keys. Those with text that should be encrypted count as `plain`, and those
-    under a key that is not available as `unavailable:HASH`. Records without values or owner are not counted.
+    A record counts once for each of its keys. A record with plain text that should be encrypted counts as `plain`, and
+    one under a key that is not available as `unavailable:HASH`. Records without values or owner are not counted.
 
     Raises NotSupportedError if the provider has no index.
     """
@@ -136,9 +136,9 @@ class _Job:
         raise SessionConflictError("records keep changing before they are rewritten; resume later")
 
     async def _rewrite(self, group: list[Stored], progress: Progress) -> tuple[Progress, int]:
-        """Rewrite those of some records that need it, and return how many the next walk must look at again.
+        """Rewrite the given records where needed. Return how many of them the next walk must look at again.
 
-        Those that have changed meanwhile are left for that.
+        These are the records that have changed in the meantime.
         """
         rewritten, unavailable, damaged, calls = progress.rewritten, progress.unavailable, progress.damaged, []
         for target, fields in group:

@@ -29,7 +29,7 @@ _RECENT_SESSIONS: Final = 4096
 
 
 class Sealer:
-    """Encrypts and decrypts the values of one sandbox.
+    """An encryptor and decryptor of the values of one sandbox.
 
     Attributes:
         primary: the hash of the id of the key that encrypts; None if nothing is encrypted.
@@ -44,7 +44,7 @@ class Sealer:
         self._cipher: Callable[[bytes, bytes], AESGCM] = lru_cache(_RECENT_SESSIONS)(self._derived)
 
     def seal(self, salt: bytes, pairs: list[bytes], kept: Collection[bytes] = ()) -> list[bytes]:
-        """Encrypt the values of field, value, field, value... in the list itself, except `kept` fields. Return it."""
+        """Encrypt the values in a list of field, value, field, value..., except `kept` fields. Return the same list."""
         assert self.primary is not None, "only a sealer with a primary key encrypts"
         encrypt, bound_to, header = self._cipher(self.primary, salt).encrypt, self._bound_to + salt, self._header
         next_nonce = NONCES.supply()

@@ -28,7 +28,7 @@ class Rewriting(NamedTuple):
     Attributes:
         pairs: fields to set, as field, value, field, value... The salt comes first if values have one.
         removals: fields to remove.
-        score: the number for the index of users; None if the owner stays.
+        score: the number for the index of users; None if the owner stays the same.
 
     """
 
@@ -62,9 +62,9 @@ class EncryptedValues:
     def encode_expected(
         self, expected: Mapping[str, Any], limit: int, fields: Mapping[bytes, bytes] = _NO_FIELDS, /
     ) -> list[bytes]:
-        """Return expected metadata as `ValueCodec.encode_expected` does: as stored, where it is the same.
+        """Return expected metadata as `ValueCodec.encode_expected` does: the stored value, if it has the expected text.
 
-        Elsewhere it is a value that no record has, because calls must not show the text.
+        Otherwise, return a value that no record has, because calls must not show the text.
         """
         pairs = JSON.encode_expected(expected, limit)
         for place in range(1, len(pairs), 2):
@@ -81,7 +81,7 @@ class EncryptedValues:
         return JSON.decode(self._recent.opened(fields.get(SALT, b""), stored)) if stored else {}
 
     def plain_field(self, key: object, /) -> bytes:
-        """Return the field of a plain key. Raises EncryptedValueError for any other."""
+        """Return the field of a plain key. Raises EncryptedValueError for any other key."""
         field = codec.field_of(key)
         if self.needs_salt and field not in self._plain:
             raise EncryptedValueError(f"the value of {key!r} is encrypted; name the key in plain_keys to change it so")
@@ -132,7 +132,7 @@ class EncryptedValues:
         return opened
 
     def renew(self, fields: Mapping[bytes, bytes], salt: bytes, /) -> list[bytes]:
-        """Return the values that are not under the primary key, encrypted under it."""
+        """Return the values under other keys, encrypted under the primary key."""
         outdated = {
             field: self._opened(field, fields)
             for field, value in fields.items()
@@ -142,10 +142,10 @@ class EncryptedValues:
         return self._sealer.seal(salt, pairs, self._plain) if salt and pairs else pairs
 
     def rewriting(self, fields: Mapping[bytes, bytes]) -> Rewriting | None:
-        """Return the changes that bring a record into the current encoding; None if it is there.
+        """Return the changes that bring a record into the current encoding; None if it has that encoding already.
 
         Raises:
-            KeyUnavailableError, CorruptRecordError: as `decode` does.
+            KeyUnavailableError, CorruptRecordError: as `decode` raises them.
 
         """
         salt = salt_of(self, fields)
@@ -163,7 +163,7 @@ class EncryptedValues:
         return Rewriting(salted(pairs, salt), removals, score)
 
     def keys_in(self, fields: Mapping[bytes, bytes]) -> Iterator[bytes | None]:
-        """Yield for each value and owner in a record the hash of the key's id; None for one that is not encrypted."""
+        """Yield the hash of the key's id for each value and owner in a record; None for plain text."""
         for field, value in fields.items():
             if field == TEXT:
                 yield value[2:5] if HASH in fields else None

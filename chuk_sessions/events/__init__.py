@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the relay when it is used: it needs aiohttp, which readers do not."""
+    """Import the relay when it is used. It needs aiohttp, which readers do not need."""
     if name == "WebhookRelay":
         try:
             from .webhooks.relay import WebhookRelay  # noqa: PLC0415

@@ -13,12 +13,12 @@ class EventBatches(SessionEvents):
     """The events of sessions, in batches. Each batch is acknowledged when the next one is requested."""
 
     def __init__(self, source: Any, **options: Any) -> None:
-        """Prepare to read; nothing is sent. The arguments, and the errors, are those of SessionEvents."""
+        """Prepare to read. Nothing is sent. The arguments and errors are those of SessionEvents."""
         super().__init__(source, **options)
         self._batch: list[tuple[Bucket, bytes]] = []
 
     async def next_batch(self, most: int) -> list[SessionEvent]:
-        """Acknowledge the batch before, wait for events, and return at most `most`. After `stop`, return none.
+        """Acknowledge the previous batch, and return the next one, at most `most` events; an empty one after `stop`.
 
         Raises RuntimeError if the context was not entered.
         """

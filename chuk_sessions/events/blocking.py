@@ -21,9 +21,9 @@ class SyncSessionEvents:
             for event in events:
                 ...
 
-    The background thread keeps the leases of this process, sweeps, and stores what was acknowledged, also while the
-    thread that iterates handles an event. An exception such as KeyboardInterrupt ends the wait for an event. No event
-    gets lost thereby.
+    The background thread renews the leases of this process, sweeps, and stores acknowledgments, even while the
+    iterating thread handles an event. An exception such as KeyboardInterrupt ends the wait for an event, without losing
+    one.
 
     Attributes:
         reader: the name.
@@ -31,7 +31,7 @@ class SyncSessionEvents:
     """
 
     def __init__(self, source: SessionFactory | str, *, reader: str, **options: Any) -> None:
-        """Prepare to read; nothing is sent. The arguments, and the errors, are those of SessionEvents."""
+        """Prepare to read. Nothing is sent. The arguments and errors are those of SessionEvents."""
         self._runner = Runner()
         self._events = SessionEvents(source, reader=reader, **options)
         self.reader = reader
@@ -48,7 +48,7 @@ class SyncSessionEvents:
         return self
 
     def __next__(self) -> SessionEvent:
-        """Acknowledge the event before, wait for the next one, and return it.
+        """Acknowledge the previous event, wait for the next one, and return it.
 
         Raises:
             StopIteration: the reader was closed.
@@ -73,14 +73,14 @@ class SyncSessionEvents:
 
     @property
     def lost(self) -> int:
-        """How many events this process has missed because the store had too many events that were not read."""
+        """The number of events that this process has missed because the store had too many unread events."""
         return self._events.lost
 
     def acknowledge(self) -> bool:
-        """Acknowledge the event that was delivered last, see `SessionEvents.acknowledge`."""
+        """Acknowledge the latest event. See `SessionEvents.acknowledge`."""
         return self._runner.run(self._events.acknowledge())
 
     def close(self) -> None:
-        """End the iteration, and hand the share of this process over to others."""
+        """End the iteration, and release the share of this process to others."""
         self._events.stop()  # Otherwise another thread would wait for its next event forever.
         self._runner.close(self._events.aclose)

@@ -1,4 +1,4 @@
-"""A bucket that a process reads: its lease, its cursor, and the events that were received but not yet delivered."""
+"""A bucket that a process reads: its lease, its cursor, and the received events that are not delivered yet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Bucket:
     """A bucket whose lease this process holds.
 
     Attributes:
-        number: of the bucket.
-        lease: the claim.
+        number: the number of the bucket.
+        lease: the claim of its lease.
         valid_until: when the lease ends at the latest, by the clock of the event loop, unless it is renewed.
         received: the id of the last event that was received.
-        entries: the events that were received and not yet delivered, as the store has them.
+        entries: the received events that are not delivered yet, as the store has them.
         leaving: the bucket is to be released, because it is now the share of another process.
-        delivered: the id of the last event that was delivered, unless it was acknowledged; then it is empty.
-        trimmed: the cursor that the store had when the bucket was trimmed last.
+        delivered: the id of the last delivered event; empty once it is acknowledged.
+        trimmed: the stored cursor at the latest trim of the bucket.
 
     """
 
@@ -73,14 +73,14 @@ class Bucket:
             self.delivered = b""
 
     def leave(self) -> None:
-        """Forget the events that were not delivered, because another process will deliver them."""
+        """Forget the undelivered events, because another process will deliver them."""
         self.leaving = True
         self._ahead -= len(self.entries)
         self.entries.clear()
         self.received = self.delivered or self._cursor
 
     def commit(self, lease_ms: int) -> tuple[Call, Position]:
-        """Return the call that stores the cursor and renews the lease, or releases it with 0, and what it stores."""
+        """Return the call that stores the cursor and renews the lease (0 releases it), and that cursor."""
         position = Position(self._stored, self._cursor, self._read, self._ahead)
         return reader_operations.commit(self.number, self.lease, position, lease_ms=lease_ms), position
 

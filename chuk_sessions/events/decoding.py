@@ -1,4 +1,4 @@
-"""Decoding of entries of a stream to events."""
+"""Decoding of the entries of a stream into events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Decoder:
         self.values = lru_cache(maxsize=256)(json_codec if encryption is None else encryption.codec)
 
     def event(self, bucket: int, stream_id: bytes, flat_fields: list[bytes]) -> SessionEvent | None:
-        """Return an event; None for one of another sandbox, and for an entry that no script has written."""
+        """Return an event; None for an event of another sandbox, and for an entry that no script has written."""
         try:
             entry = event_entries.parse(stream_id, flat_fields)
             return None if self._wanted not in (None, entry.sandbox) else self._event(bucket, entry)

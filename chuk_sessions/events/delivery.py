@@ -35,7 +35,7 @@ class Delivery:
     def take(self) -> tuple[Bucket, Any] | None:
         """Return the next event as the store has it, with its bucket; None if another poll must come first.
 
-        Events of buckets whose lease has ended are left out: another process delivers them.
+        Events of buckets whose lease has ended are skipped, because another process delivers them.
         """
         while self._ready:
             bucket = self._ready.popleft()
@@ -48,7 +48,7 @@ class Delivery:
         return None
 
     async def poll(self) -> None:
-        """Ask for further events. If there are none, pause: longer the longer there were none.
+        """Ask for further events. If there are none, pause, and increase the pause each time.
 
         An outage is logged, and does not end the delivery.
         """

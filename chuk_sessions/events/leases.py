@@ -1,8 +1,8 @@
 """Leases: the share of the buckets that a process reads.
 
-The processes of a reader register, and each computes from the list of them which buckets are its share. It claims
-those, and releases the others. Only the lease of a bucket decides who reads it, so a process that works with an old
-list reads nothing twice; at worst nobody reads a bucket for a moment.
+The processes of a reader register. Each computes its share of the buckets from the list of processes, claims these
+buckets, and releases the others. Only the lease of a bucket decides which process reads it, so a process with an
+outdated list reads nothing twice. At worst, no process reads a bucket for a moment.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Leases:
     """The buckets that this process reads.
 
     Attributes:
-        held: by their numbers.
-        missed: how many events the cap has removed before this process received them.
+        held: the buckets by their numbers.
+        missed: the number of events that the cap has removed before this process received them.
 
     """
 
@@ -90,7 +90,8 @@ class Leases:
         return min([self._round_seconds, wait, *expiries]) + _MARGIN_SECONDS
 
     async def store(self, buckets: Iterable[Bucket]) -> None:
-        """Store the cursors of buckets, and renew their leases. Release those that leave, unless an event is in use.
+        """Store the cursors of buckets, and renew their leases. Release leaving buckets, unless one of their events is
+        in use.
 
         A bucket whose lease was lost is no longer held afterwards. After an error of the store, a lease ends unless a
         later call renews it.
@@ -123,13 +124,13 @@ class Leases:
         return True
 
     def drop(self, bucket: Bucket) -> None:
-        """Forget a bucket, and the events of it that were received."""
+        """Forget a bucket and its received events."""
         bucket.entries.clear()
         if self.held.get(bucket.number) is bucket:
             del self.held[bucket.number]
 
     async def aclose(self) -> None:
-        """Store all cursors, release all leases, and leave, as far as the store can be reached."""
+        """Store all cursors, release all leases, and unregister, as far as the store can be reached."""
         for bucket in self.held.values():
             bucket.delivered = b""
             bucket.leave()
@@ -141,7 +142,7 @@ class Leases:
         return reader_operations.join(self._home, self._reader, self._member, lease_ms=lease_ms)
 
     async def _claim(self, numbers: Collection[int]) -> float:
-        """Claim buckets. Return the seconds after which to try those that another process holds."""
+        """Claim buckets. Return the seconds after which to retry the buckets that another process holds."""
         name, wait, failure, sent_at = self._reader.encode(), self._round_seconds, None, self._now()
         calls = [
             reader_operations.claim(number, name, self._member, lease_ms=self._lease_ms, newest=self._newest)
@@ -167,7 +168,7 @@ class Leases:
 
 
 def share(member: bytes, members: Collection[bytes]) -> list[int]:
-    """Return the buckets that are the share of a process. When one comes or goes, only its share moves."""
+    """Return the share of a process. When a process joins or leaves, only its own share moves."""
     return [bucket for bucket in range(ids.BUCKETS) if max(members, key=lambda one: _rank(one, bucket)) == member]
 
 

@@ -19,6 +19,6 @@ def reader_name(reader: str, sandbox_id: str | None) -> str:
 
 
 def parse(name: bytes) -> tuple[str, str | None]:
-    """Return reader and sandbox of a name that the store has."""
+    """Return the reader and sandbox in a stored name."""
     reader, _, sandbox_id = name.decode("ascii", "replace").partition(_SEPARATOR)
     return reader, sandbox_id or None

@@ -1,4 +1,4 @@
-"""The progress of readers: how far they are, and the removal of those that are no longer used."""
+"""The progress of readers, and the removal of unused readers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class ReaderProgress:
     Attributes:
         reader: its name.
         sandbox_id: the sandbox whose events it reads; None for all.
-        lag_events: how many events it has not acknowledged, those of other sandboxes included.
+        lag_events: the number of events that it has not acknowledged, including those of other sandboxes.
         lag_seconds: the age of the oldest of those; 0 without one.
-        lost: how many events it has missed, because a stream had too many events that were not read. Always 0 on Redis
-            6.2, which does not count them.
-        processes: how many processes read for it at present.
+        lost: the number of events that it has missed because a stream had too many unread events. Always 0 on Redis
+            6.2, which does not count entries.
+        processes: the number of processes that read for it now.
 
     """
 
@@ -40,7 +40,7 @@ class EventReaders:
     """The readers that a store knows."""
 
     def __init__(self, source: SessionFactory | str) -> None:
-        """Prepare; nothing is sent.
+        """Prepare the object. Nothing is sent.
 
         Args:
             source: a session factory, as SessionManager takes it, or the URL of a store.
@@ -68,13 +68,13 @@ class EventReaders:
         return [_sum(name, found[name]) for name in sorted(found)]
 
     async def remove(self, reader: str, sandbox_id: str | None = None) -> bool:
-        """Forget a reader, so that it no longer keeps events in the store. Returns whether there was one.
+        """Remove a reader, so that the store no longer keeps events for it. Returns whether it existed.
 
-        Processes that still read under its name begin again, with the oldest event that is stored.
+        Processes that still read under its name begin again with the oldest stored event.
 
         Raises:
             ValueError: a name is malformed.
-            ProviderError: the store does not answer. A repeat forgets the rest.
+            ProviderError: the store does not answer. A repeat removes the rest.
 
         """
         name = reader_name(reader, sandbox_id).encode()

@@ -39,7 +39,7 @@ class SessionEvents:
 
     While the process reads, it also sweeps, so that expired and idle sessions are reported within two seconds.
 
-    The iterator waits for events, and does not end until `aclose` is called. It outlasts outages of the store.
+    The iterator waits for events, and ends only after `stop` or `aclose`. It continues after outages of the store.
 
     Attributes:
         reader: the name.
@@ -58,17 +58,18 @@ class SessionEvents:
         lease_seconds: float = 10,
         longest_pause_seconds: float = 0.25,
     ) -> None:
-        """Prepare to read; nothing is sent.
+        """Prepare to read. Nothing is sent.
 
         Args:
             source: a session factory, as SessionManager takes it, or the URL of a store.
-            reader: the name under which the store keeps what was read, 1 to 128 visible ASCII characters without any of
+            reader: the name under which the store keeps the progress, 1 to 128 visible ASCII characters without any of
                 `{}/^*?[]` and backslashes.
-            sandbox_id: deliver only the events of this sandbox; by default of all.
-            newest: a reader that the store does not know yet begins with the next event, instead of the oldest stored.
+            sandbox_id: deliver only the events of this sandbox; by default, of all sandboxes.
+            newest: if the store does not know the reader yet, begin with the next event instead of the oldest stored
+                one.
             encryption: the encryption of the managers, to decrypt owners. Without it, `user_id` is None for encrypted
                 owners, and `owner_known` is False.
-            lease_seconds: time after which the others take over the share of a process that was killed or hangs, at
+            lease_seconds: time after which other processes take over the share of a process that was killed or hangs, at
                 least 0.1. Code that blocks the event loop for most of that time loses its share.
             longest_pause_seconds: longest time between two polls while there are no events.
 
@@ -119,7 +120,7 @@ class SessionEvents:
         return self if self._upkeep is not None or self._is_closed else self._iterate()
 
     async def __anext__(self) -> SessionEvent:
-        """Acknowledge the event before, wait for the next one, and return it.
+        """Acknowledge the previous event, wait for the next one, and return it.
 
         Raises:
             StopAsyncIteration: the reader was closed or stopped.
@@ -136,14 +137,13 @@ class SessionEvents:
 
     @property
     def lost(self) -> int:
-        """How many events this process has missed because the store had too many events that were not read."""
+        """The number of events that this process has missed because the store had too many unread events."""
         return self._leases.missed if self._upkeep is not None else 0
 
     async def acknowledge(self) -> bool:
-        """Acknowledge the event that was delivered last, before the next one is requested, and wait until the store has
-        noted that and all earlier acknowledgments.
+        """Acknowledge the latest event now, and wait until the store has this and all earlier acknowledgments.
 
-        Returns whether it has noted this one. Otherwise the event is delivered again, here or in another process.
+        Returns whether the store has accepted it. Otherwise the event is delivered again, here or in another process.
         """
         if self._current is None:
             return False
@@ -153,7 +153,7 @@ class SessionEvents:
         return self._leases.held.get(bucket.number) is bucket and not bucket.is_dirty
 
     def repeat(self) -> None:
-        """Have the event that was delivered last delivered again, because nobody has handled it."""
+        """Deliver the latest event again, because it was not handled."""
         self._is_repeating = True
 
     def stop(self) -> None:
@@ -161,9 +161,9 @@ class SessionEvents:
         self._is_closed = True
 
     async def aclose(self) -> None:
-        """End the iteration, and hand the share of this process over to others.
+        """End the iteration, and release the share of this process to others.
 
-        The event that was delivered last is not acknowledged.
+        The latest event is not acknowledged.
         """
         self._is_closed = True
         self._current = None

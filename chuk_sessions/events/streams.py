@@ -1,4 +1,4 @@
-"""Streams: read what is new in many buckets at once, in as few commands as the store allows."""
+"""Streams: reads the new entries of many buckets at once, in as few commands as the store allows."""
 
 from __future__ import annotations
 

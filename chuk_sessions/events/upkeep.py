@@ -1,4 +1,4 @@
-"""Upkeep: what a reader does besides delivering events: it stores cursors, renews leases, sweeps, and trims."""
+"""Upkeep: the work of a reader besides delivery. It stores cursors, renews leases, sweeps, and trims."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Upkeep:
         self._tasks = [asyncio.get_running_loop().create_task(loop) for loop in loops]
 
     def acknowledged(self) -> None:
-        """Have the cursors stored that have moved."""
+        """Have the store keep the cursors that have moved."""
         self._acknowledged.set()
 
     def check(self) -> None:
@@ -55,7 +55,7 @@ class Upkeep:
                 task.result()
 
     async def aclose(self) -> None:
-        """Cancel the tasks, and release all leases, the first time. Later, that would open connections again."""
+        """Cancel the tasks, and release all leases. Do nothing the second time, which would open connections again."""
         if self._is_closed:
             return
         self._is_closed = True

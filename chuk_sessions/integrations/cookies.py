@@ -37,8 +37,8 @@ def is_acceptable(value: str) -> bool:
 def value_of(session_id: str, successor: str | None) -> str:
     """Return the cookie's value for a session.
 
-    If a reply got lost, nobody knows whether the session has a new id. The cookie then has the old one and the new one,
-    its possible successor, so that the client keeps its session in both cases.
+    If a reply was lost, it is unknown whether the session has a new id. The cookie then has both the old id and the new
+    one, its possible successor, so that the client keeps its session in either case.
     """
     return session_id if successor is None else f"{session_id}{_SEPARATOR}{successor}"
 

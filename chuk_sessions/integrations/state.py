@@ -220,8 +220,8 @@ class SessionState(TrackedDict):
             dict.pop(self, key, None)
 
     def _doubt(self, session_id: str, successor: str | None, user_id: str | None, ttl: float) -> None:
-        """Note that a reply got lost, so that the session has either its id or the new one: the client gets both. The
-        session must be loaded again. Its values here are those of the user, who may have logged in.
+        """Note that a reply was lost, so that the session has either its id or the new one. The client gets both ids.
+        The session must be loaded again. Its values here are those of the user, who may have logged in.
         """
         if successor is not None:
             self._session_id = self._sent_id = session_id

@@ -75,12 +75,12 @@ class SessionManager:
             max_metadata_bytes: most bytes of metadata, keys and values as JSON, that one call may send.
             max_session_bytes: most such bytes that a session may have; beyond that, SessionTooLargeError is raised.
             events: whether the sessions that this manager creates emit events, for `SessionEvents` to read. With
-                `"updates"`, its changes of their metadata are events, too. By default SESSION_EVENTS, which is off,
-                `1`, or `updates`.
-            max_events: most events that each of the 256 buckets keeps until all readers have had them. Above that, the
-                oldest ones are dropped and counted as lost.
-            encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. By
-                default, that of SESSION_ENCRYPTION_KEYS; without it, they are stored as text.
+                `"updates"`, changes of metadata by this manager are events, too. The default is SESSION_EVENTS (`0`,
+                `1`, or `updates`), or else off.
+            max_events: maximum number of events that each of the 256 buckets keeps until all readers have acknowledged
+                them. Above that, the oldest ones are dropped and counted as lost.
+            encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. The
+                default is that of SESSION_ENCRYPTION_KEYS, or else none: they are then stored as plain text.
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
 
         Raises:
@@ -252,10 +252,11 @@ class SessionManager:
     def get_cache_stats(self) -> dict[str, Any]:
         """Return facts about this manager, and figures of its local cache.
 
-        `cached_sessions` are in memory. `hits` are calls that memory has answered, `misses` those that asked the store,
-        and `joined` those that shared the read of another call. Sessions were dropped by `invalidations`, because the
-        server reported a change, by `evictions` for lack of room, and by `flushes` of all sessions of a connection.
-        `tracking` tells whether the cache works now, and `why_off` why it does not, or None.
+        `cached_sessions` counts sessions in memory; `hits`, the calls answered from memory; `misses`, those that asked
+        the store; and `joined`, those that shared the read of another call. `invalidations` counts sessions that were
+        dropped because the server reported a change; `evictions`, those dropped because the cache was full; and
+        `flushes`, how often all sessions of a connection were dropped. `tracking` says whether the cache is working
+        now. `why_off` is the reason if it is not, or else None.
         """
         return self._manager.get_cache_stats()
 

@@ -33,8 +33,8 @@ class _RefusedError(Exception):
     """A request that gets an error as its response.
 
     Attributes:
-        status: of the response.
-        code: of the error, as RFC 8936 names it.
+        status: the status of the response.
+        code: the name of the error in RFC 8936.
 
     """
 
@@ -46,7 +46,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Poll:
-    """A poll, as the receiver has sent it."""
+    """A poll, as sent by the receiver."""
 
     most: int
     waits: bool
@@ -57,7 +57,7 @@ class _Poll:
 def poll_app(
     streams: SecurityEventStreams, *, base_url: str, lease_seconds: float = 60, wait_seconds: float = 25
 ) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return an ASGI application, to be served under `base_url`.
+    """Return an ASGI application to serve under `base_url`.
 
     - `POST /streams/ID` is a poll of a stream, with the stream's bearer token.
     - `GET /jwks.json` returns the public keys.
@@ -166,7 +166,7 @@ def _parse(body: bytes) -> _Poll:
 
 
 def _is_text(token_id: object) -> bool:
-    """Return whether this may be the id of a token. JSON text can contain half a character, which has no bytes."""
+    """Return whether this may be the id of a token. JSON can contain lone surrogates, which UTF-8 cannot encode."""
     return isinstance(token_id, str) and token_id.encode(errors="ignore").decode() == token_id != ""
 
 

@@ -22,7 +22,7 @@ class SigningKeys:
     """A set of keys. All are published, and one of them signs. The set itself does not change.
 
     To rotate the keys, publish another key with `with_new_key`. Once all receivers have had the time to fetch it, let
-    it sign with `signing_with`. When no message that the old key has signed can arrive any more, remove that with
+    it sign with `signing_with`. When no message signed with the old key can still arrive, remove that key with
     `without`.
 
     Attributes:

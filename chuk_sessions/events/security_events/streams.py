@@ -45,12 +45,12 @@ class PollStream(NamedTuple):
 class SecurityEventStreams:
     """The streams of Security Event Tokens that a store keeps. `WebhookEndpoints` lists, disables, and removes them.
 
-    Pass `formats` to WebhookRelay, which feeds the streams. Serve `poll_app` for receivers that poll, and for those
-    that fetch the keys. Methods raise subclasses of ProviderError when the store fails.
+    Pass `formats` to WebhookRelay, which feeds the streams. Serve `poll_app` for receivers that poll or fetch the keys.
+    Methods raise subclasses of ProviderError when the store fails.
 
     Attributes:
         issuer: of the tokens.
-        keys: returns the keys of the moment.
+        keys: returns the current keys.
         store: has the streams and their queues; `poll_app` uses it.
 
     """
@@ -64,17 +64,17 @@ class SecurityEventStreams:
         encryption: OwnerEncryption | None = None,
         allow_hosts: Collection[str] = (),
     ) -> None:
-        """Create an object for the streams of a store; nothing is sent.
+        """Create an object for the streams of a store. Nothing is sent.
 
         Args:
             source: a session factory, or the URL of the store.
             issuer: the issuer of the tokens, usually the URL of the service.
-            keys: that sign, or a function that returns them for each token, so that they can be rotated.
-            encryption: encrypts messages. It must be that of the relays.
+            keys: the signing keys, or a function that returns them for each token, so that they can be rotated.
+            encryption: the encryption of messages, the same as that of the relays.
             allow_hosts: names of hosts that may have private addresses, and URLs with http. Relays need the same.
 
         Raises:
-            ValueError: `source` is neither a session factory nor a valid URL, or the issuer is not a text.
+            ValueError: `source` is neither a session factory nor a valid URL, or the issuer is not text.
             NotSupportedError: it is the factory of a custom provider.
 
         """
@@ -119,11 +119,11 @@ class SecurityEventStreams:
         """Add a receiver to which tokens are pushed.
 
         Args:
-            url: where tokens are sent, see `WebhookEndpoints.add`, like `allow_private`.
+            url: the URL to which tokens are sent, as in `WebhookEndpoints.add`.
             audience: the receiver's name in the tokens.
             authorization: the Authorization header that the receiver expects.
-            reasons: of the ends of sessions; by default all but `expired` and `idle`.
-            sandboxes: whose sessions; None for all.
+            reasons: the reasons of ends to report; by default all but `expired` and `idle`.
+            sandboxes: the sandboxes to report; None for all.
             allow_private: allow private addresses and the loopback, and http.
 
         Raises:
@@ -156,7 +156,7 @@ class SecurityEventStreams:
         return endpoint
 
     def sign(self, message: Message) -> str:
-        """Return the token of a message, signed with the present key."""
+        """Return the token of a message, signed with the current key."""
         return self.keys().sign(message.content)
 
 
@@ -168,7 +168,7 @@ class TokenFormat:
         self._streams = streams
 
     def message(self, endpoint: Endpoint, event: SessionEvent) -> Message | None:
-        """Return the claims for the end of a session, or None if the receiver does not hear of it."""
+        """Return the claims for the end of a session, or None if the receiver does not get them."""
         settings = endpoint.settings
         if event.reason not in settings["reasons"] or not endpoint.wants(event.type, event.sandbox_id):
             return None

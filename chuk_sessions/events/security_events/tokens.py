@@ -26,7 +26,7 @@ DEFAULT_REASONS: Final = ("deleted", "revoked", "evicted", "replaced", "aborted"
 
 
 def check_reasons(reasons: Iterable[str]) -> tuple[str, ...]:
-    """Return reasons of ends. Raises ValueError for one that does not exist."""
+    """Return the reasons of ends. Raises ValueError for an unknown reason."""
     found = tuple(dict.fromkeys([reasons] if isinstance(reasons, str) else reasons))
     if not found or not set(found) <= _INITIATORS.keys():
         raise ValueError(f"reasons must be some of {', '.join(_INITIATORS)}")

@@ -1,7 +1,7 @@
 """Checks of URLs and addresses, so that nobody reaches the private network through a webhook.
 
-`check_url` refuses what is wrong on sight. The address that a name resolves to is checked by the client for every
-connection, and the connection goes to the address that was checked.
+`check_url` refuses URLs that are visibly wrong. For every connection, the client checks the address that a name
+resolves to, and connects to the checked address.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RefusedAddressError(OSError):
 
 
 def refusal(text: str, *, allow_private: bool) -> str | None:
-    """Return why webhooks must not reach an address, or None if they may.
+    """Return the reason why webhooks must not reach an address, or None if they may.
 
     `allow_private` allows private addresses and the loopback, but never link-local addresses and metadata services.
     """
@@ -83,7 +83,7 @@ def check_address(text: str, *, allow_private: bool) -> None:
 
 
 def may_be_private(url: str, allow_private: bool, allow_hosts: Collection[str]) -> bool:
-    """Return whether an endpoint may have a private address, and use http: its own setting or its host allows it."""
+    """Return whether an endpoint may have a private address and use http, by its own setting or by its host."""
     return allow_private or (urlsplit(url).hostname or "") in {host.lower() for host in allow_hosts}
 
 
@@ -91,7 +91,7 @@ def check_url(url: object, *, allow_private: bool, allow_hosts: Collection[str] 
     """Return the URL of an endpoint.
 
     Raises:
-        ValueError: it is malformed, not https without being allowed, or has an address that webhooks must not reach.
+        ValueError: the URL is malformed, uses http without permission, or has an address that webhooks must not reach.
 
     """
     if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or not _VISIBLE_ASCII(url) or "\\" in url:

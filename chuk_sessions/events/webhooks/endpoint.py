@@ -28,19 +28,19 @@ class Endpoint:
     """A receiver of events.
 
     Attributes:
-        id: of the endpoint.
-        url: where its messages are sent.
-        types: of the events that it receives; None for all.
-        sandboxes: whose events it receives; None for all.
-        allow_private: its address may be private or the loopback, and its URL may begin with http.
-        ordered: it receives a message only after all earlier ones were delivered, or given up.
+        id: the id of the endpoint.
+        url: the URL to which its messages are sent.
+        types: the types of events that it receives; None for all.
+        sandboxes: the sandboxes whose events it receives; None for all.
+        allow_private: whether its address may be private or the loopback, and its URL may begin with http.
+        ordered: whether each message waits until all earlier ones have been delivered or given up.
         enabled: whether messages are sent.
         disabled_because: `"gone"` after a response with status 410, `"failing"` after too many failures, `"request"` if
             `disable` was called; None while it is enabled.
-        failing_since: when the first attempt failed after the last success, in ms since 1970; None if the last attempt
+        failing_since: the time of the first failed attempt since the last success, in ms since 1970; None if the last
+            attempt
             was successful.
-        secrets: the keys of signatures, the newest first, each with the time at which it expires, in ms since 1970, or
-            None.
+        secrets: the keys of signatures, the newest first, each with its expiry in ms since 1970, or None.
         format: `"webhook"`, or the format of a stream of security events.
         settings: further settings of that format.
 
@@ -69,7 +69,7 @@ class Endpoint:
         return [secret for secret, expires_at in self.secrets if expires_at is None or expires_at > now_ms]
 
     def wants(self, type_: str, sandbox_id: str | None) -> bool:
-        """Return whether it receives an event of a type in a sandbox. None means that the event is in no sandbox."""
+        """Return whether the endpoint receives an event of a type in a sandbox; None if the event has no sandbox."""
         return (self.types is None or type_ in self.types) and (self.sandboxes is None or sandbox_id in self.sandboxes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Endpoint:
 def new_endpoint(
     url: str, types: Iterable[str] | None, sandboxes: Iterable[str] | None, *, allow_private: bool, ordered: bool
 ) -> Endpoint:
-    """Return a new endpoint for webhooks, whose URL was checked. Raises ValueError for malformed types or sandboxes."""
+    """Return a new endpoint for webhooks with a checked URL. Raises ValueError for malformed types or sandboxes."""
     return Endpoint(
         new_id(), url, check_types(types), check_sandboxes(sandboxes),
         allow_private=bool(allow_private), ordered=bool(ordered), secrets=((new_secret(), None),),
@@ -98,7 +98,7 @@ def new_id() -> str:
 
 
 def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return types of events. Raises ValueError for one that does not exist."""
+    """Return the types of events. Raises ValueError for an unknown type."""
     if types is None:
         return None
     found = tuple(dict.fromkeys([types] if isinstance(types, str) else types))
@@ -108,7 +108,7 @@ def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def check_sandboxes(sandboxes: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return names of sandboxes. Raises ValueError for a name that is not valid."""
+    """Return the names of sandboxes. Raises ValueError for an invalid name."""
     if sandboxes is None:
         return None
     found = tuple(dict.fromkeys([sandboxes] if isinstance(sandboxes, str) else sandboxes))
@@ -137,14 +137,14 @@ def endpoint_of(endpoint_id: str, stored: dict[str, Any]) -> Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up.
+    """A message whose delivery was given up.
 
     Attributes:
-        id: of the message: that of the event.
-        content: what was sent, as a dict.
-        attempts: how many there were.
-        last_error: why the last one failed.
-        given_up_at: in ms since 1970.
+        id: the id of the message, which is that of the event.
+        content: the content of the message, as a dict.
+        attempts: the number of attempts.
+        last_error: the reason why the last attempt failed.
+        given_up_at: when delivery was given up, in ms since 1970.
 
     """
 

@@ -30,11 +30,11 @@ class Message:
     """A message in a queue.
 
     Attributes:
-        id: of the event.
-        content: what to send, as a dict.
-        attempts: how many have failed.
-        first_attempt_at: when the first one failed, in ms since 1970; 0 before it.
-        last_error: why the last one failed.
+        id: the id of the event.
+        content: the content to send, as a dict.
+        attempts: the number of failed attempts.
+        first_attempt_at: when the first attempt failed, in ms since 1970; 0 if none has failed.
+        last_error: the reason why the last attempt failed.
 
     """
 
@@ -51,9 +51,9 @@ class Batch:
 
     Attributes:
         now: the time of the store, ms since 1970.
-        claim: proves who has taken them.
+        claim: the proof that this process has taken them.
         next_due: when another message is due, in ms since 1970; 0 if none waits.
-        messages: that were taken.
+        messages: the messages.
 
     """
 
@@ -112,7 +112,7 @@ class EndpointStore:
         raise SessionConflictError("the endpoint was changed too often at the same time")
 
     async def remove(self, endpoint_id: str) -> bool:
-        """Remove an endpoint with its queue. Returns whether there was one."""
+        """Remove an endpoint with its queue. Returns whether it existed."""
         for _ in range(_MAX_CHANGES):
             _, flat = await self._run(queue_operations.endpoints())
             stored = dict(zip(flat[::2], flat[1::2], strict=True)).get(str(endpoint_id).encode())
@@ -123,11 +123,11 @@ class EndpointStore:
         raise SessionConflictError("the endpoint was changed too often at the same time")
 
     async def get(self, endpoint_id: str) -> Endpoint:
-        """Return an endpoint. Raises ValueError if there is none."""
+        """Return an endpoint. Raises ValueError if it does not exist."""
         return (await self._find(endpoint_id))[0]
 
     async def enqueue(self, endpoint: Endpoint, messages: Sequence[Message]) -> int:
-        """Add messages to the queue. Returns how many of them it has now, which are the first ones.
+        """Add messages to the queue. Returns how many of them, from the first on, the queue now has.
 
         The messages for an endpoint that was removed are dropped, and count as added.
         """
@@ -137,7 +137,7 @@ class EndpointStore:
         return len(messages) if reply[0] == statuses.GONE else int(reply[1])
 
     async def take(self, endpoint: Endpoint, limit: int, lease_ms: int) -> Batch:
-        """Take messages that are due. A damaged one becomes a dead letter."""
+        """Take messages that are due. Damaged messages become dead letters."""
         call = queue_operations.take(endpoint.id, limit=limit, lease_ms=lease_ms, ordered=endpoint.ordered)
         taken = queue_operations.taken(await self._run(call))
         messages = []
@@ -159,7 +159,7 @@ class EndpointStore:
         await self._run(queue_operations.settle(endpoint.id, message.id.encode(), claim, ordered=endpoint.ordered))
 
     async def failed(self, endpoint: Endpoint, message: Message, claim: int, delay_ms: int | None) -> None:
-        """Store a message after an attempt has failed, and plan the next one; None makes it a dead letter."""
+        """Store a message after a failed attempt, and schedule the next one; None makes it a dead letter."""
         call = queue_operations.settle(
             endpoint.id, message.id.encode(), claim,
             ordered=endpoint.ordered, text=self._seal(message), delay_ms=delay_ms,
@@ -186,7 +186,7 @@ class EndpointStore:
                 return found
 
     async def resend(self, endpoint: Endpoint, letters: list[DeadLetter]) -> int:
-        """Move dead letters back to the queue. Returns how many there were."""
+        """Move dead letters back to the queue. Returns their number."""
         moved = 0
         for first in range(0, len(letters), _PAGE):
             page = [Message(letter.id, letter.content) for letter in letters[first : first + _PAGE]]

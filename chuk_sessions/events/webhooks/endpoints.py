@@ -21,7 +21,7 @@ from .signing import new_secret
 class WebhookEndpoints:
     """The receivers of webhooks. Any number of processes may change them; relays notice a change within a second.
 
-    Methods raise ValueError for the id of no endpoint, and subclasses of ProviderError when the store fails.
+    Methods raise ValueError for an unknown id, and subclasses of ProviderError when the store fails.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class WebhookEndpoints:
         allow_hosts: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Create an object for the endpoints of a store; nothing is sent.
+        """Create an object for the endpoints of a store. Nothing is sent.
 
         Args:
             source: a session factory, or the URL of the store.
-            encryption: encrypts secrets and messages. It must be that of the relays.
+            encryption: the encryption of secrets and messages, the same as that of the relays.
             allow_hosts: names of hosts that may have private addresses, and URLs with http. Relays need the same.
             clock: returns the time in seconds since 1970, by which old secrets expire.
 
@@ -69,14 +69,14 @@ class WebhookEndpoints:
         allow_private: bool = False,
         ordered: bool = False,
     ) -> Endpoint:
-        """Add an endpoint, which receives the events that occur from now on. Returns it with its id and secret.
+        """Add an endpoint, which receives all later events. Returns it with its id and secret.
 
         Args:
-            url: where messages are sent, at most 2048 characters. It must begin with https.
-            types: of the events; None for all.
-            sandboxes: whose events; None for all.
+            url: the URL to which messages are sent, at most 2048 characters. It must begin with https.
+            types: the types of events to send; None for all.
+            sandboxes: the sandboxes whose events to send; None for all.
             allow_private: allow private addresses and the loopback, and http. Never set it for a URL of a customer.
-            ordered: send a message only after all earlier ones were delivered, or given up.
+            ordered: send a message only after all earlier ones have been delivered or given up.
 
         Raises:
             ValueError: an argument is malformed, or the address in the URL is refused.
@@ -97,7 +97,7 @@ class WebhookEndpoints:
         return await self._store.get(endpoint_id)
 
     async def rotate_secret(self, endpoint_id: str, *, overlap_hours: float = 24) -> Endpoint:
-        """Give an endpoint another secret. Messages are signed with both until the old one expires.
+        """Give an endpoint a new secret. Messages are signed with both until the old one expires.
 
         Raises ValueError for hours that are not positive and finite.
         """
@@ -113,7 +113,7 @@ class WebhookEndpoints:
         return await self._store.change(endpoint_id, rotate)
 
     async def enable(self, endpoint_id: str) -> Endpoint:
-        """Send messages to an endpoint again, those that wait included."""
+        """Resume sending messages to an endpoint, including those that wait."""
         return await self._store.change(
             endpoint_id, lambda found: replace(found, enabled=True, disabled_because=None, failing_since=None)
         )
@@ -126,14 +126,14 @@ class WebhookEndpoints:
         )
 
     async def remove(self, endpoint_id: str) -> bool:
-        """Remove an endpoint with its messages and dead letters. Returns whether there was one."""
+        """Remove an endpoint with its messages and dead letters. Returns whether it existed."""
         removed = await self._store.remove(endpoint_id)
         if removed:
             await forget_reader(self._source, endpoint_id)
         return removed
 
     async def dead_letters(self, endpoint_id: str) -> list[DeadLetter]:  # type: ignore[valid-type]
-        """Return the messages that were given up, the oldest first. The store keeps the latest 10,000.
+        """Return the messages whose delivery was given up, the oldest first. The store keeps the latest 10,000.
 
         Raises KeyUnavailableError if one is encrypted under a key that is not available.
         """
@@ -141,7 +141,7 @@ class WebhookEndpoints:
         return await self._store.dead_letters(endpoint_id)
 
     async def resend(self, endpoint_id: str, message_ids: Collection[str] | None = None) -> int:
-        """Send dead letters again, by default all: each has ten attempts again. Returns how many there were."""
+        """Send dead letters again, by default all. Each gets ten new attempts. Returns their number."""
         endpoint = await self._store.get(endpoint_id)
         letters = await self._store.dead_letters(endpoint_id)
         chosen = letters if message_ids is None else [letter for letter in letters if letter.id in message_ids]

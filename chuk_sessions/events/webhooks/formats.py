@@ -1,4 +1,4 @@
-"""Formats of messages. The relay asks the format of an endpoint what to send for an event, and how."""
+"""Formats of messages. The format of an endpoint decides what the relay sends for an event, and how."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Format(Protocol):
     """A format of messages.
 
     Attributes:
-        pushes: the relay sends the messages. Otherwise the receiver fetches them from the queue.
+        pushes: whether the relay sends the messages. Otherwise the receiver fetches them from the queue.
 
     """
 
@@ -39,7 +39,7 @@ class Format(Protocol):
 
 
 class WebhookFormat:
-    """Standard Webhooks: a JSON object with type, timestamp, and data, and signatures in the headers."""
+    """Format of Standard Webhooks: a JSON object with type, timestamp, and data, and signatures in the headers."""
 
     pushes = True
 
@@ -50,7 +50,7 @@ class WebhookFormat:
         return Message(event.id, content_of(event.type, event.occurred_at, _data_of(event)))
 
     def request(self, endpoint: Endpoint, message: Message) -> Request:
-        """Return the request for one attempt, signed at the present time."""
+        """Return the request for one attempt, signed with the current time."""
         body = json.dumps(message.content, separators=(",", ":")).encode()
         # Receivers compare the timestamp with their own clocks, so it comes from this one and not from the store's.
         now = time.time()
@@ -65,7 +65,7 @@ def content_of(type_: str, occurred_at: int, data: dict[str, Any]) -> dict[str, 
 
 
 def disabled_message(endpoint: Endpoint, now: int) -> Message:
-    """Return the message that tells others that an endpoint was disabled at `now`, in ms since 1970."""
+    """Return the message that tells other endpoints that this one was disabled at `now`, in ms since 1970."""
     # Path and query of a URL may contain secrets, and other receivers read this.
     parts = urlsplit(endpoint.url)
     origin = f"{parts.scheme}://{parts.netloc}" if endpoint.url else None

@@ -29,13 +29,13 @@ logger = logging.getLogger("chuk_sessions.events")
 
 
 class WebhookRelay:
-    """A relay of events to the endpoints of a store, as long as its context lasts.
+    """A relay of events to the endpoints of a store. It runs until its context ends.
 
         async with WebhookRelay(url):
             ...
 
-    Any number of relays may work at the same time. They share the work, and if one is killed, the others take over
-    within the lease: 10 s for events, and 25 s for messages that it was sending. A message is delivered at least once;
+    Any number of relays may work at the same time. They share the work. If one is killed, the others take over its
+    events after 10 s, and the messages that it was sending after 25 s. A message is delivered at least once;
     a repeat has the same `webhook-id`. While it runs, the relay also sweeps, so that expired and idle sessions are
     reported.
     """
@@ -54,19 +54,20 @@ class WebhookRelay:
         tls: ssl.SSLContext | None = None,
         formats: dict[str, Format] | None = None,
     ) -> None:
-        """Create a relay; nothing is sent.
+        """Create a relay. Nothing is sent.
 
         Args:
             source: a session factory, or the URL of the store.
-            encryption: decrypts secrets, messages, and the owners of sessions.
+            encryption: the encryption of secrets, messages, and the owners of sessions.
             allow_hosts: names of hosts that may have private addresses, and URLs with http.
-            in_flight: most concurrent requests to an endpoint. Further messages for it wait, and delay no other.
+            in_flight: maximum number of concurrent requests to an endpoint. Further messages for it wait, and delay no
+                others.
             timeout_seconds: time within which an endpoint must respond.
             lease_seconds: time after which other relays take over the events of one that was killed, and the messages
                 that it was sending, `timeout_seconds` later. At least 0.1.
-            poll_seconds: longest time between two looks into a queue, and between two looks at the endpoints.
+            poll_seconds: longest time between two polls of a queue, and between two polls of the endpoints.
             resolver: replaces the system's resolver of names.
-            tls: replaces the TLS settings, which are those of aiohttp.
+            tls: replaces the default TLS settings of aiohttp.
             formats: further formats, by name, such as that of `SecurityEventStreams`.
 
         Raises:
@@ -88,7 +89,7 @@ class WebhookRelay:
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Start. Raises a subclass of ProviderError if the store cannot be reached."""
+        """Start the relay. Raises a subclass of ProviderError if the store cannot be reached."""
         self._sender = Sender(resolver=self._resolver, tls=self._tls, timeout_seconds=self._timeout_ms / 1000)
         context = Context(
             store=self._store,
@@ -116,7 +117,7 @@ class WebhookRelay:
         return sorted(self._workers)
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Stop. Attempts in flight get their time to finish, and their results are stored."""
+        """Stop the relay. Attempts in flight may finish within their timeout, and their results are stored."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._close()

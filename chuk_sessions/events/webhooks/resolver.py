@@ -1,4 +1,4 @@
-"""The resolver of names, which a slow name server must not block for other names."""
+"""The resolver of names. A slow name server must not block the lookups of other names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ resolver waits.
 class ThreadsResolver(AbstractResolver):
     """The system's resolver, in threads of its own.
 
-    Concurrent lookups of a name share one, even after those who asked first have given up. Otherwise a few names whose
-    servers never answer would soon take all threads.
+    Concurrent lookups of a name share one thread, even after the first callers have given up. Otherwise a few names
+    whose servers never answer would soon take all threads.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class ThreadsResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses of a name. Raises OSError for a name that has none."""
+        """Return the addresses of a name. Raises OSError for a name without addresses."""
         key = (host, int(family))
         lookup = self._lookups.get(key)
         if lookup is None:

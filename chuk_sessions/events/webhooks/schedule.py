@@ -25,9 +25,9 @@ LONGEST_RETRY_AFTER_MS: Final = 24 * _HOUR
 
 
 def delay_ms(failures: int, retry_after_ms: int | None = None) -> int | None:
-    """Return the ms until the next attempt after so many failures; None after the last attempt.
+    """Return the ms from the given number of failures to the next attempt; None after the last attempt.
 
-    An endpoint may ask for a longer delay, not for a shorter one.
+    An endpoint can request a longer delay, but not a shorter one.
     """
     if failures >= ATTEMPTS:
         return None

@@ -1,6 +1,6 @@
 """Sealing: turns descriptions of endpoints and messages into stored bytes, and back, with the codec of the deployment.
 
-With encryption, secrets and user ids are therefore encrypted, as they are in the records of sessions.
+With encryption, this encrypts secrets and user ids, as in the records of sessions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_BYTES: Final = 1_048_576
 class Sealer:
     """A codec of JSON objects.
 
-    `encryption` is that of the deployment, None for JSON text.
+    `encryption` is that of the deployment; None writes JSON text.
     """
 
     def __init__(self, encryption: OwnerEncryption | None = None) -> None:
@@ -37,7 +37,7 @@ class Sealer:
         return _SALTED + bytes([len(salt)]) + salt + text if salt else text
 
     def open(self, stored: bytes) -> dict[str, Any]:
-        """Return what was sealed.
+        """Return the object from sealed bytes.
 
         Raises:
             CorruptRecordError: the bytes are damaged.

@@ -1,4 +1,4 @@
-"""The HTTP client: sends one request, to an address that was checked, and never follows a redirect."""
+"""The HTTP client: sends requests to checked addresses only, and never follows a redirect."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Outcome:
     """The outcome of an attempt.
 
     Attributes:
-        delivered: the endpoint has accepted the message: its status was 2xx.
-        gone: the endpoint wants no more messages: its status was 410.
-        error: why the message was not delivered; empty if it was.
-        retry_after_ms: for how long the endpoint asks to wait; None if it does not.
+        delivered: whether the endpoint has accepted the message (status 2xx).
+        gone: whether the endpoint wants no more messages (status 410).
+        error: the reason why the message was not delivered; empty if it was.
+        retry_after_ms: the delay that the endpoint requests; None without one.
 
     """
 
@@ -48,7 +48,7 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses of a name. Raises RefusedAddressError, and OSError for a name that has none."""
+        """Return the addresses of a name. Raises RefusedAddressError, or OSError for a name without addresses."""
         found = await self._resolver.resolve(host, port, family)
         for result in found:
             check_address(result["host"], allow_private=self._allow_private)
@@ -62,7 +62,7 @@ class CheckedResolver(AbstractResolver):
 class Sender:
     """An HTTP client for webhooks.
 
-    Connections to private addresses have a pool of their own, so that no endpoint uses one that another was allowed.
+    Connections to private addresses have a pool of their own, so that an endpoint without permission never uses one.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Sender:
         tls: ssl.SSLContext | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Create the pools; needs a running event loop. `resolver` and `tls` replace the system's."""
+        """Create the pools. This needs a running event loop. `resolver` and `tls` replace the system's."""
         resolver = resolver or ThreadsResolver()
         self._resolver = resolver
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
@@ -136,7 +136,7 @@ def _outcome(response: aiohttp.ClientResponse) -> Outcome:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why a request failed. The text has nothing that the endpoint has sent."""
+    """Return the reason why a request failed. The text contains nothing that the endpoint has sent."""
     refused: BaseException | None = error
     while refused is not None and not isinstance(refused, RefusedAddressError):
         refused = refused.__cause__ or refused.__context__

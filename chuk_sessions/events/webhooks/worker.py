@@ -1,4 +1,4 @@
-"""The worker of an endpoint: moves its events from the stream to its queue, and delivers what is due."""
+"""The worker of an endpoint: moves its events from the stream to its queue, and delivers messages that are due."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Context:
     """The objects and settings that the workers of a relay share.
 
     Attributes:
-        store: of endpoints and queues.
+        store: the store of endpoints and queues.
         sender: the HTTP client.
-        formats: by name.
+        formats: the formats by name.
         events: returns the events for the endpoint with an id.
         allow_hosts: names of hosts that may have private addresses.
-        in_flight: most concurrent requests to an endpoint.
+        in_flight: maximum number of concurrent requests to an endpoint.
         lease_ms: time after which another relay takes over the messages of one that was killed.
-        poll_seconds: longest time between two looks into a queue.
+        poll_seconds: longest time between two polls of a queue.
 
     """
 
@@ -67,7 +67,7 @@ class Worker:
         self._loops = [asyncio.create_task(self._repeat(loop)) for loop in loops]
 
     def update(self, endpoint: Endpoint) -> None:
-        """Use the endpoint as it was stored since."""
+        """Use the latest stored state of the endpoint."""
         self._endpoint = endpoint
 
     async def aclose(self) -> None:
@@ -89,7 +89,7 @@ class Worker:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pump(self) -> None:
-        """Move events to the queue. They are acknowledged after they were stored there."""
+        """Move events to the queue. Acknowledge them after the queue has stored them."""
         async with self._context.events(self._endpoint.id) as events:
             while batch := await events.next_batch(_BATCH):
                 found = [self._format.message(self._endpoint, event) for event in batch]
@@ -104,7 +104,7 @@ class Worker:
                 await asyncio.sleep(self._context.poll_seconds)
 
     async def _store_first(self, messages: list[Message]) -> int:
-        """Return how many of the messages are in the queue."""
+        """Store the messages in the queue, and return how many of them, from the first on, it now has."""
         try:
             return await self._context.store.enqueue(self._endpoint, messages)
         except SessionError as error:
@@ -183,9 +183,10 @@ class Worker:
             logger.debug("the endpoint %s was removed", self._endpoint.id)
 
     async def _disable(self, reason: str, now: int, failing_since: int | None = None) -> None:
-        """Disable the endpoint, and tell the others, unless somebody else has done so.
+        """Disable the endpoint, and tell the others, unless another process has done so.
 
-        With `failing_since`, disable it only if it has accepted nothing since then. Other relays may know better.
+        With `failing_since`, disable it only if it has accepted nothing since then. Other relays may have been
+        successful.
         """
         disabled = False
 
