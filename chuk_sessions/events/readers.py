@@ -69,8 +69,8 @@ class SessionEvents:
                 one.
             encryption: the encryption of the managers, to decrypt owners. Without it, `user_id` is None for encrypted
                 owners, and `owner_known` is False.
-            lease_seconds: time after which other processes take over the share of a process that was killed or hangs, at
-                least 0.1. Code that blocks the event loop for most of that time loses its share.
+            lease_seconds: time after which other processes take over the share of a process that was killed or hangs,
+                at least 0.1. Code that blocks the event loop for most of that time loses its share.
             longest_pause_seconds: longest time between two polls while there are no events.
 
         Raises:
