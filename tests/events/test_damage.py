@@ -13,6 +13,7 @@ from chuk_sessions.events.names import reader_name
 from chuk_sessions.providers import redis
 from tests.harness.readers import take, until
 from tests.harness.strays import id_in
+from tests.redis.tools import connections_named
 
 
 @pytest.fixture
@@ -100,24 +101,22 @@ async def test_events_are_trimmed_once_their_acknowledgment_is_stored(server, so
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])
-async def test_a_closed_reader_has_no_connection(server, source, times):
-    with server.client() as client:
-        before = client.info("clients")["connected_clients"]
-        events = SessionEvents(source, reader="mailer")
-        async with events:
-            for _ in range(times):
-                await events.aclose()
-        await until(lambda: client.info("clients")["connected_clients"] <= before)
+async def test_a_closed_reader_has_no_connection(server, times):
+    source = redis.factory(server.url, client_name="closed")
+    async with SessionEvents(source, reader="mailer") as events:
+        assert connections_named(server, "closed")
+        for _ in range(times):
+            await events.aclose()
+    await until(lambda: not connections_named(server, "closed"))
 
 
-async def test_a_reader_that_was_refused_has_no_connection(server, source):
-    name = reader_name("mailer", None)
+async def test_a_reader_that_was_refused_has_no_connection(server):
+    name, source = reader_name("mailer", None), redis.factory(server.url, client_name="refused")
     with server.client() as client:
-        before = client.info("clients")["connected_clients"]
         client.set(keys.members(ids.home_bucket("readers", name), name), "damaged")
         with pytest.raises(CorruptRecordError):
             await SessionEvents(source, reader="mailer").__aenter__()
-        await until(lambda: client.info("clients")["connected_clients"] <= before)
+        await until(lambda: not connections_named(server, "refused"))
         assert client.exists(*[keys.readers(bucket) for bucket in range(ids.BUCKETS)]) == 0
 
 
