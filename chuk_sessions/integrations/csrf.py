@@ -7,22 +7,19 @@ tokens: `token(session)` returns one for a form or a header, and `is_valid(sessi
 
 from __future__ import annotations
 
-import hmac
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
 from .asgi import ASGIApp, Receive, Scope, Send
 from .lifecycle import CSRF_KEY
+from .masks import SECRET_BYTES, hides, masked
 from .session import Session, SyncSession
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that must change nothing, according to RFC 9110."""
 
-_SECRET_BYTES: Final = 32
-_TOKEN_CHARACTERS: Final = 86
 _POLICY_VIOLATION: Final = 1008
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -35,22 +32,15 @@ def token(session: Session | SyncSession) -> str:
     """
     secret = _secret(session)
     if secret is None:
-        secret = secrets.token_bytes(_SECRET_BYTES)
+        secret = secrets.token_bytes(SECRET_BYTES)
         session[CSRF_KEY] = secret.hex()
-    mask = secrets.token_bytes(_SECRET_BYTES)
-    return urlsafe_b64encode(mask + _xor(mask, secret)).decode().rstrip("=")
+    return masked(secret)
 
 
 def is_valid(session: Session | SyncSession, sent: object) -> bool:
     """Return whether a value that a client has sent is a token of this session. Any value is allowed."""
     secret = _secret(session)
-    if secret is None or not isinstance(sent, str) or len(sent) != _TOKEN_CHARACTERS:
-        return False
-    try:
-        raw = urlsafe_b64decode(f"{sent}==")
-    except ValueError:
-        return False
-    return len(raw) == 2 * _SECRET_BYTES and hmac.compare_digest(_xor(raw[:_SECRET_BYTES], raw[_SECRET_BYTES:]), secret)
+    return secret is not None and hides(sent, secret)
 
 
 def _secret(session: Session | SyncSession) -> bytes | None:
@@ -59,11 +49,7 @@ def _secret(session: Session | SyncSession) -> bytes | None:
         secret = bytes.fromhex(text) if isinstance(text, str) else b""
     except ValueError:
         return None
-    return secret if len(secret) == _SECRET_BYTES else None
-
-
-def _xor(left: bytes, right: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+    return secret if len(secret) == SECRET_BYTES else None
 
 
 class CsrfMiddleware:
