@@ -36,7 +36,7 @@ async def run(backend: Backend, bucket: int, *, writes: bool) -> Trial:
             trial.failed, trial.reason = call.operation.name, str(error)
             break
         trial.steps.append(call.operation.name)
-    if writes:
+    if writes and trial.steps:
         for call in (
             operations.delete(new),
             operations.delete(old),

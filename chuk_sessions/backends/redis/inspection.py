@@ -17,7 +17,7 @@ from .topology.slot_map import SlotRange, slot_ranges
 from .topology.slots import SLOTS, slot_of
 from .url import StoreURL
 
-_REPLY_TIMEOUT = 5.0
+_REPLY_TIMEOUT = 3.0
 _CONNECT_TIMEOUT = 2.0
 """Seconds. A server that is down must not hold up the inspection of the others."""
 
@@ -63,11 +63,13 @@ class Server:
         except RefusedError:
             return False
         finally:
+            stranger.abort()
             await stranger.aclose()
         return True
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connection, and give up queries that nobody awaits any more."""
+        self._node.abort()
         await self._node.aclose()
 
 
@@ -96,10 +98,14 @@ class RedisInspection:
         return self._by_slot[slot_of(key)] if self.kind is Kind.CLUSTER else self.primaries[0]
 
     async def find_replicas(self) -> None:
-        """Find the replicas that the slot map names, or that the primary names in its reply to INFO."""
-        found = [replica for each in self._ranges for replica in each.replicas]
-        if self.kind is not Kind.CLUSTER:
-            found = await _connected_replicas(self.primaries[0], self._options)
+        """Find the replicas that the slot map names, or that primaries name in their replies to INFO."""
+        mapped: dict[str, dict[Address, None]] = {server.address: {} for server in self.primaries}
+        for each in self._ranges:
+            mapped[str(each.primary)] |= dict.fromkeys(each.replicas)
+        connected = await asyncio.gather(*(_connected_replicas(each, self._options) for each in self.primaries))
+        # The map leaves out replicas that its node has not heard of yet.
+        pairs = zip(mapped.values(), connected, strict=True)
+        found = [replica for known, others in pairs for replica in (known if len(known) >= len(others) else others)]
         self.replicas = self._servers(dict.fromkeys(found), Part.REPLICA)
 
     async def aclose(self) -> None:
@@ -137,6 +143,8 @@ async def _query(node: Node, words: Sequence[str | bytes | int]) -> Any:
     try:
         return await node.query(tuple(words), _REPLY_TIMEOUT)
     except ReplyError as refused:
+        if refused.server:  # it refuses the connection, not the command
+            raise UnansweredError(refused.message) from refused
         raise RefusedError(refused.message) from refused
     except (NotSentError, ReplyLostError) as failure:
         raise UnansweredError(str(failure)) from failure

@@ -83,7 +83,7 @@ def _section(finding: Finding) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    first = text.split()[0]
+    first = text.partition(" ")[0]
     start = first if "-" in first or ":" in first else first[0].upper() + first[1:]
     return f"{start}{text[len(first) :]}{'' if text.endswith('.') else '.'}"
 
