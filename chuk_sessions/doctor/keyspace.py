@@ -115,7 +115,7 @@ class EmulatorKeyspace:
         if command == "PTTL":
             return -2 if content is None else -1 if expiry is None else expiry - self._now
         if command == "EXISTS":
-            return int(content is not None)
+            return sum(name in self._snapshot for name in (key, *args))
         if command == "TYPE":
             return _type_of(content)
         if command == "HGETALL":
@@ -125,9 +125,9 @@ class EmulatorKeyspace:
         if command == "ZRANGE":
             shown = entries[int(args[0]) : int(args[1]) + 1]
             return [part for member, score in shown for part in (member, repr(score).encode())]
-        member = args[0] if isinstance(args[0], bytes) else str(args[0]).encode()
         scores = dict(entries)
-        return repr(scores[member]).encode() if member in scores else None
+        found = [repr(scores[member]).encode() if member in scores else None for member in args]
+        return found if command == "ZMSCORE" else found[0]
 
 
 def _type_of(content: Content | None) -> bytes:

@@ -23,6 +23,11 @@ from .troubles import Tally, Trouble
 _PAGE = 200
 """Entries of an index that are examined concurrently, and of each index in a sample."""
 
+_CONCURRENT_KEYS = 50
+"""Keys that are examined concurrently. More would hold the event loop for too long."""
+
+Entry = tuple[bytes, float]
+"""A member of an index and its score."""
 Troubles = set[tuple[Trouble, str]]
 NowMs = Callable[[str], int]
 """A function that returns the time of the server that has a key, in ms since 1970."""
@@ -47,7 +52,9 @@ class Examiner:
     async def walk(self, sandbox_id: str | None, sample: int | None, on_progress: OnProgress) -> None:
         """Examine the keys of a sandbox, or of all. Raises RefusedError and UnansweredError if SCAN fails."""
         async for page in self._pages(layout.pattern(sandbox_id), sample, on_progress):
-            await asyncio.gather(*(self._key(key) for key in set(page)))
+            found = list(set(page))
+            for first in range(0, len(found), _CONCURRENT_KEYS):
+                await asyncio.gather(*(self._key(key) for key in found[first : first + _CONCURRENT_KEYS]))
 
     async def _key(self, key: bytes) -> None:
         name = layout.parse(key)
@@ -176,12 +183,28 @@ class Examiner:
     async def _index(self, name: KeyName) -> None:
         """Examine the entries of an index of sessions, and whether a sweep knows its sandbox."""
         async for entries in self._entries(name):
-            looks = [self._confirmed(_bound(self._entry, name, *entry)) for entry in entries]
+            suspects = await self._suspects(name, entries)
+            looks = [self._confirmed(_bound(self._entry, name, *entry)) for entry in suspects]
             for troubles in await asyncio.gather(*looks):
                 self._add(troubles)
         if name.kind == "deadlines":
             member = name.sandbox_id.encode()
             self._add(await self._confirmed(lambda: self._unlisted(name, keys.sandboxes(name.bucket), member)))
+
+    async def _suspects(self, name: KeyName, entries: list[Entry]) -> list[Entry]:
+        """Return the entries that need a closer look. One query shows that most pages have none."""
+        index, now = keys.index(name.sandbox_id, name.bucket), self._now_ms(name.key)
+        strange = [entry for entry in entries if not ids.is_handle(entry[0])]
+        named = [entry for entry in entries if ids.is_handle(entry[0])]
+        if name.kind == "users" and named:
+            scores = await self._ask("ZMSCORE", index.deadlines, *(member for member, _ in named))
+            named = [entry for entry, score in zip(named, scores, strict=True) if score is None]
+        elif name.kind == "deadlines":
+            named = [entry for entry in named if entry[1] > now]
+            records = [index.records + member.decode() for member, _ in named]
+            if not records or await self._ask("EXISTS", *records) == len(records):
+                named = []
+        return strange + named
 
     async def _entry(self, name: KeyName, member: bytes, score: float) -> Troubles:
         if not ids.is_handle(member):
@@ -204,7 +227,7 @@ class Examiner:
         exists = listed is None and await self._ask("EXISTS", name.key)
         return {(Trouble.NOT_SWEPT, name.key)} if exists else set()
 
-    async def _entries(self, name: KeyName) -> AsyncIterator[list[tuple[bytes, float]]]:
+    async def _entries(self, name: KeyName) -> AsyncIterator[list[Entry]]:
         """Yield the entries of an index in pages; for a sample, only the first page."""
         first = 0
         while True:

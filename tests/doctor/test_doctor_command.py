@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -12,9 +13,14 @@ from chuk_sessions.cli.exits import ExitCode
 from chuk_sessions.doctor.checks import NAMES
 from tests.doctor.tools import manager_on, setting, user
 from tests.harness import children
+from tests.harness.contract_run import ROOT
+from tests.harness.farms import wait_for
 from tests.harness.ports import free_port
 from tests.harness.servers import Server
+from tests.project.test_docs import table
 from tests.redis.test_rights import recipe
+
+PAGE = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +100,34 @@ def test_usage_errors_exit_with_2(patient: Server, capsys, monkeypatch):
     monkeypatch.setenv("SESSION_ENCRYPTION_KEYS", "not a key")
     assert cli.main(["doctor", "--url", patient.url]) == ExitCode.USAGE
     assert capsys.readouterr().out == ""
+
+
+def test_the_page_shows_what_the_command_prints_about_eviction(patient: Server, capsys):
+    """Except figures and the address, the page has the very text."""
+    with patient.client() as client:
+        client.mset({f"foreign:{number}": "x" * 1000 for number in range(200)})
+        with setting(client, maxmemory_policy="allkeys-lru", maxmemory=1_000_000):
+            wait_for(lambda: client.info("stats")["evicted_keys"] > 0, "evicted keys")
+            cli.main(["doctor", "--url", patient.url, "--read-only"])
+        client.config_resetstat()
+    printed = capsys.readouterr().out.split("\n\n")[0]
+    [shown] = re.findall(r"^```text\n(PROBLEM eviction.*?)^```", PAGE, re.M | re.S)
+    assert without_figures(printed) == without_figures(shown)
+
+
+def without_figures(text: str) -> str:
+    text = " ".join(text.split()).replace("127.0.0.1", "redis.example")
+    return re.sub(r"\d[\d.,]*( [KMG]iB| \w+ ago)?|:\d+", "N", text)
+
+
+def test_the_page_has_a_row_for_each_check():
+    rows = table("docs/doctor.md", "Checks")
+    assert [row[0].strip("`") for row in rows] == list(NAMES)
+    assert all(row[1].endswith(".") and row[2].endswith(".") for row in rows)
+
+
+def test_the_rights_in_the_page_show_everything(patient: Server, capsys):
+    [rules] = re.findall(r"ACL SETUSER doctor on >PASSWORD (.*)", PAGE)
+    with patient.client() as client, user(client, *rules.split()) as login:
+        assert cli.main(["doctor", "--url", f"redis://{login}127.0.0.1:{patient.port}"]) == ExitCode.SUCCESS
+    assert "0 unknown" in capsys.readouterr().out
