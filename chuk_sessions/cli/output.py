@@ -22,26 +22,38 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.json = as_json
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return sys.stdout.isatty()
+
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Print rows: a table of these columns, or each row with all of its fields as a JSON object."""
         if self.json:
             for row in rows:
                 self._write_json(row)
-            return
-        table = _table([column.replace("_", " ") for column in columns])
-        for row in rows:
-            table.add_row(*[_cell(row.get(column)) for column in columns])
-        _print(table)
+        else:
+            self.show(_rows(columns, rows))
 
     def fields(self, fields: Mapping[str, Any]) -> None:
         """Print the fields of one thing: one line each, or one JSON object."""
         if self.json:
             self._write_json(fields)
-            return
-        table = _table(["", ""], header=False)
-        for name, value in fields.items():
-            table.add_row(_cell(name.replace("_", " ")), _cell(value))
-        _print(table)
+        else:
+            self.show(_fields(fields))
+
+    def tables(self, fields: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Any:
+        """Return a table of fields with a table of rows below it, for `show` and for live views."""
+        from rich.console import Group  # noqa: PLC0415
+
+        return Group(_fields(fields), "", _rows(columns, rows))
+
+    def show(self, tables: Any) -> None:
+        """Print tables."""
+        from rich.console import Console  # noqa: PLC0415
+
+        Console(width=None if self.is_terminal else _WIDE, highlight=False).print(tables)
+        sys.stdout.flush()
 
     def line(self, text: str, fields: Mapping[str, Any]) -> None:
         """Print one line of a stream at once: the text, or the fields as a JSON object."""
@@ -87,6 +99,20 @@ def _cell(value: Any) -> Any:
     return Text(visible(text))
 
 
+def _rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Any:
+    table = _table([column.replace("_", " ") for column in columns])
+    for row in rows:
+        table.add_row(*[_cell(row.get(column)) for column in columns])
+    return table
+
+
+def _fields(fields: Mapping[str, Any]) -> Any:
+    table = _table(["", ""], header=False)
+    for name, value in fields.items():
+        table.add_row(_cell(name.replace("_", " ")), _cell(value))
+    return table
+
+
 def _table(columns: Sequence[str], *, header: bool = True) -> Any:
     from rich.table import Table  # noqa: PLC0415
 
@@ -94,10 +120,3 @@ def _table(columns: Sequence[str], *, header: bool = True) -> Any:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False).print(table)
-    sys.stdout.flush()
