@@ -27,7 +27,6 @@ async def list_(
     """
     rows: list[dict[str, Any]] = []
     listed = unreadable = 0
-    context.so_far = lambda: f"{listed} sessions were listed" if listed else ""
     async with context.manager() as manager:
         async for found in _of_sandbox(manager, limit) if user is None else _of_user(manager, user):
             part = found[: limit - listed]
