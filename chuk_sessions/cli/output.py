@@ -82,27 +82,33 @@ def visible(text: str) -> str:
     return "".join(part if part.isprintable() or part == "\n" else ascii(part)[1:-1] for part in text)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, *, is_column: bool = False) -> Any:
     from rich.text import Text  # noqa: PLC0415  (JSON does not need rich, which takes long to import)
 
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is None:
         text = "-"
     elif isinstance(value, str):
         text = value
-    elif isinstance(value, (list, tuple)):
-        text = ", ".join(map(str, value))
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return Text(f"{value:,}", justify="right")
+    elif is_number:
+        text = f"{value:,}"
+    elif isinstance(value, list | tuple):
+        text = ", ".join(map(str, value)) or "-"
     else:
         text = json.dumps(value, ensure_ascii=False)
     # Rich interprets markup in strings, and not in Text.
-    return Text(visible(text))
+    return Text(visible(text), justify="right" if is_number and is_column else "left")
+
+
+def _short(column: str, value: Any) -> Any:
+    """Return a time without its fraction, so that tables fit on a terminal; other values as they are."""
+    return value[:19].replace("T", " ") if column.endswith("_at") and isinstance(value, str) else value
 
 
 def _rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Any:
     table = _table([column.replace("_", " ") for column in columns])
     for row in rows:
-        table.add_row(*[_cell(row.get(column)) for column in columns])
+        table.add_row(*[_cell(_short(column, row.get(column)), is_column=True) for column in columns])
     return table
 
 

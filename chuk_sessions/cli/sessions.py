@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import CorruptRecordError, KeyUnavailableError, ListedSession, SessionManager, session_hash
 
-COLUMNS = ("reference", "user", "created_at", "last_accessed", "expires_at", "keys")
+COLUMNS = ("reference", "user", "created_at", "expires_at", "keys")
 BATCH = 64
 """Sessions that are read, or revoked, concurrently."""
 

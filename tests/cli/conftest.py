@@ -59,7 +59,7 @@ class Store:
 
         return asyncio.run(work())
 
-    def create(self, *users: str | None, **settings: Any) -> list[str]:
+    def create(self, *users: str | None, **settings: Any) -> Any:
         """Create a session for each user, one after another, and return their ids."""
 
         async def work(manager: SessionManager) -> list[str]:

@@ -22,7 +22,8 @@ from tests.harness.servers import running
 
 COMMAND = (sys.executable, "-m", "chuk_sessions")
 SANDBOX = "processes"
-MANY = 6000
+MANY = 4000
+BATCH = 250
 
 
 @pytest.fixture
@@ -47,9 +48,13 @@ def following(server, *words, **variables):
 
 
 async def create(server, number, **settings):
-    """Create sessions with one pipeline, and return their ids."""
+    """Create sessions, and return their ids."""
     async with SessionManager(SANDBOX, redis.factory(server.url), **settings) as manager:
-        return await asyncio.gather(*[manager.allocate_session(user_id=f"user-{index % 7}") for index in range(number)])
+        found = []
+        for first in range(0, number, BATCH):
+            users = [f"user-{index % 7}" for index in range(first, min(number, first + BATCH))]
+            found += await asyncio.gather(*[manager.allocate_session(user_id=user) for user in users])
+        return found
 
 
 def records(server):

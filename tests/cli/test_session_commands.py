@@ -21,17 +21,7 @@ def test_list_has_references_and_keys_of_metadata(store):
     assert {row["user"] for row in rows} == {"alice", "bob", None}
     assert all(set(row) == FIELDS and row["keys"] == ["color"] for row in rows)
     table = store.run_plain("list").out
-    assert table.splitlines()[0].split() == [
-        "reference",
-        "user",
-        "created",
-        "at",
-        "last",
-        "accessed",
-        "expires",
-        "at",
-        "keys",
-    ]
+    assert table.splitlines()[0].split() == ["reference", "user", "created", "at", "expires", "at", "keys"]
     assert all(session_hash(one) in table and one not in table for one in created)
     assert "red" not in table
 

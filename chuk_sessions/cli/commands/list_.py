@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import typer
@@ -26,19 +27,20 @@ async def list_(
     Values of metadata may be secrets, so the list has only the keys.
     """
     rows: list[dict[str, Any]] = []
-    listed = unreadable = 0
-    async with context.manager() as manager:
-        async for found in _of_sandbox(manager, limit) if user is None else _of_user(manager, user):
-            part = found[: limit - listed]
-            unreadable += sum(isinstance(session, Unreadable) for session in part)
-            rows += [sessions.row(manager, session) for session in part]
-            if context.output.json:
-                context.output.rows(sessions.COLUMNS, rows)
-                rows = []
-            listed += len(part)
-            if len(part) < len(found):
-                context.say(f"only {limit} sessions are listed; give --limit for more")
-                break
+    unreadable = 0
+    async with context.manager() as manager, aclosing(_found(manager, user, limit)) as pages:
+        with context.progress("sessions") as progress:
+            async for found in pages:
+                part = found[: limit - progress.done]
+                unreadable += sum(isinstance(session, Unreadable) for session in part)
+                rows += [sessions.row(manager, session) for session in part]
+                if context.output.json:
+                    context.output.rows(sessions.COLUMNS, rows)
+                    rows = []
+                progress.advance(len(part))
+                if len(part) < len(found):
+                    context.say(f"only {limit} sessions are listed; give --limit for more")
+                    break
     if not context.output.json and rows:
         context.output.rows(sessions.COLUMNS, rows)
     if unreadable:
@@ -46,10 +48,10 @@ async def list_(
     return ExitCode.FINDINGS if unreadable else ExitCode.SUCCESS
 
 
-async def _of_sandbox(manager: SessionManager, limit: int) -> AsyncIterator[list[Found]]:
-    async for references in sessions.batches(manager.iter_sessions(), min(limit + 1, sessions.BATCH)):
-        yield await sessions.read_all(manager, references)
-
-
-async def _of_user(manager: SessionManager, user: str) -> AsyncIterator[list[Found]]:
-    yield [*await manager.list_user_sessions(user)]
+async def _found(manager: SessionManager, user: str | None, limit: int) -> AsyncGenerator[list[Found], None]:
+    if user is not None:
+        yield [*await manager.list_user_sessions(user)]
+        return
+    async with aclosing(manager.iter_sessions()) as references:
+        async for part in sessions.batches(references, min(limit + 1, sessions.BATCH)):
+            yield await sessions.read_all(manager, part)

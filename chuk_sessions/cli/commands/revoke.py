@@ -89,26 +89,25 @@ async def _revoked(manager: SessionManager, reference: str, failed: set[str]) ->
 
 async def _show(context: Context, manager: SessionManager, user: str | None) -> int:
     """Print what would be revoked."""
-    number = 0
     rows: list[dict[str, Any]] = []
     if user is not None:
         found = [sessions.row(manager, one) for one in await manager.list_user_sessions(user)]
-        number = len(found)
         context.output.rows(sessions.COLUMNS, found)
-        _say_dry_run(context, number)
+        _say_dry_run(context, len(found))
         return ExitCode.SUCCESS
-    async for references in sessions.batches(manager.iter_sessions()):
-        number += len(references)
-        if context.output.json or len(rows) < _SHOWN:
-            rows += [sessions.row(manager, one) for one in await sessions.read_all(manager, references)]
-        if context.output.json:
-            context.output.rows(sessions.COLUMNS, rows)
-            rows = []
+    with context.progress("sessions") as progress:
+        async for references in sessions.batches(manager.iter_sessions()):
+            progress.advance(len(references))
+            if context.output.json or len(rows) < _SHOWN:
+                rows += [sessions.row(manager, one) for one in await sessions.read_all(manager, references)]
+            if context.output.json:
+                context.output.rows(sessions.COLUMNS, rows)
+                rows = []
     if rows:
         context.output.rows(sessions.COLUMNS, rows[:_SHOWN])
-    if number > _SHOWN and not context.output.json:
-        context.say(f"and {number - _SHOWN:,} more")
-    _say_dry_run(context, number)
+    if progress.done > _SHOWN and not context.output.json:
+        context.say(f"and {progress.done - _SHOWN:,} more")
+    _say_dry_run(context, progress.done)
     return ExitCode.SUCCESS
 
 
