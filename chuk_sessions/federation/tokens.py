@@ -20,9 +20,7 @@ CLOCK_SKEW_SECONDS: Final = 60
 """How far the clock of an issuer may be ahead. Expiry has no tolerance."""
 
 MAX_CACHED: Final = 1024
-_LATEST: Final = 253_402_300_800  # the end of the year 9999
 
-_IS_JTI = re.compile(r"[A-Za-z0-9._~-]{1,128}").fullmatch
 _IS_ACTION = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 is_thumbprint = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 """Returns whether a text has the form of a SHA-256 in base64url."""
@@ -109,20 +107,15 @@ def _verified(token: object, trust: Trust) -> _Verified | None:
     if unverified is None or key is None or not unverified.is_signed_with(key):
         return None
     grant, not_before = _grant_of(unverified.claims), unverified.claims.get("nbf", 0)
-    if grant is None or not is_time(not_before):
+    if grant is None or not jwt.is_time(not_before):
         return None
-    found = _Verified(grant, unverified.key_id, key, max(grant.issued_at, not_before))
+    found = _Verified(grant, unverified.header["kid"], key, max(grant.issued_at, not_before))
     with _adding:
         # Only tokens of trusted issuers get here, so strangers cannot displace them.
         if len(_cache) >= MAX_CACHED:
             del _cache[next(iter(_cache))]
         _cache[str(token)] = found
     return found
-
-
-def is_time(value: object) -> bool:
-    """Return whether a claim is a whole number of seconds since the epoch."""
-    return type(value) is int and 0 <= value <= _LATEST
 
 
 def _claims_of(grant: Grant) -> dict[str, Any]:
@@ -152,8 +145,8 @@ def _grant_of(claims: dict[str, Any]) -> Grant | None:
         not ids.is_name(get("iss"), MAX_SANDBOX_LENGTH) or not ids.is_name(get("aud"), MAX_SANDBOX_LENGTH)
         or ids.parse_reference(get("sub")) is None or not paths.is_path(get("path"))
         or not isinstance(scope, str) or not all(map(_IS_ACTION, actions := tuple(scope.split(" "))))
-        or not _matches(_IS_JTI, get("jti")) or not is_time(get("iat")) or not is_time(get("exp"))
-        or ("cnf" in claims and not _matches(is_thumbprint, jkt))
+        or not jwt.matches(jwt.is_jti, get("jti")) or not jwt.is_time(get("iat")) or not jwt.is_time(get("exp"))
+        or ("cnf" in claims and not jwt.matches(is_thumbprint, jkt))
         or ("client_id" in claims and not ids.is_name(client_id, MAX_SANDBOX_LENGTH))
     ):  # fmt: skip
         return None
@@ -161,7 +154,3 @@ def _grant_of(claims: dict[str, Any]) -> Grant | None:
         claims["iss"], claims["aud"], claims["sub"], claims["path"], actions, claims["jti"], claims["iat"],
         claims["exp"], jkt, client_id,
     )  # fmt: skip
-
-
-def _matches(pattern: Any, value: object) -> bool:
-    return isinstance(value, str) and pattern(value) is not None
