@@ -56,22 +56,26 @@ class ProofKey:
     def __init__(self, key: Ed25519PrivateKey | None = None) -> None:
         """Take a key, or generate one."""
         self._key = OKPKey.import_key(key or Ed25519PrivateKey.generate())
-        self._public = self._key.as_dict(private=False)
+        public = self._key.as_dict(private=False)
+        self._public = {name: public[name] for name in ("kty", "crv", "x")}
         self.thumbprint = self._key.thumbprint()
 
     def __repr__(self) -> str:
         return f"ProofKey({self.thumbprint})"
 
-    def prove(self, method: str, url: str, token: str) -> str:
-        """Return the value of the header `DPoP` for one request that presents `token`."""
-        header = {"alg": jwt.ALGORITHM, "typ": TYPE, "jwk": {name: self._public[name] for name in ("kty", "crv", "x")}}
-        claims = {
+    def prove(self, method: str, url: str, token: str | None = None) -> str:
+        """Return the value of the header `DPoP` for one request that presents `token`. A request to the endpoint for
+        token exchange presents none.
+        """
+        header = {"alg": jwt.ALGORITHM, "typ": TYPE, "jwk": self._public}
+        claims: dict[str, Any] = {
             "htm": method,
             "htu": url,
             "iat": int(time.time()),
             "jti": secrets.token_urlsafe(16),
-            "ath": token_hash(token),
         }
+        if token is not None:
+            claims["ath"] = token_hash(token)
         return library.encode(header, claims, self._key, registry=jwt.registry(jwt.ALGORITHM))
 
 
@@ -80,7 +84,7 @@ def token_hash(token: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
 
 
-async def thumbprint(proof: Proof, token: str, replays: Replays, now: float | None = None) -> str | None:
+async def prover(proof: Proof, token: str | None, replays: Replays, now: float | None = None) -> str | None:
     """Return the thumbprint of the key that has signed a proof for this token and request.
 
     None means that the proof is forged, malformed, too old, for another request, or was used before.
@@ -92,7 +96,7 @@ async def thumbprint(proof: Proof, token: str, replays: Replays, now: float | No
     get, now = found.claims.get, time.time() if now is None else now
     issued_at: Any = get("iat")
     if (
-        get("htm") != proof.method or not _is_same_url(get("htu"), proof.url) or get("ath") != token_hash(token)
+        get("htm") != proof.method or not _is_same_url(get("htu"), proof.url) or get("ath") != (token and token_hash(token))
         or not jwt.matches(jwt.is_jti, get("jti")) or not jwt.is_time(issued_at)
         or abs(now - issued_at) > WINDOW_SECONDS
     ):  # fmt: skip
