@@ -158,6 +158,7 @@ MAY_IMPORT = {
     "session_manager": "core settings engine backends backends.base provider_factory",
     "encryption": "core engine backends.base settings provider_factory",
     "cache": "core engine",
+    "federation": "core engine backends.base public",
     "devices": "public integrations",
     "cli": "public settings encryption events providers",
     "__main__": "cli",
