@@ -160,6 +160,8 @@ MAY_IMPORT = {
     "cache": "core engine",
     "federation": "core engine backends.base public",
     "devices": "public integrations",
+    "cli": "public settings encryption events providers",
+    "__main__": "cli",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
     "events": "core engine settings backends backends.base public sync providers",
