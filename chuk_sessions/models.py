@@ -256,8 +256,10 @@ class ResolvedGrant:
 class SessionFederation(Protocol):
     """The type of the argument `federation` of SessionManager: a `chuk_sessions.federation.Federation`."""
 
-    def open(self, executor: Any, codec_of: Any, session_bytes: int, /) -> Any:
-        """Return what gives and resolves the grants of a manager, given what it runs its calls with."""
+    def open(self, sandbox_id: str, executor_of: Any, session_bytes: int, /) -> Any:
+        """Return what gives and resolves the grants of a manager, given its sandbox, a function that returns the
+        executor for a sandbox, and the most bytes of a session.
+        """
 
 
 @dataclass(frozen=True, slots=True)

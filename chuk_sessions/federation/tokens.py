@@ -21,7 +21,8 @@ CLOCK_SKEW_SECONDS: Final = 60
 
 MAX_CACHED: Final = 1024
 
-_IS_ACTION = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
+is_action = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
+"""Returns whether a text is the name of an action."""
 is_thumbprint = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 """Returns whether a text has the form of a SHA-256 in base64url."""
 
@@ -90,15 +91,34 @@ def verify(token: object, *, audience: str, trust: Trust, now: float | None = No
         now: seconds since the epoch; by default this host's clock.
 
     """
-    found = _cache.get(token) if isinstance(token, str) else None
-    if found is None or trust.get(found.grant.issuer, {}).get(found.key_id) is not found.key:
-        found = _verified(token, trust)
+    found = _known(token, trust)
     if found is None:
         return None
     now = time.time() if now is None else now
     grant = found.grant
     is_valid = grant.audience == audience and found.not_before - CLOCK_SKEW_SECONDS <= now < grant.expires_at
     return grant if is_valid else None
+
+
+def signed_grant(token: object, *, audience: str, trust: Trust) -> Grant | None:
+    """Return the grant in a token as `verify` does, but without comparing its times, for a caller that asks the store.
+
+    The store decides by its own clock, so hosts with wrong clocks agree. It knows no claim `nbf`, which no grant of
+    this library has. One that is later than `iat` is compared with this host's clock.
+    """
+    found = _known(token, trust)
+    if found is None or found.grant.audience != audience:
+        return None
+    has_begun = found.not_before == found.grant.issued_at or found.not_before - CLOCK_SKEW_SECONDS <= time.time()
+    return found.grant if has_begun else None
+
+
+def _known(token: object, trust: Trust) -> _Verified | None:
+    """Return a verified token, whose signature may have been checked before with a key that is still trusted."""
+    found = _cache.get(token) if isinstance(token, str) else None
+    if found is None or trust.get(found.grant.issuer, {}).get(found.key_id) is not found.key:
+        return _verified(token, trust)
+    return found
 
 
 def _verified(token: object, trust: Trust) -> _Verified | None:
@@ -144,7 +164,7 @@ def _grant_of(claims: dict[str, Any]) -> Grant | None:
     if (
         not ids.is_name(get("iss"), MAX_SANDBOX_LENGTH) or not ids.is_name(get("aud"), MAX_SANDBOX_LENGTH)
         or ids.parse_reference(get("sub")) is None or not paths.is_path(get("path"))
-        or not isinstance(scope, str) or not all(map(_IS_ACTION, actions := tuple(scope.split(" "))))
+        or not isinstance(scope, str) or not all(map(is_action, actions := tuple(scope.split(" "))))
         or not jwt.matches(jwt.is_jti, get("jti")) or not jwt.is_time(get("iat")) or not jwt.is_time(get("exp"))
         or ("cnf" in claims and not jwt.matches(is_thumbprint, jkt))
         or ("client_id" in claims and not ids.is_name(client_id, MAX_SANDBOX_LENGTH))

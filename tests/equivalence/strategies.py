@@ -290,7 +290,7 @@ class CallGenerator:
 
     def jti(self, target: SessionKeys) -> str:
         """Draw the id of a grant: of the session, or of another one that may have become it by rotation."""
-        return self.draw(st.sampled_from([target, *targets])).reference + self.draw(st.sampled_from(["A", "B"])) * 16
+        return f"{self.draw(st.sampled_from([target, *targets])).reference}{self.draw(st.sampled_from('AB')) * 16}"
 
     def grant(self) -> Call:
         target = self.target()[1]
