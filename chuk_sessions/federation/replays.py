@@ -63,4 +63,5 @@ class StoreReplays:
 
         """
         call = single_use.use_once(self._executor.sandbox_id, name, max(1, math.ceil(1000 * seconds)))
-        return (await self._executor.execute(call))[0] == statuses.OK
+        reply = await self._executor.execute(call)
+        return bool(reply[0] == statuses.OK)
