@@ -122,8 +122,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         sandbox_id = sandbox_id or env.sandbox_id
         name = sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}"
         self._sandbox_id = ids.check_name(name, "sandbox_id", validation.MAX_SANDBOX_LENGTH)
-        self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
-        self._default_ttl_hours = default_ttl_hours
+        self._ttl_ms, self._default_ttl_hours = ms_from_hours(default_ttl_hours, "default_ttl_hours"), default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
         self._policy = policy = session_policy(
@@ -183,6 +182,19 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             self._cache.close()
         if self._release() == 0:
             await self._backend.aclose()
+
+    def _opened_federation(
+        self, federation: SessionFederation | None, is_in_env: bool, codec_of: CodecFactory
+    ) -> tuple[SessionFederation | None, Any]:
+        """Return the federation, by default that of the environment, and what gives and resolves grants with it."""
+        if federation is None and is_in_env:
+            federation = import_module(f"{__package__}.federation").from_env()
+        if federation is None:
+            return None, None
+        backend, session_bytes = self._backend, self._policy.session_bytes
+        return federation, federation.open(
+            self._sandbox_id, lambda name: Executor(backend, name, codec_of(name)), session_bytes
+        )
 
     def _opened(self, local_cache: SessionCache, executor: Executor) -> Any:
         """Open the cache, and let it answer."""

@@ -21,6 +21,7 @@ from .operation_ids import EXTEND_WINDOW_MS
 from .queue_operations import CONFIGURE, ENDPOINTS, ENQUEUE, LETTERS, RESEND, SETTLE, TAKE
 from .rate_limits import RATE_LIMIT
 from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
+from .single_use import USE_ONCE
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -103,9 +104,9 @@ ALL: Final = {
     entry.name: entry
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, REWRITE, RATE_LIMIT, EXTEND, SET_TTL,
-        DELETE, ROTATE, CARRY, GRANT, CHECK_GRANT, REVOKE_GRANT, GRANTS, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES,
-        FORGET, READ_EVENTS, JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE, SETTLE,
-        LETTERS, RESEND,
+        DELETE, ROTATE, CARRY, GRANT, CHECK_GRANT, REVOKE_GRANT, GRANTS, USE_ONCE, LIST, FIND, COUNT, SWEEP, DUE, NOTE,
+        NOTES, FORGET, READ_EVENTS, JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE,
+        SETTLE, LETTERS, RESEND,
     )
 }  # fmt: skip
 """Every operation under its name."""

@@ -8,6 +8,7 @@ try:
     from .federation import Federation, from_env
     from .keys import SigningKeys, generate_signing_key, keys_text, public_keys_text
     from .proofs import Proof, ProofKey
+    from .replays import RecentIds
     from .tokens import Grant
 except ImportError as missing:
     raise ImportError("federation needs more packages: pip install 'chuk-sessions[redis,federation]'") from missing
@@ -15,6 +16,6 @@ except ImportError as missing:
 from ..models import ListedGrant, ResolvedGrant
 
 __all__ = [
-    "Federation", "FederationApp", "Grant", "ListedGrant", "Proof", "ProofKey", "RemoteIssuer", "ResolvedGrant",
-    "SigningKeys", "from_env", "generate_signing_key", "keys_text", "public_keys_text",
+    "Federation", "FederationApp", "Grant", "ListedGrant", "Proof", "ProofKey", "RecentIds", "RemoteIssuer",
+    "ResolvedGrant", "SigningKeys", "from_env", "generate_signing_key", "keys_text", "public_keys_text",
 ]  # fmt: skip

@@ -7,14 +7,17 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from .. import ProviderError, SessionManager
+from ..models import ResolvedGrant
 from . import assertions, paths, proofs
+from .federation import Federation
 from .forms import Receive, RefusedError, Scope, Send, headers_of, read_form, required
-from .replays import RecentIds, Replays
-from .tokens import Grant, mint, verify
+from .replays import Replays
+from .tokens import Grant, mint, signed_grant
 
 logger = logging.getLogger(__package__)
 
@@ -44,7 +47,6 @@ class FederationApp:
         base_url: str,
         access_seconds: int = 60,
         share_user_ids: bool = True,
-        replays: Replays | None = None,
     ) -> None:
         """Create the application.
 
@@ -53,20 +55,23 @@ class FederationApp:
             base_url: the URL under which clients reach the application. Proofs of possession name it.
             access_seconds: lifetime of an access token; it never outlives the grant.
             share_user_ids: whether introspection tells who the session belongs to.
-            replays: where ids of assertions and proofs are remembered; by default in this process.
 
         Raises:
             ValueError: the manager has no federation with keys, or a time is not positive.
 
         """
         self._manager = manager
-        self._federation = manager.federation
+        self._federation: Federation = manager.federation
+        if self._federation.keys is None:
+            raise ValueError("an issuer needs a federation with keys")
+        self._keys = self._federation.keys
+        self._own_trust = {manager.sandbox_id: self._keys.public}
         if access_seconds < 1:
             raise ValueError("access_seconds must be at least 1")
         self._base_url = base_url.rstrip("/")
         self._access_seconds = access_seconds
         self._share_user_ids = share_user_ids
-        self._replays = replays or RecentIds()
+        self._replays: Replays = manager._grants.replays
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, and the messages about the server's lifespan."""
@@ -96,10 +101,12 @@ class FederationApp:
         if scope["method"] != _METHODS[path]:
             raise RefusedError("invalid_request", "the method is wrong", 405)
         if path == "/jwks.json":
-            return self._federation.keys.jwks()
+            return self._keys.jwks()
         form = await read_form(scope, receive)
         client = await self._authenticate(form)
-        return await (self._introspect(form, client) if path == "/introspect" else self._exchange(form, client, scope))
+        if path == "/introspect":
+            return await self._introspect(form, client)
+        return await self._exchange(form, client, scope)
 
     async def _authenticate(self, form: Mapping[str, str]) -> str:
         """Return the sandbox that has sent the form. All failures get the same response."""
@@ -122,22 +129,22 @@ class FederationApp:
         resolved = None if found is None else await self._manager.check_grant(found)
         if found is None or resolved is None:
             return {"active": False}
-        return _introspected(found, resolved.user_id if self._share_user_ids else None)
+        return _introspected(found, resolved, self._share_user_ids)
 
     async def _exchange(self, form: Mapping[str, str], client: str, scope: Scope) -> Mapping[str, Any]:
         self._check_exchange(form)
         grant = self._own(required(form, "subject_token"), client)
-        if grant is None or await self._manager.check_grant(grant) is None:
+        now = int(time.time())
+        if grant is None or grant.expires_at <= now or await self._manager.check_grant(grant) is None:
             raise RefusedError("invalid_request", "the subject token is not valid")
         path, actions = _narrowed_path(form.get("resource"), grant), _narrowed_actions(form.get("scope"), grant)
-        now = int(time.time())
         access = replace(
             grant, audience=self._manager.sandbox_id, path=path, actions=actions, issued_at=now,
             expires_at=min(grant.expires_at, now + self._access_seconds), jkt=await self._proven(grant, scope),
             client_id=client,
         )  # fmt: skip
         return {
-            "access_token": mint(access, self._federation.keys.signing_key, self._federation.keys.signing),
+            "access_token": mint(access, self._keys.signing_key, self._keys.signing),
             "issued_token_type": JWT,
             "token_type": "Bearer" if access.jkt is None else "DPoP",
             "expires_in": access.expires_at - now,
@@ -146,8 +153,7 @@ class FederationApp:
 
     def _own(self, token: str, client: str) -> Grant | None:
         """Return a grant that this sandbox has given to the client, or None for any other token."""
-        own = self._manager.sandbox_id
-        return verify(token, audience=client, trust={own: self._federation.keys.public})
+        return signed_grant(token, audience=client, trust=self._own_trust)
 
     def _check_exchange(self, form: Mapping[str, str]) -> None:
         if required(form, "grant_type") != EXCHANGE:
@@ -197,16 +203,17 @@ def _narrowed_actions(scope: str | None, grant: Grant) -> tuple[str, ...]:
     return actions
 
 
-def _introspected(grant: Grant, user_id: str | None) -> dict[str, Any]:
+def _introspected(grant: Grant, resolved: ResolvedGrant, share_user_id: bool) -> dict[str, Any]:
     found = {
         "active": True, "iss": grant.issuer, "aud": grant.audience, "sub": grant.session_hash, "path": grant.path,
-        "scope": " ".join(grant.actions), "jti": grant.jti, "iat": grant.issued_at, "exp": grant.expires_at,
+        "scope": " ".join(grant.actions), "jti": grant.jti, "iat": grant.issued_at,
+        "exp": int(datetime.fromisoformat(resolved.expires_at).timestamp()),
         "token_type": "Bearer" if grant.jkt is None else "DPoP",
     }  # fmt: skip
     if grant.jkt is not None:
         found["cnf"] = {"jkt": grant.jkt}
-    if user_id is not None:
-        found["username"] = user_id
+    if share_user_id and resolved.user_id is not None:
+        found["username"] = resolved.user_id
     return found
 
 

@@ -108,10 +108,10 @@ class RemoteIssuer:
     async def _post(self, path: str, form: dict[str, str]) -> tuple[int, bytes]:
         try:
             async with self._session().post(f"{self.url}{path}", data=form, allow_redirects=False) as response:
-                return response.status, await response.content.readexactly(_length_of(response))
+                return response.status, await _body(response)
         except asyncio.TimeoutError:  # noqa: UP041  (also a subclass of OSError)
             raise SessionTimeoutError(f"the issuer did not respond within {self._timeout.total:g} s") from None
-        except (aiohttp.ClientError, OSError, EOFError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise SessionUnavailableError(f"the issuer is unreachable: {type(error).__name__}") from None
 
     def _session(self) -> aiohttp.ClientSession:
@@ -138,10 +138,14 @@ def _check_url(url: object, allow_http: bool) -> str:
     return str(url).rstrip("/")
 
 
-def _length_of(response: aiohttp.ClientResponse) -> int:
-    """Return the length of a response. One that is too long, or does not give its length, counts as empty."""
-    length = response.content_length or 0
-    return length if length <= _MAX_RESPONSE else 0
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of a response; nothing if it is too long."""
+    body = b""
+    async for chunk in response.content.iter_chunked(_MAX_RESPONSE):
+        body += chunk
+        if len(body) > _MAX_RESPONSE:
+            return b""
+    return body
 
 
 def _hint(status: int) -> str:
@@ -158,11 +162,12 @@ def _introspection(body: bytes, grant: Grant) -> Introspection | None:
     if not found["active"]:
         return None
     expected = {"iss": grant.issuer, "aud": grant.audience, "sub": grant.session_hash, "jti": grant.jti}
-    expires_at, user_id = found.get("exp"), found.get("username")
+    expires_at: Any = found.get("exp")
+    user_id: Any = found.get("username")
     if (
         any(found.get(name) != value for name, value in expected.items())
         or not jwt.is_time(expires_at)
         or not isinstance(user_id, str | None)
     ):
         raise ProviderError("the issuer's response belongs to another grant")
-    return Introspection(user_id, min(int(expires_at), grant.expires_at))
+    return Introspection(user_id, min(expires_at, grant.expires_at))

@@ -9,7 +9,7 @@ from ..core.durations import ms_from_seconds
 from ..engine.executor import Executor
 from .client import RemoteIssuer
 from .keys import KeysSource, SigningKeys, TrustSource, keys_from_env, trust_from_env, trust_map
-from .replays import RecentIds, Replays
+from .replays import Replays
 from .sandbox_grants import SandboxGrants
 
 MAX_TTL_SECONDS: Final = 86_400
@@ -22,6 +22,7 @@ class Federation:
         keys: the sandbox's own keys, or None if it gives no grants.
         trust: public keys by issuer and id.
         remotes: the issuers whose sessions are in another store.
+        replays: where ids are remembered, or None for the store.
 
     """
 
@@ -41,7 +42,8 @@ class Federation:
             trust: for each issuer, its public keys by id.
             remotes: for each issuer with another store, where to ask whether a grant counts.
             max_ttl_seconds: longest time for which this sandbox gives a grant; a longer one becomes this one.
-            replays: where the ids of proofs of possession are remembered; by default in this process.
+            replays: where the ids of proofs of possession and client assertions are remembered; by default in the store
+                of the manager, for all processes. A `RecentIds` remembers them in this process.
 
         Raises:
             ValueError: an argument is malformed, or a remote issuer is not trusted.
@@ -55,10 +57,15 @@ class Federation:
         if self.remotes and self.keys is None:
             raise ValueError("remote issuers only answer a sandbox that has keys")
         self.max_ttl_ms = ms_from_seconds(max_ttl_seconds, "max_ttl_seconds")
-        self.replays = replays or RecentIds()
+        self.replays = replays
 
     def __repr__(self) -> str:
         return f"Federation({self.keys!r}, trust={sorted(self.trust)})"
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop to remote issuers. Managers share them, so they do not."""
+        for remote in self.remotes.values():
+            await remote.aclose()
 
     def open(self, sandbox_id: str, executor_of: Callable[[str], Executor], session_bytes: int, /) -> SandboxGrants:
         """Return what gives and resolves the grants of a manager. See `models.SessionFederation`."""

@@ -64,9 +64,7 @@ class ProofKey:
         return f"ProofKey({self.thumbprint})"
 
     def prove(self, method: str, url: str, token: str | None = None) -> str:
-        """Return the value of the header `DPoP` for one request that presents `token`. A request to the endpoint for
-        token exchange presents none.
-        """
+        """Return the header `DPoP` for one request that presents `token`. A token exchange presents none."""
         header = {"alg": jwt.ALGORITHM, "typ": TYPE, "jwk": self._public}
         claims: dict[str, Any] = {
             "htm": method,
@@ -95,8 +93,9 @@ async def prover(proof: Proof, token: str | None, replays: Replays, now: float |
         return None
     get, now = found.claims.get, time.time() if now is None else now
     issued_at: Any = get("iat")
+    presented = None if token is None else token_hash(token)
     if (
-        get("htm") != proof.method or not _is_same_url(get("htu"), proof.url) or get("ath") != (token and token_hash(token))
+        get("htm") != proof.method or not _is_same_url(get("htu"), proof.url) or get("ath") != presented
         or not jwt.matches(jwt.is_jti, get("jti")) or not jwt.is_time(issued_at)
         or abs(now - issued_at) > WINDOW_SECONDS
     ):  # fmt: skip

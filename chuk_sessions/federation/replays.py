@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from threading import Lock
 from typing import Final, Protocol
+
+from ..core import single_use, statuses
+from ..engine.executor import Executor
 
 MAX_REMEMBERED: Final = 100_000
 _SWEEP_SECONDS: Final = 1.0
@@ -43,3 +47,21 @@ class RecentIds:
                 return False
             self._until[name] = now + seconds
             return True
+
+
+class StoreReplays:
+    """A memory in the store of a manager, for all processes."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def is_first(self, name: str, seconds: float) -> bool:
+        """Return whether this is the first use of an id, and remember it for some seconds.
+
+        Raises:
+            ProviderError: the store failed.
+
+        """
+        call = single_use.use_once(self._executor.sandbox_id, name, max(1, math.ceil(1000 * seconds)))
+        reply = await self._executor.execute(call)
+        return bool(reply[0] == statuses.OK)

@@ -15,6 +15,7 @@ from ..engine.executor import MAX_ROTATIONS, Executor
 from ..exceptions import GrantLimitError, SessionConflictError
 from ..models import ResolvedGrant, iso_from_ms
 from . import paths, proofs, tokens
+from .replays import StoreReplays
 from .tokens import Grant
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ _ROOT: Final = f"{grid.ROOT}/"
 
 
 class SandboxGrants:
-    """Gives grants for the sessions of a sandbox, and resolves the grants that it has got."""
+    """Gives grants for the sessions of a sandbox, and resolves the grants that it has got.
+
+    Attributes:
+        replays: where the ids of proofs are remembered.
+
+    """
 
     def __init__(
         self, federation: Federation, sandbox_id: str, executor_of: Callable[[str], Executor], session_bytes: int
@@ -36,6 +42,7 @@ class SandboxGrants:
         self._executor_of = executor_of
         self._executors: dict[str, Executor] = {}
         self._session_bytes = session_bytes
+        self.replays = federation.replays or StoreReplays(self._executor(sandbox_id))
         # Access tokens that were exchanged for grants come back to their issuer.
         own = {} if federation.keys is None else {sandbox_id: federation.keys.public}
         self._trust = {**federation.trust, **own}
@@ -50,7 +57,7 @@ class SandboxGrants:
         ttl_seconds: object,
         jkt: object,
     ) -> str | None:
-        """Return the token of a new grant, or None when there is no such session."""
+        """Return the token of a new grant, or None when there is no such session. See `grant_session`."""
         signing = self._federation.keys
         if signing is None:
             raise ValueError("a federation needs keys to give grants")
@@ -126,7 +133,7 @@ class SandboxGrants:
             return True
         if not isinstance(proof, proofs.Proof):
             return False
-        return await proofs.prover(proof, token, self._federation.replays) == grant.jkt
+        return await proofs.prover(proof, token, self.replays) == grant.jkt
 
     async def check(self, grant: Grant) -> ResolvedGrant | None:
         """Return a grant whose token was verified if it counts in this store."""

@@ -22,6 +22,7 @@ from chuk_sessions.core import (
     rate_limits,
     reader_operations,
     record,
+    single_use,
 )
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
@@ -341,6 +342,10 @@ class CallGenerator:
     def due(self) -> Call:
         limit, index = self.draw(st.sampled_from([1, 2, 100])), self.target()[1].index_keys
         return index_operations.due(self.draw(st.sampled_from([index.sandboxes, index.noted])), limit, self.after(None))
+
+    def use_once(self) -> Call:
+        call = single_use.use_once(self.target()[0], self.draw(st.sampled_from(["one", "two"])), self.draw(lifetimes))
+        return call._replace(argv=(self.draw(st.sampled_from([b"use", b"other"])), call.argv[1]))
 
     def note(self) -> Call:
         sandbox, target = self.target()
