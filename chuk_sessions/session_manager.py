@@ -142,8 +142,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             notices.random_sandbox(self._sandbox_id)
         if encryption is None and env.encryption and _values is json_codec:
             encryption = import_module(f"{__package__}.encryption").from_env()
-        codec_of = _values if encryption is None else encryption.codec
-        self._values = codec_of(self._sandbox_id)
+        self._values = (codec_of := _values if encryption is None else encryption.codec)(self._sandbox_id)
         self._record = results.record_reader(self._values)
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
@@ -182,19 +181,6 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             self._cache.close()
         if self._release() == 0:
             await self._backend.aclose()
-
-    def _opened_federation(
-        self, federation: SessionFederation | None, is_in_env: bool, codec_of: CodecFactory
-    ) -> tuple[SessionFederation | None, Any]:
-        """Return the federation, by default that of the environment, and what gives and resolves grants with it."""
-        if federation is None and is_in_env:
-            federation = import_module(f"{__package__}.federation").from_env()
-        if federation is None:
-            return None, None
-        backend, session_bytes = self._backend, self._policy.session_bytes
-        return federation, federation.open(
-            self._sandbox_id, lambda name: Executor(backend, name, codec_of(name)), session_bytes
-        )
 
     def _opened(self, local_cache: SessionCache, executor: Executor) -> Any:
         """Open the cache, and let it answer."""
