@@ -153,12 +153,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
-        self._federation = federation or (
-            import_module(f"{__package__}.federation").from_env() if env.federation else None
-        )
-        self._grants = self._federation and self._federation.open(
-            self._sandbox_id, lambda name: Executor(self._backend, name, codec_of(name)), policy.session_bytes
-        )
+        federation = federation or (import_module(f"{__package__}.federation").from_env() if env.federation else None)
+        self._open_federation(federation, codec_of)
         self._cache = None if local_cache is None else self._opened(local_cache, executor)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
