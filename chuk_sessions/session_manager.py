@@ -122,8 +122,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         sandbox_id = sandbox_id or env.sandbox_id
         name = sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}"
         self._sandbox_id = ids.check_name(name, "sandbox_id", validation.MAX_SANDBOX_LENGTH)
-        self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
-        self._default_ttl_hours = default_ttl_hours
+        self._ttl_ms, self._default_ttl_hours = ms_from_hours(default_ttl_hours, "default_ttl_hours"), default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
         self._policy = policy = session_policy(
@@ -143,8 +142,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             notices.random_sandbox(self._sandbox_id)
         if encryption is None and env.encryption and _values is json_codec:
             encryption = import_module(f"{__package__}.encryption").from_env()
-        codec_of = _values if encryption is None else encryption.codec
-        self._values = codec_of(self._sandbox_id)
+        self._values = (codec_of := _values if encryption is None else encryption.codec)(self._sandbox_id)
         self._record = results.record_reader(self._values)
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
@@ -155,12 +153,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
-        self._federation = federation or (
-            import_module(f"{__package__}.federation").from_env() if env.federation else None
-        )
-        self._grants = self._federation and self._federation.open(
-            self._sandbox_id, lambda name: Executor(self._backend, name, codec_of(name)), policy.session_bytes
-        )
+        federation = federation or (import_module(f"{__package__}.federation").from_env() if env.federation else None)
+        self._open_federation(federation, codec_of)
         self._cache = None if local_cache is None else self._opened(local_cache, executor)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)

@@ -7,11 +7,14 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..backends.base import Backend
 from ..core import grants, keys
 from ..core.keys import SessionKeys
+from ..core.values import CodecFactory
 from ..models import ListedGrant, ResolvedGrant, SessionFederation
 from . import results
-from .executor import Execute
+from .executor import Execute, Executor
+from .policy import SessionPolicy
 
 
 class SessionGrants:
@@ -20,8 +23,18 @@ class SessionGrants:
     _sandbox_id: str
     _find: Callable[[str | None], SessionKeys | None]
     _execute: Execute
+    _policy: SessionPolicy
+    _backend: Backend
     _federation: SessionFederation | None
     _grants: Any
+
+    def _open_federation(self, federation: SessionFederation | None, codec_of: CodecFactory) -> None:
+        """Prepare for giving and resolving grants. The function for executors must not keep the manager alive."""
+        backend, session_bytes = self._backend, self._policy.session_bytes
+        self._federation = federation
+        self._grants = federation and federation.open(
+            self._sandbox_id, lambda name: Executor(backend, name, codec_of(name)), session_bytes
+        )
 
     @property
     def federation(self) -> Any:
@@ -76,8 +89,8 @@ class SessionGrants:
 
         Args:
             token: the token; any text or other value may come from a client.
-            path: a path relative to the session, or its grid path by reference, `grid/SANDBOX/REFERENCE/PATH`. Compare
-                this path and open this path: a path that changes its meaning when it is decoded is refused.
+            path: a path relative to the session, or its grid path by reference, `grid/SANDBOX/REFERENCE/PATH`. Open
+                exactly this path afterwards. A path that would leave the grant when it is decoded is refused.
             action: what the caller wants to do.
             proof: a `chuk_sessions.federation.Proof`, for a grant that is bound to a key.
 

@@ -57,7 +57,7 @@ class SandboxGrants:
         ttl_seconds: object,
         jkt: object,
     ) -> str | None:
-        """Return the token of a new grant, or None when there is no such session."""
+        """Return the token of a new grant, or None when there is no such session. See `grant_session`."""
         signing = self._federation.keys
         if signing is None:
             raise ValueError("a federation needs keys to give grants")

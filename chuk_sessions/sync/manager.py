@@ -579,8 +579,8 @@ class SessionManager:
 
         Args:
             token: the token; any text or other value may come from a client.
-            path: a path relative to the session, or its grid path by reference, `grid/SANDBOX/REFERENCE/PATH`. Compare
-                this path and open this path: a path that changes its meaning when it is decoded is refused.
+            path: a path relative to the session, or its grid path by reference, `grid/SANDBOX/REFERENCE/PATH`. Open
+                exactly this path afterwards. A path that would leave the grant when it is decoded is refused.
             action: what the caller wants to do.
             proof: a `chuk_sessions.federation.Proof`, for a grant that is bound to a key.
 

@@ -91,7 +91,7 @@ async def test_nothing_is_granted_within_the_last_second(single):
 
 BAD = {
     "no audience": {"to": ""},
-    "an audience that is no sandbox": {"to": "a/b"},
+    "a malformed audience": {"to": "a/b"},
     "a path that leaves the session": {"path": "../x"},
     "an encoded path that leaves the session": {"path": "a/%2e%2e"},
     "a path from the root": {"path": "/a"},
@@ -108,7 +108,7 @@ BAD = {
     "less than a second": {"ttl_seconds": 0.5},
     "infinite time": {"ttl_seconds": float("inf")},
     "a time that is no number": {"ttl_seconds": "300"},
-    "a thumbprint that is none": {"jkt": "x"},
+    "a malformed thumbprint": {"jkt": "x"},
 }
 
 

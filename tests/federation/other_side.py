@@ -99,7 +99,7 @@ def fetch(request: str | urllib.request.Request) -> tuple[int, dict[str, Any]]:
 
 
 def verified_grant(token: str, issuer: str, audience: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the claims of a grant. Raises an error of PyJWT, KeyError, or ValueError for a token that is none."""
+    """Return the claims of a grant. Raises an error of PyJWT, KeyError, or ValueError for any other token."""
     header = jwt.get_unverified_header(token)
     if header.get("typ") != "grid-grant+jwt":
         raise ValueError("not a grant")
@@ -115,7 +115,7 @@ class Issuer:
     Attributes:
         url: where it answers.
         grants: the claims of the grants that count, by id.
-        respond: returns status and body of a response, in place of the correct one.
+        respond: returns status and body of a response, instead of the correct one.
 
     """
 

@@ -9,10 +9,10 @@ from chuk_sessions.federation import Federation, generate_signing_key
 from tests.harness.worlds import World
 
 KEY = generate_signing_key()
-GIVING = {"federation": Federation(keys={"k1": KEY})}
+GIVING: dict[str, Any] = {"federation": Federation(keys={"k1": KEY})}
 """Options of a manager of the sandbox `test`."""
 
-RESOLVING = {"federation": Federation(trust={"test": {"k1": KEY.public_key()}})}
+RESOLVING: dict[str, Any] = {"federation": Federation(trust={"test": {"k1": KEY.public_key()}})}
 """Options of a manager of another sandbox."""
 
 
