@@ -63,6 +63,10 @@ class IndexKeys(NamedTuple):
         """Return the key of the notes about a user's strays, from the user's hash. Only the home bucket has notes."""
         return f"{self.records.removesuffix('s/')}n/{user}"
 
+    def used(self, handle: str) -> str:
+        """Return the key of an id that may be used once, from its hash. See `single_use`."""
+        return f"{self.records.removesuffix('s/')}p/{handle}"
+
 
 _new = tuple.__new__
 """Builds a named tuple in a third of the time that its constructor takes."""

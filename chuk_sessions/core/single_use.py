@@ -9,7 +9,7 @@ from typing import Final
 
 from . import ids
 from . import statuses as s
-from .keys import tag
+from .keys import index
 from .operation import Call, Operation, names
 
 # The key of the id is called a session, so that custom providers load it.
@@ -27,4 +27,4 @@ def key_of(sandbox_id: str, name: str) -> str:
     """Return the key of an id, which may be any text."""
     digest = sha256(name.encode("utf-8", "surrogatepass")).digest()
     handle = b2a_base64(digest[:16]).translate(ids.TO_URL_SAFE, ids.NOT_IN_HANDLES).decode()
-    return f"chuk1:{{{tag(digest[16])}}}/{sandbox_id}/p/{handle}"
+    return index(sandbox_id, digest[16]).used(handle)

@@ -16,6 +16,7 @@ from ..models import ResolvedGrant
 from . import assertions, paths, proofs
 from .federation import Federation
 from .forms import Receive, RefusedError, Scope, Send, headers_of, read_form, required
+from .keys import SigningKeys
 from .replays import Replays
 from .tokens import Grant, mint, signed_grant
 
@@ -64,7 +65,7 @@ class FederationApp:
         self._federation: Federation = manager.federation
         if self._federation.keys is None:
             raise ValueError("an issuer needs a federation with keys")
-        self._keys = self._federation.keys
+        self._keys: SigningKeys = self._federation.keys
         self._own_trust = {manager.sandbox_id: self._keys.public}
         if access_seconds < 1:
             raise ValueError("access_seconds must be at least 1")
@@ -190,7 +191,7 @@ def _narrowed_path(uri: str | None, grant: Grant) -> str:
     if uri is None:
         return grant.path
     prefix = resource(grant.issuer, grant.session_hash, "")
-    path = unquote(uri.removeprefix(prefix), errors="replace").removesuffix("/")
+    path = unquote(uri.removeprefix(prefix), errors="surrogateescape").removesuffix("/")
     if not uri.startswith(prefix) or not paths.covers(grant.path, path):
         raise RefusedError("invalid_target", "the grant does not cover the resource")
     return path

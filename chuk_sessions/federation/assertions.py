@@ -1,6 +1,6 @@
 """Client authentication between sandboxes: assertions that are signed with the pinned key (RFC 7523).
 
-Requests with an assertion need no shared secret, and an assertion for one issuer is worth nothing at another one.
+Requests with an assertion need no shared secret, and an assertion for one issuer is useless at another one.
 """
 
 from __future__ import annotations

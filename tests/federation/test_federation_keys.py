@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 import jwt
 import pytest
@@ -49,7 +50,7 @@ def test_trust_is_read_from_a_text():
     assert trust["sandbox-c"]["k1"].raw_value.public_bytes_raw() == PUBLIC
 
 
-BAD_KEYS = [
+BAD_KEYS: list[Any] = [
     {}, "", "k1", None, 5, [], {"k1": ""}, {"k1": b"short"}, {"k1": TEXT[:-4]}, {"k1": "*" * 43}, {"k1": None},
     {"k1": KEY.public_key()}, {"": KEY}, {"k 1": KEY}, {1: KEY}, {TEXT[:43]: KEY}, f"k1:{TEXT},k1:{TEXT}", TEXT,
     f"{TEXT[:43]}:k1",
@@ -63,7 +64,7 @@ def test_malformed_signing_keys_are_refused(source):
     assert TEXT[:20] not in str(error.value)
 
 
-BAD_TRUST = [
+BAD_TRUST: list[Any] = [
     None, 5, [], {"sandbox-b": {}}, {"sandbox-b": None}, {"sandbox-b": {"k1": KEY}}, {"a/b": {"k1": PUBLIC}},
     {"sandbox-b": {"k1": PUBLIC[:31]}}, {"x" * 129: {"k1": PUBLIC}}, PUBLIC_TEXT, f"k1:{PUBLIC_TEXT}", "sandbox-b=",
     f"sandbox-b={PUBLIC_TEXT}", f"sandbox-b=k1:{PUBLIC_TEXT};sandbox-b=k1:{PUBLIC_TEXT}",

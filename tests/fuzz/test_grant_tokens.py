@@ -1,4 +1,4 @@
-"""Any text in place of a grant, assertion, or proof is refused without another error."""
+"""Any text instead of a grant, assertion, or proof is refused without another error."""
 
 from __future__ import annotations
 
