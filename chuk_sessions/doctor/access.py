@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_address
 
-from ..core.inspection import UnansweredError
+from ..core.inspection import Part, UnansweredError
 from . import rights as needed
 from .case import Case
 from .facts import BlockedError, Facts
@@ -112,15 +112,22 @@ async def exposure(server: Facts, case: Case) -> AsyncIterator[Verdict]:
         open_to_all = await server.server.admits_anyone()
     except UnansweredError:
         open_to_all = False
-    if open_to_all and (reach := _reach(server)):
+    if open_to_all and server.server.part is Part.SENTINEL and not is_local(server):
+        yield warning(
+            "the Sentinel takes commands without a login over the network: whoever can connect can name another server "
+            "as the primary, and clients follow",
+            "Set a password on each Sentinel (`requirepass`, `sentinel sentinel-pass`), and add it to the URL as "
+            "`?sentinel_password=`; or let the firewall admit only your machines.",
+        )
+    elif open_to_all and (reach := _reach(server)):
         yield problem(
             f"the server takes commands without a login, and {reach}: whoever can connect reads, changes, and deletes "
             "all sessions",
             f"Set a password at once (`CONFIG SET requirepass`, `CONFIG REWRITE`), and close the port in the firewall. "
             f"{_OWN_USER}",
         )
-        return
-    yield await _excess(server, case)
+    else:
+        yield await _excess(server, case)
 
 
 def _reach(server: Facts) -> str:

@@ -133,6 +133,7 @@ class _Doctor:
             return int(1000 * (self._clock() if holder is None else by_server[holder.address].now()))
 
         records = await self._records(keyspace, now_ms, case)
+        await asyncio.gather(*(_notice_loss(facts) for facts in case.all()))
         for each in (checks.REACHABLE, *checks.SERVER_CHECKS):
             findings += await _run(each, case)
         findings += [finding async for finding in sweeps.sweep(case)]
@@ -147,17 +148,25 @@ class _Doctor:
     async def _records(self, keyspace: Keyspace, now_ms: Any, case: Case | None = None) -> list[Finding]:
         """Examine keys. With a case, note how the servers encode some records."""
         examiner = Examiner(keyspace, self._codec, now_ms, complete=self._sample is None)
-        try:
-            await examiner.walk(self._sandbox, self._sample, self._on_progress)
-        except (RefusedError, UnansweredError) as failure:
-            reason = unknown(
-                f"keys cannot be examined: {failure}",
-                "Add +@read ~chuk1:* to the rights of this user, or run the doctor again once all primaries answer.",
-            )
-            return [reason.on(check) for check in troubles.CHECKS]
+        await examiner.walk(self._sandbox, self._sample, self._on_progress)
+        findings = list(examiner.tally.findings())
         if case is not None and isinstance(keyspace, ServersKeyspace):
             case.encodings |= await _encodings(keyspace, examiner.record_keys)
-        return list(examiner.tally.findings())
+            if len(keyspace.failures) == len(case.primaries):
+                findings = []
+            findings += _not_walked(keyspace)
+        return findings
+
+
+async def _notice_loss(facts: Facts) -> None:
+    """Note that a server has stopped answering while keys were examined, which can take long."""
+    if not facts.failure:
+        try:
+            await facts.server.query("PING")
+        except UnansweredError as failure:
+            facts.failure = str(failure)
+        except RefusedError:
+            pass  # it answers
 
 
 async def _run(check: ServerCheck, case: Case) -> list[Finding]:
@@ -188,6 +197,17 @@ async def _collect(check: ServerCheck, facts: Facts, case: Case, verdicts: list[
         verdicts.append(unknown(f"the server refuses a query: {refused}", "Run the doctor as an administrator."))
     except UnansweredError as failure:
         verdicts.append(unknown(f"the server stopped answering: {failure}", "Run the doctor again."))
+
+
+def _not_walked(keyspace: ServersKeyspace) -> list[Finding]:
+    return [
+        unknown(
+            f"keys cannot be examined: {reason}",
+            "Add +@read ~chuk1:* to the rights of this user, or run the doctor again once all primaries answer.",
+        ).on(check, address)
+        for address, reason in keyspace.failures.items()
+        for check in troubles.CHECKS
+    ]
 
 
 async def _encodings(keyspace: ServersKeyspace, record_keys: Sequence[str]) -> dict[str, tuple[int, int]]:

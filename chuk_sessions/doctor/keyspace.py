@@ -45,10 +45,16 @@ class Keyspace(Protocol):
 
 
 class ServersKeyspace:
-    """The keys on the primaries of a deployment."""
+    """The keys on the primaries of a deployment.
+
+    Attributes:
+        failures: why the keys of a primary could not be walked through, by its address.
+
+    """
 
     def __init__(self, inspection: Inspection) -> None:
         self._inspection = inspection
+        self.failures: dict[str, str] = {}
 
     async def pages(self, pattern: str, sample: int | None, on_progress: OnProgress) -> AsyncIterator[list[bytes]]:
         """Yield the keys that match a pattern, in pages; with `sample`, only about as many, from all primaries."""
@@ -57,10 +63,13 @@ class ServersKeyspace:
             total += await _size(server)
         for server in primaries:
             left = None if sample is None else max(1, sample // len(primaries))
-            async for looked_at, found in _scan(server, pattern, left):
-                done += looked_at
-                on_progress(Progress(min(done, total) if total else done, total, server.address))
-                yield found
+            try:
+                async for looked_at, found in _scan(server, pattern, left):
+                    done += looked_at
+                    on_progress(Progress(min(done, total) if total else done, total, server.address))
+                    yield found
+            except (RefusedError, UnansweredError) as failure:
+                self.failures[server.address] = str(failure)
 
     async def encoding(self, key: str) -> tuple[str, bytes]:
         """Return the address of the server that has a key, and how it encodes the value. Raises as `ask` does."""

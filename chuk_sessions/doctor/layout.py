@@ -11,7 +11,15 @@ PREFIX: Final = "chuk1:"
 
 _KEY = re.compile(r"chuk1:\{(..)\}/(?:([^/]+)/)?(?:([a-z])/)?([^/]+)")
 _BUCKETS: Final = {keys.tag(bucket): bucket for bucket in range(ids.BUCKETS)}
-_IN_SANDBOX: Final = {"s": "hash", "o": "zset", "c": "zset", "n": "zset", "deadlines": "zset", "users": "zset"}
+_IN_SANDBOX: Final = {
+    "s": "hash",
+    "o": "zset",
+    "c": "zset",
+    "n": "zset",
+    "p": "hash",
+    "deadlines": "zset",
+    "users": "zset",
+}
 _SHARED: Final = {
     "sandboxes": "zset", "events": "stream", "noted": "zset", "endpoints": "hash", "messages": "hash",
     "waiting": "zset", "dead": "zset", "readers": "hash", "members": "zset",

@@ -50,13 +50,14 @@ class Examiner:
         self.record_keys: list[str] = []
 
     async def walk(self, sandbox_id: str | None, sample: int | None, on_progress: OnProgress) -> None:
-        """Examine the keys of a sandbox, or of all. Raises RefusedError and UnansweredError if SCAN fails."""
+        """Examine the keys of a sandbox, or of all."""
         async for page in self._pages(layout.pattern(sandbox_id), sample, on_progress):
             found = list(set(page))
             for first in range(0, len(found), _CONCURRENT_KEYS):
                 await asyncio.gather(*(self._key(key) for key in found[first : first + _CONCURRENT_KEYS]))
 
     async def _key(self, key: bytes) -> None:
+        self.tally.keys += 1
         name = layout.parse(key)
         if name is None:
             self.tally.add(Trouble.FOREIGN, key.decode("utf-8", "backslashreplace"))
@@ -71,8 +72,9 @@ class Examiner:
                 self._add(await self._confirmed(lambda: self._record(name)))
             else:
                 await self._other(name)
-        except (RefusedError, UnansweredError):
+        except (RefusedError, UnansweredError) as failure:
             self.tally.skipped += 1
+            self.tally.refusal = self.tally.refusal or str(failure)
 
     def _add(self, troubles: Troubles) -> None:
         for trouble, example in sorted(troubles, key=lambda found: (found[0].name, found[1])):
@@ -168,7 +170,7 @@ class Examiner:
         kind = (await self._ask("TYPE", name.key)).decode()
         if kind not in ("none", layout.TYPES[name.kind]):
             self.tally.add(Trouble.TYPE, name.key)
-        elif name.kind in ("o", "c"):
+        elif name.kind in ("o", "c", "p"):
             self._add(await self._confirmed(lambda: self._without_expiry(name, name.key)))
         elif name.kind == "n":
             member = f"{name.sandbox_id}/{name.rest}".encode()

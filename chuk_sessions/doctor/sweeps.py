@@ -29,11 +29,15 @@ class _Overdue(NamedTuple):
 async def sweep(case: Case) -> AsyncIterator[Finding]:
     """Check that a sweep removes expired sessions from the indexes."""
     found = await asyncio.gather(*(_overdue(case, bucket) for bucket in range(ids.BUCKETS)), return_exceptions=True)
-    refused = [failure for failure in found if isinstance(failure, RefusedError)]
-    if refused:
-        yield unknown(f"indexes cannot be read: {refused[0]}", "Add +@read ~chuk1:* to the rights of this user.").on(
-            NAME
-        )
+    failures = [failure for failure in found if isinstance(failure, BaseException)]
+    for failure in failures:
+        if not isinstance(failure, RefusedError | UnansweredError):
+            raise failure
+    if failures:
+        yield unknown(
+            f"{len(failures)} of {ids.BUCKETS} buckets cannot be read: {failures[0]}",
+            "Add +@read ~chuk1:* to the rights of this user, or run the doctor again when all primaries answer.",
+        ).on(NAME)
     overdue = [each for each in found if isinstance(each, _Overdue)]
     oldest = max((each.seconds for each in overdue), default=0.0)
     number = sum(each.number for each in overdue)
@@ -45,7 +49,7 @@ async def sweep(case: Case) -> AsyncIterator[Finding]:
             "Run a sweep every few minutes in one process: `chuk-sessions sweep`, `chuk-sessions relay`, or "
             "`await manager.cleanup_expired_sessions(all_sandboxes=True)`. A reader of events sweeps, too.",
         ).on(NAME)
-    elif overdue or not refused:
+    elif not failures:
         waiting = f"{number:,} expired sessions wait for the next sweep, the first for {_span(oldest)}"
         yield ok(waiting if number else "no expired session waits for a sweep").on(NAME)
 
@@ -55,17 +59,14 @@ async def _overdue(case: Case, bucket: int) -> _Overdue | None:
     server = case.inspection.holder(index)
     facts = next((facts for facts in case.primaries if facts.server is server), None)
     if server is None or facts is None or facts.failure:
-        return None
+        raise UnansweredError("its primary does not answer")
     now = int(1000 * facts.now())
-    try:
-        reply = await server.query("ZRANGEBYSCORE", index, "-inf", now, "LIMIT", 0, _COUNTED)
-        due = [name for name in (each.decode("ascii", "replace") for each in reply) if _is_examined(case, name)]
-        indexes = [keys.index(name, bucket).deadlines for name in due]
-        counts = await asyncio.gather(*(server.query("ZCOUNT", index, "-inf", now) for index in indexes))
-        # The entry in the index of sandboxes may be too early, so it does not tell for how long a sweep is overdue.
-        firsts = await asyncio.gather(*(server.query("ZRANGE", index, 0, 0, "WITHSCORES") for index in indexes))
-    except UnansweredError:
-        return None
+    reply = await server.query("ZRANGEBYSCORE", index, "-inf", now, "LIMIT", 0, _COUNTED)
+    due = [name for name in (each.decode("ascii", "replace") for each in reply) if _is_examined(case, name)]
+    indexes = [keys.index(name, bucket).deadlines for name in due]
+    counts = await asyncio.gather(*(server.query("ZCOUNT", index, "-inf", now) for index in indexes))
+    # The entry in the index of sandboxes may be too early, so it does not tell for how long a sweep is overdue.
+    firsts = await asyncio.gather(*(server.query("ZRANGE", index, 0, 0, "WITHSCORES") for index in indexes))
     scores = [float(first[1]) for first, count in zip(firsts, counts, strict=True) if count and first]
     return _Overdue((now - min(scores)) / 1000, sum(counts)) if scores else None
 

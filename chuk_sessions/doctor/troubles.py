@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
-from .finding import Finding, Level, Verdict, ok
+from .finding import Finding, Level, Verdict, ok, unknown
 
 CORRUPT: Final = "corrupt"
 ORPHANS: Final = "orphans"
@@ -139,14 +139,17 @@ class Tally:
 
     Attributes:
         records, entries: how many records and index entries were examined.
-        skipped: how many keys could not be examined.
+        keys: how many keys were found.
+        skipped: how many of them could not be examined.
+        refusal: why the first of these could not be examined.
         complete: whether all keys were examined.
         reason: why the first undecryptable record could not be read.
 
     """
 
     def __init__(self, *, complete: bool) -> None:
-        self.records = self.entries = self.skipped = 0
+        self.records = self.entries = self.keys = self.skipped = 0
+        self.refusal = ""
         self.complete = complete
         self.reason = ""
         self._seen: dict[Trouble, _Seen] = {}
@@ -165,7 +168,16 @@ class Tally:
             for trouble in found:
                 yield self._finding(trouble, self._seen[trouble])
             if not found:
-                yield ok(f"none among {self._examined()}").on(check)
+                yield self._nothing().on(check)
+
+    def _nothing(self) -> Verdict:
+        if self.skipped > self.keys // 2:
+            return unknown(
+                f"{self.skipped:,} of {self.keys:,} keys could not be read: {self.refusal}",
+                "Add +@read ~chuk1:* to the rights of this user, or run the doctor again when all primaries answer and "
+                "no slots are moved.",
+            )
+        return ok(f"none among {self._examined()}")
 
     def _finding(self, trouble: Trouble, seen: _Seen) -> Finding:
         check, level, found, advice = trouble.meaning

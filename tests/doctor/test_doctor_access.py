@@ -11,7 +11,7 @@ from chuk_sessions.backends.redis import scripts
 from chuk_sessions.doctor import Level, examine
 from chuk_sessions.doctor.rights import COMMANDS
 from tests.conftest import bundled
-from tests.doctor.tools import HEALTHY, address_of_this_machine, finding, findings, user
+from tests.doctor.tools import HEALTHY, address_of_this_machine, finding, findings, manager_on, user
 from tests.harness.farms import Certificates
 from tests.harness.farms.proxy import Proxy
 from tests.harness.servers import Server, running
@@ -53,6 +53,18 @@ async def test_a_missing_right_is_named(any_server: Server, missing: str):
         assert f"ACL SETUSER tester +{missing} ~chuk1:*" in found["rights"].advice
     else:
         assert found["rights"].level is Level.UNKNOWN
+
+
+@pytest.mark.parametrize("missing", ["scan", "hgetall"])
+async def test_records_that_may_not_be_read_are_unknown(patient: Server, missing: str):
+    async with manager_on(patient) as manager:
+        await manager.allocate_session(user_id="alice")
+    with patient.client() as client, user(client, "~*", "+@all", f"-{missing}") as login:
+        found = await examine(url_of(patient, login), writes=False)
+    if missing == "scan":
+        assert {each.check for each in found if each.level is Level.UNKNOWN} == {"corrupt", "orphans", "undecryptable"}
+    else:
+        assert any(each.check == "rights" and "HGETALL" in each.found for each in found)
 
 
 async def test_a_user_without_our_keys_is_named(patient: Server):

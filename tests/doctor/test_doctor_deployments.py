@@ -121,7 +121,10 @@ async def test_slots_without_a_primary_and_primaries_without_a_replica_are_found
         assert [(each.level, each.server) for each in found] == [
             (Level.PROBLEM, f"127.0.0.1:{farm.members[1].port}"),
         ]
-        assert "Connection refused" in found[0].found or "does not answer" in found[0].found
+        down, walked = farm.members[1].port, [each for each in await examine(farm.url) if each.check == "corrupt"]
+        assert [(each.level, each.server) for each in walked] == [
+            (Level.OK, ""), (Level.UNKNOWN, f"127.0.0.1:{down}"),
+        ]  # fmt: skip
 
 
 async def test_replicas_that_are_lost_or_in_front_are_found(monkeypatch):
@@ -150,6 +153,20 @@ async def test_replicas_that_a_setting_waits_for_must_exist(patient: Server, mon
     monkeypatch.setenv("SESSION_REDIS_WAIT_REPLICAS", "1")
     found = {each.check: each for each in await findings(patient.url)}
     assert "SESSION_REDIS_WAIT_REPLICAS is 1, but 0 replicas are connected" in found["replicas"].found
+
+
+async def test_a_server_that_disappears_halfway_is_found(monkeypatch):
+    monkeypatch.setenv("SESSION_REDIS_CALL_TIMEOUT", "1")
+    with running(bundled(), *HEALTHY) as server:
+        await use(server.url)
+        found = await findings(server.url, on_progress=lambda _: server.kill())
+    assert {each.check: each.level for each in found} == {
+        "servers": Level.PROBLEM,
+        "sweep": Level.UNKNOWN,
+        "corrupt": Level.UNKNOWN,
+        "orphans": Level.UNKNOWN,
+        "undecryptable": Level.UNKNOWN,
+    }
 
 
 async def test_an_unreachable_store_raises_an_error(monkeypatch):

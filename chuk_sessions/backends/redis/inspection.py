@@ -59,7 +59,7 @@ class Server:
         options = replace(self._options, username=None, password=None, credentials=None, client_name="")
         stranger = Node(self._address, options)
         try:
-            await _query(stranger, ("DBSIZE",))
+            await _query(stranger, ("SENTINEL", "MASTERS") if self.part is Part.SENTINEL else ("DBSIZE",))
         except RefusedError:
             return False
         finally:
@@ -125,15 +125,16 @@ async def inspect(store: StoreURL, client: Client) -> RedisInspection:
     # This waits for the topology to find the servers, and raises typed errors if there are none.
     await client.run((b"ECHO", b"inspect"), "inspect", True, read_only=True)
     topology = client.topology()
-    node = topology.cached_route(None) or topology.nodes()[0]
+    # Nodes with a connection come first: any of the others may be down.
+    nodes = sorted(topology.nodes(), key=lambda node: not node.connected)
     ranges: list[SlotRange] = []
     if store.kind is not urls.Kind.SENTINEL:
-        ranges = await _ranges_at(node, store.options)
+        ranges = await _first_map(nodes, store.options)
     if ranges:
         kind, primaries = Kind.CLUSTER, list(dict.fromkeys(each.primary for each in ranges))
     else:
         kind = Kind.SENTINEL if store.kind is urls.Kind.SENTINEL else Kind.SERVER
-        primaries = [node.address]
+        primaries = [nodes[0].address]
     inspection = RedisInspection(store, kind, primaries, ranges)
     await inspection.find_replicas()
     return inspection
@@ -150,13 +151,17 @@ async def _query(node: Node, words: Sequence[str | bytes | int]) -> Any:
         raise UnansweredError(str(failure)) from failure
 
 
-async def _ranges_at(node: Node, options: Options) -> list[SlotRange]:
-    """Return the slot map of a node; nothing if it is not in a cluster, or this user may not read the map."""
-    try:
-        reply = await _query(node, ("CLUSTER", "SLOTS"))
-    except (RefusedError, UnansweredError):
-        return []
-    return [each.remapped(options.remapped) for each in slot_ranges(reply, node.address)]
+async def _first_map(nodes: Sequence[Node], options: Options) -> list[SlotRange]:
+    """Return the slot map of the first node that replies; nothing if that is not in a cluster, or refuses the query."""
+    for node in nodes:
+        try:
+            reply = await _query(node, ("CLUSTER", "SLOTS"))
+        except RefusedError:
+            return []
+        except UnansweredError:
+            continue
+        return [each.remapped(options.remapped) for each in slot_ranges(reply, node.address)]
+    return []
 
 
 async def _connected_replicas(primary: Server, options: Options) -> list[Address]:
