@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 _WIDE = 10_000
@@ -67,6 +68,13 @@ class Output:
         # Flushed at once, so that a reader sees each line when it is printed, and a closed pipe is noticed.
         sys.stdout.write(f"{json.dumps(fields)}\n")
         sys.stdout.flush()
+
+
+def set_up_streams() -> None:
+    """Print characters that the encoding of a stream lacks as escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

@@ -93,7 +93,10 @@ async def _show(context: Context, manager: SessionManager, user: str | None) -> 
     if user is not None:
         found = [sessions.row(manager, one) for one in await manager.list_user_sessions(user)]
         context.output.rows(sessions.COLUMNS, found)
-        _say_dry_run(context, len(found))
+        number = await manager.count_sessions(user)
+        if number > len(found):
+            context.say(f"{number - len(found)} of the sessions cannot be read, and would be revoked, too")
+        _say_dry_run(context, number)
         return ExitCode.SUCCESS
     with context.progress("sessions") as progress:
         async for references in sessions.batches(manager.iter_sessions()):
