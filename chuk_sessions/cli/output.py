@@ -78,16 +78,16 @@ def set_up_streams() -> None:
 
 
 def say(text: str) -> None:
-    """Print a message for people on stderr."""
-    sys.stderr.write(f"{visible(text)}\n")
+    """Print a message for people on stderr. It may have several lines."""
+    sys.stderr.write("".join(f"{visible(line)}\n" for line in text.splitlines()))
     sys.stderr.flush()
 
 
 def visible(text: str) -> str:
-    """Return text without control characters, which could change what a terminal shows. Line breaks stay."""
+    """Return text with control characters and line breaks as escapes: they could forge what a terminal shows."""
     if text.isprintable():
         return text
-    return "".join(part if part.isprintable() or part == "\n" else ascii(part)[1:-1] for part in text)
+    return "".join(part if part.isprintable() else ascii(part)[1:-1] for part in text)
 
 
 def _cell(value: Any, *, is_column: bool = False) -> Any:

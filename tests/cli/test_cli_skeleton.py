@@ -93,7 +93,7 @@ def test_a_defect_is_not_hidden():
 
 def test_control_characters_cannot_reach_a_terminal(capsys):
     hostile = "\x1b]0;title\x07[red]\x9b31m\nä"
-    assert visible(hostile) == "\\x1b]0;title\\x07[red]\\x9b31m\nä"
+    assert visible(hostile) == "\\x1b]0;title\\x07[red]\\x9b31m\\nä"
     Context().output.rows(["user_id"], [{"user_id": hostile}])
     Context(as_json=True).output.rows(["user_id"], [{"user_id": hostile}])
     printed = capsys.readouterr().out
