@@ -1,12 +1,12 @@
 """The examination of stored data: records, their index entries, and notes. Nothing is written.
 
-Records change meanwhile. A trouble therefore counts only if a second look finds it, too.
+Records change meanwhile. A trouble therefore counts only if further looks find it, too.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ..core import ids, keys, note_operations
 from ..core.durations import LATEST_MS
@@ -28,7 +28,11 @@ _CONCURRENT_KEYS = 50
 
 Entry = tuple[bytes, float]
 """A member of an index and its score."""
+_FURTHER_LOOKS = 2
+"""Looks that must confirm a trouble. One could meet two sessions in a row under the same id, both being created."""
+
 Troubles = set[tuple[Trouble, str]]
+Look = Callable[[], Awaitable[Troubles]]
 NowMs = Callable[[str], int]
 """A function that returns the time of the server that has a key, in ms since 1970."""
 
@@ -80,11 +84,12 @@ class Examiner:
         for trouble, example in sorted(troubles, key=lambda found: (found[0].name, found[1])):
             self.tally.add(trouble, example)
 
-    async def _confirmed(self, look: Callable[[], object]) -> Troubles:
-        """Return the troubles that two looks find."""
-        found: Troubles = await look()  # type: ignore[misc]
-        if found:
-            found &= await look()  # type: ignore[misc]
+    async def _confirmed(self, look: Look) -> Troubles:
+        """Return the troubles that each of several looks finds."""
+        found = await look()
+        for _ in range(_FURTHER_LOOKS):
+            if found:
+                found &= await look()
         return found
 
     # Records
@@ -242,7 +247,7 @@ class Examiner:
                 return
 
 
-def _bound(look: Callable[..., object], *args: object) -> Callable[[], object]:
+def _bound(look: Callable[..., Awaitable[Troubles]], *args: object) -> Look:
     return lambda: look(*args)
 
 

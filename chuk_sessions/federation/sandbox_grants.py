@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from ..engine.executor import MAX_ROTATIONS, Executor
 from ..exceptions import GrantLimitError, SessionConflictError
 from ..models import ResolvedGrant, iso_from_ms
 from . import paths, proofs, tokens
+from .local_validation import LocalValidation
 from .replays import StoreReplays
 from .tokens import Grant
 
@@ -31,6 +33,7 @@ class SandboxGrants:
 
     Attributes:
         replays: where the ids of proofs are remembered.
+        local: the grants that need not be checked again yet, or None.
 
     """
 
@@ -43,6 +46,8 @@ class SandboxGrants:
         self._executors: dict[str, Executor] = {}
         self._session_bytes = session_bytes
         self.replays = federation.replays or StoreReplays(self._executor(sandbox_id))
+        seconds = federation.local_seconds
+        self.local = None if seconds is None else LocalValidation(seconds)
         # Access tokens that were exchanged for grants come back to their issuer.
         own = {} if federation.keys is None else {sandbox_id: federation.keys.public}
         self._trust = {**federation.trust, **own}
@@ -121,10 +126,23 @@ class SandboxGrants:
             relative = relative_path(path, grant.issuer, grant.session_hash)
         if not grant.allows(relative, action) or not await self._is_proven(grant, str(token), proof):
             return None
+        if self.local is None:
+            return await self._ask(grant, str(token))
+        kept = self.local.get(grant)
+        if kept is None:
+            asked_at = time.monotonic()
+            kept = await self._ask(grant, str(token))
+            # The end of a rotated session is an event with another reference.
+            if kept is not None and grant.jti not in self._rotated:
+                self.local.put(grant, kept, asked_at)
+        return kept
+
+    async def _ask(self, grant: Grant, token: str) -> ResolvedGrant | None:
+        """Return a grant that counts at this moment, according to its issuer."""
         remote = self._federation.remotes.get(grant.issuer)
         if remote is None or self._federation.keys is None:
             return await self.check(grant)
-        found = await remote.introspect(str(token), grant, self._federation.keys)
+        found = await remote.introspect(token, grant, self._federation.keys)
         return None if found is None else _resolved(grant, found.user_id, 1000 * found.expires_at)
 
     async def _is_proven(self, grant: Grant, token: str, proof: object) -> bool:
@@ -134,6 +152,10 @@ class SandboxGrants:
         if not isinstance(proof, proofs.Proof):
             return False
         return await proofs.prover(proof, token, self.replays) == grant.jkt
+
+    async def aclose(self) -> None:
+        """Close the connections to remote issuers, if no other manager uses them."""
+        await self._federation.release(self)
 
     async def check(self, grant: Grant) -> ResolvedGrant | None:
         """Return a grant whose token was verified if it counts in this store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, NamedTuple
 
@@ -226,3 +227,29 @@ def test_every_key_of_the_layout_is_known():
         assert name.sandbox_id == ("SANDBOX" if "SANDBOX" in key else "")
     assert parse(b"chuk1:{zz}/web/s/x") is None
     assert parse(b"chuk2:{4L}/sandboxes") is None
+
+
+async def test_sessions_that_change_meanwhile_are_no_findings(patient: Server):
+    """Creations, rotations, logins, ids of the application, revocations, and touches race with the doctor."""
+    stop = asyncio.Event()
+
+    async def churn(manager: SessionManager, number: int):
+        user_id = f"user{number}"
+        while not stop.is_set():
+            session_id = await manager.allocate_session(user_id=None if number % 2 else user_id)
+            await manager.allocate_session(f"chosen-{number}", user_id, mode="replace")
+            session_id = await manager.rotate_session(session_id, user_id=user_id) or session_id
+            session_id = await manager.rotate_session(session_id, grace_seconds=1) or session_id
+            await manager.validate_session(session_id)
+            await manager.increment_session_counter(session_id, "requests", idempotency_key="once")
+            await manager.revoke_user_sessions(user_id)
+
+    async with manager_on(patient, events=True, idle_timeout_seconds=600) as manager:
+        churning = [asyncio.create_task(churn(manager, number)) for number in range(16)]
+        try:
+            for _ in range(4):
+                found = await findings(patient.url, sample=None)
+                assert found == []
+        finally:
+            stop.set()
+            await asyncio.gather(*churning)
