@@ -136,7 +136,9 @@ def _outside_of_the_limit(server: Facts, limit: int, total: int) -> Iterator[Ver
 def encoding(server: Facts, case: Case) -> Iterator[Verdict]:
     """Check that the server stores records compactly."""
     compact, large = case.encodings.get(server.server.address, (0, 0))
-    seen = f"{large:,} of {compact + large:,} sampled records are stored as hash tables"
+    seen = "no record was sampled"
+    if compact + large:
+        seen = f"{large:,} of {compact + large:,} sampled records are stored as hash tables"
     try:
         longest = server.size("hash-max-listpack-value", "hash-max-ziplist-value")
         fields = server.size("hash-max-listpack-entries", "hash-max-ziplist-entries")
@@ -152,7 +154,7 @@ def encoding(server: Facts, case: Case) -> Iterator[Verdict]:
         yield _too_large(
             f"a record is stored compactly only up to {fields} fields and values of {longest} bytes "
             "(hash-max-listpack-entries and -value). One longer value, such as a User-Agent or an encrypted value, "
-            f"doubles its size. Now {seen}"
+            f"doubles its size; {seen}"
         )
     else:
         yield ok(f"records are compact up to {fields} fields and values of {longest} bytes; {seen}")

@@ -104,7 +104,7 @@ class Examiner:
         except RefusedError as refused:
             if refused.code != "WRONGTYPE":
                 raise
-            return {(Trouble.TYPE, example)}
+            return {(Trouble.RECORD, example)}
         fields = fields_of(flat)
         if not fields:
             return set()
@@ -216,7 +216,7 @@ class Examiner:
     async def _entry(self, name: KeyName, member: bytes, score: float) -> Troubles:
         if not ids.is_handle(member):
             return {(Trouble.ENTRY, _shown(name, member))}
-        index, example = keys.index(name.sandbox_id, name.bucket), ids.reference(name.bucket, member)
+        index, example = keys.index(name.sandbox_id, name.bucket), _shown(name, member)
         if name.kind == "users":
             gone = await self._ask("ZSCORE", index.deadlines, member) is None
             # A session without an entry there is another trouble, which its record shows.

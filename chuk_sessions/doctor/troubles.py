@@ -20,6 +20,10 @@ _REVOKE = (
     "Revoke each of them, which works without reading the record: `chuk-sessions --sandbox NAME revoke --session "
     "REFERENCE --yes`."
 )
+_REMOVE_ENTRY = (
+    "To remove one at once, run `ZREM INDEX ENTRY` with the index of the example, and with the index `users` or "
+    "`deadlines` beside it."
+)
 _CAUSE = (
     "Then look for the cause: another program that writes keys with the prefix chuk1, eviction, a restored backup of a "
     "part of the keys, or keys that somebody edited or deleted."
@@ -39,16 +43,17 @@ class Trouble(Enum):
     RECORD = _Meaning(
         CORRUPT,
         Level.PROBLEM,
-        "records lack a required field, or have a value that this library does not write: every use of these sessions "
-        "raises CorruptRecordError",
+        "records lack a required field, or have a value or a type that this library does not write: every use of "
+        "these sessions raises CorruptRecordError",
         f"{_REVOKE} {_CAUSE}",
     )
     TYPE = _Meaning(
         CORRUPT,
         Level.PROBLEM,
-        "keys have another type than this library gives them: calls that use them raise CorruptRecordError",
-        f"Look at each with `TYPE` and delete it with `DEL`. If it is an index, its sessions are then missing in "
-        f"lists, and users have to log in again. {_CAUSE}",
+        "indexes or other shared keys have another type than this library gives them: calls that use them raise "
+        "CorruptRecordError",
+        f"Look at each with `TYPE` and delete it with `DEL`. Sessions in an index that is deleted are missing in lists "
+        f"afterwards, so their users have to log in again. {_CAUSE}",
     )
     ENTRY = _Meaning(
         CORRUPT,
@@ -69,8 +74,7 @@ class Trouble(Enum):
         "index entries have no record, although their sessions have not expired: these users were logged out, and "
         "lists and counts still have the sessions",
         "This is what eviction leaves: see the check `eviction`. Otherwise, something deleted records without the "
-        "library. A sweep removes each entry when its session would have expired. To remove one now, revoke it: "
-        "`chuk-sessions --sandbox NAME revoke --session REFERENCE --yes`.",
+        f"library. A sweep removes each entry when its session would have expired. {_REMOVE_ENTRY}",
     )
     NOT_LISTED = _Meaning(
         ORPHANS,
@@ -98,7 +102,7 @@ class Trouble(Enum):
         ORPHANS,
         Level.WARNING,
         "entries in the index of users belong to no session, and no sweep removes them",
-        f"Remove each with `ZREM`, or revoke it like a session. {_CAUSE}",
+        f"{_REMOVE_ENTRY} {_CAUSE}",
     )
     NOT_SWEPT = _Meaning(
         ORPHANS,

@@ -46,6 +46,10 @@ async def test_a_missing_right_is_named(any_server: Server, missing: str):
     with any_server.client() as client, user(client, *recipe().split(), f"-{missing}") as login:
         found = {each.check: each for each in await findings(url_of(any_server, login))}
         has_check = client.eval("return redis.acl_check_cmd and 1 or 0", 0)
+        if has_check:
+            [command] = re.findall(r"`(ACL SETUSER [^`]+)`", found["rights"].advice)
+            client.execute_command(*command.split())
+            assert {each.level for each in await findings(url_of(any_server, login))} <= {Level.UNKNOWN, Level.WARNING}
     assert found["scripts"].level is Level.PROBLEM
     if has_check:
         assert found["rights"].level is Level.PROBLEM

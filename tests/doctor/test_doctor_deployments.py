@@ -42,6 +42,16 @@ async def test_a_healthy_server_with_tls_has_no_finding(patient: Server, certifi
         assert await findings(url, sample=None) == []
 
 
+async def test_a_unix_socket_and_another_database_are_examined(patient: Server):
+    url = f"unix://{patient.folder}/socket?db=3"
+    await use(url)
+    assert await findings(url) == []
+    [seen] = [each for each in await examine(url) if each.check == "corrupt"]
+    assert " 0 records" not in seen.found
+    with patient.client() as client:
+        client.flushall()
+
+
 @pytest.fixture(scope="module")
 def cluster():
     with cluster_farm(bundled(), *HEALTHY, "--min-replicas-to-write", "1") as farm:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chuk_sessions import SessionManager, session_hash
+from chuk_sessions import SessionManager, cli, session_hash
 from chuk_sessions.core import ids, keys
 from chuk_sessions.doctor import Level, Progress, examine
 from chuk_sessions.doctor.layout import TYPES, parse
@@ -111,8 +111,8 @@ DAMAGE = {
     damage_record: ("corrupt", Level.PROBLEM, "raises CorruptRecordError", "revoke --session"),
     lose_a_field: ("corrupt", Level.PROBLEM, "lack a required field", "revoke --session"),
     break_a_pointer: ("corrupt", Level.PROBLEM, "lack a required field", "revoke --session"),
-    change_the_type: ("corrupt", Level.PROBLEM, "have another type", "`DEL`"),
-    change_the_type_of_an_index: ("corrupt", Level.PROBLEM, "have another type", "users have to log in again"),
+    change_the_type: ("corrupt", Level.PROBLEM, "a type that this library does not write", "revoke --session"),
+    change_the_type_of_an_index: ("corrupt", Level.PROBLEM, "have another type", "their users have to log in again"),
     add_a_strange_entry: ("corrupt", Level.WARNING, "do not name a session", "`ZREM`"),
     add_a_strange_key: ("corrupt", Level.WARNING, "unknown to this version", "another program uses the prefix"),
     delete_the_record: ("orphans", Level.WARNING, "have no record", "see the check `eviction`"),
@@ -120,7 +120,7 @@ DAMAGE = {
     leave_the_index_of_users: ("orphans", Level.PROBLEM, "leaves them alive", "revoke --session"),
     enter_the_index_of_another_user: ("orphans", Level.PROBLEM, "leaves them alive", "reencrypt"),
     forget_a_note: ("orphans", Level.PROBLEM, "no note leads to them", "SESSION_REDIS_WAIT_REPLICAS=1"),
-    leave_a_user_entry: ("orphans", Level.WARNING, "no sweep removes them", "`ZREM`"),
+    leave_a_user_entry: ("orphans", Level.WARNING, "no sweep removes them", "`ZREM INDEX ENTRY`"),
     hide_the_sandbox: ("orphans", Level.WARNING, "unknown to a sweep", "sweep"),
     lose_the_ttl: ("orphans", Level.WARNING, "have no TTL", "`PEXPIRE`"),
 }
@@ -149,10 +149,28 @@ async def test_findings_contain_references_and_neither_ids_nor_users(patient: Se
     assert USER not in text
 
 
-async def test_the_remedy_for_a_damaged_record_works(patient: Server, planted: Planted):
-    await damage_record(planted)
-    async with manager_on(patient) as manager:
-        assert await manager.revoke_session(session_hash(planted.session_id))
+@pytest.mark.parametrize(
+    "damage",
+    [damage_record, change_the_type, leave_the_index, enter_the_index_of_another_user, lose_the_ttl],
+)
+async def test_the_remedy_that_most_findings_name_works(patient: Server, planted: Planted, damage):
+    await damage(planted)
+    [found] = await findings(patient.url)
+    [reference] = re.findall(r"1 found: (\w{2}[\w-]{22})\.", found.found)
+    assert "revoke" in found.advice
+    words = ["--url", patient.url, "--sandbox", "web", "revoke", "--session", reference, "--yes"]
+    assert await asyncio.to_thread(cli.main, words) == 0
+    assert await findings(patient.url) == []
+
+
+@pytest.mark.parametrize("damage", [delete_the_record, leave_a_user_entry])
+async def test_the_remedy_for_entries_without_a_session_works(patient: Server, planted: Planted, damage):
+    await damage(planted)
+    [found] = await findings(patient.url)
+    [(entry, index)] = re.findall(r"1 found: ([\w-]{22}) in (\S+)\. ", found.found)
+    assert "`ZREM INDEX ENTRY`" in found.advice
+    for beside in ("users", "deadlines"):
+        planted.client.zrem(f"{index.rpartition('/')[0]}/{beside}", entry)
     assert await findings(patient.url) == []
 
 

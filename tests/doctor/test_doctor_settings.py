@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from contextlib import ExitStack
@@ -10,9 +11,10 @@ import pytest
 
 from chuk_sessions.doctor import Level, examine
 from tests.conftest import bundled
-from tests.doctor.tools import HEALTHY, finding, findings, manager_on, setting
+from tests.doctor.tools import HEALTHY, finding, findings, manager_on, setting, user
 from tests.harness.farms import wait_for
 from tests.harness.servers import Server, running
+from tests.redis.test_rights import recipe
 
 FAULTS = {
     # What is planted, the check that finds it, its level, and a part of what it found and of its advice.
@@ -67,6 +69,10 @@ async def test_each_fault_is_found_with_its_remedy(patient: Server, fault: str):
     values, check, level, found, advice = FAULTS[fault]
     with patient.client() as client, setting(client, **values):
         seen = await finding(patient.url, check)
+        commands = re.findall(r"`(CONFIG SET [\w-]+ \w+)`", seen.advice)
+        for command in commands:
+            client.execute_command(*command.split())
+        assert not commands or check not in {each.check for each in await findings(patient.url)}
     assert (seen.level, seen.server) == (level, f"127.0.0.1:{patient.port}")
     assert found in seen.found
     assert advice in seen.advice
@@ -167,6 +173,26 @@ async def test_expired_sessions_that_nobody_sweeps_are_noticed(patient: Server):
     async with manager_on(patient) as manager:
         assert await manager.cleanup_expired_sessions() == 5
     assert all(each.check != "sweep" for each in await findings(patient.url))
+
+
+async def test_connections_are_closed_at_the_end(patient: Server):
+    with patient.client() as client:
+        before = len(client.client_list())
+        await examine(patient.url)
+        wait_for(lambda: len(client.client_list()) == before, "closed connections")
+
+
+async def test_records_that_are_hash_tables_show_without_config(patient: Server):
+    """A user who may not run CONFIG learns it from the records."""
+    with patient.client() as client:
+        with setting(client, hash_max_listpack_value=64):
+            async with manager_on(patient) as manager:
+                for _ in range(5):
+                    await manager.allocate_session(custom_metadata={"agent": "x" * 100})
+        with user(client, *recipe().split()) as login:
+            seen = await finding(f"redis://{login}127.0.0.1:{patient.port}", "encoding")
+    assert seen.level is Level.WARNING
+    assert "5 of 5 sampled records are stored as hash tables" in seen.found
 
 
 async def test_the_trial_session_leaves_nothing(patient: Server):
