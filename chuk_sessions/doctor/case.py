@@ -44,6 +44,7 @@ class Case:
         clock: the local clock.
         encodings: how many sampled records each primary stores compactly and as hash tables, by its address.
         trials: the results of the trial session by the address of the primary; empty if there was none.
+        named_primaries: the address that each Sentinel names, by its own address.
 
     """
 
@@ -57,6 +58,7 @@ class Case:
     clock: Clock
     encodings: dict[str, tuple[int, int]] = field(default_factory=dict)
     trials: dict[str, Trial] = field(default_factory=dict)
+    named_primaries: dict[str, str] = field(default_factory=dict)
 
     def all(self) -> Sequence[Facts]:
         """Return the facts about all servers."""

@@ -59,6 +59,16 @@ async def sentinel(server: Facts, case: Case) -> AsyncIterator[Verdict]:
     words = [bytes(word).decode(errors="replace") for word in reply]
     facts = dict(zip(words[::2], words[1::2], strict=False))
     sentinels = 1 + int(facts.get("num-other-sentinels", 0))
+    named = f"{facts.get('ip')}:{facts.get('port')}"
+    others = set(case.named_primaries.values()) - {named}
+    case.named_primaries[server.server.address] = named
+    if others:
+        yield problem(
+            f"this Sentinel names {named} as the primary, and another one names {min(others)}: clients can write to "
+            "different servers, whose sessions differ",
+            f"Find the right primary with `ROLE` on both servers. On each Sentinel that is wrong, run `SENTINEL REMOVE "
+            f"{name}` and `SENTINEL MONITOR {name} HOST PORT QUORUM`.",
+        )
     if "down" in facts.get("flags", ""):
         yield problem(
             f"this Sentinel sees the primary as down ({facts['flags']})",
@@ -83,7 +93,8 @@ async def _quorum(server: Facts, name: str, sentinels: int, quorum: int) -> Asyn
         )
     elif sentinels < _FEW_SENTINELS:
         yield warning(
-            f"there are only {sentinels} Sentinels: if one of them is down, there is no failover",
+            f"there {'is only one Sentinel' if sentinels == 1 else 'are only two Sentinels'}: if one is down, there "
+            "is no failover",
             "Run at least three, on machines that do not fail together.",
         )
     elif quorum > sentinels:

@@ -11,7 +11,7 @@ from chuk_sessions import SessionManager, SessionUnavailableError
 from chuk_sessions.doctor import Level, Progress, examine
 from tests.conftest import bundled
 from tests.doctor.tools import HEALTHY, finding, findings, manager_on, setting
-from tests.harness.farms import Certificates, cluster_farm, sentinel_farm, wait_for
+from tests.harness.farms import Certificates, Member, cluster_farm, one_sentinel_over, sentinel_farm, wait_for
 from tests.harness.farms.proxy import Proxy
 from tests.harness.ports import free_port
 from tests.harness.servers import Server, running
@@ -113,6 +113,22 @@ async def test_a_sentinel_that_is_down_or_does_not_know_the_primary_is_found(sen
     assert seen.server == f"127.0.0.1:{port}"
     assert seen.level is Level.PROBLEM
     assert "SENTINEL RESET mymaster" in seen.advice or "quorum 2" in seen.advice
+
+
+async def test_sentinels_that_disagree_are_found(patient: Server):
+    with ExitStack() as stack:
+        other = stack.enter_context(running(bundled(), *HEALTHY))
+        farms = [
+            stack.enter_context(one_sentinel_over(bundled(), Member(server, server.port)))
+            for server in (patient, other)
+        ]  # fmt: skip
+        farms[0].sentinels[0].command("SENTINEL", "SET", "mymaster", "quorum", 1)
+        hosts = ",".join(f"127.0.0.1:{farm.sentinels[0].port}" for farm in farms)
+        found = [each for each in await findings(f"redis://{hosts}/mymaster") if each.check in ("sentinel", "replicas")]
+    assert any(f"names 127.0.0.1:{other.port} as the primary, and another one" in each.found for each in found)
+    assert any("there is only one Sentinel" in each.found for each in found)
+    assert any("too few Sentinels are up to fail over" in each.found for each in found)
+    assert any("no replica is connected, so Sentinels cannot fail over" in each.found for each in found)
 
 
 async def test_slots_without_a_primary_and_primaries_without_a_replica_are_found():
