@@ -3,8 +3,9 @@
 `await examine(url)` returns findings; `chuk-sessions doctor` prints them. User data is only read.
 """
 
+from .checks import NAMES
 from .examination import SAMPLE, examine
 from .finding import Finding, Level
 from .keyspace import Progress
 
-__all__ = ["SAMPLE", "Finding", "Level", "Progress", "examine"]
+__all__ = ["NAMES", "SAMPLE", "Finding", "Level", "Progress", "examine"]

@@ -65,6 +65,16 @@ def test_json_has_one_finding_per_line(patient: Server, capsys):
     assert {each["check"] for each in found} == set(NAMES) - {"cluster", "sentinel"}
 
 
+def test_checks_can_be_ignored(patient: Server, capsys):
+    with patient.client() as client, setting(client, maxmemory_policy="allkeys-lru", timeout=5):
+        words = ["doctor", "--url", patient.url, "--ignore", "timeouts"]
+        assert cli.main(words) == ExitCode.FINDINGS
+        assert cli.main([*words, "--ignore", "eviction"]) == ExitCode.SUCCESS
+    assert "timeouts" not in capsys.readouterr().out
+    assert cli.main([*words, "--ignore", "evictions"]) == ExitCode.USAGE
+    assert "there is no check 'evictions'; the checks are store, servers" in capsys.readouterr().err
+
+
 def test_what_is_unknown_does_not_change_the_exit_code(patient: Server, capsys):
     with patient.client() as client, user(client, *recipe().split()) as login:
         assert cli.main(["doctor", "--url", f"redis://{login}127.0.0.1:{patient.port}"]) == ExitCode.SUCCESS

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from ...doctor import SAMPLE, Finding, Level, Progress, examine
+from ...doctor import NAMES, SAMPLE, Finding, Level, Progress, examine
 from ..app import command
 from ..context import Context
-from ..exits import ExitCode
+from ..exits import ExitCode, UsageError
 
 _MAX_WIDTH = 100
 _ORDER = (Level.PROBLEM, Level.WARNING, Level.UNKNOWN)
@@ -28,6 +28,9 @@ async def doctor(
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Do not create the trial session, so that nothing at all is written.")
     ] = False,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Leave out a check. May be repeated.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Also explain the checks that found nothing.")] = False,
 ) -> int:
     """Check the store: settings of the servers, and damaged, orphaned, and undecryptable records.
@@ -35,6 +38,9 @@ async def doctor(
     Each finding says what to do. With --sandbox, only records of that sandbox are examined. Nothing is written but a
     trial session in a sandbox of its own. Exits with 1 if there are warnings or problems.
     """
+    ignored = set(ignore or ())
+    if unknown := ignored - set(NAMES):
+        raise UsageError(f"there is no check {min(unknown)!r}; the checks are {', '.join(NAMES)}")
     with context.progress("keys") as bar:
 
         def advance(progress: Progress) -> None:
@@ -49,6 +55,7 @@ async def doctor(
             writes=not read_only,
             on_progress=advance,
         )
+    findings = [finding for finding in findings if finding.check not in ignored]
     if context.output.json:
         context.output.rows((), [finding.to_dict() for finding in findings])
     else:
