@@ -31,7 +31,7 @@ ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes events victims"),
     names(
-        "handle sandbox lifetime idle user cap retention create mode operation window events start other_owner "
+        "handle sandbox lifetime idle user cap retention events options create mode operation window start other_owner "
         "other_user victims rest"
     ),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER, s.OTHER_ENCODING},
@@ -135,16 +135,16 @@ def allocate(
     start: bytes = event_entries.CREATED,
     victims: Sequence[SessionKeys] = (),
     pairs: Sequence[bytes] = (),
-    reused: bool = False,
+    reused: bool = True,
 ) -> Call:
     """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
     `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id.
     `other_owner` and `other_user` are another form of both, which records of the user may have, see `owners`. Without
     `create`, nothing happens unless the session exists. With `events`, the most entries of the stream, it emits events;
-    `start` is the letter of the first one, or empty if the event of another id tells of this one. With
-    `reused` or an operation id, the id may have belonged to an earlier session: operation ids are cleared, and the
-    event of its end is written if no sweep has done that.
+    `start` is the letter of the first one, or empty if the event of another id tells of this one. Without `reused`,
+    no session may have had the id, so the script looks for none. With it, the script finds a session that exists,
+    clears the operation ids of an earlier one, and writes the event of its end if no sweep has done that.
     """
     index = target.index_keys
     keys: tuple[str, ...] = (target.record, index.deadlines, index.users, index.sandboxes, index.events)
@@ -154,19 +154,27 @@ def allocate(
         evicted = tuple([victim.handle for victim in victims])
     if operation_id:
         keys += (target.operations, target.creations)
-    elif reused:
+    elif reused or not create:
         keys += (target.operations,)
     own: tuple[Arg, ...] = (owners.field_of(owner), owner) if owner else ()
     if idle_ms > 0:
         own += (b"i", idle_ms)
     if events:
         own += (b"e", events)
+    options: tuple[Arg, ...] = (
+        int(create), mode, operation_id, modes.CREATION_WINDOW_MS, start, other_owner, other_user, len(victims),
+    )  # fmt: skip
+    if options == _USUAL_OPTIONS:
+        options = ()
     argv: tuple[Arg, ...] = (
-        target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, int(create), mode,
-        operation_id, modes.CREATION_WINDOW_MS, events, start, other_owner, other_user,
-        len(victims), *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
+        target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, events,
+        1 if options else 0, *options, *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
+
+
+_USUAL_OPTIONS: Final = (1, modes.TOUCH, b"", modes.CREATION_WINDOW_MS, event_entries.CREATED, b"", 0, 0)
+"""Options that an allocation leaves out."""
 
 
 def retarget(call: Call, target: SessionKeys) -> Call:

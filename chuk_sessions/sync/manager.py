@@ -635,6 +635,14 @@ class SessionManager:
         """
         return self._runner.iterate(self._manager.iter_sessions())
 
+    def get_listed_session(self, reference: str) -> ListedSession | None:
+        """Return the live session with this reference, as lists have it, or None. Does not touch it.
+
+        During its grace period, the reference of an old id leads to the session that replaced it, under its present
+        reference. An id is not a reference. Raises CorruptRecordError for a record that cannot be read.
+        """
+        return self._runner.run(self._manager.get_listed_session(reference))
+
     def list_user_sessions(self, user_id: str) -> list[ListedSession]:
         """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out.
 
