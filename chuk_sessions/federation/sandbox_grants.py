@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..core import grants, grid, ids, keys, operation_ids
+from ..core import grants, grid, ids, keys, operation_ids, operations
 from ..core import statuses as s
 from ..core.durations import ms_from_seconds
 from ..core.keys import SessionKeys
+from ..core.operation import Call, Reply
 from ..core.record import fields_of
 from ..core.validation import MAX_SANDBOX_LENGTH
 from ..engine.executor import MAX_ROTATIONS, Executor
@@ -22,8 +23,34 @@ if TYPE_CHECKING:
     from .federation import Federation
 
 MAX_ACTIONS: Final = 16
-_MAX_REMEMBERED: Final = 1024
+_MAX_RECENT: Final = 1024
 _ROOT: Final = f"{grid.ROOT}/"
+
+
+class _KnownGrant:
+    """A grant whose token was verified, and what this process knows of it.
+
+    Attributes:
+        grant: the grant.
+        target: the session, under the latest id that is known. None if the id of the grant is not one of this library.
+        call: the call that checks the grant there, or None.
+        reply: the latest reply to it, if the grant counted.
+        resolved: the result for that reply.
+
+    """
+
+    __slots__ = ("call", "grant", "reply", "resolved", "target")
+
+    def __init__(self, grant: Grant) -> None:
+        place = grants.parse_jti(grant.jti) if grant.jti.startswith(grant.session_hash) else None
+        self.grant = grant
+        self.target: SessionKeys | None = None
+        self.call: Call | None = None
+        if place is not None:
+            self.target = keys.session_keys_for_handle(grant.issuer, *place)
+            self.call = grants.check_grant(self.target, jti=grant.jti, expiry_ms=1000 * grant.expires_at)
+        self.reply: Reply = []
+        self.resolved: ResolvedGrant | None = None
 
 
 class SandboxGrants:
@@ -46,7 +73,7 @@ class SandboxGrants:
         # Access tokens that were exchanged for grants come back to their issuer.
         own = {} if federation.keys is None else {sandbox_id: federation.keys.public}
         self._trust = {**federation.trust, **own}
-        self._rotated: dict[str, SessionKeys] = {}
+        self._recent: dict[str, _KnownGrant] = {}
 
     async def give(
         self,
@@ -113,19 +140,30 @@ class SandboxGrants:
 
     async def resolve(self, token: object, path: object, action: object, proof: object) -> ResolvedGrant | None:
         """Return the grant in a token if it counts for an action on a path. See `SessionManager.resolve_grant`."""
-        grant = tokens.signed_grant(token, audience=self._sandbox_id, trust=self._trust)
-        if grant is None:
+        found = (self._recent.get(token) if type(token) is str else None) or self._verified(token)
+        if found is None:
             return None
-        relative = path
-        if isinstance(path, str) and path.startswith(_ROOT):
-            relative = relative_path(path, grant.issuer, grant.session_hash)
-        if not grant.allows(relative, action) or not await self._is_proven(grant, str(token), proof):
+        grant = found.grant
+        if type(path) is str and path.startswith(_ROOT):
+            path = relative_path(path, grant.issuer, grant.session_hash)
+        if not grant.allows(path, action) or not await self._is_proven(grant, str(token), proof):
             return None
         remote = self._federation.remotes.get(grant.issuer)
         if remote is None or self._federation.keys is None:
-            return await self.check(grant)
-        found = await remote.introspect(str(token), grant, self._federation.keys)
-        return None if found is None else _resolved(grant, found.user_id, 1000 * found.expires_at)
+            return await self._ask(found)
+        told = await remote.introspect(str(token), grant, self._federation.keys)
+        return None if told is None else _resolved(grant, told.user_id, 1000 * told.expires_at)
+
+    def _verified(self, token: object) -> _KnownGrant | None:
+        """Return the grant in a token whose signature is correct, and remember it."""
+        grant = tokens.signed_grant(token, audience=self._sandbox_id, trust=self._trust)
+        if grant is None:
+            return None
+        found = _KnownGrant(grant)
+        if len(self._recent) >= _MAX_RECENT:
+            del self._recent[next(iter(self._recent))]
+        self._recent[str(token)] = found
+        return found
 
     async def _is_proven(self, grant: Grant, token: str, proof: object) -> bool:
         """Return whether the grant needs no proof of possession, or has it."""
@@ -137,27 +175,24 @@ class SandboxGrants:
 
     async def check(self, grant: Grant) -> ResolvedGrant | None:
         """Return a grant whose token was verified if it counts in this store."""
-        located = grants.parse_jti(grant.jti)
-        if located is None or not grant.jti.startswith(grant.session_hash):
-            return None
-        executor = self._executor(grant.issuer)
-        target = self._rotated.get(grant.jti) or keys.session_keys_for_handle(grant.issuer, *located)
-        call = grants.check_grant(target, jti=grant.jti, expiry_ms=1000 * grant.expires_at)
-        reply = await executor.submit(call)
-        if reply[0] != s.OK:
-            current, reply = await executor.follow_rotation(target, call, reply)
-            if reply[0] != s.OK:
-                self._rotated.pop(grant.jti, None)
-                return None
-            self._remember(grant.jti, current)
-        user_id = executor.values.decode_owner(fields_of(reply[2]))
-        return _resolved(grant, user_id, min(1000 * grant.expires_at, reply[1]))
+        return await self._ask(_KnownGrant(grant))
 
-    def _remember(self, jti: str, target: SessionKeys) -> None:
-        """Remember where a rotated session is, so that the next check need not follow its pointers."""
-        if len(self._rotated) >= _MAX_REMEMBERED:
-            self._rotated.clear()
-        self._rotated[jti] = target
+    async def _ask(self, known: _KnownGrant) -> ResolvedGrant | None:
+        """Return a grant if it counts in this store. A session that was rotated is remembered under its new id."""
+        executor = self._executor(known.grant.issuer)
+        if known.target is None or known.call is None:
+            return None
+        reply = await executor.submit(known.call)
+        if reply[0] != s.OK:
+            target, reply = await executor.follow_rotation(known.target, known.call, reply)
+            if reply[0] != s.OK:
+                return None
+            known.target, known.call = target, operations.retarget(known.call, target)
+        if known.resolved is None or reply != known.reply:
+            user_id = executor.values.decode_owner(fields_of(reply[2]))
+            known.resolved = _resolved(known.grant, user_id, min(1000 * known.grant.expires_at, reply[1]))
+            known.reply = reply
+        return known.resolved
 
     def _executor(self, sandbox_id: str) -> Executor:
         found = self._executors.get(sandbox_id)
