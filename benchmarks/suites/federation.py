@@ -1,13 +1,15 @@
 """The suite federation: resolving a grant within one store, compared with validating a session.
 
 All run in this process, on the same sessions. The peers `resolve, seen` and `resolve, new` differ in whether the token
-was verified before: the first has few tokens, and the second more than are remembered.
+was verified before: the first has few tokens, and the second more than are remembered. The peer `validate and verify`
+shows what a new token must cost: a validation, and one verification of a signature by the package `cryptography`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import cycle
 from typing import Any, Self
@@ -26,6 +28,7 @@ from tests.harness.servers import Server
 
 SECTION = "federation"
 VALIDATE, SEEN, NEW, GRANT = "validate", "resolve, seen", "resolve, new", "grant and revoke"
+VALIDATE_AND_VERIFY = "validate and verify"
 SIGN, VERIFY = "sign", "verify"
 SEEN_TOKENS = 256
 NEW_TOKENS = 4 * tokens.MAX_CACHED
@@ -37,6 +40,7 @@ class Sandboxes:
 
     def __init__(self, server: Server) -> None:
         key = generate_signing_key()
+        self._key = key.public_key()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._giving = SessionManager("giving", redis.factory(server.url), federation=Federation(keys={"k1": key}))
         trust = {"giving": {"k1": key.public_key()}}
@@ -74,12 +78,18 @@ class Sandboxes:
         async def resolve(given: Iterator[str]) -> None:
             assert await self._resolving.resolve_grant(next(given), PATH)
 
+        async def validate_and_verify() -> None:
+            signed, _, signature = next(self._signed).rpartition(".")
+            self._key.verify(urlsafe_b64decode(f"{signature}=="), signed.encode())
+            assert await self._giving.validate_session(next(self._session_ids))
+
         async def grant_and_revoke() -> None:
             assert await self._giving.revoke_grant(await self._grant(next(self._session_ids)))
 
         return {
             VALIDATE: lambda: self._giving.validate_session(next(self._session_ids)),
             SEEN: lambda: resolve(self._seen),
+            VALIDATE_AND_VERIFY: validate_and_verify,
             NEW: lambda: resolve(self._new),
             GRANT: grant_and_revoke,
         }

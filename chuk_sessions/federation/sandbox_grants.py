@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from ..engine.executor import MAX_ROTATIONS, Executor
 from ..exceptions import GrantLimitError, SessionConflictError
 from ..models import ResolvedGrant, iso_from_ms
 from . import paths, proofs, tokens
+from .local_validation import LocalValidation
 from .replays import StoreReplays
 from .tokens import Grant
 
@@ -28,29 +30,31 @@ _ROOT: Final = f"{grid.ROOT}/"
 
 
 class _KnownGrant:
-    """A grant whose token was verified, and what this process knows of it.
+    """A grant whose token was verified, and what this process knows of it. Threads share it, so pairs change together.
 
     Attributes:
         grant: the grant.
-        target: the session, under the latest id that is known. None if the id of the grant is not one of this library.
-        call: the call that checks the grant there, or None.
-        reply: the latest reply to it, if the grant counted.
-        resolved: the result for that reply.
+        place: the session, under the latest id that is known, and the call that checks the grant there. None if the id
+            of the grant is not one of this library.
+        latest: the latest reply to that call, if the grant counted, and the result for it.
 
     """
 
-    __slots__ = ("call", "grant", "reply", "resolved", "target")
+    __slots__ = ("grant", "latest", "place")
 
     def __init__(self, grant: Grant) -> None:
-        place = grants.parse_jti(grant.jti) if grant.jti.startswith(grant.session_hash) else None
+        found = grants.parse_jti(grant.jti) if grant.jti.startswith(grant.session_hash) else None
         self.grant = grant
-        self.target: SessionKeys | None = None
-        self.call: Call | None = None
-        if place is not None:
-            self.target = keys.session_keys_for_handle(grant.issuer, *place)
-            self.call = grants.check_grant(self.target, jti=grant.jti, expiry_ms=1000 * grant.expires_at)
-        self.reply: Reply = []
-        self.resolved: ResolvedGrant | None = None
+        self.place: tuple[SessionKeys, Call] | None = None
+        if found is not None:
+            target = keys.session_keys_for_handle(grant.issuer, *found)
+            self.place = target, grants.check_grant(target, jti=grant.jti, expiry_ms=1000 * grant.expires_at)
+        self.latest: tuple[Reply, ResolvedGrant] | None = None
+
+    @property
+    def was_rotated(self) -> bool:
+        """Whether the session has got another id since it was granted."""
+        return self.place is not None and self.place[0].reference != self.grant.session_hash
 
 
 class SandboxGrants:
@@ -58,6 +62,7 @@ class SandboxGrants:
 
     Attributes:
         replays: where the ids of proofs are remembered.
+        local: the grants that need not be checked again yet, or None.
 
     """
 
@@ -70,6 +75,8 @@ class SandboxGrants:
         self._executors: dict[str, Executor] = {}
         self._session_bytes = session_bytes
         self.replays = federation.replays or StoreReplays(self._executor(sandbox_id))
+        seconds = federation.local_seconds
+        self.local = None if seconds is None else LocalValidation(seconds)
         # Access tokens that were exchanged for grants come back to their issuer.
         own = {} if federation.keys is None else {sandbox_id: federation.keys.public}
         self._trust = {**federation.trust, **own}
@@ -148,11 +155,16 @@ class SandboxGrants:
             path = relative_path(path, grant.issuer, grant.session_hash)
         if not grant.allows(path, action) or not await self._is_proven(grant, str(token), proof):
             return None
-        remote = self._federation.remotes.get(grant.issuer)
-        if remote is None or self._federation.keys is None:
-            return await self._ask(found)
-        told = await remote.introspect(str(token), grant, self._federation.keys)
-        return None if told is None else _resolved(grant, told.user_id, 1000 * told.expires_at)
+        if self.local is None:
+            return await self._ask(found, str(token))
+        kept = self.local.get(grant)
+        if kept is None:
+            asked_at = time.monotonic()
+            kept = await self._ask(found, str(token))
+            # The end of a rotated session is an event with another reference.
+            if kept is not None and not found.was_rotated:
+                self.local.put(grant, kept, asked_at)
+        return kept
 
     def _verified(self, token: object) -> _KnownGrant | None:
         """Return the grant in a token whose signature is correct, and remember it."""
@@ -161,9 +173,17 @@ class SandboxGrants:
             return None
         found = _KnownGrant(grant)
         if len(self._recent) >= _MAX_RECENT:
-            del self._recent[next(iter(self._recent))]
+            self._recent.clear()
         self._recent[str(token)] = found
         return found
+
+    async def _ask(self, known: _KnownGrant, token: str) -> ResolvedGrant | None:
+        """Return a grant that counts at this moment, according to its issuer."""
+        remote = self._federation.remotes.get(known.grant.issuer)
+        if remote is None or self._federation.keys is None:
+            return await self._check(known)
+        found = await remote.introspect(token, known.grant, self._federation.keys)
+        return None if found is None else _resolved(known.grant, found.user_id, 1000 * found.expires_at)
 
     async def _is_proven(self, grant: Grant, token: str, proof: object) -> bool:
         """Return whether the grant needs no proof of possession, or has it."""
@@ -173,26 +193,31 @@ class SandboxGrants:
             return False
         return await proofs.prover(proof, token, self.replays) == grant.jkt
 
+    async def aclose(self) -> None:
+        """Close the connections to remote issuers, if no other manager uses them."""
+        await self._federation.release(self)
+
     async def check(self, grant: Grant) -> ResolvedGrant | None:
         """Return a grant whose token was verified if it counts in this store."""
-        return await self._ask(_KnownGrant(grant))
+        return await self._check(_KnownGrant(grant))
 
-    async def _ask(self, known: _KnownGrant) -> ResolvedGrant | None:
+    async def _check(self, known: _KnownGrant) -> ResolvedGrant | None:
         """Return a grant if it counts in this store. A session that was rotated is remembered under its new id."""
-        executor = self._executor(known.grant.issuer)
-        if known.target is None or known.call is None:
+        if known.place is None:
             return None
-        reply = await executor.submit(known.call)
+        executor, (target, call), latest = self._executor(known.grant.issuer), known.place, known.latest
+        reply = await executor.submit(call)
         if reply[0] != s.OK:
-            target, reply = await executor.follow_rotation(known.target, known.call, reply)
+            target, reply = await executor.follow_rotation(target, call, reply)
             if reply[0] != s.OK:
                 return None
-            known.target, known.call = target, operations.retarget(known.call, target)
-        if known.resolved is None or reply != known.reply:
-            user_id = executor.values.decode_owner(fields_of(reply[2]))
-            known.resolved = _resolved(known.grant, user_id, min(1000 * known.grant.expires_at, reply[1]))
-            known.reply = reply
-        return known.resolved
+            known.place = target, operations.retarget(call, target)
+        if latest is not None and latest[0] == reply:
+            return latest[1]
+        user_id = executor.values.decode_owner(fields_of(reply[2]))
+        resolved = _resolved(known.grant, user_id, min(1000 * known.grant.expires_at, reply[1]))
+        known.latest = reply, resolved
+        return resolved
 
     def _executor(self, sandbox_id: str) -> Executor:
         found = self._executors.get(sandbox_id)

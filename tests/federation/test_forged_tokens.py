@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chuk_sessions.federation import Grant, SigningKeys, paths, tokens
+from chuk_sessions.federation import Federation, Grant, SigningKeys, paths, tokens
 from chuk_sessions.federation.keys import trust_map
 from tests.federation.forging import AUDIENCE, ISSUER, KEY, REFERENCE, TYPE, claims, encoded, hs256, raw, signed
 
@@ -171,6 +171,14 @@ FORGED: dict[str, Any] = {
 def test_a_forged_token_is_no_grant(name):
     assert resolved(FORGED[name]) is None
     assert resolved(FORGED[name]) is None
+
+
+async def test_no_method_resolves_a_forged_token(single):
+    federation = Federation(trust={ISSUER: {"k1": PUBLIC}})
+    async with single.manager(AUDIENCE, federation=federation) as manager:
+        for name, token in FORGED.items():
+            assert await manager.resolve_grant(token, "doc1", "read") is None, name
+            assert not await manager.revoke_grant(token), name
 
 
 @pytest.mark.parametrize("kind", ["small order", "not reduced"])
