@@ -30,7 +30,8 @@ SECTION = "federation"
 VALIDATE, SEEN, NEW, GRANT = "validate", "resolve, seen", "resolve, new", "grant and revoke"
 VALIDATE_AND_VERIFY = "validate and verify"
 SIGN, VERIFY = "sign", "verify"
-SEEN_TOKENS = 256
+SESSIONS = 256
+SEEN_TOKENS = 32
 NEW_TOKENS = 4 * tokens.MAX_CACHED
 PATH = "reports/2026.txt"
 
@@ -57,9 +58,9 @@ class Sandboxes:
         self._runner.close()
 
     async def _prepare(self) -> None:
-        ids = [await self._giving.allocate_session(user_id=f"user{number}") for number in range(SEEN_TOKENS)]
+        ids = [await self._giving.allocate_session(user_id=f"user{number}") for number in range(SESSIONS)]
         self._session_ids = cycle(ids)
-        given = [await self._grant(session_id) for session_id in ids for _ in range(NEW_TOKENS // SEEN_TOKENS)]
+        given = [await self._grant(session_id) for session_id in ids for _ in range(NEW_TOKENS // SESSIONS)]
         self._seen, self._new = cycle(given[:: NEW_TOKENS // SEEN_TOKENS]), cycle(given)
         self._signed = cycle(given)
 
