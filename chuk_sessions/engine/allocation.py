@@ -159,7 +159,7 @@ class Allocator:
                 reused=not new.session_id,
             )
             # A creation by another call is an error for this one.
-            with unknown_after_lost_reply() if new.mode == modes.CREATE else nullcontext():
+            with unknown_after_lost_reply if new.mode == modes.CREATE else nullcontext():
                 reply = await self._executor.submit(new.call, new.retry if new.session_id else None)
             if s.check(new.call.operation, reply) != s.FULL:
                 if reply[0] == s.CREATED and len(reply) > 1:
