@@ -15,6 +15,7 @@ from .. import __version__
 from . import logs
 from .commands import MODULES
 from .context import Context
+from .output import set_up_streams
 from .running import run_command
 
 PROGRAM = "chuk-sessions"
@@ -54,14 +55,20 @@ def group(name: str, description: str) -> None:
 
 def run(words: Sequence[str]) -> int:
     """Run a command line, and return its exit code."""
+    set_up_streams()
     logs.set_up()
-    for name in MODULES:
-        import_module(f".commands.{name}", __package__)
+    load_commands()
     try:
         app(_with_global_options_first(words), prog_name=PROGRAM)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     return 0
+
+
+def load_commands() -> None:
+    """Register all commands."""
+    for name in MODULES:
+        import_module(f".commands.{name}", __package__)
 
 
 def _adapted(function: Callable[..., Any]) -> Callable[..., None]:

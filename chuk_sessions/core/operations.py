@@ -12,6 +12,7 @@ from . import event_entries, modes, owners
 from . import statuses as s
 from .data_operations import APPEND, INCREMENT, MERGE, REWRITE, SET
 from .durations import LATEST_MS
+from .grants import CHECK_GRANT, GRANT, GRANTS, REVOKE_GRANT
 from .index_operations import COUNT, DUE, FIND, LIST, READ_EVENTS, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .note_operations import FORGET, NOTE, NOTES
@@ -20,6 +21,7 @@ from .operation_ids import EXTEND_WINDOW_MS
 from .queue_operations import CONFIGURE, ENDPOINTS, ENQUEUE, LETTERS, RESEND, SETTLE, TAKE
 from .rate_limits import RATE_LIMIT
 from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
+from .single_use import USE_ONCE
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -82,7 +84,7 @@ EXTEND = Operation(
 DELETE = Operation(
     "delete",
     names("session deadlines users operations events"),
-    names("handle sandbox letter owner version pointer created successor grace"),
+    names("handle sandbox letter owner version pointer created successor grace grants"),
     s.ONE_SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.OTHER_ENCODING, s.CONFLICT},
     retryable=True,
     not_retryable_arg="version",
@@ -102,8 +104,9 @@ ALL: Final = {
     entry.name: entry
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, REWRITE, RATE_LIMIT, EXTEND, SET_TTL,
-        DELETE, ROTATE, CARRY, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
-        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE, SETTLE, LETTERS, RESEND,
+        DELETE, ROTATE, CARRY, GRANT, CHECK_GRANT, REVOKE_GRANT, GRANTS, USE_ONCE, LIST, FIND, COUNT, SWEEP, DUE, NOTE,
+        NOTES, FORGET, READ_EVENTS, JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE,
+        SETTLE, LETTERS, RESEND,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -258,17 +261,20 @@ def delete(
     created: Arg = b"",
     successor: bytes = b"",
     grace_ms: int = 0,
+    grants: bytes = b"",
 ) -> Call:
-    """Delete a session if it matches every condition given: its owner, its version, its time of creation (ms).
+    """Delete a session if it matches every condition given: its owner, its version, its time of creation (ms), and the
+    value of its field `p`, which changes with its grants.
 
     `letter` is that of the event which a session that emits events writes; empty means none. `pointer` deletes only the
     old id's pointer with this value, not a session. `successor` is a pointer to the id that replaces the session. It is
-    left under the deleted id for the grace period.
+    left under the deleted id for the grace period and, with `grants`, until the last grant expires.
     """
     index = target.index_keys
     keys = (target.record, index.deadlines, index.users, target.operations, index.events)
     argv: tuple[Arg, ...] = (target.handle, index.sandbox, letter)
-    conditions: tuple[Arg, ...] = (owner, b"" if version is None else version, pointer, created, successor, grace_ms)
+    expected: Arg = b"" if version is None else version
+    conditions: tuple[Arg, ...] = (owner, expected, pointer, created, successor, grace_ms, grants)
     # Most deletions have none, and the server parses each argument.
     return Call(DELETE, keys, (*argv, *conditions) if any(part not in (b"", 0) for part in conditions) else argv)
 
