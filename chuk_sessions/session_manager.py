@@ -297,7 +297,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             retention_ms=retention_ms,
             events=self._policy.events > 0,
         )
-        with unknown_after_lost_reply():
+        with unknown_after_lost_reply:
             return await self._execute(target, call, results.is_ok)
 
     async def delete_session(self, session_id: str) -> bool:
