@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.harness.ports import free_port
 
 TIMEOUT = 60.0
 PASSWORDS = {f"valkey_{user}_password": f"a password of {user}" for user in ("app", "operator", "replica", "sentinel")}
+_COMMAND_LINE = '#!/bin/sh\nexec "{python}" -m chuk_sessions "$@"\n'
 _CLI = """#!{python}
 import sys
 import redis
@@ -49,11 +51,15 @@ class Host:
         self._tools = self.make("bin")
         for name in ("valkey-server", "valkey-sentinel"):
             (self._tools / name).symlink_to(bundled())
+        self._add_tool("chuk-sessions", _COMMAND_LINE.format(python=sys.executable))
         if cli := shutil.which("valkey-cli") or shutil.which("redis-cli"):
             (self._tools / "valkey-cli").symlink_to(cli)
         else:
-            (self._tools / "valkey-cli").write_text(_CLI.format(python=sys.executable))
-            (self._tools / "valkey-cli").chmod(0o755)
+            self._add_tool("valkey-cli", _CLI.format(python=sys.executable))
+
+    def _add_tool(self, name: str, script: str) -> None:
+        (self._tools / name).write_text(script)
+        (self._tools / name).chmod(0o755)
 
     def make(self, name: str) -> Path:
         """Create a folder."""
@@ -68,9 +74,8 @@ class Host:
 
     def local(self, text: str) -> str:
         """Return a text in which the paths and addresses of containers are local."""
-        for old, new in sorted(self.replacements.items(), key=lambda pair: -len(pair[0])):
-            text = text.replace(old, new)
-        return text
+        longest_first = sorted(self.replacements, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, longest_first)), lambda found: self.replacements[found[0]], text)
 
     def variables(self, given: dict[str, str], name: str) -> dict[str, str]:
         """Return the environment of a container's process."""

@@ -1,12 +1,6 @@
-"""The services of the Compose file, as local processes with the same commands and configuration files."""
+"""The services of the Compose file work together, and survive an outage of the store."""
 
 from __future__ import annotations
-
-import importlib.util
-import signal
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -14,87 +8,11 @@ import redis
 from chuk_sessions import SessionManager
 from chuk_sessions.events import WebhookEndpoints
 from chuk_sessions.providers import redis as provider
-from tests.conftest import missing
-from tests.deployment.files import DEPLOY, compose, container, entrypoint
-from tests.deployment.host import Host, host, until
-from tests.harness.children import Child
+from tests.deployment.files import container
+from tests.deployment.host import host, until
+from tests.deployment.services import SERVICES, Deployment, port_of
 from tests.harness.receiver import receiving, wait_until
 from tests.web_examples.visitors import crowd
-
-SERVICES = compose()["services"]
-CALL_TIMEOUT = "2"
-"""Seconds until an outage is noticed."""
-
-
-class Deployment:
-    """The running services."""
-
-    def __init__(self, place: Host) -> None:
-        self.place = place
-        assert place.run(["sh", str(DEPLOY / "create_secrets.sh"), str(place.secrets)]).returncode == 0
-        self.valkey = place.address("valkey:6379")
-        self.shop = place.address("127.0.0.1:8000")
-        place.replacements |= {"8000": self.shop.rpartition(":")[2]}
-        self.children: dict[str, Child] = {}
-
-    def start(self, name: str) -> Child:
-        """Start a service as its container does."""
-        service = SERVICES[name]
-        command = list(service["command"])
-        if name == "valkey":
-            command += ["--port", self.valkey.rpartition(":")[2]]
-        else:
-            command = [*entrypoint(), *command]
-        given = {"SESSION_REDIS_CALL_TIMEOUT": CALL_TIMEOUT, **service.get("environment", {})}
-        self.children[name] = self.place.start(name, command, given)
-        return self.children[name]
-
-    def login(self, user: str) -> redis.Redis:
-        """Return a client of a user of users.acl."""
-        password = (self.place.secrets / f"valkey_{user}_password").read_text()
-        name, _, port = self.valkey.partition(":")
-        return redis.Redis(name, int(port), username=user, password=password, decode_responses=True)
-
-    @property
-    def url(self) -> str:
-        """The URL of the store, as the application gets it."""
-        password = (self.place.secrets / "valkey_app_password").read_text()
-        return f"redis://app:{password}@{self.valkey}/0"
-
-    def is_healthy(self, name: str) -> bool:
-        """Run the health check of a service."""
-        kind, *command = SERVICES[name]["healthcheck"]["test"]
-        assert kind == "CMD"
-        return self.place.run(command).returncode == 0
-
-    def get(self, path: str) -> int:
-        """Return the status of a response of the shop."""
-        try:
-            with urllib.request.urlopen(f"http://{self.shop}{path}", timeout=30) as response:
-                status: int = response.status
-                return status
-        except urllib.error.HTTPError as refused:
-            refused.close()
-            return refused.code
-
-
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run the services with code of this repository."""
-    for package in ("fastapi", "uvicorn", "aiohttp"):
-        if importlib.util.find_spec(package) is None:
-            missing(f"the package {package} is not installed")
-    with host(tmp_path_factory.mktemp("deployment")) as place:
-        deployed = Deployment(place)
-        valkey = deployed.start("valkey")
-        until(lambda: deployed.login("app").ping(), "Valkey", valkey)
-        services = [deployed.start(name) for name in ("shop", "relay")]
-        until(lambda: deployed.is_healthy("shop"), "the shop", *services)
-        yield deployed
-        for child in deployed.children.values():
-            child.process.send_signal(signal.SIGTERM)
-        codes = {name: child.wait() for name, child in deployed.children.items()}
-        assert codes == dict.fromkeys(codes, 0), {name: deployed.children[name].printed()[-2000:] for name in codes}
 
 
 def test_the_server_has_the_settings_of_the_checklist(deployment: Deployment):
@@ -105,8 +23,7 @@ def test_the_server_has_the_settings_of_the_checklist(deployment: Deployment):
 
 
 def test_users_have_only_their_rights(deployment: Deployment):
-    name, _, port = deployment.valkey.partition(":")
-    with redis.Redis(name, int(port)) as anyone, deployment.login("app") as app:
+    with redis.Redis("127.0.0.1", int(port_of(deployment.valkey))) as anyone, deployment.login("app") as app:
         assert anyone.ping()
         for client, words in ((anyone, "GET a"), (app, "FLUSHALL"), (app, "CONFIG GET dir"), (app, "GET other")):
             with pytest.raises(redis.exceptions.NoPermissionError):
@@ -127,6 +44,20 @@ async def test_the_relay_sweeps_and_delivers(deployment: Deployment):
         assert receiver.bodies[0]["data"]["reason"] == "expired"
         await endpoints.remove(endpoint.id)
         assert await manager.count_sessions(user_id="bob") == 0
+
+
+async def test_metrics_count_the_calls_of_all_workers_and_live_sessions(deployment: Deployment):
+    async with crowd(f"http://{deployment.shop}", None) as visitors:
+        for number in range(4):
+            await visitors.device().log_in(f"user-{number}")
+    calls = [sample for sample in deployment.scrape("shop") if sample.name == "chuk_sessions_calls_total"]
+    assert sum(one.value for one in calls if one.labels["operation"] == "allocate") >= 4
+    until(
+        lambda: {"sandbox": "shop"}
+        in [one.labels for one in deployment.scrape("relay") if one.name == "chuk_sessions_live_sessions"],
+        "live sessions",
+        deployment.children["relay"],
+    )
 
 
 async def test_probes_react_to_an_outage_and_users_stay_logged_in(deployment: Deployment):
