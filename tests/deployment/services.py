@@ -38,7 +38,7 @@ class Deployment:
         place.replacements |= {
             "8000": port_of(self.shop),
             "9464": port_of(self.metrics),
-            "/tmp/": f"{place.folder}/tmp-",
+            "/tmp/metrics": str(place.folder / "metrics"),
         }
         self.children: dict[str, Child] = {}
 

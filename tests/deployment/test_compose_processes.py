@@ -53,8 +53,10 @@ async def test_metrics_count_the_calls_of_all_workers_and_live_sessions(deployme
     calls = [sample for sample in deployment.scrape("shop") if sample.name == "chuk_sessions_calls_total"]
     assert sum(one.value for one in calls if one.labels["operation"] == "allocate") >= 4
     until(
-        lambda: {"sandbox": "shop"}
-        in [one.labels for one in deployment.scrape("relay") if one.name == "chuk_sessions_live_sessions"],
+        lambda: (
+            {"sandbox": "shop"}
+            in [one.labels for one in deployment.scrape("relay") if one.name == "chuk_sessions_live_sessions"]
+        ),
         "live sessions",
         deployment.children["relay"],
     )

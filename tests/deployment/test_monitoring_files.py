@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.deployment.files import DEPLOY, compose, yaml
 
 
+def mounted(service: str) -> dict[Path, str]:
+    """Return the files that a service gets from the repository, and their paths in its container."""
+    volumes = [volume.split(":") for volume in compose()["services"][service]["volumes"] if volume.startswith("./")]
+    return {DEPLOY / source: target for source, target, _ in volumes if (DEPLOY / source).is_file()}
+
+
 def test_prometheus_accepts_its_configuration_with_the_rules(tmp_path):
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")
-    for path in (DEPLOY / "prometheus").glob("*.yml"):
-        text = path.read_text(encoding="utf-8").replace("/etc/prometheus", str(tmp_path))
-        (tmp_path / path.name).write_text(text, encoding="utf-8")
+    for source, target in mounted("prometheus").items():
+        text = source.read_text(encoding="utf-8").replace("/etc/prometheus", str(tmp_path))
+        (tmp_path / target.rpartition("/")[2]).write_text(text, encoding="utf-8")
     command = [promtool, "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "rules found" in done.stdout
 
 
 def test_prometheus_scrapes_the_services():
@@ -31,15 +39,10 @@ def test_prometheus_scrapes_the_services():
     assert all(str(services[name]["command"]).count(port) for name, port in (one.split(":") for one in targets))
 
 
-def test_grafana_loads_dashboards_that_use_its_source():
-    folder = DEPLOY / "grafana"
-    [source] = yaml.safe_load((folder / "provisioning/datasources/prometheus.yaml").read_text())["datasources"]
-    dashboards = list((folder / "dashboards").glob("*.json"))
-    assert dashboards
-    for path in dashboards:
-        sources = {
-            str(panel["datasource"]["uid"])
-            for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]
-            if "datasource" in panel
-        }
-        assert sources <= {source["uid"], "$datasource", "${datasource}"}
+def test_grafana_finds_the_dashboard_and_its_source():
+    folder = DEPLOY / "grafana" / "provisioning"
+    [source] = yaml.safe_load((folder / "datasources/prometheus.yaml").read_text(encoding="utf-8"))["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    [provider] = yaml.safe_load((folder / "dashboards/sessions.yaml").read_text(encoding="utf-8"))["providers"]
+    dashboards = [path for path, target in mounted("grafana").items() if target.startswith(provider["options"]["path"])]
+    assert [bool(json.loads(path.read_text(encoding="utf-8"))["panels"]) for path in dashboards] == [True]
