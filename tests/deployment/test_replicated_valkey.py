@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 import redis
 
-from chuk_sessions import SessionManager
+from chuk_sessions import SessionManager, SessionUnavailableError
 from chuk_sessions.providers import redis as provider
 from tests.deployment.files import container, manifest, variables
-from tests.deployment.host import PASSWORDS, Host, host, until
+from tests.deployment.host import PASSWORDS, TIMEOUT, Host, host, until
 from tests.harness.children import Child
 
 NUMBERS = range(manifest("StatefulSet", "valkey")["spec"]["replicas"])
@@ -52,6 +54,15 @@ class Pods:
         return (state["num-slaves"], state["num-other-sentinels"]) == (len(NUMBERS) - 1, len(NUMBERS) - 1)
 
 
+async def is_valid(manager: SessionManager, session_id: str) -> bool:
+    """Validate a session. The new primary refuses writes until a replica has found it."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            with contextlib.suppress(SessionUnavailableError):
+                return await manager.validate_session(session_id)
+            await asyncio.sleep(0.1)
+
+
 async def test_a_failover_keeps_sessions_and_the_old_primary_follows(tmp_path):
     with host(tmp_path) as place:
         pods = Pods(place)
@@ -63,7 +74,7 @@ async def test_a_failover_keeps_sessions_and_the_old_primary_follows(tmp_path):
             session_id = await manager.allocate_session(user_id="alice")
             servers[0].process.kill()
             servers[0].process.wait()
-            assert await manager.validate_session(session_id)
+            assert await is_valid(manager, session_id)
         servers[0] = pods.start(0, "valkey")
         until(lambda: pods.info(0)["role"] == "slave", "the old primary", servers[0])
         until(lambda: pods.info(0)["master_link_status"] == "up", "the old primary's data", servers[0])
