@@ -97,7 +97,7 @@ class InspectedServer(Protocol):
         """Return the other end of the connection; None if none is open."""
 
     async def admits_anyone(self) -> bool:
-        """Return whether the server takes commands without a login. Raises UnansweredError."""
+        """Return whether the server takes commands without a login or a client certificate. Raises UnansweredError."""
 
 
 class Inspection(Protocol):

@@ -130,6 +130,15 @@ def without_figures(text: str) -> str:
     return re.sub(r"\d[\d.,]*( [KMG]iB| \w+ ago)?|:\d+", "N", text)
 
 
+def test_names_of_settings_keep_their_case_and_terminals_may_be_narrow(patient: Server, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1")
+    with patient.client() as client, setting(client, appendfsync="no", maxmemory=0):
+        assert cli.main(["doctor", "--url", patient.url]) == ExitCode.FINDINGS
+    printed = capsys.readouterr().out
+    assert "\n  maxmemory is 0:" in printed
+    assert "\n  appendfsync is no:" in printed
+
+
 def test_the_page_has_a_row_for_each_check():
     rows = table("docs/doctor.md", "Checks")
     assert [row[0].strip("`") for row in rows] == list(NAMES)

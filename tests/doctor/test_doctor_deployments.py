@@ -112,7 +112,8 @@ async def test_a_sentinel_that_is_down_or_does_not_know_the_primary_is_found(sen
     sentinels.sentinels[2].command("SENTINEL", "SET", "mymaster", "quorum", 2)
     assert seen.server == f"127.0.0.1:{port}"
     assert seen.level is Level.PROBLEM
-    assert "SENTINEL RESET mymaster" in seen.advice or "quorum 2" in seen.advice
+    assert "the quorum is 9, and this Sentinel knows of 3 in all" in seen.found
+    assert "SENTINEL SET mymaster quorum 2" in seen.advice
 
 
 async def test_sentinels_that_disagree_are_found(patient: Server):
@@ -127,7 +128,7 @@ async def test_sentinels_that_disagree_are_found(patient: Server):
         found = [each for each in await findings(f"redis://{hosts}/mymaster") if each.check in ("sentinel", "replicas")]
     assert any(f"names 127.0.0.1:{other.port} as the primary, and another one" in each.found for each in found)
     assert any("there is only one Sentinel" in each.found for each in found)
-    assert any("too few Sentinels are up to fail over" in each.found for each in found)
+    assert any("knows of 1 in all: there is never a failover" in each.found for each in found)
     assert any("no replica is connected, so Sentinels cannot fail over" in each.found for each in found)
 
 
@@ -171,8 +172,23 @@ async def test_replicas_that_are_lost_or_in_front_are_found(monkeypatch):
             hangs = await finding(primary.url, "servers")
         finally:
             replica.signal(signal.SIGCONT)
-        assert hangs.level is Level.WARNING
+        # No client uses it, and its primary knows whether it keeps up.
+        assert hangs.level is Level.UNKNOWN
         assert hangs.server == f"127.0.0.1:{replica.port}"
+
+
+async def test_a_replica_that_only_its_primary_can_reach_is_unknown():
+    """Managed services announce replicas at addresses that no client can reach."""
+    with ExitStack() as stack:
+        primary = stack.enter_context(running(bundled(), *HEALTHY, "--min-replicas-to-write", "1"))
+        options = ("--replicaof", "127.0.0.1", str(primary.port), "--replica-announce-port", str(free_port()))
+        client = stack.enter_context(stack.enter_context(running(bundled(), *HEALTHY, *options)).client())
+        wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica in sync")
+        with primary.client() as of_primary:
+            wait_for(lambda: of_primary.info("replication")["slave0"]["state"] == "online", "a replica online")
+        [seen] = await findings(primary.url)
+    assert (seen.check, seen.level) == ("servers", Level.UNKNOWN)
+    assert "this machine cannot reach the replica" in seen.found
 
 
 async def test_replicas_that_a_setting_waits_for_must_exist(patient: Server, monkeypatch):

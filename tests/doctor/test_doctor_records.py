@@ -247,6 +247,40 @@ def test_every_key_of_the_layout_is_known():
     assert parse(b"chuk2:{4L}/sandboxes") is None
 
 
+async def test_a_long_key_of_another_program_is_cut(patient: Server, planted: Planted):
+    planted.client.set("chuk1:" + "x" * 1_000_000, "text")
+    seen = await finding(patient.url, "corrupt")
+    assert len(seen.found) < 1000
+
+
+async def test_ids_that_are_created_and_deleted_all_the_time_are_no_findings(patient: Server):
+    """Each look at such an id meets another session. Others expire in seconds, and their records with them."""
+    stop = asyncio.Event()
+
+    async def churn(manager: SessionManager, session_id: str):
+        while not stop.is_set():
+            await manager.allocate_session(session_id, session_id, mode="replace")
+            await manager.delete_session(session_id)
+
+    async def expire(manager: SessionManager):
+        while not stop.is_set():
+            await manager.allocate_session(user_id="short", ttl_hours=0.1 / 3600)
+            await manager.cleanup_expired_sessions()
+
+    async with (
+        manager_on(patient, idle_timeout_seconds=600) as manager,
+        manager_on(patient, "short", retention_seconds=1) as short,
+    ):
+        tasks = [asyncio.create_task(churn(manager, f"chosen-{number}")) for number in range(12)]
+        tasks += [asyncio.create_task(expire(short)) for _ in range(2)]
+        try:
+            for _ in range(8):
+                assert await findings(patient.url, sample=None) == []
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+
+
 async def test_sessions_that_change_meanwhile_are_no_findings(patient: Server):
     """Creations, rotations, logins, ids of the application, revocations, and touches race with the doctor."""
     stop = asyncio.Event()

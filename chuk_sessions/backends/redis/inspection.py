@@ -21,6 +21,9 @@ _REPLY_TIMEOUT = 3.0
 _CONNECT_TIMEOUT = 2.0
 """Seconds. A server that is down must not hold up the inspection of the others."""
 
+_CLIENT_CERTIFICATE = ("ssl_certfile", "ssl_keyfile", "ssl_password")
+"""The TLS settings with which a client identifies itself."""
+
 
 class Server:
     """A server under inspection, see `core.inspection.InspectedServer`."""
@@ -56,7 +59,10 @@ class Server:
 
     async def admits_anyone(self) -> bool:
         """Return whether the server takes commands without a login. Raises UnansweredError."""
-        options = replace(self._options, username=None, password=None, credentials=None, client_name="")
+        tls = self._options.tls
+        if tls is not None:  # a certificate is a login, too
+            tls = tuple(pair for pair in tls if pair[0] not in _CLIENT_CERTIFICATE)
+        options = replace(self._options, username=None, password=None, credentials=None, client_name="", tls=tls)
         stranger = Node(self._address, options)
         try:
             await _query(stranger, ("SENTINEL", "MASTERS") if self.part is Part.SENTINEL else ("DBSIZE",))
