@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Unpack
 
+from ...core.call_hook import CallHook
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.statuses import CORRUPT, OK
 from ...core.tracking import Observer
@@ -25,7 +26,7 @@ from .settings import ConnectionSettings, from_env, overrides
 from .stats import RedisStats, overview
 from .topology.factory import topology_for
 from .tracking import Tracking
-from .url import parse
+from .url import Kind, StoreURL, parse
 
 logger = logging.getLogger(__name__)
 
@@ -65,23 +66,27 @@ class RedisBackend:
         )
         self._waits_for_replicas = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
+        self.call_hook = CallHook(self, _attributes(store))
+        self._run_script: Callable[..., Coroutine[Any, Any, Reply]]
+        self._run_command: Callable[[Call], Coroutine[Any, Any, Reply]]
+        self.observers_changed()
+        self.call_hook.greet()
 
     def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
         """Run a script, or the plain command that an operation consists of. See `Backend.run`."""
         if call.operation.command:
             return self._run_command(call)
-        return self.client.run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
+        return self._run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
 
-    async def _run_command(self, call: Call) -> Reply:
-        operation, (key, *_), argv = call
-        try:
-            reply, _ = await self.client.run(
-                (operation.command, key, *argv), operation.name, True, key, read_only=True, large=operation.large_reply
-            )
-        except CorruptRecordError:
-            return [CORRUPT]
-        # With RESP3, a hash arrives as a dict.
-        return [OK, [part for pair in reply.items() for part in pair] if isinstance(reply, dict) else reply]
+    def observers_changed(self) -> None:
+        """Replace the functions that run calls, so that nothing has to look for observers in each call."""
+        client, hook = self.client, self.call_hook
+        if hook.observers:
+            self._run_script = lambda call, *rest: hook.observed(call, partial(client.run_script, call, *rest))
+            self._run_command = lambda call: hook.observed(call, partial(_run_command, client, call))
+        else:
+            self._run_script = client.run_script
+            self._run_command = partial(_run_command, client)
 
     async def command(
         self, name: str, key: str, *args: str | int, retryable: bool = True, read_only: bool = False
@@ -131,6 +136,29 @@ class RedisBackend:
                 address,
                 policy,
             )
+
+
+async def _run_command(client: Client, call: Call) -> Reply:
+    operation, (key, *_), argv = call
+    try:
+        reply, _ = await client.run(
+            (operation.command, key, *argv), operation.name, True, key, read_only=True, large=operation.large_reply
+        )
+    except CorruptRecordError:
+        return [CORRUPT]
+    # With RESP3, a hash arrives as a dict.
+    return [OK, [part for pair in reply.items() for part in pair] if isinstance(reply, dict) else reply]
+
+
+def _attributes(store: StoreURL) -> dict[str, str | int]:
+    """Return what spans tell about the store. The server is named if there is only one."""
+    found: dict[str, str | int] = {"db.system.name": "redis", "db.namespace": str(store.options.db)}
+    if store.kind is Kind.SERVER and len(store.addresses) == 1:
+        (address,) = store.addresses
+        found["server.address"] = address.path or address.host
+        if not address.path:
+            found["server.port"] = address.port
+    return found
 
 
 def backend_for(url: str, tls_insecure: bool = False, **settings: Unpack[ConnectionSettings]) -> RedisBackend:
