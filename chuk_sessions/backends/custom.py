@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from .. import exceptions as errors
 from ..core import index_operations, note_operations
 from ..core import keys as names
-from ..core.call_hook import CallHook
+from ..core.call_hook import CallHook, observed
 from ..core.durations import LATEST_MS, MAX_MS
 from ..core.operation import Call, Operation, Reply, RetryCalls
 from ..core.statuses import OK
@@ -79,8 +79,8 @@ class CustomBackend:
         self.call_hook = CallHook(self, {"db.system.name": self.name})
         self.call_hook.greet()
 
-    def observers_changed(self) -> None:
-        """Do nothing: each call looks for observers, which is little compared to what a provider does."""
+    def hook_changed(self) -> None:
+        """Do nothing: each call looks at its hook, which is little compared to what a provider does."""
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Load the records, run the twin, and store the records that changed. Nothing is retried.
@@ -91,8 +91,8 @@ class CustomBackend:
 
         """
         try:
-            if self.call_hook.observers:
-                return await self.call_hook.observed(call, partial(self._run, call))
+            if self.call_hook.counter is not None or self.call_hook.tracer is not None:
+                return await observed(self.call_hook, call, partial(self._run, call))
             return await self._run(call)
         finally:
             if self.write_hook.listeners:

@@ -1,9 +1,9 @@
-"""The call hook: observers in this process see each call to a store. Without observers, calls take no longer."""
+"""The call hook: telemetry counts the calls to a store and creates spans of them. Without it, calls take no longer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 from weakref import ref
 
@@ -14,42 +14,56 @@ Run = Callable[[], Coroutine[Any, Any, Reply]]
 """Runs a call."""
 
 
-class CallObserver(Protocol):
-    """An observer of calls. Several threads and event loops may use it at the same time."""
+class CallCounter(Protocol):
+    """A counter of calls. Several threads and event loops may use it at the same time."""
 
-    def observe(self, call: Call, run: Run) -> Coroutine[Any, Any, Reply]:
+    def count(self, call: Call, reply: Reply | int | None, begun_at: float) -> None:
+        """Count a call that is over. `begun_at` is a time of `time.perf_counter`.
+
+        The reply may be a bare status. Without a reply, the exception of the call is being handled.
+        """
+
+
+class CallTracer(Protocol):
+    """A tracer of calls. Several threads and event loops may use it at the same time."""
+
+    def is_recording(self) -> bool:
+        """Return whether the next call is to be traced."""
+
+    def trace(self, call: Call, run: Run) -> Coroutine[Any, Any, Reply]:
         """Run a call once, and return its reply or raise its error."""
 
 
 class ObservedBackend(Protocol):
-    """A backend that tells observers of its calls.
+    """A backend whose calls can be counted and traced.
 
     Attributes:
-        call_hook: the observers.
+        call_hook: who counts and traces them.
 
     """
 
     call_hook: CallHook
 
-    def observers_changed(self) -> None:
-        """Pass calls to the hook from now on, or do so no longer."""
+    def hook_changed(self) -> None:
+        """Use the counter and the tracer of the hook from now on."""
 
 
 class CallHook:
-    """The observers of the calls to one backend.
+    """The counter and the tracer of the calls to one backend.
 
     Attributes:
-        observers: the observers, as keys; the innermost first.
+        counter: the counter, or None.
+        tracer: the tracer, or None.
         attributes: facts about the store under their names in OpenTelemetry's conventions.
 
     """
 
     def __init__(self, backend: ObservedBackend, attributes: Mapping[str, str | int]) -> None:
-        """Create a hook without observers, and present it to those that want to see the calls to all stores."""
+        """Create a hook that does nothing."""
         self._backend = ref(backend)
         self.attributes = attributes
-        # Adding, removing, and copying are single steps of a built-in dict, so no lock is needed.
-        self.observers: dict[CallObserver, None] = {}
+        self.counter: CallCounter | None = None
+        self.tracer: CallTracer | None = None
         _HOOKS.add(self)
 
     @property
@@ -57,31 +71,25 @@ class CallHook:
         """The backend, or None after its end."""
         return self._backend()
 
-    def add(self, observer: CallObserver) -> None:
-        """Let an observer see the calls that begin from now on. Adding it again changes nothing."""
-        self.observers[observer] = None
+    def set_counter(self, counter: CallCounter | None) -> None:
+        """Let a counter count the calls that begin from now on."""
+        self.counter = counter
         self._changed()
 
-    def remove(self, observer: CallObserver) -> None:
-        """Remove an observer. It still sees the end of calls that have begun."""
-        self.observers.pop(observer, None)
+    def set_tracer(self, tracer: CallTracer | None) -> None:
+        """Let a tracer trace the calls that begin from now on."""
+        self.tracer = tracer
         self._changed()
-
-    def observed(self, call: Call, run: Run) -> Coroutine[Any, Any, Reply]:
-        """Run a call, and let all observers see it."""
-        for observer in tuple(self.observers):
-            run = partial(observer.observe, call, run)
-        return run()
 
     def greet(self) -> None:
-        """Present the hook to those that want to see the calls to all stores. Backends call this once."""
+        """Present the hook to telemetry of all stores. Backends call this once they are ready."""
         for welcome in tuple(_WELCOMES):
             welcome(self)
 
     def _changed(self) -> None:
         backend = self._backend()
         if backend is not None:
-            backend.observers_changed()
+            backend.hook_changed()
 
 
 _HOOKS: Registry[CallHook] = Registry()
@@ -95,7 +103,18 @@ def welcome_all(welcome: Callable[[CallHook], object]) -> None:
         welcome(hook)
 
 
-def stop_welcoming(welcome: Callable[[CallHook], object]) -> list[CallHook]:
-    """End that, and return the hooks of all backends."""
+def stop_welcoming(welcome: Callable[[CallHook], object]) -> None:
+    """End that."""
     _WELCOMES.pop(welcome, None)
-    return _HOOKS.all()
+
+
+async def observed(hook: CallHook, call: Call, run: Run) -> Reply:
+    """Run a call, and let the hook count and trace it. For backends whose calls need not be fast."""
+    counter, tracer = hook.counter, hook.tracer
+    begun_at, reply = perf_counter(), None
+    try:
+        reply = await (tracer.trace(call, run) if tracer is not None and tracer.is_recording() else run())
+    finally:
+        if counter is not None:
+            counter.count(call, reply, begun_at)
+    return reply

@@ -159,6 +159,7 @@ MAY_IMPORT = {
     "encryption": "core engine backends.base settings provider_factory",
     "cache": "core engine",
     "devices": "public integrations",
+    "telemetry": "core",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
     "events": "core engine settings backends backends.base public sync providers",

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from ...core import expired, index_operations, note_operations
 from ...core import keys as names
-from ...core.call_hook import CallHook
+from ...core.call_hook import CallHook, observed
 from ...core.ids import BUCKETS
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.write_hook import WriteHook
@@ -56,8 +56,8 @@ class MemoryBackend:
             space.tick()
             if space.now < self._due:
                 return TWINS[call.operation.name](space, call.keys, call.argv)
-        if self.call_hook.observers:
-            return await self.call_hook.observed(call, partial(self._run_with_due_tasks, call))
+        if self.call_hook.counter is not None or self.call_hook.tracer is not None:
+            return await observed(self.call_hook, call, partial(self._run_with_due_tasks, call))
         return await self._run_with_due_tasks(call)
 
     def peek(self, call: Call) -> Reply:
@@ -101,11 +101,13 @@ class MemoryBackend:
         return gives_way
 
     def _set_due(self) -> None:
-        # With listeners to report to, every call has a task that is due. Without them, calls need not check.
-        self._due = 0 if self.write_hook.listeners or self.call_hook.observers else self._turns.due
+        # With listeners or telemetry, every call has a task that is due. Without them, calls need not check.
+        hook = self.call_hook
+        is_observed = self.write_hook.listeners or hook.counter is not None or hook.tracer is not None
+        self._due = 0 if is_observed else self._turns.due
 
-    def observers_changed(self) -> None:
-        """Let every call look for observers, or none."""
+    def hook_changed(self) -> None:
+        """Let every call look at its hook, or none."""
         self._listeners_changed()
 
     def _listeners_changed(self) -> None:

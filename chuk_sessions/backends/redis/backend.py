@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Unpack
 
-from ...core.call_hook import CallHook
+from ...core.call_hook import CallHook, CallTracer
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.statuses import CORRUPT, OK
 from ...core.tracking import Observer
@@ -68,8 +68,8 @@ class RedisBackend:
         self._warned_of: set[Address] = set()
         self.call_hook = CallHook(self, _attributes(store))
         self._run_script: Callable[..., Coroutine[Any, Any, Reply]]
-        self._run_command: Callable[[Call], Coroutine[Any, Any, Reply]]
-        self.observers_changed()
+        self._run_command: Callable[..., Coroutine[Any, Any, Reply]]
+        self.hook_changed()
         self.call_hook.greet()
 
     def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
@@ -78,15 +78,15 @@ class RedisBackend:
             return self._run_command(call)
         return self._run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
 
-    def observers_changed(self) -> None:
-        """Replace the functions that run calls, so that nothing has to look for observers in each call."""
+    def hook_changed(self) -> None:
+        """Replace the functions that run calls, so that they need not ask whether anybody traces them."""
         client, hook = self.client, self.call_hook
-        if hook.observers:
-            self._run_script = lambda call, *rest: hook.observed(call, partial(client.run_script, call, *rest))
-            self._run_command = lambda call: hook.observed(call, partial(_run_command, client, call))
+        client.counter, tracer = hook.counter, hook.tracer
+        if tracer is None:
+            self._run_script, self._run_command = client.run_script, partial(_run_command, client)
         else:
-            self._run_script = client.run_script
-            self._run_command = partial(_run_command, client)
+            self._run_script = _traced(tracer, client.run_script)
+            self._run_command = _traced(tracer, partial(_run_command, client))
 
     async def command(
         self, name: str, key: str, *args: str | int, retryable: bool = True, read_only: bool = False
@@ -138,16 +138,33 @@ class RedisBackend:
             )
 
 
+def _traced(
+    tracer: CallTracer, run: Callable[..., Coroutine[Any, Any, Reply]]
+) -> Callable[..., Coroutine[Any, Any, Reply]]:
+    """Return a function that runs calls like `run`, and has them traced."""
+    is_recording, trace = tracer.is_recording, tracer.trace
+
+    def run_traced(call: Call, *rest: Any) -> Coroutine[Any, Any, Reply]:
+        return trace(call, partial(run, call, *rest)) if is_recording() else run(call, *rest)
+
+    return run_traced
+
+
 async def _run_command(client: Client, call: Call) -> Reply:
     operation, (key, *_), argv = call
+    counter, begun_at, reply = client.counter, time.perf_counter(), None
     try:
-        reply, _ = await client.run(
+        found, _ = await client.run(
             (operation.command, key, *argv), operation.name, True, key, read_only=True, large=operation.large_reply
         )
+        # With RESP3, a hash arrives as a dict.
+        reply = [OK, [part for pair in found.items() for part in pair] if isinstance(found, dict) else found]
     except CorruptRecordError:
-        return [CORRUPT]
-    # With RESP3, a hash arrives as a dict.
-    return [OK, [part for pair in reply.items() for part in pair] if isinstance(reply, dict) else reply]
+        reply = [CORRUPT]
+    finally:
+        if counter is not None:
+            counter.count(call, reply, begun_at)
+    return reply
 
 
 def _attributes(store: StoreURL) -> dict[str, str | int]:
