@@ -14,14 +14,19 @@ Run = Callable[[], Coroutine[Any, Any, Reply]]
 """Runs a call."""
 
 
+Count = Callable[[Call, Reply | int | None, float], None]
+"""Counts a call that is over: the call, its reply, and when it began (a time of `time.perf_counter`).
+
+The reply may be a bare status. Without a reply, the exception of the call is being handled.
+"""
+
+
 class CallCounter(Protocol):
     """A counter of calls. Several threads and event loops may use it at the same time."""
 
-    def count(self, call: Call, reply: Reply | int | None, begun_at: float) -> None:
-        """Count a call that is over. `begun_at` is a time of `time.perf_counter`.
-
-        The reply may be a bare status. Without a reply, the exception of the call is being handled.
-        """
+    @property
+    def count(self) -> Count:
+        """A function that counts a call."""
 
 
 class CallTracer(Protocol):

@@ -70,7 +70,9 @@ class Encryption:
     def codec(self, sandbox_id: str, /) -> EncryptedValues:
         """Return the codec for a sandbox."""
         primary = None if self.primary is None else key_hash(self.primary)
-        return EncryptedValues(self._keyset, primary, self._plain, self.require, sandbox_id)
+        values = EncryptedValues(self._keyset, primary, self._plain, self.require, sandbox_id)
+        values.source = self
+        return values
 
     def figures(self) -> list[Figure]:
         """Return the figures of the keys for telemetry, see `core.figures`."""

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from importlib import import_module
 
 from .. import settings
@@ -22,7 +23,7 @@ def main(words: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     try:
         asyncio.run(_relay(options))
-    except (SessionError, ValueError, ImportError) as error:
+    except (SessionError, ValueError, ImportError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -42,26 +43,39 @@ def _parser() -> argparse.ArgumentParser:
     relay.add_argument(
         "--lease", type=float, default=10, metavar="S", help="seconds after which others take over from a killed relay"
     )
+    relay.add_argument("--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus at this port")
+    relay.add_argument("--metrics-host", default="0.0.0.0", metavar="ADDRESS", help="address of that port")
+    relay.add_argument(
+        "--count-sandbox", action="append", default=[], metavar="NAME",
+        help="sandbox whose live sessions the metrics count; may be repeated",
+    )  # fmt: skip
     relay.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser
 
 
 async def _relay(options: argparse.Namespace) -> None:
-    from . import WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
+    from . import Survey, WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     env = settings.from_env()
+    source = options.url or env.redis_url
     relay = WebhookRelay(
-        options.url or env.redis_url,
+        source,
         encryption=import_module("chuk_sessions.encryption").from_env() if env.encryption else None,
         allow_hosts=options.allow_host,
         in_flight=options.in_flight,
         timeout_seconds=options.timeout,
         lease_seconds=options.lease,
     )
-    async with relay:
+    async with relay, AsyncExitStack() as stack:
+        if options.metrics_port is not None:
+            await stack.enter_async_context(Survey(source, sandboxes=options.count_sandbox))
+            # By name, because events need no telemetry.
+            telemetry = import_module("chuk_sessions.telemetry.server")
+            port = stack.enter_context(telemetry.serving(options.metrics_host, options.metrics_port, relay))
+            logger.info("metrics are served at port %d", port)
         logger.info("the relay is running")
         await stop.wait()
         logger.info("the relay is stopping")

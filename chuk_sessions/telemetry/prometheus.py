@@ -62,8 +62,7 @@ def new_collector(hooks: list[CallHook]) -> Collector:
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         return SessionCollector(hooks)
     for hook in hooks:
-        recorder = recorder_of(hook)
-        recorder.further = recorder.further or Children(hook)
+        recorder_of(hook, Children)
     return NoCollector()
 
 

@@ -6,11 +6,11 @@ import os
 import sys
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
-from ..core.call_hook import CallHook
+from ..core.call_hook import CallHook, Count
 from ..core.figures import Figure
 from ..core.operation import Call, Operation, Reply
 from ..core.registry import Registry
@@ -18,6 +18,7 @@ from .families import BOUNDS, CALLS, ENDED, UNKNOWN
 from .outcomes import ENDING, ERRORS, OUTCOME_UNKNOWN, OUTCOMES, REASONS, ended_by, outcome_of_error, outcomes_of
 
 _STATUSES: Final = max(OUTCOMES) + 1
+_BUCKETS: Final = len(BOUNDS) + 1
 
 
 class Durations(NamedTuple):
@@ -45,23 +46,30 @@ class CountsToo(Protocol):
         """Count sessions that a call has ended."""
 
 
-class _Counts:
-    """The counts of one operation."""
+class _Counts(NamedTuple):
+    """The counts of one operation.
 
-    __slots__ = ("buckets", "ends", "errors", "operation", "seconds", "statuses")
+    Attributes:
+        rows: how many calls had each status and duration: a row for each status, with a number for each bucket.
+        seconds: the total time of the calls, as the only element of a list.
+        errors: the number of calls that raised an exception, by outcome.
+        error_buckets: the durations of those.
 
-    def __init__(self, operation: Operation) -> None:
-        self.operation = operation
-        self.statuses = [0] * _STATUSES
-        self.errors = dict.fromkeys(ERRORS, 0)
-        self.buckets = [0] * (len(BOUNDS) + 1)
-        self.seconds = 0.0
-        self.ends = operation in ENDING
+    """
 
-    def outcomes(self) -> dict[str, int]:
+    rows: list[list[int]]
+    seconds: list[float]
+    errors: dict[str, int]
+    error_buckets: list[int]
+
+    def outcomes(self, operation: Operation) -> dict[str, int]:
         """Return the number of calls by outcome, those that did not occur included."""
-        found = {OUTCOMES[status]: number for status, number in enumerate(self.statuses) if number}
-        return {**dict.fromkeys(outcomes_of(self.operation), 0), **found, **self.errors}
+        found = {OUTCOMES[status]: sum(row) for status, row in enumerate(self.rows) if any(row)}
+        return {**dict.fromkeys(outcomes_of(operation), 0), **found, **self.errors}
+
+    def buckets(self) -> list[int]:
+        """Return the number of calls in each bucket."""
+        return [sum(column) for column in zip(*self.rows, self.error_buckets, strict=True)]
 
 
 class Recorder:
@@ -72,36 +80,52 @@ class Recorder:
     Attributes:
         users: how many exporters read it.
         further: a counter that counts the same calls, or None.
+        count: counts a call, see `CallCounter`.
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, further: CountsToo | None = None) -> None:
+        """Create a recorder. `further` counts the same calls."""
         self.users = 0
-        self.further: CountsToo | None = None
+        self.further = further
         self._counts: dict[Operation, _Counts] = {}
+        self._hot: dict[Operation, tuple[list[list[int]], list[float], bool]] = {}
         self._ended: Counter[str] = Counter()
+        self.count = self._new_count()
         _RECORDERS.add(self)
 
-    def count(self, call: Call, reply: Reply | int | None, begun_at: float) -> None:
-        """Count a call that is over, see `CallCounter`."""
-        seconds = perf_counter() - begun_at
-        counts = self._counts.get(call[0]) or self._new_counts(call[0])
-        counts.buckets[bisect_left(BOUNDS, seconds)] += 1
-        counts.seconds += seconds
-        status: Any = reply if reply.__class__ is not list else reply[0]
-        try:
-            counts.statuses[status] += 1
-        except (TypeError, IndexError):
-            status = "error" if reply is not None else outcome_of_error(call, sys.exc_info()[1])
-            counts.errors[status] += 1
-        if counts.ends or self.further is not None:
-            self._count_more(call, reply, OUTCOMES.get(status, status), seconds)
+    def _new_count(self) -> Count:
+        """Return the function that counts a call. Its variables are local, because it runs in each call."""
+        hot, clock, bisect, bounds = self._hot, perf_counter, bisect_left, BOUNDS
+        failed, count_more, add = self._failed, self._count_more, self._add
+
+        def count(call: Call, reply: Any, begun_at: float) -> None:
+            seconds = clock() - begun_at
+            if reply is None:
+                return failed(call, sys.exc_info()[1], seconds)
+            try:
+                rows, total, needs_more = hot[call[0]]
+                if reply.__class__ is int:
+                    rows[reply][bisect(bounds, seconds)] += 1
+                else:
+                    rows[reply[0]][bisect(bounds, seconds)] += 1
+            except KeyError:
+                add(call[0])
+                return count(call, reply, begun_at)
+            except (IndexError, TypeError):  # No script replies so.
+                return failed(call, None, seconds)
+            total[0] += seconds
+            if needs_more:
+                count_more(call, reply, seconds)
+            return None
+
+        return count
 
     def figures(self) -> Iterator[Figure]:
         """Return the counts. Each outcome that an operation may have is there, once the operation is."""
         unknown = 0
         for operation, counts in list(self._counts.items()):
-            found = counts.outcomes()
+            found = counts.outcomes(operation)
             unknown += found[OUTCOME_UNKNOWN]
             for outcome, number in found.items():
                 yield Figure(CALLS, number, (operation.name, outcome))
@@ -111,31 +135,52 @@ class Recorder:
 
     def durations(self) -> list[Durations]:
         """Return the durations of the calls of each operation."""
-        return [Durations(one.name, list(counts.buckets), counts.seconds) for one, counts in list(self._counts.items())]
+        return [Durations(one.name, counts.buckets(), counts.seconds[0]) for one, counts in list(self._counts.items())]
 
     def clear(self) -> None:
         """Forget all counts."""
+        self._hot.clear()
         self._counts.clear()
         self._ended.clear()
 
-    def _new_counts(self, operation: Operation) -> _Counts:
-        return self._counts.setdefault(operation, _Counts(operation))
+    def _add(self, operation: Operation) -> None:
+        """Make room for the counts of an operation."""
+        rows = [[0] * _BUCKETS for _ in range(_STATUSES)]
+        new = _Counts(rows, [0.0], dict.fromkeys(ERRORS, 0), [0] * _BUCKETS)
+        counts = self._counts.setdefault(operation, new)
+        self._hot[operation] = counts.rows, counts.seconds, operation in ENDING or self.further is not None
 
-    def _count_more(self, call: Call, reply: Reply | int | None, outcome: str, seconds: float) -> None:
-        reason, number = ended_by(call, reply if isinstance(reply, list) else [reply])
+    def _failed(self, call: Call, error: BaseException | None, seconds: float) -> None:
+        if call.operation not in self._counts:
+            self._add(call.operation)
+        counts, outcome = self._counts[call.operation], outcome_of_error(call, error)
+        counts.errors[outcome] += 1
+        counts.error_buckets[bisect_left(BOUNDS, seconds)] += 1
+        counts.seconds[0] += seconds
+        if self.further is not None:
+            self.further.count(call.operation, outcome, seconds)
+
+    def _count_more(self, call: Call, reply: Reply | int, seconds: float) -> None:
+        reply = [reply] if isinstance(reply, int) else reply
+        reason, number = ended_by(call, reply)
         if number:
             self._ended[reason] += number
         if self.further is not None:
-            self.further.count(call.operation, outcome, seconds)
+            self.further.count(call.operation, OUTCOMES[reply[0]], seconds)
             if number:
                 self.further.count_ended(reason, number)
 
 
-def recorder_of(hook: CallHook) -> Recorder:
-    """Return the recorder of a backend, which all exporters share. Begin to count if nobody does."""
+def recorder_of(hook: CallHook, new_further: Callable[[CallHook], CountsToo] | None = None) -> Recorder:
+    """Return the recorder of a backend, which all exporters share. Begin to count if nobody does.
+
+    `new_further` creates a counter that must count the same calls.
+    """
     recorder = hook.counter
-    if not isinstance(recorder, Recorder):
-        hook.set_counter(recorder := Recorder())
+    if not isinstance(recorder, Recorder) or (new_further is not None and recorder.further is None):
+        users = recorder.users if isinstance(recorder, Recorder) else 0
+        hook.set_counter(recorder := Recorder(new_further and new_further(hook)))
+        recorder.users = users
     recorder.users += 1
     return recorder
 

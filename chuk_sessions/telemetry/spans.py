@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, get_current_span
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
 from ..core.call_hook import CallHook, Run
 from ..core.operation import Call, Operation, Reply
 from ..exceptions import SessionError
+
+_current = get_current
+(_KEY,) = set_span_in_context(INVALID_SPAN, Context())
+"""The key of the current span in a context. Looking there takes half of the time of `get_current_span`."""
 
 _Attributes = dict[str, str | int]
 
@@ -22,7 +27,8 @@ class Spans:
 
     def is_recording(self) -> bool:
         """Return whether the running code is within a recorded span."""
-        return get_current_span().is_recording()
+        span = _current().get(_KEY)
+        return span is not None and span.is_recording()  # type: ignore[attr-defined]
 
     async def trace(self, call: Call, run: Run) -> Reply:
         """Run a call within a span."""

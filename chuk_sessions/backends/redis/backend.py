@@ -81,7 +81,8 @@ class RedisBackend:
     def hook_changed(self) -> None:
         """Replace the functions that run calls, so that they need not ask whether anybody traces them."""
         client, hook = self.client, self.call_hook
-        client.counter, tracer = hook.counter, hook.tracer
+        client.count = None if hook.counter is None else hook.counter.count
+        tracer = hook.tracer
         if tracer is None:
             self._run_script, self._run_command = client.run_script, partial(_run_command, client)
         else:
@@ -152,7 +153,7 @@ def _traced(
 
 async def _run_command(client: Client, call: Call) -> Reply:
     operation, (key, *_), argv = call
-    counter, begun_at, reply = client.counter, time.perf_counter(), None
+    count, begun_at, reply = client.count, time.perf_counter(), None
     try:
         found, _ = await client.run(
             (operation.command, key, *argv), operation.name, True, key, read_only=True, large=operation.large_reply
@@ -162,8 +163,8 @@ async def _run_command(client: Client, call: Call) -> Reply:
     except CorruptRecordError:
         reply = [CORRUPT]
     finally:
-        if counter is not None:
-            counter.count(call, reply, begun_at)
+        if count is not None:
+            count(call, reply, begun_at)
     return reply
 
 
