@@ -44,7 +44,8 @@ def figures_of(stats: Stats, staleness: float, max_staleness: float) -> list[Fig
     return [
         *[Figure(f"cache_{name}", getattr(stats, name)) for name in _COUNTERS],
         Figure("cache_sessions", stats.cached_sessions),
-        Figure("cache_managers", 1, ("tracking" if stats.tracking else "off",)),
+        Figure("cache_managers", int(stats.tracking), ("tracking",)),
+        Figure("cache_managers", int(not stats.tracking), ("off",)),
         Figure("cache_staleness_seconds", staleness),
         Figure("cache_max_staleness_seconds", max_staleness),
     ]

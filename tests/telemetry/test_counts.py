@@ -178,7 +178,7 @@ def test_a_synchronous_manager_has_metrics():
 
 @pytest.mark.parametrize("sources", [(), ("redis://x",), (object(),), (None,)])
 def test_other_sources_are_refused(sources):
-    with pytest.raises(ValueError, match="(?i)manager"):
+    with pytest.raises(ValueError, match=r"(?i)manager"):
         prometheus_collector(*sources)
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from chuk_sessions import SessionManager
 from chuk_sessions.events import SessionEvents, Survey, WebhookEndpoints, WebhookRelay
 from chuk_sessions.providers import redis
 from tests.harness.ports import free_port
@@ -72,7 +71,7 @@ async def test_the_figures_of_a_relay_are_exported(world: World):
 async def test_an_outage_is_one_line_and_keeps_the_latest_figures(own_server: Server, caplog: pytest.LogCaptureFixture):
     factory = redis.factory(own_server.url, call_timeout=0.2)
     async with Survey(factory, interval_seconds=0.01) as survey:
-        await until(lambda: survey.figures())
+        await until(survey.figures)
         own_server.kill()
         await until(lambda: _lines(caplog))
         await until(lambda: survey._is_failing)
@@ -86,7 +85,7 @@ def _lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [{"sandboxes": "shop"}, {"sandboxes": ["a b"]}, {"interval_seconds": 0}])
 def test_malformed_arguments_are_refused(arguments):
-    with pytest.raises(ValueError, match="sandbox|interval"):
+    with pytest.raises(ValueError, match=r"sandbox|interval"):
         Survey("redis://127.0.0.1:1", **arguments)
 
 

@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 
 from chuk_sessions.telemetry import instrument, prometheus_collector, uninstrument
@@ -49,19 +50,19 @@ class Exported:
 
     def spans(self) -> list[Any]:
         """Return the spans of calls, and forget them."""
-        found = [span for span in self.exporter.get_finished_spans() if span.instrumentation_scope.name != "test"]
+        found = [span for span in self.exporter.get_finished_spans() if span.kind is SpanKind.CLIENT]
         self.exporter.clear()
         return found
 
     def points(self, name: str) -> dict[tuple[Any, ...], float]:
-        """Return the values of a metric by the values of its attributes. Nothing new is left out."""
+        """Return the values of a metric or their increase, by the values of its attributes."""
         before = self.before.get(name, {})
         return {
             key: value - before.get(key, 0) for key, value in self._points(name).items() if value != before.get(key)
         }
 
     def _points(self, name: str) -> dict[tuple[Any, ...], float]:
-        data = self.reader.get_metrics_data()
+        data: Any = self.reader.get_metrics_data()
         return {
             tuple(point.attributes.values()): point.value
             for resource in (data.resource_metrics if data else ())
