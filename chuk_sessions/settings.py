@@ -28,6 +28,7 @@ class Settings:
         events: whether SESSION_EVENTS is `1`; or `updates`.
         encryption: whether SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE is set; or
             SESSION_ENCRYPTION_REQUIRE, which is an error without keys.
+        federation: whether SESSION_FEDERATION_KEYS or SESSION_FEDERATION_TRUST is set.
 
     """
 
@@ -40,6 +41,7 @@ class Settings:
     sandbox_id: str | None = None
     events: bool | str = False
     encryption: bool = False
+    federation: bool = False
 
 
 def from_env() -> Settings:
@@ -57,6 +59,7 @@ def from_env() -> Settings:
         sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,
         events=_events(os.getenv("SESSION_EVENTS") or "0"),
         encryption=_encryption(),
+        federation=any((os.getenv(f"SESSION_FEDERATION_{name}") or "").strip() for name in ("KEYS", "TRUST")),
     )
 
 
