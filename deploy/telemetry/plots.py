@@ -98,6 +98,7 @@ def _draw_panel(axes: Any, prometheus: Prometheus, panel: Panel, begin: float, e
             points = [(float(at) - begin, float(value)) for at, value in found["values"]]
             if any(value for _, value in points) or len(panel.queries) == 1:
                 lines.append((_legend(query.legend, found["metric"]), points))
+    assert lines, f"there is no data for {panel.title}"
     # The largest lines, and no more than there are colors.
     lines.sort(key=lambda line: -max(value for _, value in line[1]))
     for (name, points), color in zip(lines, SERIES, strict=False):
@@ -107,8 +108,7 @@ def _draw_panel(axes: Any, prometheus: Prometheus, panel: Panel, begin: float, e
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, end - begin)
     axes.grid(axis="y")
-    if lines:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False, handlelength=1.0)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False, handlelength=1.0)
 
 
 def _legend(pattern: str, labels: dict[str, str]) -> str:
