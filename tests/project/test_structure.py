@@ -162,6 +162,8 @@ MAY_IMPORT = {
     "devices": "public integrations",
     "telemetry": "core",
     "cli": "public settings encryption events providers",
+    "doctor": "core settings backends backends.base backends.memory public providers provider_factory",
+    "cli": "public settings encryption events providers doctor",
     "__main__": "cli",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
