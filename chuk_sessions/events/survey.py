@@ -85,7 +85,7 @@ class Survey:
         return self._figures
 
     async def look(self) -> None:
-        """Make a round now. Raises a subclass of ProviderError if the store does not answer."""
+        """Ask the store now. Raises a subclass of ProviderError if the store does not answer."""
         progress = await self._executor.execute_all([reader_operations.progress(bucket) for bucket in _ALL])
         due = await self._executor.execute_all([index_operations.due(keys.sandboxes(bucket), 1) for bucket in _ALL])
         now = max(int(reply[1]) for reply in progress)
@@ -98,19 +98,23 @@ class Survey:
             Figure("survey_timestamp_seconds", now / 1000),
         ]
 
+    async def round(self) -> None:
+        """Make a round now. Log its failure, unless the round before has failed, too."""
+        try:
+            await self.look()
+            self._is_failing = False
+        except SessionError as error:
+            if not self._is_failing:
+                logger.warning("the survey of the store failed, and is repeated: %s", error)
+            self._is_failing = True
+
     async def _count(self, sandbox_id: str) -> int:
         calls = [index_operations.count(keys.index(sandbox_id, bucket), user=None) for bucket in _ALL]
         return sum(int(reply[1]) for reply in await self._executor.execute_all(calls))
 
     async def _repeat(self) -> None:
         while True:
-            try:
-                await self.look()
-                self._is_failing = False
-            except SessionError as error:
-                if not self._is_failing:
-                    logger.warning("the survey of the store failed, and is repeated: %s", error)
-                self._is_failing = True
+            await self.round()
             await asyncio.sleep(self._interval)
 
 

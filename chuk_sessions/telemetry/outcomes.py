@@ -1,4 +1,4 @@
-"""What calls have led to: the outcome of each, and the sessions that it has ended."""
+"""Outcomes of calls, and the sessions that calls have ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from .. import exceptions as errors
 from ..core import index_operations, operations, statuses
 from ..core.event_entries import LETTERS
-from ..core.operation import Call, Operation, Reply
+from ..core.operation import Arg, Call, Operation, Reply
 
 OUTCOMES: Final = {status: name.lower() for status, name in statuses.NAMES.items()}
 """Outcomes of calls that were replied to, by status."""
@@ -16,9 +16,6 @@ OUTCOMES: Final = {status: name.lower() for status, name in statuses.NAMES.items
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 ERRORS: Final = ("unavailable", "timeout", OUTCOME_UNKNOWN, "store_full", "canceled", "error")
 """Outcomes of calls that raised an exception."""
-
-_LETTER: Final = operations.DELETE.args.index("letter")
-_VICTIMS: Final = operations.ALLOCATE.args.index("victims")
 
 
 def outcomes_of(operation: Operation) -> tuple[str, ...]:
@@ -44,26 +41,36 @@ def _may_be_applied(call: Call, error: BaseException | None) -> bool:
 
     These calls have an operation id, or the new id of a session.
     """
-    operation, _, argv = call
+    operation = call.operation
     if not getattr(error, "reply_lost", False) or operation.read_only:
         return False
-    if "operation" in operation.args:
-        place = operation.args.index("operation")
-        return place < len(argv) and argv[place] != b""
-    return operation is operations.ROTATE
+    return operation is operations.ROTATE or _argument(call, "operation") not in (None, b"")
 
 
 def ended_by(call: Call, reply: Reply) -> tuple[str, int]:
     """Return the reason and the number of the sessions that a call has ended."""
-    operation, _, argv = call
+    operation = call.operation
     if operation is operations.DELETE and reply[0] == statuses.OK:
-        _, reason = LETTERS.get(bytes(argv[_LETTER]) if isinstance(argv[_LETTER], bytes) else b"", ("", None))
+        letter = _argument(call, "letter")
+        _, reason = LETTERS.get(letter, ("", None)) if isinstance(letter, bytes) else ("", None)
         return reason or "", int(reason is not None)
     if operation is index_operations.SWEEP and len(reply) > 1:
         return "expired", int(reply[1])
     if operation is operations.ALLOCATE and reply[0] == statuses.CREATED:
-        return "evicted", int(argv[_VICTIMS])
+        victims = _argument(call, "victims")
+        return "evicted", victims if isinstance(victims, int) else 0
     return "", 0
+
+
+def _argument(call: Call, name: str) -> Arg | None:
+    """Return an argument of a call by its name in the script; None if it is left out."""
+    operation, _, argv = call
+    if name not in operation.args:
+        return None
+    place = operation.args.index(name)
+    if "options" in operation.args and place > (options := operation.args.index("options")) and not argv[options]:
+        return None
+    return argv[place] if place < len(argv) else None
 
 
 ENDING: Final = frozenset({operations.DELETE, index_operations.SWEEP, operations.ALLOCATE})

@@ -161,7 +161,6 @@ MAY_IMPORT = {
     "federation": "core engine backends.base public",
     "devices": "public integrations",
     "telemetry": "core",
-    "cli": "public settings encryption events providers",
     "doctor": "core settings backends backends.base backends.memory public providers provider_factory",
     "cli": "public settings encryption events providers doctor",
     "__main__": "cli",
