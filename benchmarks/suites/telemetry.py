@@ -1,6 +1,6 @@
 """The suite telemetry: what counting calls costs, with 100 callers.
 
-    python benchmarks/suites/telemetry.py [--server PATH] [--rounds 31] [--seconds 0.3]
+    python benchmarks/suites/telemetry.py [--server PATH] [--rounds 201] [--calls 5000]
 
 Prints the client's CPU time per validate with telemetry off, counted for Prometheus, and instrumented for
 OpenTelemetry, and the ratios of rounds that alternate. CPU time is the measure because one client process is the
@@ -60,22 +60,19 @@ MODES: dict[str, Mode] = {
 }
 
 
-async def cost(manager: SessionManager, session_ids: list[str], seconds: float) -> float:
+async def cost(manager: SessionManager, session_ids: list[str], calls: int) -> float:
     """Return the µs of this process's CPU that a validate takes."""
-    ends_at, calls = time.perf_counter() + seconds, 0
 
-    async def caller(n: int) -> None:
-        nonlocal calls
-        while time.perf_counter() < ends_at:
+    async def caller(first: int) -> None:
+        for n in range(first, calls, CALLERS):
             await manager.validate_session(session_ids[n % SESSIONS])
-            n, calls = n + CALLERS, calls + 1
 
     begun = time.process_time()
     await asyncio.gather(*map(caller, range(CALLERS)))
     return 1e6 * (time.process_time() - begun) / calls
 
 
-async def compare(server: Server, rounds: int, seconds: float) -> None:
+async def compare(server: Server, rounds: int, calls: int) -> None:
     """Print the cost in each mode, and the ratio to the cost without telemetry."""
     costs: dict[str, list[float]] = {name: [] for name in MODES}
     async with SessionManager("bench", redis.factory(server.url)) as manager:
@@ -83,7 +80,7 @@ async def compare(server: Server, rounds: int, seconds: float) -> None:
         for number in range(rounds):
             for name in list(MODES)[:: 1 if number % 2 else -1]:
                 with MODES[name](manager):
-                    costs[name].append(await cost(manager, session_ids, seconds))
+                    costs[name].append(await cost(manager, session_ids, calls))
     for name, found in costs.items():
         ratio = statistics.median(ours / off for ours, off in zip(found, costs["off"], strict=True))
         best = min(found) / min(costs["off"])
@@ -94,12 +91,12 @@ def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default=str(valkey_binary()), help="path of a server binary")
-    parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--rounds", type=int, default=201)
+    parser.add_argument("--calls", type=int, default=5000, help="in each round")
     options = parser.parse_args()
     with cores.running_server(options.server) as server, cores.on_client_cores("chuk-sessions"):
         print(version_of(server))
-        asyncio.run(compare(server, options.rounds, options.seconds))
+        asyncio.run(compare(server, options.rounds, options.calls))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from importlib import import_module
 
 from .. import settings
 from ..exceptions import SessionError
+from .metrics import metrics_served
 
 logger = logging.getLogger("chuk_sessions.events")
 
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _relay(options: argparse.Namespace) -> None:
-    from . import Survey, WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
+    from . import WebhookRelay  # noqa: PLC0415  (the other parts do not need aiohttp)
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -71,10 +72,10 @@ async def _relay(options: argparse.Namespace) -> None:
     )
     async with relay, AsyncExitStack() as stack:
         if options.metrics_port is not None:
-            await stack.enter_async_context(Survey(source, sandboxes=options.count_sandbox))
-            # By name, because events need no telemetry.
-            telemetry = import_module("chuk_sessions.telemetry.server")
-            port = stack.enter_context(telemetry.serving(options.metrics_host, options.metrics_port, relay))
+            served = metrics_served(
+                source, host=options.metrics_host, port=options.metrics_port, sandboxes=options.count_sandbox
+            )
+            port = await stack.enter_async_context(served)
             logger.info("metrics are served at port %d", port)
         logger.info("the relay is running")
         await stop.wait()
