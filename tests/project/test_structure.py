@@ -160,6 +160,7 @@ MAY_IMPORT = {
     "cache": "core engine",
     "federation": "core engine backends.base public",
     "devices": "public integrations",
+    "telemetry": "core",
     "doctor": "core settings backends backends.base backends.memory public providers provider_factory",
     "cli": "public settings encryption events providers doctor",
     "__main__": "cli",
