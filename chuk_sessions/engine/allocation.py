@@ -24,7 +24,6 @@ from .outcomes import unknown_after_lost_reply
 from .policy import SessionPolicy
 from .strays import StrayNotes
 
-
 _NO_CONTEXT: Final = nullcontext()
 
 
