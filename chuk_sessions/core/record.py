@@ -55,7 +55,7 @@ FIELDS: Final = {
     b"s": Field(_ALL, "encryption needs a salt in every session, and finds that of its metadata here"),
     b"e": Field(_MOVE, "the manager that handles the login sets it"),
     b"h": Field(_NONE, "the new session is created for its owner"),
-    b"t": Field(_MOVE, "the new lifetime has nothing to do with the session that was adopted"),
+    b"t": Field(_NONE, "it marks an id that another store has given, and the copy has an id of its own"),
     b"x": Field(_LOGIN, "an extension must be applied once, and a retry of it may come after the copy"),
     b"y": Field(_LOGIN, "it says until when the operation id in x counts"),
     codec.PREFIX: Field(_LOGIN, "a user must not inherit what another user left in the session"),
