@@ -29,6 +29,7 @@ from tests.harness.servers import Server, running, valkey_binary, wait_until_rea
 from tests.harness.worlds import ClusterWorld, CustomWorld, EmulatorWorld, ServerWorld, World
 
 BUNDLED = "valkey"
+RANDOM = {"equivalence", "faults", "fuzz", "linearizability"}
 SLOW = ("faults", "redis", "linearizability", "integrations", "sync", "project")
 Farm = SentinelFarm | ClusterFarm
 NO_FAILOVER_MS = 60_000
@@ -60,6 +61,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Folders with slow tests come first, so that no worker is still busy with them when the others have finished. Quiet
     # tests run last, so that workers do not wait for each other earlier.
     items.sort(key=lambda item: (_is_quiet(item), item.path.parent.name not in SLOW))
+    if os.environ.get("CI"):
+        for item in items:
+            if not _is_random(item):
+                item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -75,6 +80,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def _is_quiet(item: pytest.Item) -> bool:
     return item.get_closest_marker("quiet") is not None
+
+
+def _is_random(item: pytest.Item) -> bool:
+    """Return whether a second run would test something else. A first failure may then be a rare defect."""
+    test = getattr(item, "obj", None)
+    return getattr(test, "is_hypothesis_test", False) or item.path.parent.name in RANDOM
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -113,6 +124,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def server(servers: dict[str, Server]) -> Server:
     """Return the bundled server, emptied."""
     return _emptied(servers[BUNDLED])
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """Run a server for one test. On a shared one, open managers of other tests poll the role and hold connections."""
+    with running(bundled()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@
 local function measure(key, bound, limit, changes, first, removals)
   local growth = 0
   for index = first, #changes, 2 do
-    local old_length = redis.call('HSTRLEN', key, changes[index])
-    growth = growth + #changes[index + 1] - old_length
-    if old_length == 0 then growth = growth + #changes[index] end
+    if #changes[index] > 1 then
+      local old_length = redis.call('HSTRLEN', key, changes[index])
+      growth = growth + #changes[index + 1] - old_length
+      if old_length == 0 then growth = growth + #changes[index] end
+    end
   end
   for _, field in ipairs(removals) do
     local old_length = redis.call('HSTRLEN', key, field)

@@ -47,6 +47,14 @@ async def test_moves_the_session_in_the_index_of_users(world):
     assert await world.manager().count_sessions() == 1
 
 
+async def test_a_shorter_owner_does_not_lower_the_bound_of_the_size(single):
+    target, fields = await created(single)
+    await single.backend.run(rewriting(target, fields, [b"u", b"E" * 100]))
+    await single.backend.run(rewriting(target, fields, [b"u", b"bob"]))
+    after = await fields_in(single, target)
+    assert int(after[b"z"]) == sum(len(name) + len(value) for name, value in after.items() if len(name) > 1)
+
+
 async def test_removes_fields(single):
     target, fields = await created(single)
     await single.backend.run(rewriting(target, fields, [b"s", SALT, b"m:a", b"2"]))

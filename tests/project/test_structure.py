@@ -159,6 +159,8 @@ MAY_IMPORT = {
     "encryption": "core engine backends.base settings provider_factory",
     "cache": "core engine",
     "devices": "public integrations",
+    "cli": "public settings encryption events providers",
+    "__main__": "cli",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
     "events": "core engine settings backends backends.base public sync providers",

@@ -253,12 +253,13 @@ async def test_clients_leave_a_demoted_node_of_a_cluster():
             assert time.monotonic() - begun < 1.0
 
 
-async def test_an_idle_client_polls_the_role_once_a_second(server: Server):
-    async with backend_on(server.url) as backend:
+async def test_an_idle_client_polls_the_role_once_a_second(own_server: Server):
+    async with backend_on(own_server.url) as backend:
         await manager_on(backend).allocate_session()
-        with server.client() as client:
+        with own_server.client() as client:
             client.config_resetstat()
+            begun = time.monotonic()
             await asyncio.sleep(3.0)
             polls = client.info("commandstats")["cmdstat_role"]["calls"]
-            assert 2 <= polls <= 4
+            assert 2 <= polls <= time.monotonic() - begun + 1
             assert client.info("stats")["total_connections_received"] <= 1

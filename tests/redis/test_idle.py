@@ -98,12 +98,12 @@ async def test_all_connections_are_probed(server: Server, certificates: Certific
             assert info is not None
 
 
-async def test_a_live_idle_connection_is_kept(server: Server):
-    async with backend_on(server.url) as backend:
+async def test_a_live_idle_connection_is_kept(own_server: Server):
+    async with backend_on(own_server.url) as backend:
         manager = manager_on(backend)
         session_id = await manager.allocate_session()
         await asyncio.sleep(IDLE)
-        with server.client() as client:
+        with own_server.client() as client:
             before = client.info("commandstats").get("cmdstat_ping", {"calls": 0})["calls"]
             assert all(await asyncio.gather(*(manager.validate_session(session_id) for _ in range(50))))
             assert client.info("commandstats")["cmdstat_ping"]["calls"] == before + 1

@@ -104,7 +104,8 @@ async def test_a_lost_attempt_is_undone_on_a_server_that_does_not_know_the_delet
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_lists_need_no_script_for_records_with_either_protocol(server, protocol):
+async def test_lists_need_no_script_for_records_with_either_protocol(own_server, protocol):
+    server = own_server
     async with backend_on(f"{server.url}?protocol={protocol}") as backend:
         manager = manager_on(backend)
         created = [await manager.allocate_session(user_id="alice", custom_metadata={"n": n}) for n in range(3)]

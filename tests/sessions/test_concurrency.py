@@ -16,9 +16,7 @@ import pytest
 from chuk_sessions import SessionManager
 from chuk_sessions.backends.memory import ManualClock
 from chuk_sessions.providers import memory, redis
-from tests.conftest import bundled
 from tests.harness.references import listed, references
-from tests.harness.servers import running
 from tests.harness.worlds import NOW_FROM_KEY, NOW_KEY, ServerWorld
 from tests.redis.tools import until
 
@@ -192,15 +190,8 @@ async def test_threads_with_loops_of_their_own_share_sessions(provider, server):
     await manager.aclose()
 
 
-@pytest.fixture
-def unused_server():
-    """Run a server that no manager of another test is connected to."""
-    with running(bundled()) as server:
-        yield server
-
-
-def test_one_manager_and_one_factory_work_in_several_loops_one_after_another(unused_server):
-    server = unused_server
+def test_one_manager_and_one_factory_work_in_several_loops_one_after_another(own_server):
+    server = own_server
     factory = redis.factory(server.url)
     manager = SessionManager("test", factory)
 
@@ -222,8 +213,8 @@ async def only_connection(client):
     await until(lambda: len(client.client_list()) == 1)
 
 
-async def test_a_manager_opens_no_connection_until_it_is_used_and_closes_it(unused_server):
-    server = unused_server
+async def test_a_manager_opens_no_connection_until_it_is_used_and_closes_it(own_server):
+    server = own_server
     with server.client() as client:
         managers = [SessionManager("test", redis.factory(server.url)) for _ in range(20)]
         assert len(client.client_list()) == 1

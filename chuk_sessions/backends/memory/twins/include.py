@@ -193,6 +193,8 @@ def measure(
     """
     growth = 0
     for field, value in pairs(changes):
+        if len(field) == 1:
+            continue
         old_length = space.hstrlen(key, field)
         growth += len(value) - old_length + (0 if old_length else len(field))
     growth -= sum(len(field) + length for field in removals if (length := space.hstrlen(key, field)))

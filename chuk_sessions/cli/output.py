@@ -1,0 +1,103 @@
+"""Output: tables for people, or one JSON object per line. Only results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_WIDE = 10_000
+"""Columns of a table that is not shown on a terminal, so that nothing is cut off."""
+
+
+class Output:
+    """The output of a command.
+
+    Attributes:
+        json: whether results are printed as JSON.
+
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.json = as_json
+
+    def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Print rows: a table of these columns, or each row with all of its fields as a JSON object."""
+        if self.json:
+            for row in rows:
+                self._write_json(row)
+            return
+        table = _table([column.replace("_", " ") for column in columns])
+        for row in rows:
+            table.add_row(*[_cell(row.get(column)) for column in columns])
+        _print(table)
+
+    def fields(self, fields: Mapping[str, Any]) -> None:
+        """Print the fields of one thing: one line each, or one JSON object."""
+        if self.json:
+            self._write_json(fields)
+            return
+        table = _table(["", ""], header=False)
+        for name, value in fields.items():
+            table.add_row(_cell(name.replace("_", " ")), _cell(value))
+        _print(table)
+
+    def line(self, text: str, fields: Mapping[str, Any]) -> None:
+        """Print one line of a stream at once: the text, or the fields as a JSON object."""
+        if self.json:
+            self._write_json(fields)
+        else:
+            sys.stdout.write(f"{visible(text)}\n")
+            sys.stdout.flush()
+
+    def _write_json(self, fields: Mapping[str, Any]) -> None:
+        # Flushed at once, so that a reader sees each line when it is printed, and a closed pipe is noticed.
+        sys.stdout.write(f"{json.dumps(fields)}\n")
+        sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """Print a message for people on stderr."""
+    sys.stderr.write(f"{visible(text)}\n")
+    sys.stderr.flush()
+
+
+def visible(text: str) -> str:
+    """Return text without control characters, which could change what a terminal shows. Line breaks stay."""
+    if text.isprintable():
+        return text
+    return "".join(part if part.isprintable() or part == "\n" else ascii(part)[1:-1] for part in text)
+
+
+def _cell(value: Any) -> Any:
+    from rich.text import Text  # noqa: PLC0415  (JSON does not need rich, which takes long to import)
+
+    if value is None:
+        text = "-"
+    elif isinstance(value, str):
+        text = value
+    elif isinstance(value, (list, tuple)):
+        text = ", ".join(map(str, value))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        return Text(f"{value:,}", justify="right")
+    else:
+        text = json.dumps(value, ensure_ascii=False)
+    # Rich interprets markup in strings, and not in Text.
+    return Text(visible(text))
+
+
+def _table(columns: Sequence[str], *, header: bool = True) -> Any:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, show_header=header, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False).print(table)
+    sys.stdout.flush()

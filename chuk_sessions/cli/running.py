@@ -1,0 +1,51 @@
+"""Running of one command: errors, Ctrl-C, and closed output become messages on stderr and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .context import Context
+from .exits import ExitCode, code_for
+
+
+def run_command(context: Context, function: Callable[..., Any], arguments: dict[str, Any]) -> int:
+    """Run a command to its end. Returns its exit code; a command that returns None was successful.
+
+    A coroutine is canceled by Ctrl-C, so that it can close its connections, and then the message is printed.
+    """
+    try:
+        work = function(context, **arguments)
+        code = asyncio.run(work) if inspect.iscoroutine(work) else work
+        # Output that is flushed only at exit would fail there.
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _ended_early(context, "interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        _discard_output()
+        return _ended_early(context, "", ExitCode.OUTPUT_CLOSED)
+    except Exception as error:
+        failure = code_for(error)
+        if failure is None:
+            raise
+        return _ended_early(context, f"error: {error}", failure)
+    return ExitCode.SUCCESS if code is None else ExitCode(code)
+
+
+def _ended_early(context: Context, message: str, code: ExitCode) -> ExitCode:
+    """Print the message, and what was done so far. Returns the code."""
+    so_far = context.so_far()
+    if message or so_far:
+        context.say(f"{message}; {so_far}" if message and so_far else message or so_far)
+    return code
+
+
+def _discard_output() -> None:
+    """Send what remains in the buffer of stdout nowhere, because the flush at exit would fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

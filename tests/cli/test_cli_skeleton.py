@@ -1,0 +1,150 @@
+"""The skeleton of the command line: options, output, exit codes, and the way a command ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from chuk_sessions import OutcomeUnknownError, RevocationIncompleteError, SessionUnavailableError, cli
+from chuk_sessions.cli import app
+from chuk_sessions.cli.context import Context
+from chuk_sessions.cli.exits import ExitCode, UsageError, code_for
+from chuk_sessions.cli.output import visible
+from chuk_sessions.cli.progress import Progress, duration
+from chuk_sessions.cli.running import run_command
+from tests.harness import children
+
+MEMORY = ("--url", "memory://", "--sandbox", "cli")
+
+
+def process(*words, **variables):
+    """Run `python -m chuk_sessions` as a process."""
+    return children.python("import sys; from chuk_sessions.cli import main; sys.exit(main())", *words, **variables)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    for name in ("CHUK_SANDBOX_ID", "CHUK_HOST_SANDBOX_ID", "SESSION_PROVIDER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("words", [(*MEMORY, "--json", "count"), ("count", *MEMORY, "--json")])
+def test_global_options_are_accepted_before_and_after_the_command(words, capsys):
+    assert cli.main(words) == ExitCode.SUCCESS
+    assert json.loads(capsys.readouterr().out) == {"sandbox": "cli", "user": None, "sessions": 0}
+
+
+def test_the_environment_names_sandbox_and_store(capsys, monkeypatch):
+    monkeypatch.setenv("CHUK_SANDBOX_ID", "from-env")
+    monkeypatch.setenv("SESSION_PROVIDER", "memory")
+    assert cli.main(["count", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sandbox"] == "from-env"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["count", "--url", "memory://"], "--sandbox or CHUK_SANDBOX_ID"),
+        ([*MEMORY, "count", "--bad"], "No such option"),
+        ([*MEMORY, "cuont"], "No such command"),
+        ([*MEMORY, "count", "--url"], "requires an argument"),
+        (["count", "--url", "foo://:s3cret@host", "--sandbox", "cli"], "it must begin with redis://"),
+        (["count", "--url", "memory://", "--sandbox", "a/b"], "sandbox_id must be"),
+    ],
+)
+def test_usage_errors_have_their_exit_code_and_a_message(words, message, capsys):
+    assert cli.main(words) == ExitCode.USAGE
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "s3cret" not in printed.err
+    assert printed.out == ""
+
+
+def test_a_missing_extra_is_named():
+    code = "import sys; sys.modules['typer'] = None; from chuk_sessions.cli import main; sys.exit(main(['count']))"
+    done = children.python(code)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert "pip install 'chuk-sessions[cli,redis]'" in done.stderr
+
+
+def test_errors_have_exit_codes():
+    assert code_for(SessionUnavailableError("x")) == code_for(OutcomeUnknownError("x")) == ExitCode.UNAVAILABLE
+    assert code_for(RevocationIncompleteError("x", 1, (2,))) == ExitCode.FINDINGS
+    assert code_for(UsageError("x")) == code_for(ValueError("x")) == ExitCode.USAGE
+    assert code_for(RuntimeError("x")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "interrupted; 3 of 10 were moved\n"),
+        (SessionUnavailableError("gone"), ExitCode.UNAVAILABLE, "error: gone; 3 of 10 were moved\n"),
+    ],
+)
+def test_a_command_that_ends_early_says_what_was_done_so_far(error, code, message, capsys):
+    async def work(context):
+        context.so_far = lambda: "3 of 10 were moved"
+        raise error
+
+    assert run_command(Context(), work, {}) == code
+    assert capsys.readouterr() == ("", message)
+
+
+def test_a_defect_is_not_hidden():
+    def work(context):
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        run_command(Context(), work, {})
+
+
+def test_control_characters_cannot_reach_a_terminal(capsys):
+    hostile = "\x1b]0;title\x07[red]\x9b31m\nä"
+    assert visible(hostile) == "\\x1b]0;title\\x07[red]\\x9b31m\nä"
+    Context().output.rows(["user_id"], [{"user_id": hostile}])
+    Context(as_json=True).output.rows(["user_id"], [{"user_id": hostile}])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\x9b" not in printed
+    assert "[red]" in printed
+    assert json.loads(printed.splitlines()[-1]) == {"user_id": hostile}
+
+
+def test_tables_off_a_terminal_are_never_cut(capsys):
+    Context().output.rows(["reference", "number"], [{"reference": "r" * 300, "number": 12345}])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].split() == ["r" * 300, "12,345"]
+
+
+def test_progress_has_rate_and_time_left(capsys):
+    now = 0.0
+    with Progress("sessions", 1000, clock=lambda: now) as progress:
+        now = 2.0
+        progress.advance(100)
+        assert progress.figures() == "100 of 1,000 sessions, 50/s, 18 s left"
+        now = 12.0
+        progress.advance(20)
+    assert capsys.readouterr() == ("", "120 of 1,000 sessions, 10/s, 1 min 28 s left\n")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_are_short(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_module_runs_as_the_command_does():
+    done = children.subprocess.run(
+        [sys.executable, "-m", "chuk_sessions", *MEMORY, "count"],
+        cwd=children.ROOT, env=children.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell):
+    words = {"COMP_WORDS": f"{app.PROGRAM} cou", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": f"{app.PROGRAM} cou"}
+    done = process(**words, _CHUK_SESSIONS_COMPLETE=f"complete_{shell}", _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert "count" in done.stdout, done.stderr
