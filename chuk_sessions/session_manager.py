@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, Self, cast
@@ -29,12 +28,12 @@ from .core.grid import GridPaths
 from .core.owners import NOBODY
 from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
-from .engine.direct_reads import DirectReads
 from .engine.encrypted_updates import EncryptedUpdates
 from .engine.executor import Executor
 from .engine.many_sessions import ManySessions
 from .engine.outcomes import unknown_after_lost_reply
 from .engine.policy import session_policy
+from .engine.replaced_methods import ReplacedMethods
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
 from .engine.salts import RecentSalts
@@ -46,14 +45,14 @@ from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError, NotSupportedError
-from .models import Health, SessionCache, SessionMetadata, ValueEncryption
+from .models import Health, SessionCache, SessionMetadata, SessionMigration, ValueEncryption
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
 _FIGURES = ("cached_sessions", "hits", "misses", "joined", "invalidations", "flushes", "evictions")
 
 
-class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
+class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, ReplacedMethods):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -81,6 +80,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         max_events: int = event_entries.DEFAULT_CAP,
         encryption: ValueEncryption | None = None,
         local_cache: SessionCache | None = None,
+        migration: SessionMigration | None = None,
         _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.
@@ -108,6 +108,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
             encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. The
                 default is that of SESSION_ENCRYPTION_KEYS, or else none: they are then stored as plain text.
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
+            migration: a `chuk_sessions.migration.ReadThrough`, which adopts sessions from another store when they are
+                used. The default is that of SESSION_MIGRATE_FROM, or else none.
 
         Raises:
             ValueError: an argument is malformed.
@@ -151,7 +153,11 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
-        self._cache = None if local_cache is None else self._opened(local_cache, executor)
+        self._cache = None if local_cache is None else self._opened(local_cache, executor, SessionManager)
+        if migration is None and env.migrate_from:
+            migration = import_module(f"{__package__}.migration").from_env()
+        if migration is not None:
+            self._wrap_methods(migration.open(executor, policy))
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -167,32 +173,9 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions):
         """
         self._submit = self._execute = self._sessions = self._rotator = cast(Any, CLOSED)
         self._session_index = self._revoker = self._sweeper = self._encrypted = cast(Any, CLOSED)
-        if self._cache is not None:
-            for name in self._cache.methods:
-                self.__dict__.pop(name, None)
-            self._cache.close()
+        self._restore_methods()
         if self._release() == 0:
             await self._backend.aclose()
-
-    def _opened(self, local_cache: SessionCache, executor: Executor) -> Any:
-        """Open the cache, and let it answer."""
-        direct = DirectReads(executor, self._sessions, self._policy, self._find, self._record)
-        cache = local_cache.open(self._backend, direct)
-        self._replace_methods(cache.methods)
-        return cache
-
-    def _replace_methods(self, methods: Mapping[str, Callable[..., Any]]) -> None:
-        """Let the cache answer. Managers without a cache therefore need not check for one in each call.
-
-        A subclass keeps its own methods. The base-class methods that they call do not use the cache.
-        """
-        for name, method in methods.items():
-            if getattr(type(self), name) is getattr(SessionManager, name):
-                setattr(self, name, method)
-
-    def _methods_for_threads(self, run: Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
-        """Return the methods that the cache replaces in the synchronous manager."""
-        return {} if self._cache is None else self._cache.methods_for_threads(run)
 
     @property
     def default_ttl_hours(self) -> float:

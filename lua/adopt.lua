@@ -4,7 +4,8 @@
 -- KEYS[3] users: handle -> hash of its user; of this bucket and sandbox
 -- KEYS[4] sandboxes: sandbox -> when its first session in this bucket expires, ms
 -- KEYS[5] events: the stream of this bucket
--- KEYS[6] marker: `d`, until when the id is not adopted again, ms; `v` and `f`, version and fingerprint that were adopted
+-- KEYS[6] marker: `d`, until when the id is not adopted again, ms; `v` and `f`, version and fingerprint that were adopted;
+-- `b`, when the id was last blocked, ms
 -- ARGV[1] handle: of the session
 -- ARGV[2] sandbox: its name
 -- ARGV[3] mode: adopt, refresh (also write over a session that has not changed since it was adopted), or block (only mark)
@@ -51,6 +52,7 @@ end
 -- The marker outlives the session, however that ends, so no other script needs to know it.
 if writes or valid_until > marked then
   redis.call('HSET', marker, 'd', valid_until)
+  if mode == 'block' then redis.call('HSET', marker, 'b', now) end
   redis.call('PEXPIREAT', marker, valid_until)
 end
 if not writes then return reply or EXISTS end

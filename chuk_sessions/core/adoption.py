@@ -15,9 +15,7 @@ from . import ids, owners
 from . import statuses as s
 from .keys import SessionKeys, index, session_keys_for_entry
 from .operation import Arg, Call, Operation, names
-
-FIELD: Final = b"t"
-"""The record field of an adopted session: its deadline at the source, ms. A session under another id has none."""
+from .record import ADOPTED
 
 IF_ABSENT: Final = b"adopt"
 """Write the session if there is none, and its id has no marker."""
@@ -32,9 +30,7 @@ _OF_USER: Final = b"user^"
 ADOPT = Operation(
     "adopt",
     names("session deadlines users sandboxes events marker"),
-    names(
-        "handle sandbox mode deadline overlap fingerprint created accessed idle version user retention events rest"
-    ),
+    names("handle sandbox mode deadline overlap fingerprint created accessed idle version user retention events rest"),
     s.ONE_SESSION | {s.OK, s.CREATED, s.EXISTS},
     retryable=True,
     durable=True,
@@ -106,13 +102,22 @@ def of_user(sandbox_id: str, user_id: str, score: int) -> SessionKeys:
 
 def valid_until(marker: Mapping[bytes, bytes]) -> int:
     """Return until when a marker counts, ms; 0 if there is none."""
-    digits = marker.get(b"d", b"")
-    return int(digits) if digits.isdigit() else 0
+    return _ms(marker, b"d")
+
+
+def blocked_at(marker: Mapping[bytes, bytes]) -> int:
+    """Return when the id, or those of the user, were last blocked, ms; 0 if they never were."""
+    return _ms(marker, b"b")
 
 
 def is_unchanged(marker: Mapping[bytes, bytes], record: Mapping[bytes, bytes]) -> bool:
     """Return whether a session was adopted and has not changed since, other than by an access."""
-    return FIELD in record and record.get(b"v") == marker.get(b"v")
+    return ADOPTED in record and record.get(b"v") == marker.get(b"v")
+
+
+def _ms(marker: Mapping[bytes, bytes], field: bytes) -> int:
+    digits = marker.get(field, b"")
+    return int(digits) if digits.isdigit() else 0
 
 
 def _keys(target: SessionKeys) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ..models import (
     RateLimit,
     SessionCache,
     SessionMetadata,
+    SessionMigration,
     Transformed,
     ValueEncryption,
 )
@@ -56,6 +57,7 @@ class SessionManager:
         max_events: int = 10_000,
         encryption: ValueEncryption | None = None,
         local_cache: SessionCache | None = None,
+        migration: SessionMigration | None = None,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -82,6 +84,8 @@ class SessionManager:
             encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. The
                 default is that of SESSION_ENCRYPTION_KEYS, or else none: they are then stored as plain text.
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
+            migration: a `chuk_sessions.migration.ReadThrough`, which adopts sessions from another store when they are
+                used. The default is that of SESSION_MIGRATE_FROM, or else none.
 
         Raises:
             ValueError: an argument is malformed.
@@ -104,6 +108,7 @@ class SessionManager:
             max_events=max_events,
             encryption=encryption,
             local_cache=local_cache,
+            migration=migration,
         )
         self._runner = Runner()
         for name, method in self._manager._methods_for_threads(self._runner.run).items():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chuk_sessions.core import adoption, ids, index_operations, keys, operations, statuses
-from chuk_sessions.core.record import fields_of
+from chuk_sessions.core.record import ADOPTED, fields_of
 
 ID = "sess-alice-1700000000-0a1b2c3d"
 HOUR = 3_600_000
@@ -203,7 +203,7 @@ async def test_a_rotated_session_is_not_marked_as_adopted(single):
     await adopt(single, session(single))
     new_id = await single.manager().rotate_session(ID, grace_seconds=10)
     record = fields_of((await single.backend.run(operations.fetch(target(new_id))))[1])
-    assert adoption.FIELD not in record
+    assert ADOPTED not in record
     assert await adopt(single, session(single)) == statuses.MOVED
 
 

@@ -172,7 +172,7 @@ def test_the_page_of_faults_has_every_fault():
 
 def test_the_keys_table_shows_the_keys_of_the_code():
     target = keys.session_keys_for_handle("SANDBOX", 7, b"HANDLE")
-    index, ids = target.index_keys, (target.operations, target.creations)
+    index, ids = target.index_keys, (target.operations, target.creations, target.marker)
     readers = keys.readers(index.bucket), keys.members(index.bucket, "READER")
     parts = [part for part in (*target, *index, index.notes("USER"), *ids, *readers) if isinstance(part, str)]
     expected = {part.replace(keys.tag(target.index_keys.bucket), "T") for part in parts if not part.endswith("/")}

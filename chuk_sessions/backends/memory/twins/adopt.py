@@ -42,7 +42,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if written and not exists and written[1]:
         _emit_start(space, keys, argv)
     if written or valid_until > marked:
-        space.hset(marker, {b"d": valid_until})
+        space.hset(marker, {b"d": valid_until} if mode != BLOCK else {b"d": valid_until, b"b": space.now})
         space.pexpireat(marker, valid_until)
     if not written:
         return outcome
@@ -74,7 +74,8 @@ def _write(
 ) -> None:
     """Write the record, and add the session to the indexes."""
     key, deadlines, users, sandboxes = keys[:4]
-    handle, sandbox, deadline, user, retention = *argv[:2], argv[3], *argv[10:12]
+    handle, sandbox, _, deadline = argv[:4]
+    user, retention = argv[10:12]
     fields: Fields = {b"c": argv[6], b"d": deadline, b"a": space.now, b"v": version, **dict(pairs(argv[_FIRST:]))}
     write_record(space, key, fields, space.exists(key))
     changed: Fields = {b"t": deadline, b"a": max(touched, argv[7])}
