@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from ..core.operation import Call, Reply, RetryCalls
 from ..core.write_hook import WriteHook
@@ -71,6 +71,10 @@ class ReadsStreams(Protocol):
 
         Streams without such entries are left out. None says that the streams may be on several servers.
         """
+
+
+MOVING: Final = " moving "
+"""In the text of a server's slots: some of them are being moved, so keys may be on either of two servers."""
 
 
 class KeyServer(Protocol):

@@ -66,7 +66,8 @@ class Adopter:
 
         """
         target, stored = self.target(session), self.stored(session)
-        if await self._is_revoked(session):
+        # A bulk migration does not ask twice.
+        if mode == IF_ABSENT and await self.is_revoked(session):
             return s.GONE
         await self._note(session)
         call = adoption.adopt(
@@ -79,7 +80,7 @@ class Adopter:
         )
         reply = await self._write(call)
         # A revocation may have begun since: either it finds the session in the index, or the marker is found here.
-        if reply[0] == s.CREATED and await self._is_revoked(session):
+        if reply[0] == s.CREATED and await self.is_revoked(session):
             await self._executor.execute(operations.delete(target, REVOKED))
             return s.GONE
         status: int = reply[0]
@@ -125,7 +126,7 @@ class Adopter:
         reply = await self._executor.submit(operations.read(target))
         return (Record.from_reply(reply[1], self._executor.values) if reply[0] == s.OK else None), reply
 
-    async def _is_revoked(self, session: SourceSession) -> bool:
+    async def is_revoked(self, session: SourceSession) -> bool:
         """Return whether all sessions of the user were revoked here since this one was created."""
         if session.user_id is None:
             return False

@@ -15,7 +15,7 @@ from ..core import statuses as s
 from ..core.index_operations import PAGE_LIMIT, START
 from ..core.keys import SessionKeys
 from ..core.operation import Reply
-from ..core.record import FIELDS, Copy, Record
+from ..core.record import FIELDS, Copy, Record, fields_of
 from ..core.values import SALT, json_codec
 from ..engine.executor import Executor
 from ..exceptions import CorruptRecordError, KeyUnavailableError, NotSupportedError
@@ -84,34 +84,41 @@ class SandboxSource:
         """Return a part for each bucket."""
         return [_Bucket(self, bucket) for bucket in range(ids.BUCKETS)]
 
-    async def fetch(self, targets: Sequence[SessionKeys]) -> list[Found]:
+    async def fetch(self, targets: Sequence[SessionKeys], as_stored: bool = False) -> list[Found]:
         """Return the sessions with some keys. Those that have ended are left out."""
         reads = [operations.read(target) for target in targets]
         replies = await self.executor.execute_all(reads, accepted=(s.CORRUPT,))
-        found = [self._found(target, reply) for target, reply in zip(targets, replies, strict=True)]
+        found = [self._found(target, reply, as_stored) for target, reply in zip(targets, replies, strict=True)]
         return [each for each in found if each is not None]
 
-    def _found(self, target: SessionKeys, reply: Reply) -> Found | None:
+    def _found(self, target: SessionKeys, reply: Reply, as_stored: bool = False) -> Found | None:
         if reply[0] in (s.GONE, s.MOVED):
             return None
+        place = target.index_keys.bucket, target.handle
         try:
             s.check(operations.READ, reply)
-            record = Record.from_reply(reply[1], self.executor.values)
-            return SourceSession(
-                target.index_keys.bucket,
-                target.handle,
-                self.sandbox_id,
-                record.user_id,
-                record.created,
-                record.deadline,
-                record.accessed,
-                record.idle,
-                record.version,
-                record.metadata(),
-                {name: value for name, value in record.fields.items() if name[:2] in _COPIED},
-            )
+            if as_stored:
+                return SourceSession(*place, self.sandbox_id, None, 0, 0, 0, origin=fields_of(reply[1]))
+            return self.session(*place, self.sandbox_id, Record.from_reply(reply[1], self.executor.values))
         except (CorruptRecordError, KeyUnavailableError) as error:
             return Unreadable(target.reference, str(error))
+
+    @staticmethod
+    def session(bucket: int, handle: bytes, sandbox_id: str, record: Record) -> SourceSession:
+        """Return the session in a record. Raises what `Record.metadata` raises."""
+        return SourceSession(
+            bucket,
+            handle,
+            sandbox_id,
+            record.user_id,
+            record.created,
+            record.deadline,
+            record.accessed,
+            record.idle,
+            record.version,
+            record.metadata(),
+            {name: value for name, value in record.fields.items() if name[:2] in _COPIED},
+        )
 
 
 class _Bucket:
@@ -123,7 +130,7 @@ class _Bucket:
         self._source = source
         self._index = keys.index(source.sandbox_id, bucket)
 
-    async def page(self, cursor: str) -> tuple[list[Found], str]:
+    async def page(self, cursor: str, as_stored: bool = False) -> tuple[list[Found], str]:
         """Return the sessions in the next page of the index."""
         after = tuple(part.encode("latin-1") for part in json.loads(cursor)) if cursor else START
         call = index_operations.list_(self._index, user=None, limit=PAGE_LIMIT, after=after)
@@ -131,6 +138,7 @@ class _Bucket:
         handles = iter([handle for handle in reply[1] if ids.is_handle(handle)])
         found: list[Found] = []
         while group := list(islice(handles, _CONCURRENT_READS)):
-            found += await self._source.fetch([keys.session_keys_for_entry(self._index, handle) for handle in group])
+            targets = [keys.session_keys_for_entry(self._index, handle) for handle in group]
+            found += await self._source.fetch(targets, as_stored)
         following = index_operations.cursor(reply)
         return found, json.dumps([part.decode("latin-1") for part in following]) if following else ""

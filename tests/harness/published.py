@@ -35,8 +35,9 @@ def main():
     manager = SessionManager(sandbox, redis.factory(url))
     loop = asyncio.new_event_loop()
     async def many(number, options):
-        return [await manager.allocate_session(user_id=f"user{n % 97}", custom_metadata={"n": n, "cart": [n]}, **options)
-                for n in range(number)]
+        data = [{"n": n, "cart": [n, "x" * 50]} for n in range(number)]
+        return [await manager.allocate_session(user_id=f"user{one['n'] % 97}", custom_metadata=one, **options)
+                for one in data]
     print(json.dumps(chuk_sessions.__file__), flush=True)
     for line in sys.stdin:
         name, args, options = json.loads(line)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core import ids, keys
 from ...exceptions import ProviderError, SessionUnavailableError
+from ..base import MOVING
 from .client import Client
 from .net.node import Node
 from .net.resp import Command, NotSentError, ReplyError, ReplyLostError
@@ -41,7 +42,10 @@ async def servers(client: Client) -> list[RedisServer]:
     await _discover_cluster(client)
     topology, timeout = client.topology(), client.timeout
     owned = await _owners(topology, timeout)
-    return [RedisServer(node, await _run_id(node, timeout), slots, timeout) for node, slots in owned]
+    return [
+        RedisServer(node, await _run_id(node, timeout), slots + await _moving(node, timeout), timeout)
+        for node, slots in owned
+    ]
 
 
 async def _discover_cluster(client: Client) -> None:
@@ -82,6 +86,20 @@ async def _run_id(node: Node, seconds: float) -> str:
     lines: list[str] = bytes(reply).decode(errors="replace").splitlines()
     found = dict(line.split(":", 1) for line in lines if ":" in line)
     return found.get("run_id", str(node.address))
+
+
+async def _moving(node: Node, seconds: float) -> str:
+    """Return the marks of the slots that are being moved to or from a node of a cluster; an empty text for none."""
+    try:
+        lines = bytes(await _query(node, (b"CLUSTER", b"NODES"), seconds)).decode().splitlines()
+    except SessionUnavailableError:
+        raise
+    except ProviderError:
+        # It is no cluster, or the user may not ask.
+        return ""
+    own = next((line for line in lines if "myself" in line.split(" ")[2]), "")
+    marks = [word for word in own.split(" ") if word.startswith("[")]
+    return f"{MOVING}{' '.join(marks)}" if marks else ""
 
 
 async def _query(node: Node, command: Command, seconds: float) -> Any:
