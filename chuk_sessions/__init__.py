@@ -12,6 +12,7 @@ from .enums import ABSENT, AllocateMode, ProviderType, SessionStatus, WhenFull
 from .exceptions import (
     CorruptRecordError,
     EncryptedValueError,
+    GrantLimitError,
     InvalidMetadataError,
     KeyUnavailableError,
     ListFullError,
@@ -37,7 +38,17 @@ from .exceptions import (
     StoreFullError,
     VersionConflictError,
 )
-from .models import CachedSession, Health, Increment, ListedSession, RateLimit, SessionMetadata, Transformed
+from .models import (
+    CachedSession,
+    Health,
+    Increment,
+    ListedGrant,
+    ListedSession,
+    RateLimit,
+    ResolvedGrant,
+    SessionMetadata,
+    Transformed,
+)
 from .provider_factory import factory_for_env
 from .session_manager import SessionManager
 
@@ -49,11 +60,13 @@ __all__ = [
     "CachedSession",
     "CorruptRecordError",
     "EncryptedValueError",
+    "GrantLimitError",
     "Health",
     "Increment",
     "InvalidMetadataError",
     "KeyUnavailableError",
     "ListFullError",
+    "ListedGrant",
     "ListedSession",
     "LocalCache",
     "ManagerClosedError",
@@ -67,6 +80,7 @@ __all__ = [
     "ProviderError",
     "ProviderType",
     "RateLimit",
+    "ResolvedGrant",
     "RevocationIncompleteError",
     "SessionConflictError",
     "SessionError",

@@ -17,6 +17,7 @@ SessionError
 │   ├── VersionConflictError       it has changed; `version` is the current one
 │   ├── SessionRotatedError        its id has already been replaced
 │   ├── SessionLimitError          the user has as many sessions as allowed
+│   ├── GrantLimitError            the session has as many grants as allowed
 │   ├── SessionTooLargeError       with the change, it would be larger than the limit
 │   ├── MetadataConflictError      values have changed; `keys` names them
 │   ├── NotACounterError           the value to increment is not a whole number within ±(2^53 − 1)
@@ -194,6 +195,10 @@ class SessionLimitError(SessionConflictError):
     """The user has as many sessions as allowed."""
 
 
+class GrantLimitError(SessionConflictError):
+    """The session has as many grants as allowed."""
+
+
 class SessionTooLargeError(SessionConflictError):
     """The session would be larger than the manager's `max_session_bytes`."""
 
@@ -229,6 +234,7 @@ class ManagerClosedError(SessionError):
 __all__ = [
     "CorruptRecordError",
     "EncryptedValueError",
+    "GrantLimitError",
     "InvalidMetadataError",
     "KeyUnavailableError",
     "ListFullError",

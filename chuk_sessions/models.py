@@ -221,6 +221,57 @@ class RateLimit(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ListedGrant:
+    """A grant in the list of a session's grants.
+
+    Attributes:
+        jti: the id of the grant, which `SessionManager.revoke_grant` takes.
+        audience: the sandbox that may use it.
+        path: the path that it covers, relative to the session; empty for all.
+        actions: the actions that it allows.
+        expires_at: ISO 8601 text in UTC with a final `Z`.
+
+    """
+
+    jti: str
+    audience: str
+    path: str
+    actions: tuple[str, ...]
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedGrant:
+    """A grant that counts now, as `SessionManager.resolve_grant` returns it to the sandbox that may use it.
+
+    Attributes:
+        sandbox_id: the sandbox with the session.
+        session_hash: the reference that the session had when the grant was given.
+        user_id: the session's user, or None.
+        path: the path that the grant covers, relative to the session; empty for all.
+        actions: the actions that it allows.
+        expires_at: when the grant or, if that is earlier, the session expires; ISO 8601 text in UTC with a final `Z`.
+
+    """
+
+    sandbox_id: str
+    session_hash: str
+    user_id: str | None
+    path: str
+    actions: tuple[str, ...]
+    expires_at: str
+
+
+class SessionFederation(Protocol):
+    """The type of the argument `federation` of SessionManager: a `chuk_sessions.federation.Federation`."""
+
+    def open(self, sandbox_id: str, executor_of: Any, session_bytes: int, /) -> Any:
+        """Return what gives and resolves the grants of a manager, given its sandbox, a function that returns the
+        executor for a sandbox, and the most bytes of a session.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """The state of the store, as `SessionManager.ping()` returns it.
 
@@ -241,6 +292,6 @@ class Health:
 
 
 __all__ = [
-    "CachedSession", "Health", "Increment", "ListedSession", "RateLimit", "SessionCache", "SessionMetadata",
-    "SessionMigration", "Transformed",
+    "CachedSession", "Health", "Increment", "ListedGrant", "ListedSession", "RateLimit", "ResolvedGrant",
+    "SessionCache", "SessionFederation", "SessionMetadata", "SessionMigration", "Transformed",
 ]  # fmt: skip

@@ -39,20 +39,20 @@ from .engine.rotation import Rotator
 from .engine.salts import RecentSalts
 from .engine.session_access import SessionAccess
 from .engine.session_data import SessionData
+from .engine.session_grants import SessionGrants
 from .engine.session_index import SessionIndex
 from .engine.sessions import Sessions
 from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError, NotSupportedError
-from .models import Health, SessionCache, SessionMetadata, SessionMigration, ValueEncryption
+from .models import Health, SessionCache, SessionFederation, SessionMetadata, SessionMigration, ValueEncryption
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
-_FIGURES = ("cached_sessions", "hits", "misses", "joined", "invalidations", "flushes", "evictions")
 
 
-class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, ReplacedMethods):
+class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManySessions, ReplacedMethods):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -80,6 +80,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, Replac
         max_events: int = event_entries.DEFAULT_CAP,
         encryption: ValueEncryption | None = None,
         local_cache: SessionCache | None = None,
+        federation: SessionFederation | None = None,
         migration: SessionMigration | None = None,
         _values: CodecFactory = json_codec,
     ) -> None:
@@ -108,6 +109,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, Replac
             encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. The
                 default is that of SESSION_ENCRYPTION_KEYS, or else none: they are then stored as plain text.
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
+            federation: a `chuk_sessions.federation.Federation`, for grants to and from other sandboxes. The default is
+                that of SESSION_FEDERATION_KEYS and SESSION_FEDERATION_TRUST, or else none.
             migration: a `chuk_sessions.migration.ReadThrough`, which adopts sessions from another store when they are
                 used. The default is that of SESSION_MIGRATE_FROM, or else none.
 
@@ -121,8 +124,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, Replac
         sandbox_id = sandbox_id or env.sandbox_id
         name = sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}"
         self._sandbox_id = ids.check_name(name, "sandbox_id", validation.MAX_SANDBOX_LENGTH)
-        self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
-        self._default_ttl_hours = default_ttl_hours
+        self._ttl_ms, self._default_ttl_hours = ms_from_hours(default_ttl_hours, "default_ttl_hours"), default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
         self._policy = policy = session_policy(
@@ -142,7 +144,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, Replac
             notices.random_sandbox(self._sandbox_id)
         if encryption is None and env.encryption and _values is json_codec:
             encryption = import_module(f"{__package__}.encryption").from_env()
-        self._values = (_values if encryption is None else encryption.codec)(self._sandbox_id)
+        self._values = (codec_of := _values if encryption is None else encryption.codec)(self._sandbox_id)
         self._record = results.record_reader(self._values)
         executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
@@ -153,11 +155,9 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, Replac
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
-        self._cache = None if local_cache is None else self._opened(local_cache, executor, SessionManager)
-        if migration is None and env.migrate_from:
-            migration = import_module(f"{__package__}.migration").from_env()
-        if migration is not None:
-            self._wrap_methods(migration.open(executor, policy))
+        federation = federation or (import_module(f"{__package__}.federation").from_env() if env.federation else None)
+        self._open_federation(federation, codec_of)
+        self._cache = self._opened(local_cache, _migration(migration, env), executor, SessionManager)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -172,7 +172,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, Replac
         another open manager shares them. Connections of another loop close when that loop shuts down.
         """
         self._submit = self._execute = self._sessions = self._rotator = cast(Any, CLOSED)
-        self._session_index = self._revoker = self._sweeper = self._encrypted = cast(Any, CLOSED)
+        self._session_index = self._revoker = self._sweeper = self._encrypted = self._grants = cast(Any, CLOSED)
         self._restore_methods()
         if self._release() == 0:
             await self._backend.aclose()
@@ -360,23 +360,13 @@ class SessionManager(GridPaths, SessionAccess, SessionData, ManySessions, Replac
             raise ManagerClosedError("this SessionManager was closed")
         return await self._backend.ping()
 
-    def get_cache_stats(self) -> dict[str, Any]:
-        """Return facts about this manager, and figures of its local cache.
 
-        `cached_sessions` counts sessions in memory; `hits`, the calls answered from memory; `misses`, those that asked
-        the store; and `joined`, those that shared the read of another call. `invalidations` counts sessions that were
-        dropped because the server reported a change; `evictions`, those dropped because the cache was full; and
-        `flushes`, how often all sessions of a connection were dropped. `tracking` says whether the cache is working
-        now. `why_off` is the reason if it is not, or else None.
-        """
-        figures = None if self._cache is None else self._cache.stats()._asdict()
-        return {
-            **(figures or dict.fromkeys(_FIGURES, 0)),
-            **({} if figures else {"tracking": False, "why_off": "the manager has no local_cache"}),
-            "sandbox_id": self.sandbox_id,
-            "default_ttl_hours": self.default_ttl_hours,
-            "provider": self._backend.name,
-        }
+def _migration(given: SessionMigration | None, env: settings.Settings) -> SessionMigration | None:
+    """Return the migration that was given, or that of the environment."""
+    if given is not None or not env.migrate_from:
+        return given
+    found: SessionMigration = import_module(f"{__package__}.migration").from_env()
+    return found
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

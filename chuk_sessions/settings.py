@@ -34,6 +34,7 @@ class Settings:
             for that of the manager.
         migrate_overlap_hours: SESSION_MIGRATE_OVERLAP_HOURS, for how long old processes may use that store; 168 by
             default.
+        federation: whether SESSION_FEDERATION_KEYS or SESSION_FEDERATION_TRUST is set.
 
     """
 
@@ -49,6 +50,7 @@ class Settings:
     migrate_from: str = field(default="", repr=False)
     migrate_sandbox: str = ""
     migrate_overlap_hours: float = DEFAULT_OVERLAP_HOURS
+    federation: bool = False
 
 
 def from_env() -> Settings:
@@ -70,6 +72,7 @@ def from_env() -> Settings:
         migrate_from=os.getenv("SESSION_MIGRATE_FROM", ""),
         migrate_sandbox=os.getenv("SESSION_MIGRATE_SANDBOX", ""),
         migrate_overlap_hours=_hours(os.getenv("SESSION_MIGRATE_OVERLAP_HOURS")),
+        federation=any((os.getenv(f"SESSION_FEDERATION_{name}") or "").strip() for name in ("KEYS", "TRUST")),
     )
 
 

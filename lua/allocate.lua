@@ -13,37 +13,44 @@
 -- ARGV[5] user: hash of the user, a whole number below 2^52
 -- ARGV[6] cap: most sessions that the user may have in this sandbox; 0 means any number
 -- ARGV[7] retention: ms that a record outlives its session
--- ARGV[8] create: 0 means only a session that exists
--- ARGV[9] mode: for a session that exists: touch (if its owner is the same), create (refuse), or replace
--- ARGV[10] operation: id under which this creates or replaces once; empty means none
--- ARGV[11] window: ms for which that id is remembered
--- ARGV[12] events: most events that the stream may have; 0 means that the session emits none
--- ARGV[13] start: letter of its first event; empty means that another event tells of the session
--- ARGV[14] other_owner: another form of the user that records may have, see `compare_owner`; empty means none
--- ARGV[15] other_user: hash of the user that goes with it
--- ARGV[16] victims: their number
--- ARGV[17..] rest: the victims' handles, then field, value pairs: first that of the owner (`u` or `h`), if there is one
+-- ARGV[8] events: most events that the stream may have; 0 means that the session emits none
+-- ARGV[9] options: 1 means that all of the following ones are given; 0 that all are left out
+-- ARGV[10] create: 0 means only a session that exists; left out, it is 1
+-- ARGV[11] mode: for a session that exists: touch (if its owner is the same), create (refuse), or replace; left out, it is touch
+-- ARGV[12] operation: id under which this creates or replaces once; empty, or left out, means none
+-- ARGV[13] window: ms for which that id is remembered
+-- ARGV[14] start: letter of its first event; empty means that another event tells of the session; left out, it is `c`
+-- ARGV[15] other_owner: another form of the user that records may have, see `compare_owner`; empty, or left out, means none
+-- ARGV[16] other_user: hash of the user that goes with it
+-- ARGV[17] victims: their number
+-- ARGV[18..] rest: the victims' handles, then field, value pairs: first that of the owner (`u` or `h`), if there is one; without
+-- options, this begins at ARGV[10]
 -- Reply: CREATED, or CREATED {handle...} {handle...} with 16 expired sessions to sweep, see `list_expired` | EXISTS | GONE
 -- Reply: MOVED handle | OTHER_OWNER | OTHER_ENCODING | FULL {handle...} (the user's sessions, at most 32 more than the cap)
 --- @include "now"
 --- @include "index_score"
 local key, deadlines, users, sandboxes, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local handle, sandbox, user, retention, mode, operation = ARGV[1], ARGV[2], ARGV[5], ARGV[7], ARGV[9], ARGV[10]
-local lifetime, new_idle, most, start, victims = ARGV[3] - 0, ARGV[4] - 0, ARGV[12], ARGV[13], ARGV[16] - 0
-local first = 17 + victims
+local handle, sandbox, user, retention, most = ARGV[1], ARGV[2], ARGV[5], ARGV[7], ARGV[8]
+local lifetime, new_idle, first = ARGV[3] - 0, ARGV[4] - 0, 10
+-- Most calls leave out the options, because the server parses each argument.
+local create, mode, operation, start, other_owner, other_user, victims = '1', 'touch', '', 'c', '', '0', 0
+if ARGV[9] == '1' then
+  create, mode, operation, start = ARGV[10], ARGV[11], ARGV[12], ARGV[14]
+  other_owner, other_user, victims = ARGV[15], ARGV[16], ARGV[17] - 0
+  first = 18 + victims
+end
 local owner = (ARGV[first] == 'u' or ARGV[first] == 'h') and ARGV[first + 1] or ''
 local operations, creations = KEYS[6 + 2 * victims], KEYS[6 + 2 * victims + 1]
-local other_owner, other_user = ARGV[14], ARGV[15]
 if operation ~= '' then
 --- @include "applied"
   if applied(creations, operation, now) then return CREATED end
 end
 local created, version, reply, evicted = now, 1, GONE, nil
-local exists = operations or redis.pcall('HLEN', key) ~= 0
-if exists then
+-- Nothing exists under an id that was never in use.
+if operations then
 --- @include "at_existing"
 end
-if reply and (reply ~= GONE or ARGV[8] == '0') then return reply end
+if reply and (reply ~= GONE or create == '0') then return reply end
 if ARGV[6] ~= '0' then
   local cap = ARGV[6] - 0
   evicted = {}
@@ -58,7 +65,7 @@ local score = index_score(expiry, most ~= '0')
 if operations then redis.call('DEL', operations) end
 if operation ~= '' then
 --- @include "remember_creation"
-  remember_creation(creations, operation, now, ARGV[11])
+  remember_creation(creations, operation, now, ARGV[13])
 end
 --- @include "index_session"
 if evicted and evicted[1] then

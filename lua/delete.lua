@@ -14,13 +14,15 @@
 -- ARGV[7] created: delete only a session created at this time, ms; empty means any
 -- ARGV[8] successor: pointer to the id that replaces the session; empty means none
 -- ARGV[9] grace: ms for which the pointer is left under the id; 0 means none
+-- ARGV[10] grants: delete only if field `p` has this value (0 if it is missing), and let operations on grants follow the
+-- pointer; empty means that the grants end
 -- Reply: OK | GONE (leftovers are removed) | MOVED handle | OTHER_OWNER | OTHER_ENCODING | CONFLICT version | EXISTS (not
 -- a pointer)
 --- @include "now"
 --- @include "open"
 local key, deadlines, users, events, handle, sandbox, letter = KEYS[1], KEYS[2], KEYS[3], KEYS[5], ARGV[1], ARGV[2], ARGV[3]
 local expected_owner, expected_version, pointer, expected_created = ARGV[4] or '', ARGV[5] or '', ARGV[6] or '', ARGV[7] or ''
-local successor, grace = ARGV[8] or '', tonumber(ARGV[9] or 0)
+local successor, grace, grants = ARGV[8] or '', tonumber(ARGV[9] or 0), ARGV[10] or ''
 local reply, _, deadline, _, _, owner, version, created, emits, salt = open(key, now, 'u', 'v', 'c', 'e', 's')
 if pointer ~= '' then
   if not reply then return EXISTS end
@@ -39,7 +41,13 @@ if not reply then
     if difference then return difference end
   end
   if expected_version ~= '' and expected_version ~= version then return {CONFLICT, parse_int(version) or 0} end
+  if grants ~= '' and grants ~= (redis.call('HGET', key, 'p') or '0') then return {CONFLICT, parse_int(version) or 0} end
 else
+  if reply == GONE then
+    -- Whoever has an old id cannot end the grants of the session that replaced it.
+    local found = redis.call('HMGET', key, 'r', 'p')
+    if found[1] and (parse_int(found[2]) or 0) > now then return GONE end
+  end
   -- An expired session has ended before. Only its event is missing, if the mark in the index says that it emits any.
   local score = tonumber(redis.call('ZSCORE', deadlines, handle))
   if score and score % 1 ~= 0 then
@@ -59,9 +67,8 @@ if redis.call('ZREM', deadlines, handle) == 1 and letter ~= '' then
 --- @paste "emit"
   end
 end
-if not reply and grace > 0 and successor ~= '' then
-  local pointer_expiry = math.min(deadline, now + grace)
-  redis.call('HSET', key, 'r', successor, 'd', pointer_expiry)
-  redis.call('PEXPIREAT', key, pointer_expiry)
+if not reply and successor ~= '' then
+  local last_grant = parse_int(grants)
+--- @include "leave_pointer"
 end
 return (not reply or reply == CORRUPT) and OK or GONE

@@ -1,5 +1,5 @@
--- Rotate a session to a new id in the same bucket; the old id points to it for a grace period and is then invalid. At login,
--- the session starts a new lifetime.
+-- Rotate a session to a new id in the same bucket; the old id points to it for a grace period and is then invalid, except for
+-- its grants. At login, the session starts a new lifetime without grants.
 -- KEYS[1] old: the record under the old id
 -- KEYS[2] new: the record under the new id
 -- KEYS[3] deadlines: handle -> when the session expires, ms
@@ -10,7 +10,7 @@
 -- KEYS[8] sandboxes: sandbox -> when its first session in this bucket expires, ms; left out except at login
 -- ARGV[1] old: handle
 -- ARGV[2] new: handle
--- ARGV[3] grace: ms; 0 means none
+-- ARGV[3] grace: ms for which all operations follow the pointer; 0 means none
 -- ARGV[4] created: rotate only a session created at this time, ms; empty means any
 -- ARGV[5] sandbox: its name
 -- ARGV[6] ttl: ms; left out, like the following, except at login
@@ -50,10 +50,8 @@ if user then redis.call('ZADD', users, user, ARGV[2]) end
 if redis.call('ZCARD', KEYS[5]) > 0 then redis.call('RENAME', KEYS[5], KEYS[6]) end
 redis.call('DEL', old)
 unindex(deadlines, users, ARGV[1])
-local grace = tonumber(ARGV[3])
-if grace > 0 then
-  local pointer_expiry = math.min(deadline, now + grace)
-  redis.call('HSET', old, 'r', ARGV[2], 'd', pointer_expiry)
-  redis.call('PEXPIREAT', old, pointer_expiry)
-end
+local key, successor, grace = old, ARGV[2], tonumber(ARGV[3])
+-- A login ends the grants.
+local last_grant = not login and parse_int(redis.call('HGET', new, 'p'))
+--- @include "leave_pointer"
 return OK

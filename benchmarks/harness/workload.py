@@ -86,6 +86,7 @@ def allocation(target: keys.SessionKeys, sandbox_id: str, user_id: str) -> Call:
         retention_ms=RETENTION_MS,
         create=True,
         pairs=codec.encode(SHORT, 1000),
+        reused=False,
     )
 
 

@@ -55,13 +55,18 @@ def group(name: str, description: str) -> None:
 def run(words: Sequence[str]) -> int:
     """Run a command line, and return its exit code."""
     logs.set_up()
-    for name in MODULES:
-        import_module(f".commands.{name}", __package__)
+    load_commands()
     try:
         app(_with_global_options_first(words), prog_name=PROGRAM)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     return 0
+
+
+def load_commands() -> None:
+    """Register all commands."""
+    for name in MODULES:
+        import_module(f".commands.{name}", __package__)
 
 
 def _adapted(function: Callable[..., Any]) -> Callable[..., None]:

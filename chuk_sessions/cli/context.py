@@ -47,7 +47,8 @@ class Context:
 
     def progress(self, unit: str, total: int | None = None) -> Progress:
         """Return a progress to advance: `with context.progress("sessions") as progress`."""
-        return Progress(unit, total)
+        # A bar between the lines of JSON would be in the way.
+        return Progress(unit, total, is_shown=not (self.output.json and self.output.is_terminal))
 
     def say(self, text: str) -> None:
         """Print a message for people on stderr."""

@@ -29,6 +29,8 @@ class ExitCode(IntEnum):
     """Ctrl-C."""
     OUTPUT_CLOSED = 141
     """The program that read the output has closed it, as `head` does."""
+    TERMINATED = 143
+    """SIGTERM."""
 
 
 class UsageError(Exception):

@@ -1,4 +1,4 @@
-"""Logging of commands: warnings go to stderr."""
+"""Logging of commands: warnings go to stderr. A service logs more, with the time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import sys
 
 _CONNECTIONS = "chuk_sessions.backends.redis.net"
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 def set_up() -> None:
@@ -16,3 +17,12 @@ def set_up() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(lambda record: record.levelno >= logging.ERROR or not record.name.startswith(_CONNECTIONS))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s: %(message)s")
+
+
+def report(level: str) -> None:
+    """Log everything from a level on, with the time. Raises ValueError for an unknown level."""
+    if level not in _LEVELS:
+        raise ValueError(f"--log-level must be one of {', '.join(_LEVELS)}")
+    logging.basicConfig(
+        level=_LEVELS[level], stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )

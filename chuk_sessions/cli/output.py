@@ -22,26 +22,38 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.json = as_json
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return sys.stdout.isatty()
+
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Print rows: a table of these columns, or each row with all of its fields as a JSON object."""
         if self.json:
             for row in rows:
                 self._write_json(row)
-            return
-        table = _table([column.replace("_", " ") for column in columns])
-        for row in rows:
-            table.add_row(*[_cell(row.get(column)) for column in columns])
-        _print(table)
+        else:
+            self.show(_rows(columns, rows))
 
     def fields(self, fields: Mapping[str, Any]) -> None:
         """Print the fields of one thing: one line each, or one JSON object."""
         if self.json:
             self._write_json(fields)
-            return
-        table = _table(["", ""], header=False)
-        for name, value in fields.items():
-            table.add_row(_cell(name.replace("_", " ")), _cell(value))
-        _print(table)
+        else:
+            self.show(_fields(fields))
+
+    def tables(self, fields: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Any:
+        """Return a table of fields with a table of rows below it, for `show` and for live views."""
+        from rich.console import Group  # noqa: PLC0415
+
+        return Group(_fields(fields), "", _rows(columns, rows))
+
+    def show(self, tables: Any) -> None:
+        """Print tables."""
+        from rich.console import Console  # noqa: PLC0415
+
+        Console(width=None if self.is_terminal else _WIDE, highlight=False).print(tables)
+        sys.stdout.flush()
 
     def line(self, text: str, fields: Mapping[str, Any]) -> None:
         """Print one line of a stream at once: the text, or the fields as a JSON object."""
@@ -70,21 +82,41 @@ def visible(text: str) -> str:
     return "".join(part if part.isprintable() or part == "\n" else ascii(part)[1:-1] for part in text)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, *, is_column: bool = False) -> Any:
     from rich.text import Text  # noqa: PLC0415  (JSON does not need rich, which takes long to import)
 
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is None:
         text = "-"
     elif isinstance(value, str):
         text = value
-    elif isinstance(value, (list, tuple)):
-        text = ", ".join(map(str, value))
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return Text(f"{value:,}", justify="right")
+    elif is_number:
+        text = f"{value:,}"
+    elif isinstance(value, list | tuple):
+        text = ", ".join(map(str, value)) or "-"
     else:
         text = json.dumps(value, ensure_ascii=False)
     # Rich interprets markup in strings, and not in Text.
-    return Text(visible(text))
+    return Text(visible(text), justify="right" if is_number and is_column else "left")
+
+
+def _short(column: str, value: Any) -> Any:
+    """Return a time without its fraction, so that tables fit on a terminal; other values as they are."""
+    return value[:19].replace("T", " ") if column.endswith("_at") and isinstance(value, str) else value
+
+
+def _rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Any:
+    table = _table([column.replace("_", " ") for column in columns])
+    for row in rows:
+        table.add_row(*[_cell(_short(column, row.get(column)), is_column=True) for column in columns])
+    return table
+
+
+def _fields(fields: Mapping[str, Any]) -> Any:
+    table = _table(["", ""], header=False)
+    for name, value in fields.items():
+        table.add_row(_cell(name.replace("_", " ")), _cell(value))
+    return table
 
 
 def _table(columns: Sequence[str], *, header: bool = True) -> Any:
@@ -94,10 +126,3 @@ def _table(columns: Sequence[str], *, header: bool = True) -> Any:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
-    Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False).print(table)
-    sys.stdout.flush()

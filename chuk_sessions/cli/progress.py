@@ -23,18 +23,26 @@ class Progress:
 
     """
 
-    def __init__(self, unit: str, total: int | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        unit: str,
+        total: int | None = None,
+        *,
+        is_shown: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Create a progress. `unit` is the plural of what is counted, such as `sessions`."""
         self.done = 0
         self.total = total
         self._unit = unit
+        self._is_shown = is_shown
         self._clock = clock
         self._begun_at = self._printed_at = clock()
         self._bar: Any = None
 
     def __enter__(self) -> Self:
         self._begun_at = self._printed_at = self._clock()
-        if sys.stderr.isatty():
+        if self._is_shown and sys.stderr.isatty():
             self._bar = _bar()
             self._bar.start()
             self._task = self._bar.add_task("", total=self.total, figures="")
@@ -52,7 +60,7 @@ class Progress:
         now = self._clock()
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, total=self.total, figures=self.figures())
-        elif now - self._printed_at >= _SECONDS_BETWEEN_LINES:
+        elif self._is_shown and now - self._printed_at >= _SECONDS_BETWEEN_LINES:
             self._printed_at = now
             say(self.figures())
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, cast
 
 from .context import Context
 from .exits import ExitCode, code_for
@@ -20,11 +22,13 @@ def run_command(context: Context, function: Callable[..., Any], arguments: dict[
     """
     try:
         work = function(context, **arguments)
-        code = asyncio.run(work) if inspect.iscoroutine(work) else work
+        code = asyncio.run(_terminable(work)) if inspect.iscoroutine(work) else work
         # Output that is flushed only at exit would fail there.
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _ended_early(context, "interrupted", ExitCode.INTERRUPTED)
+    except asyncio.CancelledError:
+        return _ended_early(context, "terminated", ExitCode.TERMINATED)
     except BrokenPipeError:
         _discard_output()
         return _ended_early(context, "", ExitCode.OUTPUT_CLOSED)
@@ -34,6 +38,15 @@ def run_command(context: Context, function: Callable[..., Any], arguments: dict[
             raise
         return _ended_early(context, f"error: {error}", failure)
     return ExitCode.SUCCESS if code is None else ExitCode(code)
+
+
+async def _terminable(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine, and cancel it at SIGTERM, so that it can close its connections."""
+    task = asyncio.current_task()
+    # Elsewhere than in the main thread, and on Windows, SIGTERM keeps its effect.
+    with suppress(NotImplementedError, RuntimeError, ValueError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, cast("asyncio.Task[Any]", task).cancel)
+    return await work
 
 
 def _ended_early(context: Context, message: str, code: ExitCode) -> ExitCode:

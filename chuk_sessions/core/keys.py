@@ -9,6 +9,7 @@
 | `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session expires (half less: emits events) |
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
 | `chuk1:{T}/SANDBOX/n/USER` | sorted set | bucket → ms at which its note was last refreshed; USER is a user's hash |
+| `chuk1:{T}/SANDBOX/p/HANDLE` | hash | a used proof or assertion, by the hash of its id, see `single_use` |
 | `chuk1:{T}/sandboxes` | sorted set | sandbox → ms at which its first session expires |
 | `chuk1:{T}/events` | stream | the events of the bucket's sessions, see `event_entries` |
 | `chuk1:{T}/noted` | sorted set | SANDBOX/USER → ms at which the notes of that user are due for a check |
@@ -62,6 +63,10 @@ class IndexKeys(NamedTuple):
     def notes(self, user: int | str) -> str:
         """Return the key of the notes about a user's strays, from the user's hash. Only the home bucket has notes."""
         return f"{self.records.removesuffix('s/')}n/{user}"
+
+    def used(self, handle: str) -> str:
+        """Return the key of an id that may be used once, from its hash. See `single_use`."""
+        return f"{self.records.removesuffix('s/')}p/{handle}"
 
 
 _new = tuple.__new__

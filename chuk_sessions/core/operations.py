@@ -13,6 +13,7 @@ from . import statuses as s
 from .adoption import ADOPT
 from .data_operations import APPEND, INCREMENT, MERGE, REWRITE, SET
 from .durations import LATEST_MS
+from .grants import CHECK_GRANT, GRANT, GRANTS, REVOKE_GRANT
 from .index_operations import COUNT, DUE, FIND, LIST, READ_EVENTS, SWEEP
 from .keys import SessionKeys, session_keys_to_delete
 from .note_operations import FORGET, NOTE, NOTES
@@ -21,6 +22,7 @@ from .operation_ids import EXTEND_WINDOW_MS
 from .queue_operations import CONFIGURE, ENDPOINTS, ENQUEUE, LETTERS, RESEND, SETTLE, TAKE
 from .rate_limits import RATE_LIMIT
 from .reader_operations import CLAIM, COMMIT, JOIN, PROGRESS, RETIRE, TRIM
+from .single_use import USE_ONCE
 
 MOST_LEAVING: Final = 32
 """Most sessions of a user that one call evicts when the user has many more than the cap. The script has the same limit.
@@ -30,7 +32,7 @@ ALLOCATE = Operation(
     "allocate",
     names("session deadlines users sandboxes events victims"),
     names(
-        "handle sandbox lifetime idle user cap retention create mode operation window events start other_owner "
+        "handle sandbox lifetime idle user cap retention events options create mode operation window start other_owner "
         "other_user victims rest"
     ),
     s.ONE_SESSION | {s.CREATED, s.EXISTS, s.FULL, s.OTHER_OWNER, s.OTHER_ENCODING},
@@ -83,7 +85,7 @@ EXTEND = Operation(
 DELETE = Operation(
     "delete",
     names("session deadlines users operations events"),
-    names("handle sandbox letter owner version pointer created successor grace"),
+    names("handle sandbox letter owner version pointer created successor grace grants"),
     s.ONE_SESSION | {s.OK, s.EXISTS, s.OTHER_OWNER, s.OTHER_ENCODING, s.CONFLICT},
     retryable=True,
     not_retryable_arg="version",
@@ -103,8 +105,9 @@ ALL: Final = {
     entry.name: entry
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, REWRITE, RATE_LIMIT, EXTEND, SET_TTL,
-        DELETE, ROTATE, CARRY, ADOPT, LIST, FIND, COUNT, SWEEP, DUE, NOTE, NOTES, FORGET, READ_EVENTS,
-        JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE, SETTLE, LETTERS, RESEND,
+        DELETE, ROTATE, CARRY, ADOPT, GRANT, CHECK_GRANT, REVOKE_GRANT, GRANTS, USE_ONCE, LIST, FIND, COUNT, SWEEP, DUE,
+        NOTE, NOTES, FORGET, READ_EVENTS, JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE,
+        TAKE, SETTLE, LETTERS, RESEND,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -133,16 +136,16 @@ def allocate(
     start: bytes = event_entries.CREATED,
     victims: Sequence[SessionKeys] = (),
     pairs: Sequence[bytes] = (),
-    reused: bool = False,
+    reused: bool = True,
 ) -> Call:
     """Create the session; or touch, refuse, or replace the existing one, see `modes`.
 
     `pairs` are metadata as stored, and `victims` are sessions to evict. `user` is the hash of the user id.
     `other_owner` and `other_user` are another form of both, which records of the user may have, see `owners`. Without
     `create`, nothing happens unless the session exists. With `events`, the most entries of the stream, it emits events;
-    `start` is the letter of the first one, or empty if the event of another id tells of this one. With
-    `reused` or an operation id, the id may have belonged to an earlier session: operation ids are cleared, and the
-    event of its end is written if no sweep has done that.
+    `start` is the letter of the first one, or empty if the event of another id tells of this one. Without `reused`,
+    no session may have had the id, so the script looks for none. With it, the script finds a session that exists,
+    clears the operation ids of an earlier one, and writes the event of its end if no sweep has done that.
     """
     index = target.index_keys
     keys: tuple[str, ...] = (target.record, index.deadlines, index.users, index.sandboxes, index.events)
@@ -152,19 +155,27 @@ def allocate(
         evicted = tuple([victim.handle for victim in victims])
     if operation_id:
         keys += (target.operations, target.creations)
-    elif reused:
+    elif reused or not create:
         keys += (target.operations,)
     own: tuple[Arg, ...] = (owners.field_of(owner), owner) if owner else ()
     if idle_ms > 0:
         own += (b"i", idle_ms)
     if events:
         own += (b"e", events)
+    options: tuple[Arg, ...] = (
+        int(create), mode, operation_id, modes.CREATION_WINDOW_MS, start, other_owner, other_user, len(victims),
+    )  # fmt: skip
+    if options == _USUAL_OPTIONS:
+        options = ()
     argv: tuple[Arg, ...] = (
-        target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, int(create), mode,
-        operation_id, modes.CREATION_WINDOW_MS, events, start, other_owner, other_user,
-        len(victims), *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
+        target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, events,
+        1 if options else 0, *options, *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
     return Call(ALLOCATE, keys, argv)
+
+
+_USUAL_OPTIONS: Final = (1, modes.TOUCH, b"", modes.CREATION_WINDOW_MS, event_entries.CREATED, b"", 0, 0)
+"""Options that an allocation leaves out."""
 
 
 def retarget(call: Call, target: SessionKeys) -> Call:
@@ -259,17 +270,20 @@ def delete(
     created: Arg = b"",
     successor: bytes = b"",
     grace_ms: int = 0,
+    grants: bytes = b"",
 ) -> Call:
-    """Delete a session if it matches every condition given: its owner, its version, its time of creation (ms).
+    """Delete a session if it matches every condition given: its owner, its version, its time of creation (ms), and the
+    value of its field `p`, which changes with its grants.
 
     `letter` is that of the event which a session that emits events writes; empty means none. `pointer` deletes only the
     old id's pointer with this value, not a session. `successor` is a pointer to the id that replaces the session. It is
-    left under the deleted id for the grace period.
+    left under the deleted id for the grace period and, with `grants`, until the last grant expires.
     """
     index = target.index_keys
     keys = (target.record, index.deadlines, index.users, target.operations, index.events)
     argv: tuple[Arg, ...] = (target.handle, index.sandbox, letter)
-    conditions: tuple[Arg, ...] = (owner, b"" if version is None else version, pointer, created, successor, grace_ms)
+    expected: Arg = b"" if version is None else version
+    conditions: tuple[Arg, ...] = (owner, expected, pointer, created, successor, grace_ms, grants)
     # Most deletions have none, and the server parses each argument.
     return Call(DELETE, keys, (*argv, *conditions) if any(part not in (b"", 0) for part in conditions) else argv)
 

@@ -63,7 +63,8 @@ FIELDS: Final = {
     b"y": Field(_LOGIN, "it says until when the operation id in x counts"),
     codec.PREFIX: Field(_LOGIN, "a user must not inherit what another user left in the session"),
     rate_limits.PREFIX: Field(_ALL, "a login must not reset a limit"),
-    b"g:": Field(_MOVE, "a grant was given to the old id's holder"),
+    b"g:": Field(_MOVE, "a login ends the grants, which the session's former holder gave"),
+    b"p": Field(_MOVE, "it changes with the grants, and says when the last one expires"),
 }
 """Every field of a session, by its name or the first two characters of its name.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import secrets
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from re import compile as pattern
 from typing import Final
+
+from ..core import key_texts
 
 KEY_BYTES: Final = 32
 INDEX: Final = "index"
@@ -21,8 +21,6 @@ _HASH_BYTES: Final = 3
 _BLOCK_BYTES: Final = 64
 _INNER, _OUTER = [bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C)]
 _sha256 = hashlib.sha256
-_IS_ID = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
-_IS_LIKE_A_KEY = pattern(r"[A-Za-z0-9_-]{43,}").fullmatch
 _RESERVED: Final = ("none", "plain")
 """What SESSION_ENCRYPTION_PRIMARY may be instead of an id, and what `list` calls records without a key."""
 
@@ -111,15 +109,7 @@ def parse(text: str) -> dict[str, KeySource]:
         ValueError: the text is malformed. The message contains no key.
 
     """
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    items = [item.strip() for item in ",".join(lines).split(",") if item.strip()]
-    pairs = [item.partition(":") for item in items]
-    if any(not colon for _, colon, _ in pairs):
-        raise ValueError("encryption keys must be given as ID:BASE64,ID:BASE64")
-    keys: dict[str, KeySource] = {key_id.strip(): key.strip() for key_id, _, key in pairs}
-    if len(keys) < len(pairs):
-        raise ValueError("an id of an encryption key is given twice")
-    return keys
+    return dict(key_texts.pairs(text, "encryption"))
 
 
 def text_of(keys: Mapping[str, bytes]) -> str:
@@ -139,31 +129,19 @@ def _mapping(source: KeysSource) -> Mapping[str, KeySource]:
 
 def check_id(key_id: object) -> str:
     """Return the id of a key. Raises ValueError for a malformed id, without showing it, because it may be a key."""
-    if not isinstance(key_id, str) or not _IS_ID(key_id):
-        raise ValueError("a key id must be 1 to 64 letters, digits, dots, underscores, or hyphens, such as 2026-11")
-    if _IS_LIKE_A_KEY(key_id):
-        raise ValueError("the id of a key looks like a key itself; give ID:BASE64, and ids of fewer than 43 characters")
-    if key_id in _RESERVED:
-        raise ValueError(f"a key cannot have the id {key_id!r}, which has another meaning")
-    return key_id
+    found = key_texts.check_id(key_id)
+    if found in _RESERVED:
+        raise ValueError(f"a key cannot have the id {found!r}, which has another meaning")
+    return found
 
 
 def _key(key_id: str, source: KeySource) -> bytes:
     key = source() if callable(source) else source
     if isinstance(key, str):
-        key = _decoded(key)
+        key = key_texts.decoded(key)
     if not isinstance(key, bytes) or len(key) != KEY_BYTES:
         raise ValueError(f"the key {key_id!r} must be {KEY_BYTES} bytes, or their base64 text")
     return key
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return b64decode(
-            text.strip().replace("-", "+").replace("_", "/") + "=" * (-len(text.strip()) % 4), validate=True
-        )
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def rotation(text: str, new_id: str) -> list[tuple[str, str]]:

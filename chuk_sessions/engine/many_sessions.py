@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 
-from ..core import validation
+from ..core import keys, validation
 from ..core.keys import SessionKeys
 from ..core.values import ValueCodec
 from ..models import ListedSession
@@ -20,6 +20,7 @@ class ManySessions:
     ids that callers chose. All other methods query all 256 buckets: call them for administration, not for each request.
     """
 
+    _sandbox_id: str
     _find: Callable[[str | None], SessionKeys | None]
     _values: ValueCodec
     _session_index: SessionIndex
@@ -42,6 +43,15 @@ class ManySessions:
         rotated or deleted, or expires meanwhile may be yielded or not.
         """
         return self._session_index.iter_references()
+
+    async def get_listed_session(self, reference: str) -> ListedSession | None:
+        """Return the live session with this reference, as lists have it, or None. Does not touch it.
+
+        During its grace period, the reference of an old id leads to the session that replaced it, under its present
+        reference. An id is not a reference. Raises CorruptRecordError for a record that cannot be read.
+        """
+        target = keys.find_reference(self._sandbox_id, reference)
+        return None if target is None else await self._session_index.session_at(target)
 
     async def list_user_sessions(self, user_id: str) -> list[ListedSession]:
         """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out.

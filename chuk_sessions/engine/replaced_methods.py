@@ -12,7 +12,7 @@ from ..backends.base import Backend
 from ..core.keys import SessionKeys
 from ..core.operation import Reply
 from ..core.record import Record
-from ..models import SessionCache
+from ..models import SessionCache, SessionMigration
 from .direct_reads import DirectReads
 from .executor import Executor
 from .policy import SessionPolicy
@@ -31,15 +31,21 @@ class ReplacedMethods:
     _is_wrapped = False
     _replaced: tuple[str, ...] = ()
 
-    def _opened(self, local_cache: SessionCache, executor: Executor, own: type) -> Any:
-        """Open the cache, and let it answer.
+    def _opened(
+        self, local_cache: SessionCache | None, migration: SessionMigration | None, executor: Executor, own: type
+    ) -> Any:
+        """Open cache and migration, if there are any, and let them answer. Returns the cache, or None.
 
         A subclass of the class `own` keeps its own methods. The methods of `own` that they call do not use the cache.
         """
-        direct = DirectReads(executor, self._sessions, self._policy, self._find, self._record)
-        cache = local_cache.open(self._backend, direct)
-        kept = (name for name in cache.methods if getattr(type(self), name) is getattr(own, name))
-        self._replace_methods({name: cache.methods[name] for name in kept})
+        cache = None
+        if local_cache is not None:
+            direct = DirectReads(executor, self._sessions, self._policy, self._find, self._record)
+            cache = local_cache.open(self._backend, direct)
+            kept = (name for name in cache.methods if getattr(type(self), name) is getattr(own, name))
+            self._replace_methods({name: cache.methods[name] for name in kept})
+        if migration is not None:
+            self._wrap_methods(migration.open(executor, self._policy))
         return cache
 
     def _wrap_methods(self, wrappers: Mapping[str, Callable[..., Any]]) -> None:

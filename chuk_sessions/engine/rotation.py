@@ -45,6 +45,7 @@ class _Move:
             in, whose own idempotency keys they might equal.
         new: the copy.
         grace_ms: how long the old id points to the copy, in ms.
+        grants: the state of the grants, as it was read. Empty at login, which ends them.
         letter: of the last event of the old id.
 
     """
@@ -54,6 +55,7 @@ class _Move:
     operation_ids: Sequence[bytes]
     new: NewSession
     grace_ms: int
+    grants: bytes
     letter: bytes
 
 
@@ -98,7 +100,8 @@ class Rotator:
                 if new is None:
                     new_id = await section.run(self._rotate_in_bucket(target, record, login, grace_ms))
                 else:
-                    move = _Move(target, record, reply[3] if inherits else (), new, grace_ms, _last_letter(login))
+                    operation_ids, grants = reply[3] if inherits else (), _grants_of(record, login)
+                    move = _Move(target, record, operation_ids, new, grace_ms, grants, _last_letter(login))
                     new_id = await section.run(self._move(section, move))
             if new_id is not None:
                 return new_id
@@ -194,7 +197,8 @@ class Rotator:
         return copy.session_id if reply[0] == s.OK else None
 
     async def _delete_old(self, move: _Move) -> Reply:
-        """Delete the old session if it is as it was read. Its id points to the copy for the grace period.
+        """Delete the old session if it is as it was read. Its id points to the copy for the grace period, and
+        for operations on grants until they expire.
 
         If the outcome is unknown, a repeat shows it: an attempt that was applied leaves nothing or the pointer.
         """
@@ -206,6 +210,7 @@ class Rotator:
             created=move.record.created,
             successor=successor,
             grace_ms=move.grace_ms,
+            grants=move.grants,
         )
         try:
             return await self._executor.execute(call)
@@ -237,6 +242,11 @@ def _most_events(record: Record) -> int:
     """Return the most events in the stream of a session that emits events; 0 if it emits none."""
     digits = record.fields.get(b"e", b"0")
     return int(digits) if digits.isdigit() else event_entries.DEFAULT_CAP
+
+
+def _grants_of(record: Record, login: _Login | None) -> bytes:
+    """Return a value that changes with the grants of the session; empty at login, which ends them."""
+    return record.fields.get(b"p", b"0") if login is None else b""
 
 
 def _last_letter(login: _Login | None) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backends.base import Backend
 from ..core import operation_ids, operations, rate_limits
 from ..core import statuses as s
 from ..core.durations import ttl_from_hours
@@ -20,11 +21,15 @@ from .policy import SessionPolicy
 from .salts import RecentSalts
 from .sessions import Sessions
 
+_FIGURES = ("cached_sessions", "hits", "misses", "joined", "invalidations", "flushes", "evictions")
+
 
 class SessionAccess:
     """The accesses to a session: reading or loading it, setting its deadline, and limiting its requests."""
 
     _sandbox_id: str
+    _default_ttl_hours: float
+    _backend: Backend
     _find: Callable[[str | None], SessionKeys | None]
     _submit: Submit
     _execute: Execute
@@ -151,3 +156,21 @@ class SessionAccess:
             target, field=field, rate=rate, operation_id=operation_id, limit=self._policy.session_bytes
         )
         return await self._execute(target, call, rate.result)
+
+    def get_cache_stats(self) -> dict[str, Any]:
+        """Return facts about this manager, and figures of its local cache.
+
+        `cached_sessions` counts sessions in memory; `hits`, the calls answered from memory; `misses`, those that asked
+        the store; and `joined`, those that shared the read of another call. `invalidations` counts sessions that were
+        dropped because the server reported a change; `evictions`, those dropped because the cache was full; and
+        `flushes`, how often all sessions of a connection were dropped. `tracking` says whether the cache is working
+        now. `why_off` is the reason if it is not, or else None.
+        """
+        figures = None if self._cache is None else self._cache.stats()._asdict()
+        return {
+            **(figures or dict.fromkeys(_FIGURES, 0)),
+            **({} if figures else {"tracking": False, "why_off": "the manager has no local_cache"}),
+            "sandbox_id": self._sandbox_id,
+            "default_ttl_hours": self._default_ttl_hours,
+            "provider": self._backend.name,
+        }

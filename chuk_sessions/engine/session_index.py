@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from heapq import merge
 
-from ..core import ids, index_operations, keys
+from ..core import ids, index_operations, keys, operations
 from ..core.index_operations import PAGE_LIMIT, Cursor
+from ..core.keys import SessionKeys
 from ..core.operation import Call
 from ..models import ListedSession
+from . import results
 from .executor import Executor
 from .paging import Pages
 from .reading import UnreadableData, UserSessions
@@ -29,6 +31,7 @@ class SessionIndex:
         self._executor = executor
         self._notes = notes
         self._sandbox = executor.sandbox_id
+        self._record = results.record_reader(executor.values)
 
     async def references(self, limit: int) -> list[str]:
         """Return references of live sessions of the sandbox, at most `limit`."""
@@ -61,6 +64,13 @@ class SessionIndex:
                     yield reference
                     if time_slice.is_over():
                         await time_slice.renew()
+
+    async def session_at(self, target: SessionKeys) -> ListedSession | None:
+        """Return the session with these keys, or the one that replaced it; None if it is not alive."""
+        call = operations.read(target)
+        target, reply = await self._executor.follow_rotation(target, call, await self._executor.submit(call))
+        record = self._record(reply)
+        return None if record is None else record.to_listed(target.reference)
 
     async def sessions_of(self, user_id: str) -> list[ListedSession]:
         """Return the live sessions of a user, oldest first. Records that cannot be read are left out."""

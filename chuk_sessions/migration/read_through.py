@@ -25,7 +25,7 @@ DEFAULT_OVERLAP_HOURS: Final = settings.DEFAULT_OVERLAP_HOURS
 _LOOKUPS: Final = (
     "validate_session", "load_session", "get_session_info", "get_session_metadata", "extend_session_ttl",
     "set_session_ttl", "update_session_metadata", "increment_session_counter", "append_session_metadata",
-    "transform_session_metadata", "rate_limit_session",
+    "transform_session_metadata", "rate_limit_session", "grant_session",
 )  # fmt: skip
 """The methods whose result is False or None if there is no session with the given id, and only then."""
 

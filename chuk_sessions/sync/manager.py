@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
@@ -11,9 +11,12 @@ from ..models import (
     CachedSession,
     Health,
     Increment,
+    ListedGrant,
     ListedSession,
     RateLimit,
+    ResolvedGrant,
     SessionCache,
+    SessionFederation,
     SessionMetadata,
     SessionMigration,
     Transformed,
@@ -57,6 +60,7 @@ class SessionManager:
         max_events: int = 10_000,
         encryption: ValueEncryption | None = None,
         local_cache: SessionCache | None = None,
+        federation: SessionFederation | None = None,
         migration: SessionMigration | None = None,
     ) -> None:
         r"""Create a manager; nothing is sent.
@@ -84,6 +88,8 @@ class SessionManager:
             encryption: a `chuk_sessions.encryption.Encryption`, which encrypts metadata and owners in the store. The
                 default is that of SESSION_ENCRYPTION_KEYS, or else none: they are then stored as plain text.
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
+            federation: a `chuk_sessions.federation.Federation`, for grants to and from other sandboxes. The default is
+                that of SESSION_FEDERATION_KEYS and SESSION_FEDERATION_TRUST, or else none.
             migration: a `chuk_sessions.migration.ReadThrough`, which adopts sessions from another store when they are
                 used. The default is that of SESSION_MIGRATE_FROM, or else none.
 
@@ -108,6 +114,7 @@ class SessionManager:
             max_events=max_events,
             encryption=encryption,
             local_cache=local_cache,
+            federation=federation,
             migration=migration,
         )
         self._runner = Runner()
@@ -254,17 +261,6 @@ class SessionManager:
         """
         return self._runner.run(self._manager.ping())
 
-    def get_cache_stats(self) -> dict[str, Any]:
-        """Return facts about this manager, and figures of its local cache.
-
-        `cached_sessions` counts sessions in memory; `hits`, the calls answered from memory; `misses`, those that asked
-        the store; and `joined`, those that shared the read of another call. `invalidations` counts sessions that were
-        dropped because the server reported a change; `evictions`, those dropped because the cache was full; and
-        `flushes`, how often all sessions of a connection were dropped. `tracking` says whether the cache is working
-        now. `why_off` is the reason if it is not, or else None.
-        """
-        return self._manager.get_cache_stats()
-
     @property
     def sandbox_id(self) -> str:
         """The sandbox that this manager works in."""
@@ -383,6 +379,17 @@ class SessionManager:
                 session_id, name, limit, per_seconds, burst=burst, cost=cost, idempotency_key=idempotency_key
             )
         )
+
+    def get_cache_stats(self) -> dict[str, Any]:
+        """Return facts about this manager, and figures of its local cache.
+
+        `cached_sessions` counts sessions in memory; `hits`, the calls answered from memory; `misses`, those that asked
+        the store; and `joined`, those that shared the read of another call. `invalidations` counts sessions that were
+        dropped because the server reported a change; `evictions`, those dropped because the cache was full; and
+        `flushes`, how often all sessions of a connection were dropped. `tracking` says whether the cache is working
+        now. `why_off` is the reason if it is not, or else None.
+        """
+        return self._manager.get_cache_stats()
 
     def update_session_metadata(
         self,
@@ -528,6 +535,94 @@ class SessionManager:
             )
         )
 
+    @property
+    def federation(self) -> Any:
+        """The `chuk_sessions.federation.Federation` of this manager. Raises ValueError if it has none."""
+        return self._manager.federation
+
+    def grant_session(
+        self,
+        session_id: str,
+        *,
+        to: str,
+        path: str = "",
+        actions: Sequence[str] = ("read",),
+        ttl_seconds: float = 300,
+        jkt: str | None = None,
+    ) -> str | None:
+        """Let another sandbox use a path of a session, and return the token for it; None when there is no such session.
+
+        The grant ends when it expires or is revoked, and with the session: when that is deleted or revoked, or expires,
+        or at the next login. It survives rotations of the session's id. It cannot be passed on: only the sandbox `to`
+        can resolve the token. This is neither an access to the session nor a change of its version.
+
+        Args:
+            session_id: the session's id.
+            to: the sandbox that may use the grant.
+            path: the path that it covers with everything below, relative to the session: `reports` covers `reports` and
+                `reports/2026`, and not `reports2`. By default everything. It may be given as a grid path.
+            actions: what the sandbox may do: up to 16 names that the two sandboxes agree on.
+            ttl_seconds: seconds until the grant expires, at least 1. It never outlives the session's deadline, nor the
+                federation's `max_ttl_seconds`. Tokens have whole seconds, so it may expire up to a second earlier.
+            jkt: the thumbprint of the only key that may use the grant, see `chuk_sessions.federation.ProofKey`.
+
+        Raises:
+            ValueError: an argument is malformed, or the manager has no federation with keys.
+            GrantLimitError: the session has 64 grants.
+            SessionTooLargeError: the session would exceed `max_session_bytes`.
+
+        """
+        return self._runner.run(
+            self._manager.grant_session(session_id, to=to, path=path, actions=actions, ttl_seconds=ttl_seconds, jkt=jkt)
+        )
+
+    def resolve_grant(self, token: str, path: str, action: str = "read", *, proof: Any = None) -> ResolvedGrant | None:
+        """Return a grant of another sandbox if it counts at this moment and allows an action on a path, else None.
+
+        The store is asked each time, so a grant is refused as soon as it has been revoked or its session has ended.
+        The signature of a token is checked once. This is not an access to the session.
+
+        Args:
+            token: the token; any text or other value may come from a client.
+            path: a path relative to the session, or its grid path by reference, `grid/SANDBOX/REFERENCE/PATH`. Open
+                exactly this path afterwards. A path that would leave the grant when it is decoded is refused.
+            action: what the caller wants to do.
+            proof: a `chuk_sessions.federation.Proof`, for a grant that is bound to a key.
+
+        Raises:
+            ValueError: the manager has no federation.
+            ProviderError: the store failed, or the issuer's, so nobody can tell whether the grant counts.
+            KeyUnavailableError: the session's user is encrypted under a key that this manager lacks.
+
+        """
+        return self._runner.run(self._manager.resolve_grant(token, path, action, proof=proof))
+
+    def check_grant(self, grant: Any) -> ResolvedGrant | None:
+        """Return a grant if it counts at this moment, else None. Its token must have been verified before.
+
+        `resolve_grant` does both. This method is for code that verifies tokens itself, like `FederationApp`. Takes a
+        `chuk_sessions.federation.Grant`. Raises ValueError if the manager has no federation.
+        """
+        return self._runner.run(self._manager.check_grant(grant))
+
+    def revoke_grant(self, token_or_jti: str) -> bool:
+        """Revoke a grant of this sandbox, given its token or id, with immediate effect. Returns whether it counted.
+
+        The signature of the token is not checked, so grants of a key that was removed can be revoked, too.
+        """
+        return self._runner.run(self._manager.revoke_grant(token_or_jti))
+
+    def revoke_grants(self, session_id: str) -> int:
+        """Revoke all grants of a session, with immediate effect. Returns their number; 0 when there is no such session.
+
+        If a reply gets lost, grants that the lost attempt has revoked do not count.
+        """
+        return self._runner.run(self._manager.revoke_grants(session_id))
+
+    def list_grants(self, session_id: str) -> list[ListedGrant]:
+        """Return the grants of a session that count, the first to expire first; none when there is no such session."""
+        return self._runner.run(self._manager.list_grants(session_id))
+
     def list_sessions(self, limit: int = 10_000) -> list[str]:
         """Return the references of at most `limit` live sessions of this sandbox, in no particular order. Raises
         NotSupportedError on a custom provider, as do all methods below that list, count, or revoke by user.
@@ -544,6 +639,14 @@ class SessionManager:
         rotated or deleted, or expires meanwhile may be yielded or not.
         """
         return self._runner.iterate(self._manager.iter_sessions())
+
+    def get_listed_session(self, reference: str) -> ListedSession | None:
+        """Return the live session with this reference, as lists have it, or None. Does not touch it.
+
+        During its grace period, the reference of an old id leads to the session that replaced it, under its present
+        reference. An id is not a reference. Raises CorruptRecordError for a record that cannot be read.
+        """
+        return self._runner.run(self._manager.get_listed_session(reference))
 
     def list_user_sessions(self, user_id: str) -> list[ListedSession]:
         """Return the live sessions of a user in this sandbox, oldest first. Unreadable ones are logged and left out.

@@ -1,7 +1,7 @@
 -- Write the event of a session that is about to be created, after that of the end of an earlier one of the same id. These
 -- are the first writes, so that full memory refuses the session together with its events.
 -- This is a block like `alive`. Reads these locals of the including script: key, deadlines, events, handle, sandbox,
--- exists, operations, reply, now, created, version, deadline, lifetime, most, start, and `first`, the index in ARGV of the
+-- operations, reply, now, created, version, deadline, lifetime, most, start, and `first`, the index in ARGV of the
 -- first of the field, value pairs. May set `created`.
 if operations and reply and most ~= '0' then
 --- @paste "parse_int"
@@ -10,7 +10,7 @@ if operations and reply and most ~= '0' then
   local earlier = last and last[2][1] == sandbox and last[2][2] == handle and parse_int(last[2][6])
   if earlier and earlier >= created and earlier < created + 1000 then created = earlier + 1 end
 end
-if exists then
+if operations then
   local score = tonumber(redis.call('ZSCORE', deadlines, handle))
   if score and score % 1 ~= 0 then
 --- @paste "parse_int"

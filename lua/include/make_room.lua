@@ -13,7 +13,7 @@ local function counts(member)
 end
 if surplus > 0 and counts(handle) then surplus = surplus - 1 end
 for index = 1, victims do
-  local victim, record, operations = ARGV[16 + index], KEYS[4 + 2 * index], KEYS[5 + 2 * index]
+  local victim, record, operations = ARGV[17 + index], KEYS[4 + 2 * index], KEYS[5 + 2 * index]
   if victim ~= handle and counts(victim) then
     -- A key that holds something else than a hash has no owner either.
     local score, found = tonumber(redis.call('ZSCORE', deadlines, victim) or 0), redis.pcall('HMGET', record, 'h', 'u')

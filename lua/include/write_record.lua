@@ -1,5 +1,5 @@
 -- Write the record of a new session. The first write is one that full memory can refuse.
--- This is a block like `alive`. Reads these locals of the including script: key, created, deadline, now, version, exists, and
+-- This is a block like `alive`. Reads these locals of the including script: key, created, deadline, now, version, operations, and
 -- `first`, the index in ARGV of the first of the field, value pairs.
 redis.call(
   'HSET', key, 'c', created, 'd', deadline, 'a', now, 'v', version, unpack(ARGV, first, math.min(first + 1999, #ARGV))
@@ -7,7 +7,7 @@ redis.call(
 for more = first + 2000, #ARGV, 2000 do
   redis.call('HSET', key, unpack(ARGV, more, math.min(more + 1999, #ARGV)))
 end
-if exists then
+if operations then
   -- Remove the fields that an earlier session of the same id has left.
 --- @include "hdel_all"
   local written, stale = {c = true, d = true, a = true, v = true}, {}

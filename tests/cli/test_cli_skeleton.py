@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from chuk_sessions import OutcomeUnknownError, RevocationIncompleteError, SessionUnavailableError, cli
-from chuk_sessions.cli import app
 from chuk_sessions.cli.context import Context
 from chuk_sessions.cli.exits import ExitCode, UsageError, code_for
 from chuk_sessions.cli.output import visible
@@ -17,17 +16,6 @@ from chuk_sessions.cli.running import run_command
 from tests.harness import children
 
 MEMORY = ("--url", "memory://", "--sandbox", "cli")
-
-
-def process(*words, **variables):
-    """Run `python -m chuk_sessions` as a process."""
-    return children.python("import sys; from chuk_sessions.cli import main; sys.exit(main())", *words, **variables)
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch):
-    for name in ("CHUK_SANDBOX_ID", "CHUK_HOST_SANDBOX_ID", "SESSION_PROVIDER"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize("words", [(*MEMORY, "--json", "count"), ("count", *MEMORY, "--json")])
@@ -144,7 +132,11 @@ def test_the_module_runs_as_the_command_does():
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete_commands(shell):
-    words = {"COMP_WORDS": f"{app.PROGRAM} cou", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": f"{app.PROGRAM} cou"}
-    done = process(**words, _CHUK_SESSIONS_COMPLETE=f"complete_{shell}", _TYPER_COMPLETE_FISH_ACTION="get-args")
-    assert "count" in done.stdout, done.stderr
+def test_shells_complete_commands(shell, capsys, monkeypatch):
+    monkeypatch.setenv("_CHUK_SESSIONS_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("COMP_WORDS", "chuk-sessions cou")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "chuk-sessions cou")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    assert cli.main([]) == 0
+    assert "count" in capsys.readouterr().out

@@ -9,7 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chuk_sessions import CorruptRecordError, InvalidMetadataError, MetadataTooLargeError, SessionMetadata
+from chuk_sessions import (
+    CorruptRecordError,
+    InvalidMetadataError,
+    MetadataTooLargeError,
+    SessionMetadata,
+    session_hash,
+)
 from chuk_sessions.core import data_operations
 from chuk_sessions.core.keys import session_keys
 
@@ -225,3 +231,34 @@ async def test_a_pointer_that_is_not_text_raises_a_typed_error(single):
     await single.backend.run(call)
     with pytest.raises(CorruptRecordError):
         await manager.validate_session("s1")
+
+
+async def test_a_session_is_read_by_its_reference_without_touching_it(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session(user_id="alice", custom_metadata={"n": [1]})
+    before = await manager.get_session_info(session_id)
+    await single.advance(seconds=5)
+    found = await manager.get_listed_session(session_hash(session_id))
+    assert (found.reference, found.user_id, found.custom_metadata) == (session_hash(session_id), "alice", {"n": [1]})
+    assert (found.created_at, found.expires_at, found.version) == (before["created_at"], before["expires_at"], 1)
+    assert found.last_accessed == before["last_accessed"]
+
+
+async def test_neither_ids_nor_other_text_are_references(single):
+    manager = single.manager()
+    session_id = await manager.allocate_session()
+    for text in (session_id, "", "00", session_hash("another"), f"{session_hash(session_id)} ", None):
+        assert await manager.get_listed_session(text) is None
+    assert await single.manager("other").get_listed_session(session_hash(session_id)) is None
+    await manager.delete_session(session_id)
+    assert await manager.get_listed_session(session_hash(session_id)) is None
+
+
+async def test_the_reference_of_an_old_id_leads_to_the_new_session_during_its_grace_period(single):
+    manager = single.manager()
+    old = await manager.allocate_session(user_id="alice")
+    new = await manager.rotate_session(old, grace_seconds=30)
+    assert (await manager.get_listed_session(session_hash(old))).reference == session_hash(new)
+    await single.advance(seconds=31)
+    assert await manager.get_listed_session(session_hash(old)) is None
+    assert (await manager.get_listed_session(session_hash(new))).reference == session_hash(new)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from chuk_sessions.core import index_operations, operations, queue_operations
+from chuk_sessions.core import grants, index_operations, operations, queue_operations
 from chuk_sessions.core.statuses import OK
+
+_HASHES = (operations.READ, operations.LOAD, operations.FETCH, grants.GRANTS, queue_operations.ENDPOINTS)
+"""The operations that reply with fields of a hash."""
 
 FAR_MS = 10**9
 """The clock of the tests is this far ahead of the server's own clock, so the server never expires a key."""
@@ -66,7 +69,7 @@ def expires_at(client, key):
 
 def comparable(operation, reply):
     """Return a reply without the order of hash fields, which servers do not define, and without ids of entries."""
-    if operation in (operations.READ, operations.LOAD, operations.FETCH, queue_operations.ENDPOINTS) and reply[0] == OK:
+    if operation in _HASHES and reply[0] == OK:
         return [OK, dict(zip(reply[1][::2], reply[1][1::2], strict=True)), *reply[2:]]
     if operation is operations.PROGRESS:
         # The ids of events contain the server's own time.

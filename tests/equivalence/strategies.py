@@ -11,6 +11,7 @@ from chuk_sessions.core import (
     adoption,
     data_operations,
     durations,
+    grants,
     ids,
     index_operations,
     keys,
@@ -22,6 +23,7 @@ from chuk_sessions.core import (
     rate_limits,
     reader_operations,
     record,
+    single_use,
 )
 from chuk_sessions.core.keys import SessionKeys
 from chuk_sessions.core.operation import Call
@@ -259,6 +261,7 @@ class CallGenerator:
             created=self.draw(creations(self.now)),
             successor=self.draw(pointers),
             grace_ms=self.draw(st.sampled_from([0, 800, 10**6])),
+            grants=self.draw(st.sampled_from([b"", b"", b"0", self.grant_times(5), self.grant_times(700)])),
         )
 
     def rotate(self) -> Call:
@@ -308,6 +311,40 @@ class CallGenerator:
             events=self.draw(event_caps),
         )
 
+    def grant_times(self, offset: int) -> bytes:
+        """Return the time of the end of a grant, as `grant` would write it now."""
+        return b"%d" % ((self.now + offset) // 1000 * 1000)
+
+    def jti(self, target: SessionKeys) -> str:
+        """Draw the id of a grant: of the session, or of another one that may have become it by rotation."""
+        return f"{self.draw(st.sampled_from([target, *targets])).reference}{self.draw(st.sampled_from('AB')) * 16}"
+
+    def grant(self) -> Call:
+        target = self.target()[1]
+        return grants.grant(
+            target,
+            jti=self.jti(target),
+            ttl_ms=self.draw(lifetimes),
+            audience="other",
+            actions=self.draw(st.sampled_from([("read",), ("read", "write")])),
+            path=self.draw(st.sampled_from(["", "doc 1/\u00e9"])),
+            operation_id=self.draw(operation_ids) or b"thrice",
+            limit=self.draw(limits),
+            most=self.draw(st.sampled_from([64, 64, 64, 1, 2])),
+        )
+
+    def check_grant(self) -> Call:
+        target = self.target()[1]
+        expiry = self.now + self.draw(st.sampled_from([-1, 0, 1, 10**6, 10**6]))
+        return grants.check_grant(target, jti=self.jti(target), expiry_ms=expiry)
+
+    def revoke_grant(self) -> Call:
+        target = self.target()[1]
+        return grants.revoke_grant(target, self.draw(st.sampled_from(["", self.jti(target), self.jti(target)])))
+
+    def grants(self) -> Call:
+        return grants.grants(self.target()[1])
+
     def list(self) -> Call:
         user, limit = self.draw(users), self.draw(st.sampled_from([1, 1, 2, 3, 100]))
         return index_operations.list_(
@@ -332,6 +369,10 @@ class CallGenerator:
     def due(self) -> Call:
         limit, index = self.draw(st.sampled_from([1, 2, 100])), self.target()[1].index_keys
         return index_operations.due(self.draw(st.sampled_from([index.sandboxes, index.noted])), limit, self.after(None))
+
+    def use_once(self) -> Call:
+        call = single_use.use_once(self.target()[0], self.draw(st.sampled_from(["one", "two"])), self.draw(lifetimes))
+        return call._replace(argv=(self.draw(st.sampled_from([b"use", b"other"])), call.argv[1]))
 
     def note(self) -> Call:
         sandbox, target = self.target()

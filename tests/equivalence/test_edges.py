@@ -46,7 +46,7 @@ touch = partial(operations.validate, TARGET, interval_ms=10**6, retention_ms=0, 
 extend = partial(operations.extend, TARGET, operation_id=b"once", retention_ms=0)
 
 
-def create(target=TARGET, idle=0, ttl=TTL, retention=0, cap=0, victims=(), owner=b"alice", reused=False, **more):
+def create(target=TARGET, idle=0, ttl=TTL, retention=0, cap=0, victims=(), owner=b"alice", reused=True, **more):
     return operations.allocate(
         target, "a", ttl_ms=ttl, idle_ms=idle, owner=owner, user=ALICE, cap=cap, retention_ms=retention,
         **{"create": True, "victims": victims, "reused": reused, **more},
@@ -264,7 +264,7 @@ SCENARIOS = {
         create(), *[increment(operation_id=b"%d" % number) for number in range(40)], increment(operation_id=b"7"),
         operations.rotate(TARGET, OTHER, grace_ms=500), operations.read(OTHER, operation_ids=True),
         operations.delete(OTHER), create(), extend(additional_ms=1), TTL + 1,
-        create(reused=True), extend(additional_ms=1), operations.delete(TARGET),
+        create(), extend(additional_ms=1), operations.delete(TARGET),
     ],
     "sizes at the limit": lambda now: [
         create(), put(pairs=[b"m:a", b"12345"], limit=7), put(pairs=[b"m:a", b"12345"], limit=8),

@@ -174,7 +174,8 @@ def test_the_keys_table_shows_the_keys_of_the_code():
     target = keys.session_keys_for_handle("SANDBOX", 7, b"HANDLE")
     index, ids = target.index_keys, (target.operations, target.creations, target.marker)
     readers = keys.readers(index.bucket), keys.members(index.bucket, "READER")
-    parts = [part for part in (*target, *index, index.notes("USER"), *ids, *readers) if isinstance(part, str)]
+    more = index.notes("USER"), index.used("HANDLE")
+    parts = [part for part in (*target, *index, *more, *ids, *readers) if isinstance(part, str)]
     expected = {part.replace(keys.tag(target.index_keys.bucket), "T") for part in parts if not part.endswith("/")}
     expected |= {key.replace(keys.tag(0), "Q") for key in keys.queue("ENDPOINT")}
     assert {row[0].strip("`") for row in table("docs/operations.md", "Keys")} == expected

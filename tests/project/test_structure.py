@@ -36,7 +36,7 @@ def test_every_operation_has_script_twin_entry_and_contract_test():
     assert {path.stem for path in LUA.glob("*.lua")} == set(operations.SCRIPTED)
     assert set(TWINS) == names
     twins = {path.stem for path in (ROOT / "backends/memory/twins").glob("*.py")}
-    assert twins - {"__init__", "include", "include_owners"} == names
+    assert twins - {"__init__", "include", "include_grants", "include_owners"} == names
     # A large operation has further modules, such as `test_allocate_modes`.
     tested = {path.stem.removeprefix("test_") for path in (TESTS / "contract").glob("test_*.py")}
     assert names <= tested
@@ -158,11 +158,13 @@ MAY_IMPORT = {
     "session_manager": "core settings engine backends backends.base provider_factory",
     "encryption": "core engine backends.base settings provider_factory",
     "cache": "core engine",
+    "federation": "core engine backends.base public",
     "devices": "public integrations",
-    "cli": "public settings encryption events providers",
+    "cli": "public settings encryption events migration providers",
     "__main__": "cli",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
+    "migration": "core engine settings backends backends.base providers",
     "events": "core engine settings backends backends.base public sync providers",
 }
 

@@ -11,6 +11,7 @@ from chuk_sessions.core import event_entries, ids, keys, modes, operations, stat
 from chuk_sessions.core.keys import session_keys
 from chuk_sessions.providers import redis
 from chuk_sessions.providers.factory import Factory
+from tests.harness.federated import GIVING, RESOLVING
 from tests.harness.references import references
 from tests.harness.servers import Server, running, valkey_binary
 from tests.harness.strays import HOME, home_index, id_in
@@ -32,13 +33,14 @@ GROWING = {
     "rotate": lambda manager, session_id: manager.rotate_session(session_id),
     "login": lambda manager, session_id: manager.rotate_session(session_id, user_id="bob"),
     "login again": lambda manager, session_id: manager.rotate_session(session_id, user_id="alice"),
+    "grant": lambda manager, session_id: manager.grant_session(session_id, to="other"),
 }
 
 
 @pytest.fixture(params=[False, "updates"], ids=["no events", "events"])
 async def manager(full_server, request):
     factory = redis.factory(full_server.url)
-    manager = SessionManager("test", factory, idle_timeout_seconds=3600, events=request.param)
+    manager = SessionManager("test", factory, idle_timeout_seconds=3600, events=request.param, **GIVING)
     yield manager
     await manager.aclose()
 
@@ -89,6 +91,19 @@ async def test_calls_that_need_memory_are_refused_and_change_nothing(manager, fu
         await manager.update_session_metadata(session_id, {}, merge=False)
     assert dump(full_server) == before
     assert await manager.validate_session(session_id)
+
+
+async def test_grants_can_be_resolved_and_revoked(manager, full_server):
+    session_id = await manager.allocate_session(user_id="alice")
+    tokens = [await manager.grant_session(session_id, to="other") for _ in range(3)]
+    fill_memory(full_server)
+    async with SessionManager("other", redis.factory(full_server.url), **RESOLVING) as other:
+        assert await other.resolve_grant(tokens[0], "x")
+        assert await manager.revoke_grant(tokens[0])
+        assert await other.resolve_grant(tokens[0], "x") is None
+        assert len(await manager.list_grants(session_id)) == 2
+        assert await manager.revoke_grants(session_id) == 2
+        assert not any([await other.resolve_grant(token, "x") for token in tokens])
 
 
 async def test_every_end_is_told(full_server):

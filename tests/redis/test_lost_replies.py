@@ -17,8 +17,10 @@ from chuk_sessions.exceptions import (
     SessionTimeoutError,
     SessionUnavailableError,
 )
+from chuk_sessions.providers.factory import Factory
 from chuk_sessions.providers.redis import RedisSession
 from tests.harness.farms import Proxy
+from tests.harness.federated import GIVING, RESOLVING
 from tests.harness.references import listed, references
 from tests.harness.servers import Server
 from tests.redis.tools import backend_on, load_scripts, manager_on
@@ -479,6 +481,26 @@ async def test_a_login_deletes_the_copy_whose_replies_all_got_lost(proxy: Proxy)
         with pytest.raises(SessionUnavailableError):
             await manager.rotate_session(guest, user_id="ann")
         assert await manager.list_sessions() == references([guest])
+
+
+async def test_grants_are_stored_and_revoked_once(proxy: Proxy, backend: RedisBackend):
+    manager = manager_on(backend, **GIVING)
+    other = SessionManager("other", Factory(backend, lambda: RedisSession(backend, 3600)), **RESOLVING)
+    session_id = await manager.allocate_session()
+    lose(proxy, backend, "grant")
+    token = await manager.grant_session(session_id, to="other")
+    assert token is not None
+    assert proxy.losses.met == TIMES
+    assert len(await manager.list_grants(session_id)) == 1
+    lose(proxy, backend, "check_grant")
+    assert await other.resolve_grant(token, "x")
+    lose(proxy, backend, "revoke_grant")
+    assert await manager.revoke_grant(token), "a retry finds no grant, because an earlier attempt was applied"
+    assert await other.resolve_grant(token, "x") is None
+    tokens = [await manager.grant_session(session_id, to="other") for _ in range(2)]
+    lose(proxy, backend, "revoke_grant")
+    assert await manager.revoke_grants(session_id) == 0, "those of the lost attempt do not count"
+    assert [await other.resolve_grant(str(token), "x") for token in tokens] == [None, None]
 
 
 async def test_calls_of_the_provider_api_are_retried(proxy: Proxy, backend: RedisBackend):

@@ -48,6 +48,8 @@ CALLS = {
     "extend_session_ttl for too long": lambda m, sid: m.extend_session_ttl(sid, 10**9),
     "list_sessions": lambda m, sid: m.list_sessions(),
     "list_user_sessions": lambda m, sid: m.list_user_sessions(USER),
+    "get_listed_session": lambda m, sid: m.get_listed_session(session_hash(sid)),
+    "get_listed_session with an id": lambda m, sid: m.get_listed_session(sid),
     "iter_sessions": lambda m, sid: gather(m.iter_sessions),
     "iter_user_sessions": lambda m, sid: gather(m.iter_user_sessions, USER),
     "count_sessions": lambda m, sid: m.count_sessions(USER),

@@ -47,8 +47,9 @@ def test_a_validation_declares_the_index_only_on_request():
 def test_retargeting_replaces_the_keys_of_the_session_and_nothing_else():
     old, near, far = keys.session_keys("test", "s1"), keys.session_keys("test", "s2"), keys.session_keys("test", "s3")
     call = operations.allocate(
-        old, "test", ttl_ms=1, idle_ms=0, owner=b"", user=0, cap=1, retention_ms=0, create=True, victims=[near, near]
-    )
+        old, "test", ttl_ms=1, idle_ms=0, owner=b"", user=0, cap=1, retention_ms=0, create=True, victims=[near, near],
+        reused=False,
+    )  # fmt: skip
     retargeted = operations.retarget(call, far)
     assert retargeted.keys == (
         far.record,

@@ -4,5 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-MODULES: Final = ("count",)
+MODULES: Final = (
+    "list_",
+    "show",
+    "count",
+    "revoke",
+    "sweep",
+    "relay",
+    "tail",
+    "top",
+    "keys",
+    "webhooks",
+    "migrate",
+    "export",
+    "import_",
+    "bench",
+)
 """The modules in the order of the help. Each registers its command with `app.command` when it is imported."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
+from ....core.event_entries import CREATED as CREATED_LETTER
 from ....core.event_entries import REPLACED
-from ....core.modes import CREATE, REPLACE
+from ....core.modes import CREATE, REPLACE, TOUCH
 from ....core.operation import Reply
 from ....core.statuses import CORRUPT, CREATED, EXISTS, GONE
 from ..keyspace import Fields, Keyspace, pairs, text
@@ -16,19 +17,21 @@ from .include import Victim
 from .include_owners import compare_owner, make_room
 
 _SWEEP_BATCH = 16
+_USUAL_OPTIONS = (1, TOUCH, b"", 0, CREATED_LETTER, b"", 0, 0)
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Create a session; or touch, refuse, or replace the one that exists."""
     key, deadlines, users, _, events = keys[:5]
-    _, _, lifetime, new_idle, _, cap, retention, create, _, operation, window, most, _, _, _, victims = argv[:16]
-    first = 16 + victims
+    _, _, lifetime, new_idle, _, cap, retention, most, options = argv[:9]
+    create, mode, operation, window, start, _, _, victims = argv[9:17] if options else _USUAL_OPTIONS
+    first = 17 + victims if options else 9
     owner = argv[first + 1] if argv[first] in (b"u", b"h") else b""
     operations, creations = (*keys[5 + 2 * victims :], "", "")[:2]
     if operation != b"" and include.applied(space, creations, operation):
         return [CREATED]
-    now, exists = space.now, space.exists(key)
-    found = _at_existing(space, keys, argv, owner) if exists else [GONE]
+    now = space.now
+    found = _at_existing(space, keys, argv, owner, mode) if operations else [GONE]
     if isinstance(found, list) and (found[0] != GONE or create == 0):
         return found
     created, version = (now, 1) if isinstance(found, list) else found
@@ -43,19 +46,19 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     expiry = min(deadline, now + new_idle) if new_idle > 0 else deadline
     score = include.index_score(expiry, most or None)
     if operations and isinstance(found, list) and most:
-        created = _distinct_creation(space, keys[4], argv, created)
+        created = _distinct_creation(space, events, argv, created)
     fields: Fields = {b"c": created, b"d": deadline, b"a": now, b"v": version}
     fields.update(pairs(argv[first:]))
-    if operations or exists:
+    if operations:
         _emit_former_end(space, keys, argv, b"" if isinstance(found, list) else REPLACED)
-    _emit_start(space, events, argv, fields)
-    include.write_record(space, key, fields, exists)
+    _emit_start(space, events, argv, start, fields)
+    include.write_record(space, key, fields, bool(operations))
     if operations:
         space.delete(operations)
     if operation != b"":
         include.remember_creation(space, creations, operation, window)
     space.pexpireat(key, expiry + retention)
-    earliest = _index(space, keys, argv, owner, score)
+    earliest = _index(space, keys, argv, owner, score, reused=bool(operations))
     if evicted:
         include.remove_sessions(space, evicted, deadlines, users, events, argv[1])
     return [CREATED] if earliest > now else _with_expired(space, deadlines)
@@ -87,9 +90,9 @@ def _emit_former_end(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], 
         include.emit_end(space, events, sandbox, handle, letter, b"", include.last_fields(space, key, score))
 
 
-def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], fields: Fields) -> None:
+def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], letter: bytes, fields: Fields) -> None:
     """Write the first event of a session that is about to be created, if it has one."""
-    handle, sandbox, most, letter = *argv[:2], *argv[11:13]
+    handle, sandbox, most = *argv[:2], argv[7]
     if not most or letter == b"":
         return
     created, deadline, version = (int(fields[name]) for name in (b"c", b"d", b"v"))
@@ -101,9 +104,11 @@ def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], fields: Field
     )
 
 
-def _at_existing(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes) -> tuple[int, int] | Reply:
+def _at_existing(
+    space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, mode: bytes
+) -> tuple[int, int] | Reply:
     """Touch or refuse a live session, or return creation time and version of the one that replaces it."""
-    handle, retention, mode = argv[0], argv[6], argv[8]
+    handle, retention = argv[0], argv[6]
     opened = include.open_(space, keys[0], b"u", b"e")
     if isinstance(opened, list):
         return opened
@@ -113,21 +118,23 @@ def _at_existing(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owne
     if mode == CREATE:
         return [EXISTS]
     if owner not in (b"", current_owner):
-        difference = compare_owner(space, keys[0], current_owner, owner, argv[13])
+        difference = compare_owner(space, keys[0], current_owner, owner, argv[14] if argv[8] else b"")
         if difference is not None:
             return difference
     include.touch(space, keys[0], keys[1], handle, deadline, idle, retention, emits)
     return [EXISTS]
 
 
-def _index(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, score: float) -> float:
+def _index(
+    space: Keyspace, keys: Sequence[str], argv: Sequence[Any], owner: bytes, score: float, *, reused: bool
+) -> float:
     """Add the session to the indexes. Return when the first session of the sandbox expired or expires."""
     _, deadlines, users, sandboxes = keys[:4]
     handle, sandbox, user = *argv[:2], argv[4]
     space.zadd(deadlines, score, handle)
     if owner != b"":
         space.zadd(users, user, handle)
-    else:
+    elif reused:
         space.zrem(users, handle)
     earliest = space.zscore(sandboxes, sandbox)
     if earliest is None or earliest > score:

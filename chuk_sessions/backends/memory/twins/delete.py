@@ -9,9 +9,10 @@ from ....core.operation import Reply
 from ....core.statuses import CONFLICT, CORRUPT, EXISTS, GONE, MOVED, OK
 from ..keyspace import Keyspace, text
 from .include import LastFields, Opened, emit_end, last_fields, open_, parse_int, unindex
+from .include_grants import leave_pointer, open_for_grants
 from .include_owners import compare_owner
 
-_NO_CONDITIONS = (b"", b"", b"", b"", b"", 0)
+_NO_CONDITIONS = (b"", b"", b"", b"", b"", 0, b"")
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
@@ -20,7 +21,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """
     key, deadlines, users, operations, events = keys
     handle, sandbox, letter, *conditions = argv
-    owner, expected_version, pointer, expected_created, successor, grace = conditions or _NO_CONDITIONS
+    owner, expected_version, pointer, expected_created, successor, grace, grants = conditions or _NO_CONDITIONS
     opened = open_(space, key, b"u", b"v", b"c")
     if pointer != b"":
         return _delete_pointer(space, key, opened, pointer)
@@ -33,12 +34,16 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
             difference = compare_owner(space, key, current_owner, owner, b"")
             if difference is not None:
                 return difference
-        if expected_version != b"" and (version is None or text(expected_version) != text(version)):
+        is_other = expected_version != b"" and (version is None or text(expected_version) != text(version))
+        if is_other or grants not in (b"", text(space.hash(key).get(b"p", b"0"))):
             return [CONFLICT, parse_int(version) or 0]
         field = space.hash(key).get
         if field(b"e") is not None:
             last = deadline, created, version, current_owner, field(b"s"), field(b"e"), None, None
     elif opened[0] == MOVED:
+        return opened
+    elif open_for_grants(space, key)[0] == MOVED:
+        # Whoever has an old id cannot end the grants of the session that replaced it.
         return opened
     else:
         score = space.zscore(deadlines, handle)
@@ -48,10 +53,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if unindex(space, deadlines, users, handle) and last is not None and letter != b"":
         has_expired = isinstance(opened, list) and opened[0] == GONE
         emit_end(space, events, sandbox, handle, b"" if has_expired else letter, successor, last)
-    if isinstance(opened, tuple) and grace > 0 and successor != b"":
-        pointer_expiry = min(opened[1], space.now + grace)
-        space.hset(key, {b"r": successor, b"d": pointer_expiry})
-        space.pexpireat(key, pointer_expiry)
+    if isinstance(opened, tuple) and successor != b"":
+        leave_pointer(space, key, successor, opened[1], grace, parse_int(grants))
     return [OK if isinstance(opened, tuple) or opened[0] == CORRUPT else GONE]
 
 

@@ -64,13 +64,14 @@ def make_room(
     `keys` and `argv` are those of an allocation.
     """
     _, deadlines, users, _, events = keys[:5]
-    handle, user, cap, other_owner, other_user, victims = argv[0], *argv[4:6], *argv[13:16]
+    handle, user, cap = argv[0], *argv[4:6]
+    other_owner, other_user, victims = argv[14:17] if argv[8] else (b"", 0, 0)
     scores = (user,) if other_owner == b"" else (user, other_user)
     live: list[Victim] = []
     surplus = sum(space.zcount(users, score, score) for score in scores) + 1 - cap
     if surplus > 0 and space.zscore(users, handle) in scores:
         surplus -= 1
-    candidates = zip(argv[16 : 16 + victims], keys[5 : 5 + 2 * victims : 2], keys[6 : 5 + 2 * victims : 2], strict=True)
+    candidates = zip(argv[17 : 17 + victims], keys[5 : 5 + 2 * victims : 2], keys[6 : 5 + 2 * victims : 2], strict=True)
     for victim, record, operations in candidates:
         if victim == handle or space.zscore(users, victim) not in scores:
             continue

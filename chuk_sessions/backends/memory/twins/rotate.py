@@ -10,11 +10,12 @@ from ....core.operation import Reply
 from ....core.statuses import CORRUPT, GONE, OK
 from ..keyspace import Fields, Keyspace, text
 from .include import add_event, emit, index_score, open_, parse_int, unindex
+from .include_grants import leave_pointer
 
 
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Rotate a session to a new id in the same bucket; the old id points to it for a grace period and is then
-    invalid. At login, the session starts a new lifetime.
+    invalid, except for its grants. At login, the session starts a new lifetime without grants.
     """
     old, new, deadlines, users, old_operations, new_operations, events, *sandboxes = keys
     old_handle, new_handle, grace, expected_created, sandbox, *lifetime = argv
@@ -49,10 +50,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         space.rename(old_operations, new_operations)
     space.delete(old)
     unindex(space, deadlines, users, old_handle)
-    if grace > 0:
-        pointer_expiry = min(deadline, space.now + grace)
-        space.hset(old, {b"r": new_handle, b"d": pointer_expiry})
-        space.pexpireat(old, pointer_expiry)
+    # A login ends the grants.
+    last_grant = None if sandboxes else parse_int(space.hash(new).get(b"p"))
+    leave_pointer(space, old, new_handle, deadline, grace, last_grant)
     return [OK]
 
 
