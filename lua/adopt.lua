@@ -58,6 +58,8 @@ end
 if not writes then return reply or EXISTS end
 redis.call('HSET', marker, 'v', version, 'f', ARGV[6])
 local created, user, retention, score = ARGV[7], ARGV[11], ARGV[12], index_score(expiry, most ~= '0')
+-- The included blocks then remove what an earlier session of the same id has left.
+local operations = true
 local owner = (ARGV[first] == 'u' or ARGV[first] == 'h') and ARGV[first + 1] or ''
 --- @include "write_record"
 redis.call('HSET', key, 't', deadline)

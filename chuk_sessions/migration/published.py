@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 PREFIX: Final = "session:"
 EVERY: Final = "*"
 """Stands for every sandbox."""
-_PAGE: Final = 512
+_PAGE: Final = 256
 _MAX_MS: Final = 10**15
 
 
