@@ -172,7 +172,10 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         another open manager shares them. Connections of another loop close when that loop shuts down.
         """
         self._submit = self._execute = self._sessions = self._rotator = cast(Any, CLOSED)
-        self._session_index = self._revoker = self._sweeper = self._encrypted = self._grants = cast(Any, CLOSED)
+        self._session_index = self._revoker = self._sweeper = self._encrypted = cast(Any, CLOSED)
+        opened, self._grants = self._grants, cast(Any, CLOSED)
+        if opened is not None and opened is not CLOSED:
+            await opened.aclose()
         self._restore_methods()
         if self._release() == 0:
             await self._backend.aclose()
@@ -273,7 +276,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             retention_ms=retention_ms,
             events=self._policy.events > 0,
         )
-        with unknown_after_lost_reply():
+        with unknown_after_lost_reply:
             return await self._execute(target, call, results.is_ok)
 
     async def delete_session(self, session_id: str) -> bool:

@@ -23,7 +23,7 @@ from benchmarks.harness import cores
 from benchmarks.harness.environments import BENCHMARKS, ROOT
 from benchmarks.report import page, plots, storage, tables
 from benchmarks.report.results import Results
-from benchmarks.suites import blocking, cache, clients, conditions, more_cores, web
+from benchmarks.suites import blocking, cache, clients, conditions, federation, more_cores, web
 from tests.harness.servers import running, valkey_binary, version_of
 
 from .rounds import RunSettings
@@ -43,6 +43,7 @@ SUITES: dict[str, Callable[[RunSettings, Results], None]] = {
     "cluster": conditions.measure_cluster,
     "memory": conditions.measure_memory,
     "web": web.measure,
+    "federation": federation.measure,
 }
 RESULTS = BENCHMARKS / "results"
 MEASUREMENTS = "measurements"

@@ -27,6 +27,7 @@ TITLES = {
     "lists": "Counts and lists",
     "cluster": "A cluster of three nodes",
     "web": "Web frameworks, one worker process",
+    "federation": "Grants within one store",
 }
 FACTS_OF_A_RUN = ("date", "server", "rounds", "load before")
 _CPU_OF = {"server_cpu": "server", "web": "application"}

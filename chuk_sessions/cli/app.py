@@ -15,6 +15,7 @@ from .. import __version__
 from . import logs
 from .commands import MODULES
 from .context import Context
+from .output import set_up_streams
 from .running import run_command
 
 PROGRAM = "chuk-sessions"
@@ -54,6 +55,7 @@ def group(name: str, description: str) -> None:
 
 def run(words: Sequence[str]) -> int:
     """Run a command line, and return its exit code."""
+    set_up_streams()
     logs.set_up()
     load_commands()
     try:

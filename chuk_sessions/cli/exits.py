@@ -39,12 +39,15 @@ class UsageError(Exception):
 
 _PARTIAL = (RevocationIncompleteError, CorruptRecordError, KeyUnavailableError, SessionConflictError)
 
+_WRONG = (UsageError, NotSupportedError, ValueError, ImportError, OSError)
+
 
 def code_for(error: Exception) -> ExitCode | None:
     """Return the exit code for an error, or None for one that is a defect of the program."""
     if isinstance(error, _PARTIAL):
         return ExitCode.FINDINGS
-    if isinstance(error, (UsageError, NotSupportedError, ValueError, ImportError, FileNotFoundError, PermissionError)):
+    # A provider whose package is missing raises ProviderError.
+    if isinstance(error, _WRONG) or isinstance(error.__cause__, ImportError):
         return ExitCode.USAGE
     if isinstance(error, ProviderError):
         return ExitCode.UNAVAILABLE

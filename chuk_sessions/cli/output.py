@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 _WIDE = 10_000
@@ -69,17 +70,24 @@ class Output:
         sys.stdout.flush()
 
 
+def set_up_streams() -> None:
+    """Print characters that the encoding of a stream lacks as escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
-    """Print a message for people on stderr."""
-    sys.stderr.write(f"{visible(text)}\n")
+    """Print a message for people on stderr. It may have several lines."""
+    sys.stderr.write("".join(f"{visible(line)}\n" for line in text.splitlines()))
     sys.stderr.flush()
 
 
 def visible(text: str) -> str:
-    """Return text without control characters, which could change what a terminal shows. Line breaks stay."""
+    """Return text with control characters and line breaks as escapes: they could forge what a terminal shows."""
     if text.isprintable():
         return text
-    return "".join(part if part.isprintable() or part == "\n" else ascii(part)[1:-1] for part in text)
+    return "".join(part if part.isprintable() else ascii(part)[1:-1] for part in text)
 
 
 def _cell(value: Any, *, is_column: bool = False) -> Any:

@@ -10,6 +10,9 @@ from typing import Any, Final, Self
 
 from .output import say
 
+_SECONDS_WITHOUT_BAR: Final = 1.0
+"""Work that takes less time shows no bar."""
+
 _SECONDS_BETWEEN_LINES: Final = 10.0
 """Where stderr is a file, a line is printed this often. Work that takes less time prints none."""
 
@@ -42,10 +45,6 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._begun_at = self._printed_at = self._clock()
-        if self._is_shown and sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self.total, figures="")
         return self
 
     def __exit__(
@@ -57,12 +56,8 @@ class Progress:
     def advance(self, number: int = 1) -> None:
         """Add to what is done."""
         self.done += number
-        now = self._clock()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, total=self.total, figures=self.figures())
-        elif self._is_shown and now - self._printed_at >= _SECONDS_BETWEEN_LINES:
-            self._printed_at = now
-            say(self.figures())
+        if self._is_shown:
+            self._show(self._clock())
 
     def figures(self) -> str:
         """Return how much is done, the rate, and the time left, such as `1,200 of 5,000 sessions, 400/s, 10 s left`."""
@@ -75,15 +70,16 @@ class Progress:
                 parts.append(f"{duration((self.total - self.done) / rate)} left")
         return ", ".join(parts)
 
-
-def duration(seconds: float) -> str:
-    """Return a time for people, such as `5 s`, `3 min 20 s`, or `2 h 5 min`."""
-    whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    def _show(self, now: float) -> None:
+        if self._bar is None and sys.stderr.isatty() and now - self._begun_at >= _SECONDS_WITHOUT_BAR:
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task("", total=self.total, figures="")
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, total=self.total, figures=self.figures())
+        elif now - self._printed_at >= _SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
+            self._printed_at = now
+            say(self.figures())
 
 
 def _bar() -> Any:
@@ -93,3 +89,13 @@ def _bar() -> Any:
 
     columns = (BarColumn(), TextColumn("{task.fields[figures]}", markup=False))
     return Bar(*columns, console=Console(stderr=True), transient=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people, such as `5 s`, `3 min 20 s`, or `2 h 5 min`."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -52,8 +52,8 @@ async def _terminable(work: Coroutine[Any, Any, Any]) -> Any:
 def _ended_early(context: Context, message: str, code: ExitCode) -> ExitCode:
     """Print the message, and what was done so far. Returns the code."""
     so_far = context.so_far()
-    if message or so_far:
-        context.say(f"{message}; {so_far}" if message and so_far else message or so_far)
+    with suppress(BrokenPipeError):  # stderr may be the same pipe as stdout
+        context.say("; ".join(part for part in (message, so_far) if part))
     return code
 
 

@@ -67,7 +67,9 @@ def encode(metadata: Mapping[str, Any], limit: int, _salt: bytes = b"") -> list[
     for key, value in metadata.items():
         # Nearly all keys are short. Looking them up here saves a call.
         field = _short_field(key) if type(key) is str and len(key) <= MAX_CACHED else field_of(key)
-        text = _encode_value(value, left)
+        # Most values are text.
+        is_text = type(value) is str
+        text = _quote(value).encode("utf-8", "surrogatepass") if is_text else _encode_value(value, left)
         pairs += (field, text)
         left -= len(field) - _PREFIX_LENGTH + len(text)
         if left < 0:

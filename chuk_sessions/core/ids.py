@@ -69,7 +69,7 @@ def check_name(text: object, name: str, max_length: int = MAX_ID_LENGTH) -> str:
 def new_id(user_id: str | None, bucket: int) -> str:
     """Generate an id in `bucket` (0 to 255)."""
     owner = _owner_part(user_id) if user_id else ""
-    return f"sess-{owner}{int(time.time())}-{bucket:02x}{secrets.token_hex(16)}"
+    return f"sess-{owner}{int(time.time())}-{bucket:02x}{secrets.token_bytes(16).hex()}"
 
 
 @lru_cache(maxsize=4096)

@@ -250,6 +250,13 @@ def find_reference(sandbox_id: str, reference: object) -> SessionKeys | None:
     return None if parsed is None else session_keys_for_handle(sandbox_id, *parsed)
 
 
+def new_session_keys(sandbox_id: str, session_id: str, bucket: int) -> SessionKeys:
+    """Return the keys of a session with an id that was just generated in `bucket`. They are not remembered."""
+    index_keys = (_SANDBOXES.get(sandbox_id) or _add_sandbox(sandbox_id))[1][bucket]
+    handle = b2a_base64(sha256(session_id.encode()).digest()[:16]).translate(ids.TO_URL_SAFE, ids.NOT_IN_HANDLES)
+    return _new(SessionKeys, (handle, index_keys.records + handle.decode(), index_keys))
+
+
 def session_keys(sandbox_id: str, session_id: str) -> SessionKeys:
     """Return the keys of the session with that id. Raises ValueError for text that is not a valid id."""
     found = find(sandbox_id, session_id)

@@ -16,6 +16,8 @@ CREATION_WINDOW_MS: Final = 120_000
 
 def mode(value: object) -> bytes:
     """Return a mode as scripts take it. Raises ValueError for a value that is not an AllocateMode or its text."""
+    if value is AllocateMode.TOUCH:
+        return TOUCH
     try:
         return AllocateMode(value).encode()  # type: ignore[arg-type]
     except ValueError:

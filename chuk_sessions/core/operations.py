@@ -162,20 +162,17 @@ def allocate(
         own += (b"i", idle_ms)
     if events:
         own += (b"e", events)
-    options: tuple[Arg, ...] = (
-        int(create), mode, operation_id, modes.CREATION_WINDOW_MS, start, other_owner, other_user, len(victims),
-    )  # fmt: skip
-    if options == _USUAL_OPTIONS:
-        options = ()
+    options: tuple[Arg, ...] = (0,)
+    if operation_id or victims or other_owner or not create or mode != modes.TOUCH or start != event_entries.CREATED:
+        options = (
+            1, int(create), mode, operation_id, modes.CREATION_WINDOW_MS, start, other_owner, other_user, len(victims),
+            *evicted,
+        )  # fmt: skip
     argv: tuple[Arg, ...] = (
         target.handle, sandbox_id.encode(), -deadline_ms or ttl_ms, idle_ms, user, cap, retention_ms, events,
-        1 if options else 0, *options, *evicted, *own, b"z", sum(map(len, pairs)), *pairs,
+        *options, *own, b"z", sum(map(len, pairs)), *pairs,
     )  # fmt: skip
-    return Call(ALLOCATE, keys, argv)
-
-
-_USUAL_OPTIONS: Final = (1, modes.TOUCH, b"", modes.CREATION_WINDOW_MS, event_entries.CREATED, b"", 0, 0)
-"""Options that an allocation leaves out."""
+    return new_call(Call, (ALLOCATE, keys, argv))
 
 
 def retarget(call: Call, target: SessionKeys) -> Call:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -135,7 +136,7 @@ class _Json:
     decode_owner = staticmethod(codec.decode_owner)
 
     def owner(self, user_id: str, /) -> Owner:
-        return Owner(plain_form(user_id))
+        return _plain_owner(user_id)
 
     def owner_pairs(self, _user_id: str, _salt: bytes, /) -> list[bytes]:
         return []
@@ -147,6 +148,11 @@ class _Json:
 def plain_form(user_id: str) -> Form:
     """Return the form of a user whose id is stored as text."""
     return Form(ids.user_bytes(user_id), ids.user_hash(user_id))
+
+
+@lru_cache(maxsize=4096)
+def _plain_owner(user_id: str) -> Owner:
+    return Owner(plain_form(user_id))
 
 
 JSON: Final[ValueCodec] = _Json()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from copy import copy
-from typing import Self
+from typing import Final, Self
 
 from .. import exceptions as errors
 from ..core import event_entries, expired, modes, operations
@@ -23,6 +23,8 @@ from .executor import MAX_ATTEMPTS, Executor
 from .outcomes import unknown_after_lost_reply
 from .policy import SessionPolicy
 from .strays import StrayNotes
+
+_NO_CONTEXT: Final = nullcontext()
 
 
 class NewSession:
@@ -130,7 +132,9 @@ class Allocator:
         Unless the caller has chosen the id, the attempt after a lost reply has another id.
         """
         user_id, policy = new.user_id, self._policy
-        if self._notes.is_stray(user_id, new.target.index_keys.bucket) and (new.create or new.mode == modes.REPLACE):
+        # Generated ids are in the home buckets of their users.
+        is_stray = not new.session_id and self._notes.is_stray(user_id, new.target.index_keys.bucket)
+        if is_stray and (new.create or new.mode == modes.REPLACE):
             # A session that exists has a note already. It is touched without another one.
             if new.mode == modes.TOUCH and (reply := await self.allocate(new.at_existing(new.target)))[0] != s.GONE:
                 return reply
@@ -159,7 +163,7 @@ class Allocator:
                 reused=not new.session_id,
             )
             # A creation by another call is an error for this one.
-            with unknown_after_lost_reply() if new.mode == modes.CREATE else nullcontext():
+            with unknown_after_lost_reply if new.mode == modes.CREATE else _NO_CONTEXT:
                 reply = await self._executor.submit(new.call, new.retry if new.session_id else None)
             if s.check(new.call.operation, reply) != s.FULL:
                 if reply[0] == s.CREATED and len(reply) > 1:

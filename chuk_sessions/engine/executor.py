@@ -71,7 +71,7 @@ class Executor:
         if bucket is None:
             bucket = ids.random_bucket() if user_id is None else ids.home_bucket(self.sandbox_id, user_id)
         session_id = ids.new_id(user_id, bucket)
-        return session_id, keys.session_keys(self.sandbox_id, session_id)
+        return session_id, keys.new_session_keys(self.sandbox_id, session_id, bucket)
 
     async def execute(self, call: Call) -> Reply:
         """Run one call. Raises the error that its status stands for."""

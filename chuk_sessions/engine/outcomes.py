@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from .. import exceptions as errors
 
 
-@contextmanager
-def unknown_after_lost_reply() -> Iterator[None]:
-    """Raise OutcomeUnknownError instead of SessionUnavailableError if a reply was lost before.
+class UnknownAfterLostReply:
+    """A context that raises OutcomeUnknownError instead of SessionUnavailableError if a reply was lost before.
 
     Some calls can be retried only under the id that they got here: an operation id, or the new id of a session. When
     the retries have ended, an attempt may have been applied, and a repeat by the caller would be applied, too.
     """
-    try:
-        yield
-    except errors.SessionUnavailableError as error:
-        if not error.reply_lost:
-            raise
-        raise errors.OutcomeUnknownError(f"a reply was lost, and then: {error}") from error
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Replace the error, if it is one after a lost reply."""
+        if isinstance(error, errors.SessionUnavailableError) and error.reply_lost:
+            raise errors.OutcomeUnknownError(f"a reply was lost, and then: {error}") from error
+
+
+# A context that a generator function creates takes five times as long.
+unknown_after_lost_reply = UnknownAfterLostReply()
+"""The context, which has no state."""

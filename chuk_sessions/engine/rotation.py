@@ -149,7 +149,7 @@ class Rotator:
         # A later session with the same id may belong to another user.
         call = operations.rotate(target, new, grace_ms=grace_ms, created=record.fields[b"c"], lifetime=lifetime)
         try:
-            with unknown_after_lost_reply():
+            with unknown_after_lost_reply:
                 reply = await self._executor.execute(call)
         except errors.OutcomeUnknownError as error:
             if error.may_be_applied(s.OK):

@@ -92,7 +92,7 @@ class Transform:
             return Transformed(value, attempt)
         try:
             # With an idempotency key, the caller may repeat the transform.
-            with nullcontext() if self.repeatable else unknown_after_lost_reply():
+            with nullcontext() if self.repeatable else unknown_after_lost_reply:
                 reply = await execute(target, call, _reply)
         except MetadataConflictError as conflict:
             return conflict

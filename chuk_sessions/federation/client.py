@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ from .tokens import Grant
 
 TIMEOUT_SECONDS: Final = 5.0
 _MAX_RESPONSE: Final = 16_384
+_KEEPALIVE_SECONDS: Final = 4.0
+"""Time for which idle connections stay open, which is less than servers usually allow."""
+
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -67,7 +71,7 @@ class RemoteIssuer:
         self.url = _check_url(url, allow_http)
         if not 0 < timeout_seconds < 3600 or max_connections < 1:
             raise ValueError("timeout_seconds and max_connections must be positive")
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._seconds = timeout_seconds
         self._most = max_connections
         self._tls = tls
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
@@ -89,11 +93,11 @@ class RemoteIssuer:
             ProviderError: the response is not as documented.
 
         """
-        form = {
-            "token": token,
-            "client_assertion_type": assertions.METHOD,
-            "client_assertion": assertions.assertion(grant.audience, grant.issuer, keys),
-        }
+
+        def form() -> dict[str, str]:
+            text = assertions.assertion(grant.audience, grant.issuer, keys)
+            return {"token": token, "client_assertion_type": assertions.METHOD, "client_assertion": text}
+
         status, body = await self._post("/introspect", form)
         if status != 200:
             raise SessionUnavailableError(f"the issuer of a grant responded with status {status}{_hint(status)}")
@@ -105,23 +109,31 @@ class RemoteIssuer:
         if session is not None:
             await session.close()
 
-    async def _post(self, path: str, form: dict[str, str]) -> tuple[int, bytes]:
+    async def _post(self, path: str, form: Callable[[], dict[str, str]]) -> tuple[int, bytes]:
+        """Return status and body of the response. A request is sent again if its connection was closed meanwhile."""
         try:
-            async with self._session().post(f"{self.url}{path}", data=form, allow_redirects=False) as response:
-                return response.status, await _body(response)
+            async with asyncio.timeout(self._seconds):
+                try:
+                    return await self._send(path, form())
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                    return await self._send(path, form())
         except asyncio.TimeoutError:  # noqa: UP041  (also a subclass of OSError)
-            raise SessionTimeoutError(f"the issuer did not respond within {self._timeout.total:g} s") from None
+            raise SessionTimeoutError(f"the issuer did not respond within {self._seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise SessionUnavailableError(f"the issuer is unreachable: {type(error).__name__}") from None
+
+    async def _send(self, path: str, form: dict[str, str]) -> tuple[int, bytes]:
+        async with self._session().post(f"{self.url}{path}", data=form, allow_redirects=False) as response:
+            return response.status, await _body(response)
 
     def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         found = self._sessions.get(loop)
         if found is None:
             found = self._sessions[loop] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._most, ssl=self._tls),
+                connector=aiohttp.TCPConnector(limit=self._most, ssl=self._tls, keepalive_timeout=_KEEPALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=self._seconds),
                 trust_env=False,
                 headers={"User-Agent": "chuk-sessions", "Accept": "application/json"},
                 skip_auto_headers=("Accept-Encoding",),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
+from weakref import WeakSet
 
 from ..core.durations import ms_from_seconds
 from ..engine.executor import Executor
@@ -13,6 +14,8 @@ from .replays import Replays
 from .sandbox_grants import SandboxGrants
 
 MAX_TTL_SECONDS: Final = 86_400
+_HARMLESS: Final = ("session.created", "session.updated", "session.extended")
+"""Types of events after which the grants of a session still count, under the same reference."""
 
 
 class Federation:
@@ -33,6 +36,7 @@ class Federation:
         *,
         remotes: Mapping[str, RemoteIssuer] | None = None,
         max_ttl_seconds: float = MAX_TTL_SECONDS,
+        local_seconds: float | None = None,
         replays: Replays | None = None,
     ) -> None:
         """Check the configuration.
@@ -42,6 +46,8 @@ class Federation:
             trust: for each issuer, its public keys by id.
             remotes: for each issuer with another store, where to ask whether a grant counts.
             max_ttl_seconds: longest time for which this sandbox gives a grant; a longer one becomes this one.
+            local_seconds: for how long a grant that counted is not checked again. It then outlives its revocation by up
+                to this time, so the default is None: it is always checked. See `session_changed`.
             replays: where the ids of proofs of possession and client assertions are remembered; by default in the store
                 of the manager, for all processes. A `RecentIds` remembers them in this process.
 
@@ -57,19 +63,38 @@ class Federation:
         if self.remotes and self.keys is None:
             raise ValueError("remote issuers only answer a sandbox that has keys")
         self.max_ttl_ms = ms_from_seconds(max_ttl_seconds, "max_ttl_seconds")
+        self.local_seconds = None if local_seconds is None else ms_from_seconds(local_seconds, "local_seconds") / 1000
         self.replays = replays
+        self._opened: WeakSet[SandboxGrants] = WeakSet()
 
     def __repr__(self) -> str:
         return f"Federation({self.keys!r}, trust={sorted(self.trust)})"
 
+    def session_changed(self, event: Any) -> None:
+        """Take an event of an issuer's store, a `chuk_sessions.events.SessionEvent`. If the session has ended or got
+        another id, its grants are no longer validated locally.
+        """
+        if event.type not in _HARMLESS:
+            for opened in list(self._opened):
+                if opened.local is not None:
+                    opened.local.forget(event.sandbox_id, event.session_hash)
+
     async def aclose(self) -> None:
-        """Close the connections of the running event loop to remote issuers. Managers share them, so they do not."""
+        """Close the running event loop's connections to remote issuers. The last manager that is closed does this."""
         for remote in self.remotes.values():
             await remote.aclose()
 
     def open(self, sandbox_id: str, executor_of: Callable[[str], Executor], session_bytes: int, /) -> SandboxGrants:
         """Return what gives and resolves the grants of a manager. See `models.SessionFederation`."""
-        return SandboxGrants(self, sandbox_id, executor_of, session_bytes)
+        opened = SandboxGrants(self, sandbox_id, executor_of, session_bytes)
+        self._opened.add(opened)
+        return opened
+
+    async def release(self, opened: SandboxGrants) -> None:
+        """Close the connections, if no other manager is left."""
+        self._opened.discard(opened)
+        if not self._opened:
+            await self.aclose()
 
 
 def from_env() -> Federation:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from re import compile as pattern
+from types import MappingProxyType
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidSignature
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
-from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
+from joserfc.jws import JWSRegistry, extract_compact, validate_compact
 from joserfc.util import urlsafe_b64decode
 
 from .keys import Trust
@@ -51,8 +54,8 @@ class Unverified:
 
     """
 
-    def __init__(self, signed: CompactSignature, header: dict[str, Any], claims: dict[str, Any]) -> None:
-        self._signed = signed
+    def __init__(self, token: str, header: Mapping[str, Any], claims: dict[str, Any]) -> None:
+        self._token = token
         self.header = header
         self.claims = claims
 
@@ -64,8 +67,14 @@ class Unverified:
     def is_signed_with(self, key: OKPKey | ECKey, algorithm: str = ALGORITHM) -> bool:
         """Return whether the signature is correct."""
         try:
-            return validate_compact(self._signed, key, registry=_REGISTRIES[algorithm])
-        except (JoseError, ValueError, TypeError):
+            if algorithm == ALGORITHM:
+                # The general path below parses the token again, which takes a fifth of the time.
+                signed, _, signature = self._token.rpartition(".")
+                public: Any = key.get_op_key("verify")
+                public.verify(urlsafe_b64decode(signature.encode()), signed.encode())
+                return True
+            return validate_compact(extract_compact(self._token.encode()), key, registry=_REGISTRIES[algorithm])
+        except (JoseError, InvalidSignature, ValueError, TypeError, AttributeError, RecursionError):
             return False
 
 
@@ -90,8 +99,8 @@ def parse(token: object) -> Unverified | None:
         return None
     header, claims, _ = token.split(".")
     try:
-        return Unverified(extract_compact(token.encode()), _object(header), _object(claims))
-    except (JoseError, ValueError, TypeError, AttributeError, RecursionError):
+        return Unverified(token, _header(header), _object(claims))
+    except (ValueError, RecursionError):
         return None
 
 
@@ -103,6 +112,12 @@ def is_time(value: object) -> bool:
 def matches(form: Any, value: object) -> bool:
     """Return whether a claim is a text of this form."""
     return isinstance(value, str) and form(value) is not None
+
+
+# An issuer's tokens have the same header until it changes its key.
+@lru_cache(maxsize=64)
+def _header(part: str) -> Mapping[str, Any]:
+    return MappingProxyType(_object(part))
 
 
 def _object(part: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A grant for `doc1` covers `doc1` and `doc1/page`, but not `doc10`. The empty pat
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -20,10 +21,12 @@ def is_path(text: object) -> bool:
     A path that only becomes unsafe when percent encodings in it are decoded is no path either, because a web server may
     decode them later.
     """
-    if not isinstance(text, str) or len(text) > MAX_PATH_LENGTH:
-        return False
-    if text == "":
-        return True
+    return text == "" or (type(text) is str and len(text) <= MAX_PATH_LENGTH and _has_safe_segments(text))
+
+
+# A service reads the same paths again and again, and each check takes some µs.
+@lru_cache(maxsize=1024)
+def _has_safe_segments(text: str) -> bool:
     for _ in range(_MOST_DECODINGS):
         if grid.parse(f"{grid.ROOT}/-/-/{text}") is None:
             return False

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -104,7 +105,7 @@ async def prover(proof: Proof, token: str | None, replays: Replays, now: float |
     return name if await replays.is_first(f"dpop {name} {get('jti')}", 2 * WINDOW_SECONDS + 1) else None
 
 
-def _key_of(header: dict[str, Any]) -> OKPKey | ECKey | None:
+def _key_of(header: Mapping[str, Any]) -> OKPKey | ECKey | None:
     """Return the public key in the header of a proof, or None for a header that is not exactly as documented."""
     algorithm, jwk = header.get("alg"), header.get("jwk")
     if not isinstance(algorithm, str) or algorithm not in _CURVES or not isinstance(jwk, dict):
@@ -114,7 +115,7 @@ def _key_of(header: dict[str, Any]) -> OKPKey | ECKey | None:
     if header != {"alg": algorithm, "typ": TYPE, "jwk": {**traits, **coordinates}}:
         return None
     try:
-        return kind.import_key(jwk)
+        return kind.import_key({**jwk})
     except (JoseError, ValueError, TypeError, AttributeError):
         return None
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..core import grants, grid, ids, keys, operation_ids
+from ..core import grants, grid, ids, keys, operation_ids, operations
 from ..core import statuses as s
 from ..core.durations import ms_from_seconds
 from ..core.keys import SessionKeys
+from ..core.operation import Call, Reply
 from ..core.record import fields_of
 from ..core.validation import MAX_SANDBOX_LENGTH
 from ..engine.executor import MAX_ROTATIONS, Executor
 from ..exceptions import GrantLimitError, SessionConflictError
 from ..models import ResolvedGrant, iso_from_ms
 from . import paths, proofs, tokens
+from .local_validation import LocalValidation
 from .replays import StoreReplays
 from .tokens import Grant
 
@@ -22,8 +25,36 @@ if TYPE_CHECKING:
     from .federation import Federation
 
 MAX_ACTIONS: Final = 16
-_MAX_REMEMBERED: Final = 1024
+_MAX_RECENT: Final = 1024
 _ROOT: Final = f"{grid.ROOT}/"
+
+
+class _KnownGrant:
+    """A grant whose token was verified, and what this process knows of it. Threads share it, so pairs change together.
+
+    Attributes:
+        grant: the grant.
+        place: the session, under the latest id that is known, and the call that checks the grant there. None if the id
+            of the grant is not one of this library.
+        latest: the latest reply to that call, if the grant counted, and the result for it.
+
+    """
+
+    __slots__ = ("grant", "latest", "place")
+
+    def __init__(self, grant: Grant) -> None:
+        found = grants.parse_jti(grant.jti) if grant.jti.startswith(grant.session_hash) else None
+        self.grant = grant
+        self.place: tuple[SessionKeys, Call] | None = None
+        if found is not None:
+            target = keys.session_keys_for_handle(grant.issuer, *found)
+            self.place = target, grants.check_grant(target, jti=grant.jti, expiry_ms=1000 * grant.expires_at)
+        self.latest: tuple[Reply, ResolvedGrant] | None = None
+
+    @property
+    def was_rotated(self) -> bool:
+        """Whether the session has got another id since it was granted."""
+        return self.place is not None and self.place[0].reference != self.grant.session_hash
 
 
 class SandboxGrants:
@@ -31,6 +62,7 @@ class SandboxGrants:
 
     Attributes:
         replays: where the ids of proofs are remembered.
+        local: the grants that need not be checked again yet, or None.
 
     """
 
@@ -43,10 +75,12 @@ class SandboxGrants:
         self._executors: dict[str, Executor] = {}
         self._session_bytes = session_bytes
         self.replays = federation.replays or StoreReplays(self._executor(sandbox_id))
+        seconds = federation.local_seconds
+        self.local = None if seconds is None else LocalValidation(seconds)
         # Access tokens that were exchanged for grants come back to their issuer.
         own = {} if federation.keys is None else {sandbox_id: federation.keys.public}
         self._trust = {**federation.trust, **own}
-        self._rotated: dict[str, SessionKeys] = {}
+        self._recent: dict[str, _KnownGrant] = {}
 
     async def give(
         self,
@@ -113,19 +147,43 @@ class SandboxGrants:
 
     async def resolve(self, token: object, path: object, action: object, proof: object) -> ResolvedGrant | None:
         """Return the grant in a token if it counts for an action on a path. See `SessionManager.resolve_grant`."""
+        found = (self._recent.get(token) if type(token) is str else None) or self._verified(token)
+        if found is None:
+            return None
+        grant = found.grant
+        if type(path) is str and path.startswith(_ROOT):
+            path = relative_path(path, grant.issuer, grant.session_hash)
+        if not grant.allows(path, action) or not await self._is_proven(grant, str(token), proof):
+            return None
+        if self.local is None:
+            return await self._ask(found, str(token))
+        kept = self.local.get(grant)
+        if kept is None:
+            asked_at = time.monotonic()
+            kept = await self._ask(found, str(token))
+            # The end of a rotated session is an event with another reference.
+            if kept is not None and not found.was_rotated:
+                self.local.put(grant, kept, asked_at)
+        return kept
+
+    def _verified(self, token: object) -> _KnownGrant | None:
+        """Return the grant in a token whose signature is correct, and remember it."""
         grant = tokens.signed_grant(token, audience=self._sandbox_id, trust=self._trust)
         if grant is None:
             return None
-        relative = path
-        if isinstance(path, str) and path.startswith(_ROOT):
-            relative = relative_path(path, grant.issuer, grant.session_hash)
-        if not grant.allows(relative, action) or not await self._is_proven(grant, str(token), proof):
-            return None
-        remote = self._federation.remotes.get(grant.issuer)
+        found = _KnownGrant(grant)
+        if len(self._recent) >= _MAX_RECENT:
+            self._recent.clear()
+        self._recent[str(token)] = found
+        return found
+
+    async def _ask(self, known: _KnownGrant, token: str) -> ResolvedGrant | None:
+        """Return a grant that counts at this moment, according to its issuer."""
+        remote = self._federation.remotes.get(known.grant.issuer)
         if remote is None or self._federation.keys is None:
-            return await self.check(grant)
-        found = await remote.introspect(str(token), grant, self._federation.keys)
-        return None if found is None else _resolved(grant, found.user_id, 1000 * found.expires_at)
+            return await self._check(known)
+        found = await remote.introspect(token, known.grant, self._federation.keys)
+        return None if found is None else _resolved(known.grant, found.user_id, 1000 * found.expires_at)
 
     async def _is_proven(self, grant: Grant, token: str, proof: object) -> bool:
         """Return whether the grant needs no proof of possession, or has it."""
@@ -135,29 +193,31 @@ class SandboxGrants:
             return False
         return await proofs.prover(proof, token, self.replays) == grant.jkt
 
+    async def aclose(self) -> None:
+        """Close the connections to remote issuers, if no other manager uses them."""
+        await self._federation.release(self)
+
     async def check(self, grant: Grant) -> ResolvedGrant | None:
         """Return a grant whose token was verified if it counts in this store."""
-        located = grants.parse_jti(grant.jti)
-        if located is None or not grant.jti.startswith(grant.session_hash):
+        return await self._check(_KnownGrant(grant))
+
+    async def _check(self, known: _KnownGrant) -> ResolvedGrant | None:
+        """Return a grant if it counts in this store. A session that was rotated is remembered under its new id."""
+        if known.place is None:
             return None
-        executor = self._executor(grant.issuer)
-        target = self._rotated.get(grant.jti) or keys.session_keys_for_handle(grant.issuer, *located)
-        call = grants.check_grant(target, jti=grant.jti, expiry_ms=1000 * grant.expires_at)
+        executor, (target, call), latest = self._executor(known.grant.issuer), known.place, known.latest
         reply = await executor.submit(call)
         if reply[0] != s.OK:
-            current, reply = await executor.follow_rotation(target, call, reply)
+            target, reply = await executor.follow_rotation(target, call, reply)
             if reply[0] != s.OK:
-                self._rotated.pop(grant.jti, None)
                 return None
-            self._remember(grant.jti, current)
+            known.place = target, operations.retarget(call, target)
+        if latest is not None and latest[0] == reply:
+            return latest[1]
         user_id = executor.values.decode_owner(fields_of(reply[2]))
-        return _resolved(grant, user_id, min(1000 * grant.expires_at, reply[1]))
-
-    def _remember(self, jti: str, target: SessionKeys) -> None:
-        """Remember where a rotated session is, so that the next check need not follow its pointers."""
-        if len(self._rotated) >= _MAX_REMEMBERED:
-            self._rotated.clear()
-        self._rotated[jti] = target
+        resolved = _resolved(known.grant, user_id, min(1000 * known.grant.expires_at, reply[1]))
+        known.latest = reply, resolved
+        return resolved
 
     def _executor(self, sandbox_id: str) -> Executor:
         found = self._executors.get(sandbox_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
 
-from chuk_sessions import OutcomeUnknownError, RevocationIncompleteError, SessionUnavailableError, cli
+from chuk_sessions import OutcomeUnknownError, ProviderError, RevocationIncompleteError, SessionUnavailableError, cli
 from chuk_sessions.cli.context import Context
 from chuk_sessions.cli.exits import ExitCode, UsageError, code_for
 from chuk_sessions.cli.output import visible
@@ -58,9 +59,11 @@ def test_a_missing_extra_is_named():
 
 
 def test_errors_have_exit_codes():
+    missing = ProviderError("needs more packages")
+    missing.__cause__ = ImportError("redis")
     assert code_for(SessionUnavailableError("x")) == code_for(OutcomeUnknownError("x")) == ExitCode.UNAVAILABLE
     assert code_for(RevocationIncompleteError("x", 1, (2,))) == ExitCode.FINDINGS
-    assert code_for(UsageError("x")) == code_for(ValueError("x")) == ExitCode.USAGE
+    assert code_for(UsageError("x")) == code_for(ValueError("x")) == code_for(missing) == ExitCode.USAGE
     assert code_for(RuntimeError("x")) is None
 
 
@@ -90,7 +93,7 @@ def test_a_defect_is_not_hidden():
 
 def test_control_characters_cannot_reach_a_terminal(capsys):
     hostile = "\x1b]0;title\x07[red]\x9b31m\nä"
-    assert visible(hostile) == "\\x1b]0;title\\x07[red]\\x9b31m\nä"
+    assert visible(hostile) == "\\x1b]0;title\\x07[red]\\x9b31m\\nä"
     Context().output.rows(["user_id"], [{"user_id": hostile}])
     Context(as_json=True).output.rows(["user_id"], [{"user_id": hostile}])
     printed = capsys.readouterr().out
@@ -123,12 +126,25 @@ def test_durations_are_short(seconds, text):
     assert duration(seconds) == text
 
 
-def test_the_module_runs_as_the_command_does():
-    done = children.subprocess.run(
-        [sys.executable, "-m", "chuk_sessions", *MEMORY, "count"],
-        cwd=children.ROOT, env=children.environment(), capture_output=True, text=True, check=False,
+def test_the_module_runs_as_the_command_does_with_any_encoding():
+    done = subprocess.run(
+        [sys.executable, "-m", "chuk_sessions", *MEMORY, "show", "a", "--sandbox", "\u00e9"],
+        cwd=children.ROOT, env=children.environment(PYTHONIOENCODING="ascii"),
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert done.stderr.startswith("error: sandbox_id must be")
+
+
+def test_a_bar_is_shown_on_a_terminal_after_a_second(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    now = 0.0
+    with Progress("sessions", 10, clock=lambda: now) as progress:
+        progress.advance()
+        assert capsys.readouterr().err == ""
+        now = 1.5
+        progress.advance(4)
+    assert "5 of 10 sessions, 3.3/s, 2 s left" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

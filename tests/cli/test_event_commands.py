@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 
 from chuk_sessions import session_hash
-from chuk_sessions.cli.stores import factory_of
-from chuk_sessions.events import EventReaders
+from chuk_sessions.cli.exits import ExitCode
 from tests.cli.conftest import Store
 
 
@@ -21,14 +19,7 @@ def delete(store, *session_ids):
 
 
 def readers_of(store):
-    async def work():
-        readers = EventReaders(factory_of(store.url))
-        try:
-            return [one.reader for one in await readers.list()]
-        finally:
-            await readers.aclose()
-
-    return asyncio.run(work())
+    return [row["reader"] for row in store.run("readers", "list").rows]
 
 
 def test_tail_resumes_after_the_last_event_that_it_printed(store):
@@ -96,3 +87,21 @@ def test_top_prints_tables_off_a_terminal(store):
     out = store.run_plain("top", "--interval", "0.1", "--count", "1").out
     assert "live sessions" in out
     assert json.dumps(1) in out
+
+
+def test_readers_are_listed_with_their_lag_and_removed(store):
+    store.create("alice", "bob", events=True)
+    store.run("tail", "--reader", "ops", "--oldest", "--limit", "1")
+    (row,) = store.run("readers", "list").rows
+    assert (row["reader"], row["sandbox"], row["lag_events"], row["processes"]) == ("ops", "cli", 1, 0)
+    assert "no such reader" in store.run("readers", "remove", "ops", "--all-sandboxes", code=ExitCode.FINDINGS).err
+    assert [one["reader"] for one in store.run("readers", "remove", "ops").rows] == ["ops"]
+    assert readers_of(store) == ["ops"]
+    assert store.run("readers", "remove", "ops", "--yes").rows[0]["removed"] is True
+    assert readers_of(store) == []
+
+
+def test_a_user_id_cannot_forge_a_line(store):
+    store.create("alice\n2026-01-01T00:00:00.000Z  ended", events=True)
+    assert len(store.run_plain("tail", "--oldest", "--limit", "1").out.splitlines()) == 1
+    assert len(store.run_plain("list").out.splitlines()) == 2

@@ -49,6 +49,8 @@ def test_list_goes_on_after_a_record_that_cannot_be_read(server, capsys):
     assert by_reference[session_hash(good)]["user"] == "bob"
     assert "unreadable" in by_reference[session_hash(bad)]
     assert "unreadable" in store.run("show", session_hash(bad), code=ExitCode.FINDINGS).rows[0]
+    ran = store.run("revoke", "--user", "alice")
+    assert (ran.rows, "1 of the sessions cannot be read" in ran.err) == ([], True)
     assert store.run("revoke", "--session", session_hash(bad), "--yes").rows[0]["revoked"] == 1
 
 

@@ -115,6 +115,7 @@ class Issuer:
     Attributes:
         url: where it answers.
         grants: the claims of the grants that count, by id.
+        closes: whether connections are closed after a response.
         respond: returns status and body of a response, instead of the correct one.
 
     """
@@ -126,6 +127,7 @@ class Issuer:
         self.respond: Callable[[], tuple[int, bytes]] | None = None
         self.used: set[str] = set()
         self.connections: set[Any] = set()
+        self.closes = False
 
     def give(self, audience: str, session: str, path: str, actions: str = "read", **more: Any) -> str:
         """Return the token of a new grant."""
@@ -184,6 +186,8 @@ class Issuer:
                 self.send_header("Location", "http://127.0.0.1:1/")
                 self.end_headers()
                 self.wfile.write(text)
+                # The client is not told, so it may send another request on this connection.
+                self.close_connection = issuer.closes
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -229,6 +229,7 @@ BAD_EXCHANGES: list[tuple[dict[str, Any], str]] = [
     ({"actor_token": "x", "actor_token_type": JWT}, "invalid_request"),
     ({"audience": B}, "invalid_target"),
     ({"audience": C}, "invalid_target"),
+    ({"resource": "reports"}, "invalid_target"),
     ({"resource": "https://a.example/"}, "invalid_target"),
     ({"resource": "http://169.254.169.254/latest/meta-data"}, "invalid_target"),
     ({"resource": "grid://sandbox-a/REFERENCE/reports2"}, "invalid_target"),
@@ -310,6 +311,17 @@ async def test_access_tokens_are_bound_to_the_key_of_a_proof(world):
         for texts in bad:
             status, found = await exchange(*texts)
             assert (status, found["error"]) == (400, "invalid_dpop_proof")
+
+
+async def test_a_bound_grant_is_exchanged_with_its_own_key_only(world):
+    key, url = generate_signing_key(), f"{URL}/token"
+    async with issuing(world) as issuer:
+        token = await issuer.manager.grant_session(issuer.session_id, to=B, jkt=thumbprint(key))
+        for texts in ([], [proof(generate_signing_key(), "POST", url)]):
+            status, found = await issuer.exchange(token, [(b"dpop", text.encode()) for text in texts])
+            assert (status, found["error"]) == (400, "invalid_dpop_proof")
+        assert (await issuer.exchange(token, [(b"dpop", proof(key, "POST", url).encode())]))[0] == 200
+        assert (await issuer.introspect(token))[1]["cnf"] == {"jkt": thumbprint(key)}
 
 
 async def test_a_failure_of_the_store_is_no_refusal(world, caplog):

@@ -11,8 +11,16 @@ from typing import Any
 
 import pytest
 
-from chuk_sessions import ProviderError, SessionManager, SessionTimeoutError, SessionUnavailableError, session_hash
+from chuk_sessions import (
+    ManagerClosedError,
+    ProviderError,
+    SessionManager,
+    SessionTimeoutError,
+    SessionUnavailableError,
+    session_hash,
+)
 from chuk_sessions.federation import Federation, Proof, ProofKey, RemoteIssuer, generate_signing_key
+from chuk_sessions.sync import SessionManager as SyncSessionManager
 from tests.federation.other_side import Issuer
 from tests.harness.ports import free_port
 
@@ -35,7 +43,6 @@ async def resolving(url: str, key: Any = KEYS[B], **options: Any) -> AsyncIterat
     federation = Federation({"k1": key}, {A: {"k1": KEYS[A].public_key()}}, remotes={A: remote})
     async with SessionManager(B, federation=federation) as manager:
         yield manager
-    await federation.aclose()
 
 
 async def test_a_grant_of_another_store_is_resolved_by_its_issuer(issuer):
@@ -77,6 +84,40 @@ async def test_connections_are_reused(issuer):
         for _ in range(5):
             assert await manager.resolve_grant(token, PATH)
         assert len(issuer.connections) == 1
+
+
+async def test_a_connection_that_the_issuer_has_closed_is_no_outage(issuer):
+    async with resolving(issuer.url) as manager:
+        token = issuer.give(B, SESSION, "reports")
+        issuer.closes = True
+        for _ in range(5):
+            assert await manager.resolve_grant(token, PATH)
+
+
+async def test_the_last_manager_closes_the_connections(issuer):
+    remote = RemoteIssuer(issuer.url)
+    federation = Federation({"k1": KEYS[B]}, {A: {"k1": KEYS[A].public_key()}}, remotes={A: remote})
+    token = issuer.give(B, SESSION, "reports")
+    first, second = [SessionManager(B, federation=federation) for _ in range(2)]
+    for manager in (first, second):
+        assert await manager.resolve_grant(token, PATH)
+        await manager.aclose()
+        await manager.aclose()
+    assert len(issuer.connections) == 1
+    assert not remote._sessions
+    with pytest.raises(ManagerClosedError):
+        await second.resolve_grant(token, PATH)
+
+
+def test_synchronous_code_resolves_grants_too(issuer):
+    remote = RemoteIssuer(issuer.url)
+    federation = Federation({"k1": KEYS[B]}, {A: {"k1": KEYS[A].public_key()}}, remotes={A: remote})
+    token = issuer.give(B, SESSION, "reports")
+    with SyncSessionManager(B, federation=federation) as manager:
+        found = manager.resolve_grant(token, PATH)
+        assert found is not None
+        assert found.user_id == "alice"
+    assert not remote._sessions
 
 
 async def test_the_session_of_the_issuer_limits_the_expiry(issuer):

@@ -16,7 +16,7 @@ from tests.linearizability.checker import Event, UndecidedError
 from tests.linearizability.processes import Processes
 from tests.linearizability.test_histories import MOST_UNDECIDED, record_history
 from tests.linearizability.user_processes import CHOSEN, PROCESSES, TASKS, UserRecorder
-from tests.linearizability.users import UserStep, explain
+from tests.linearizability.users import ROTATED, UserStep, explain
 from tests.redis.tools import how_many
 
 HISTORIES = how_many("HISTORIES", 20, 1000)
@@ -71,6 +71,10 @@ WRONG = {
     "a list names a revoked session": [at(0, "allocate", A), at(2, "revoke"), at(4, "list", result=listed(A))],
     "a list names an old id": [at(0, "allocate", A), at(2, "rotate", A, new_id=B), at(4, "list", result=listed(A, B))],
     "a list names a guest": [at(0, "create_guest", A), at(2, "list", result=listed(A))],
+    "the old id of a live session is invalid while it is used again": [
+        at(0, "allocate", A), at(2, "rotate", A, new_id=B), at(4, "allocate", A, lasts=9),
+        at(7, "rotate", A, result=False),
+    ],
     "an update is seen too early": [at(0, "list", result=listed(A)), at(2, "allocate", A)],
 }  # fmt: skip
 RIGHT = {
@@ -87,6 +91,10 @@ RIGHT = {
     "a guest logs in and is revoked": [
         at(0, "create_guest", A), at(2, "revoke"), at(4, "log_in", A, new_id=B), at(6, "list", result=listed(B)),
         at(8, "revoke"), at(10, "validate", B, result=False), at(12, "list", result=listed()),
+    ],
+    "an old id is invalid and then used again, by one call": [
+        at(0, "allocate", A), at(2, "rotate", A, new_id=B), at(4, "revoke"), at(6, "allocate", A, lasts=9),
+        at(7, "rotate", A, result=ROTATED), at(9, "rotate", A, result=False), at(11, "validate", A),
     ],
     "a chosen id is used again": [
         at(0, "allocate", A), at(2, "rotate", A, new_id=B), at(4, "revoke"), at(6, "allocate", A),

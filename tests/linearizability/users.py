@@ -70,6 +70,10 @@ class Model(NamedTuple):
             return self, True
         return Model(step.session_id, USER, self.without(step.session_id)), True
 
+    def remove_pointer(self, step: UserStep) -> tuple[Model, Any]:
+        """Remove the pointer of an old id, if the session that it leads to has ended."""
+        return (self if self.is_alive(step.session_id) else self._replace(pointers=self.without(step.session_id))), True
+
     def create_guest(self, step: UserStep) -> tuple[Model, Any]:
         """Create a session without a user."""
         return Model(step.session_id), True
@@ -135,8 +139,9 @@ def _events_of(history: Sequence[Event], session_ids: frozenset[str]) -> Iterato
     """Yield the events that concern a session.
 
     A list becomes one event for each id of the session that it names. A revocation becomes one event, and another one
-    for each creation meanwhile.
+    for each creation meanwhile. The creation of a session under an old id becomes two: it first removes the pointer.
     """
+    old_ids = {one.step.session_id for one in history if one.step.new_id}
     creations = [one for one in history if one.step.name == "allocate" and one.step.session_id in session_ids]
     for event in history:
         if event.step.name == "list":
@@ -146,4 +151,6 @@ def _events_of(history: Sequence[Event], session_ids: frozenset[str]) -> Iterato
             meanwhile = [one for one in creations if one.began < event.ended and one.ended > event.began]
             yield from [event] * (1 + len(meanwhile))
         elif event.step.session_id in session_ids:
+            if event.step.name == "allocate" and event.step.session_id in old_ids:
+                yield replace(event, step=event.step._replace(name="remove_pointer"))
             yield event

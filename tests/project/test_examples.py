@@ -38,6 +38,12 @@ EXAMPLES = {
         "distinct artifacts: 10",
         "next call on the other host: 404",
     ],
+    "federation": [
+        "printed: Quarterly figures",
+        "another path is refused\nanother action is refused\nanother service is refused",
+        "after the rotation: Quarterly figures",
+        "after the session was deleted: refused",
+    ],
     "jwt_blocklist": ["accepted: alice", "blocked: deleted", "after the logout: None"],
     "encryption_kms": [
         "before: {'2026-11': 1}\nafter: {'2027-02': 1}",

@@ -38,8 +38,10 @@ def test_the_source_distribution_has_the_files_that_a_build_needs(built):
 def test_the_wheel_has_scripts_and_types(built):
     with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
         names = set(archive.namelist())
+        commands = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     assert {f"chuk_sessions/_lua/{name}" for name in NEEDED} <= names
     assert "chuk_sessions/py.typed" in names
+    assert "chuk-sessions = chuk_sessions.cli:main" in commands
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "lua/"))]
 
 

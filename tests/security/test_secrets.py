@@ -15,6 +15,7 @@ import pytest
 from chuk_sessions import SessionManager, session_hash
 from chuk_sessions.providers import redis
 from tests.conftest import bundled
+from tests.harness.federated import GIVING
 from tests.harness.ports import free_port
 from tests.harness.servers import running
 
@@ -57,6 +58,12 @@ CALLS = {
     "cached_session": lambda m, sid: inline(m.cached_session, sid),
     "set_session_ttl": lambda m, sid: m.set_session_ttl(sid, 1),
     "rate_limit_session": lambda m, sid: m.rate_limit_session(sid, "api", 1, 60),
+    "grant_session": lambda m, sid: m.grant_session(sid, to="other", path=f"grid/{sid}/{VALUE}"),
+    "resolve_grant": lambda m, sid: m.resolve_grant(sid, VALUE),
+    "check_grant": lambda m, sid: m.check_grant(sid),
+    "list_grants": lambda m, sid: m.list_grants(sid),
+    "revoke_grant": lambda m, sid: m.revoke_grant(f"{session_hash(sid)}{'A' * 16}"),
+    "revoke_grants": lambda m, sid: m.revoke_grants(sid),
     "rotate_session": lambda m, sid: m.rotate_session(sid, grace_seconds=60),
     "rotate_session again": lambda m, sid: m.rotate_session(sid),
     "rotate_session at login": lambda m, sid: m.rotate_session(sid, user_id=USER),
@@ -120,7 +127,7 @@ def assert_reveals_nothing(text, *secrets):
 
 
 async def test_errors_and_logs_reveal_nothing_of_sessions(world, caplog):
-    manager = world.manager()
+    manager = world.manager(**GIVING)
     session_id = await manager.allocate_session(user_id=USER, custom_metadata={"key": VALUE})
     with everything_logged(caplog):
         raised = await messages(manager, session_id)

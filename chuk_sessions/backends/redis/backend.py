@@ -18,6 +18,7 @@ from ...models import Health
 from . import scripts
 from .client import Client
 from .health import reports, summary
+from .inspection import RedisInspection, inspect
 from .net.connection_log import ConnectionLog
 from .options import Address, Options
 from .per_loop import PerLoop
@@ -58,6 +59,7 @@ class RedisBackend:
         options = replace(from_env(), policy_seen=self._warn_of_eviction, log=ConnectionLog())
         store = parse(url, options, tls_insecure=tls_insecure, **overrides(**settings))
         options = store.options
+        self._store = store
         self._options = options
         self._call_timeout = options.call_timeout
         self._per_loop = PerLoop(lambda: topology_for(store))
@@ -116,6 +118,10 @@ class RedisBackend:
         latency_ms = 1000 * (time.perf_counter() - begun_at)
         loop, topology, _ = self._per_loop.current()
         return summary(latency_ms, await reports(topology.nodes(), loop.time() + self._call_timeout))
+
+    async def inspect(self) -> RedisInspection:
+        """Find the servers for diagnostics, see `core.inspection`. The caller must close the inspection."""
+        return await inspect(self._store, self.client)
 
     async def aclose(self) -> None:
         """Close the running event loop's connections after the calls in flight have received their replies."""

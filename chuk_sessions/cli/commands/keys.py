@@ -53,7 +53,9 @@ def rotate(context: Context, key_id: KeyId) -> None:
     keyset = import_module("....encryption.keyset", __name__)
     current = import_module("....encryption.configuration", __name__).keys_text_from_env()
     for comment, text in keyset.rotation(current, key_id):
-        context.output.line(f"# {comment}\n{text}", {"step": comment, "keys": text})
+        if not context.output.json:
+            context.output.line(f"# {comment}", {})
+        context.output.line(text, {"step": comment, "keys": text})
 
 
 @command("reencrypt", group="keys")

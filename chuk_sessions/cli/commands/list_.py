@@ -27,7 +27,7 @@ async def list_(
     Values of metadata may be secrets, so the list has only the keys.
     """
     rows: list[dict[str, Any]] = []
-    unreadable = 0
+    unreadable, is_cut = 0, False
     async with context.manager() as manager, aclosing(_found(manager, user, limit)) as pages:
         with context.progress("sessions") as progress:
             async for found in pages:
@@ -38,11 +38,13 @@ async def list_(
                     context.output.rows(sessions.COLUMNS, rows)
                     rows = []
                 progress.advance(len(part))
-                if len(part) < len(found):
-                    context.say(f"only {limit} sessions are listed; give --limit for more")
+                is_cut = len(part) < len(found)
+                if is_cut:
                     break
     if not context.output.json and rows:
         context.output.rows(sessions.COLUMNS, rows)
+    if is_cut:
+        context.say(f"only {limit} sessions are listed; give --limit for more")
     if unreadable:
         context.say(f"{unreadable} of these sessions cannot be read")
     return ExitCode.FINDINGS if unreadable else ExitCode.SUCCESS

@@ -45,7 +45,8 @@ async def relay(
     logs.report(log_level)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C interrupts the command
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         manager = await stack.enter_async_context(SessionManager("relay", context.factory()))
         await manager.ping()  # a wrong URL or password ends the process at once

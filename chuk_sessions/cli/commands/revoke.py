@@ -12,6 +12,7 @@ from .. import sessions
 from ..app import command
 from ..context import Context
 from ..exits import ExitCode, UsageError
+from ..progress import Progress
 
 _SHOWN = 20
 """Sessions that a dry run shows in a table. As JSON, it prints all."""
@@ -56,7 +57,9 @@ async def _session(context: Context, manager: SessionManager, text: str, yes: bo
 
 
 async def _user(context: Context, manager: SessionManager, user: str) -> int:
-    _print(context, manager, await manager.revoke_user_sessions(user), {"user": user})
+    context.so_far = lambda: "sessions of the user may remain: repeat the command"
+    revoked = await manager.revoke_user_sessions(user)
+    _print(context, manager, revoked, {"user": user})
     return ExitCode.SUCCESS
 
 
@@ -64,12 +67,12 @@ async def _all(context: Context, manager: SessionManager) -> int:
     """Revoke all sessions, and repeat the walk until it finds none."""
     failed: set[str] = set()
     with context.progress("sessions", await manager.count_sessions()) as progress:
-        context.so_far = lambda: f"{progress.done} sessions were revoked"
+        # Calls that were canceled, or whose replies got lost, may have revoked more.
+        context.so_far = lambda: f"at least {progress.done} sessions were revoked"
         for _ in range(_MAX_PASSES):
             before = progress.done
             async for references in sessions.batches(manager.iter_sessions()):
-                outcomes = await asyncio.gather(*[_revoked(manager, one, failed) for one in references])
-                progress.advance(sum(outcomes))
+                await asyncio.gather(*[_revoke_one(manager, one, progress, failed) for one in references])
             if progress.done == before:
                 break
     _print(context, manager, progress.done, {})
@@ -79,12 +82,11 @@ async def _all(context: Context, manager: SessionManager) -> int:
     return ExitCode.FINDINGS if remaining else ExitCode.SUCCESS
 
 
-async def _revoked(manager: SessionManager, reference: str, failed: set[str]) -> bool:
+async def _revoke_one(manager: SessionManager, reference: str, progress: Progress, failed: set[str]) -> None:
     try:
-        return await manager.revoke_session(reference)
+        progress.advance(int(await manager.revoke_session(reference)))
     except CorruptRecordError:
         failed.add(reference)
-        return False
 
 
 async def _show(context: Context, manager: SessionManager, user: str | None) -> int:
@@ -93,7 +95,10 @@ async def _show(context: Context, manager: SessionManager, user: str | None) -> 
     if user is not None:
         found = [sessions.row(manager, one) for one in await manager.list_user_sessions(user)]
         context.output.rows(sessions.COLUMNS, found)
-        _say_dry_run(context, len(found))
+        number = await manager.count_sessions(user)
+        if number > len(found):
+            context.say(f"{number - len(found)} of the sessions cannot be read, and would be revoked, too")
+        _say_dry_run(context, number)
         return ExitCode.SUCCESS
     with context.progress("sessions") as progress:
         async for references in sessions.batches(manager.iter_sessions()):

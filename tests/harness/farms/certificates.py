@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -32,10 +33,10 @@ class Certificates:
         return f"ssl_ca_certs={self.authority}"
 
     @classmethod
-    def make(cls, folder: Path) -> Certificates:
-        """Create them, with their files in that folder."""
+    def make(cls, folder: Path, not_after: datetime | None = None) -> Certificates:
+        """Create them, with their files in that folder. The server's certificate expires at `not_after`."""
         authority = trustme.CA()
-        certificate = authority.issue_cert("localhost", "127.0.0.1", "::1")
+        certificate = authority.issue_cert("localhost", "127.0.0.1", "::1", not_after=not_after)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(context)
         certificates = cls(context, folder / "authority.pem", folder / "chain.pem", folder / "key.pem")

@@ -51,7 +51,8 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     fields.update(pairs(argv[first:]))
     if operations:
         _emit_former_end(space, keys, argv, b"" if isinstance(found, list) else REPLACED)
-    _emit_start(space, events, argv, start, fields)
+    if most and start != b"":
+        _emit_start(space, events, argv, start, fields)
     include.write_record(space, key, fields, bool(operations))
     if operations:
         space.delete(operations)
@@ -91,10 +92,8 @@ def _emit_former_end(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], 
 
 
 def _emit_start(space: Keyspace, events: str, argv: Sequence[Any], letter: bytes, fields: Fields) -> None:
-    """Write the first event of a session that is about to be created, if it has one."""
+    """Write the first event of a session that is about to be created."""
     handle, sandbox, most = *argv[:2], argv[7]
-    if not most or letter == b"":
-        return
     created, deadline, version = (int(fields[name]) for name in (b"c", b"d", b"v"))
     owner, salt = text(fields.get(b"u", b"")), fields.get(b"s")
     times = (b"%d" % created, b"%d" % (deadline - created))

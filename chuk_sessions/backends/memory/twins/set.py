@@ -15,18 +15,20 @@ from .include_owners import other_salt
 def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     """Set metadata fields; the others stay. Nearly every change needs only this; `merge` can do the rest."""
     key = keys[0]
-    limit, field, value, *rest = argv
+    limit, field, value = argv[:3]
     opened = open_(space, key, b"v", b"z")
     if isinstance(opened, list):
         return opened
-    *_, version_field, bound_field, _ = opened
-    version, bound = parse_int(version_field), bound_of(bound_field)
+    version, bound = parse_int(opened[4]), bound_of(opened[5])
     if version is None:
         return [CORRUPT]
     refusal = other_salt(space, key, value) if field == b"s" else None
     if refusal is not None:
         return refusal
-    size = (bound if field == b"s" else bound + len(field) + len(value)) + sum(map(len, rest))
+    size = bound if field == b"s" else bound + len(field) + len(value)
+    rest = argv[3:]
+    if rest:
+        size += sum(map(len, rest))
     if size > limit:
         size = measure(space, key, bound, limit, rest if field == b"s" else argv[1:])
         if size > limit:

@@ -106,6 +106,10 @@ class Connection(CallQueue, asyncio.Protocol):
         """Wait until the connection's socket is closed."""
         await asyncio.shield(self._closed)
 
+    def extra_info(self, name: str) -> Any:
+        """Return a fact about the transport, see asyncio's `get_extra_info`; None if it is unknown."""
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
     def add_close_callback(self, callback: Callable[[], None]) -> None:
         """Call `callback` when the connection's socket is closed."""
         self._closed.add_done_callback(lambda _: callback())
