@@ -126,6 +126,7 @@ def _id_and_codec_steps(store: Store) -> dict[str, Step]:
         "look up the keys of an id, cached": lambda: keys.find(SANDBOX, session_id),
         "look up the keys of an id, not cached": lambda: keys.find(SANDBOX, next(session_ids)),
         "generate an id": lambda: ids.new_id("user000001", 7),
+        "keys of a generated id": lambda: keys.new_session_keys(SANDBOX, session_id, 7),
         "generate an operation id": operation_ids.operation_id,
         "encode four values as JSON": lambda: codec.encode(SHORT, 1000),
         "encode one value as JSON": lambda: codec.encode({"last_page": "/cart"}, 1000),
@@ -152,7 +153,8 @@ def _wire_steps(store: Store) -> dict[str, Step]:
 
 
 def _twin_steps(store: Store) -> dict[str, Step]:
-    targets, new_targets, number = cycle(store.targets), cycle(_new_targets()), count()
+    targets, number = cycle(store.targets), count()
+    new_allocations = cycle([_allocation(target) for target in _new_targets()])
     validation, pairs = operations.validate(store.targets[0], 0, 0, False), codec.encode({"last_page": "/cart"}, 100)
 
     def validate_a_ms_later() -> Reply:
@@ -169,7 +171,8 @@ def _twin_steps(store: Store) -> dict[str, Step]:
         "twin of validate, 1 ms later each time": validate_a_ms_later,
         "twin of set": lambda: store.run(data_operations.merge(next(targets), pairs=pairs)),
         "twin of extend": extend,
-        "twin of allocate": lambda: store.run(_allocation(next(new_targets))),
+        "build an allocation": lambda: _allocation(store.targets[0]),
+        "twin of allocate": lambda: store.run(next(new_allocations)),
     }
 
 

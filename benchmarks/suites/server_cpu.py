@@ -55,13 +55,17 @@ class ServerCpu:
 
     def measure(self, operation: str, callers: int, seconds: float) -> Sample:
         """Send CALLS calls, DEPTH commands at a time. Fewer lists, which take several commands each."""
-        users = self._listed_users() if operation in USER_CALL_BUILDERS else []
-        packed = self._commands_of(operation, users) if users else list(self._commands(operation))
-        calls = CALLS // SESSIONS_OF_USER if users else len(packed)
+        packed, calls = self.prepare(operation)
         cpu_before, started = self._cpu_seconds(), time.perf_counter()
-        self._send(packed)
+        self.send(packed)
         elapsed = time.perf_counter() - started
         return Sample(calls, elapsed, self._cpu_seconds() - cpu_before, 0.0, 0.0, 0.0)
+
+    def prepare(self, operation: str) -> tuple[list[bytes], int]:
+        """Return the packed commands of a sample and the number of its calls, once their sessions exist."""
+        users = self._listed_users() if operation in USER_CALL_BUILDERS else []
+        packed = self._commands_of(operation, users) if users else list(self._commands(operation))
+        return packed, CALLS // SESSIONS_OF_USER if users else len(packed)
 
     def _commands_of(self, operation: str, users: Sequence[str]) -> list[bytes]:
         """Return the commands of CALLS / SESSIONS_OF_USER calls on the sessions of random users."""
@@ -75,7 +79,7 @@ class ServerCpu:
         for user in () if self._owned else (f"listed{number}" for number in range(LISTED_USERS)):
             home = ids.home_bucket(SANDBOX, user)
             targets = [keys.session_keys(SANDBOX, ids.new_id(user, home)) for _ in range(SESSIONS_OF_USER)]
-            self._send([self._packed(allocation(target, SANDBOX, user)) for target in targets])
+            self.send([self._packed(allocation(target, SANDBOX, user)) for target in targets])
             self._owned[user] = targets
         return list(self._owned)
 
@@ -97,7 +101,7 @@ class ServerCpu:
 
     def _created(self, number: int) -> list[SessionKeys]:
         targets = self._new_targets(number)
-        self._send([self._packed(call) for call in map(_allocation, targets)])
+        self.send([self._packed(call) for call in map(_allocation, targets)])
         return targets
 
     def _plain_command(self, name: str, target: SessionKeys) -> Command:
@@ -119,7 +123,8 @@ class ServerCpu:
             return pack((call.operation.command, *call.keys, *call.argv))
         return self._scripts[call.operation.name].call(call.keys, call.argv)
 
-    def _send(self, packed: Sequence[bytes]) -> None:
+    def send(self, packed: Sequence[bytes]) -> None:
+        """Send commands, DEPTH at a time, and receive their replies."""
         for first in range(0, len(packed), DEPTH):
             batch = packed[first : first + DEPTH]
             self._socket.sendall(b"".join(batch))

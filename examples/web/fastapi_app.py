@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, HTTPException
 
+from chuk_sessions import SessionManager
 from chuk_sessions.integrations import csrf
 from chuk_sessions.integrations.fastapi import CurrentSession, CurrentUser, SessionMiddleware
 
 app = FastAPI()
+manager = SessionManager(os.getenv("CHUK_SANDBOX_ID", "web"))
 app.add_middleware(csrf.CsrfMiddleware, check_token=True)
-app.add_middleware(SessionMiddleware, lazy=True)  # The middleware that is added last runs first.
+app.add_middleware(SessionMiddleware, manager=manager, lazy=True)  # The middleware that is added last runs first.
 
 
 @app.get("/csrf")

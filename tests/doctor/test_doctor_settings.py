@@ -134,11 +134,14 @@ async def test_a_failed_save_is_a_problem():
         assert "failed to save its data" in found[2].found
 
 
-@pytest.mark.parametrize("ahead", [5.0, -90.0])
-async def test_clocks_that_differ_are_noticed(patient: Server, ahead: float):
+@pytest.mark.parametrize(("ahead", "level"), [(30.0, Level.WARNING), (-300.0, Level.PROBLEM)])
+async def test_clocks_that_differ_are_noticed(patient: Server, ahead: float, level: Level):
     seen = await finding(patient.url, "clock", clock=lambda: time.time() - ahead)
-    assert seen.level is (Level.WARNING if ahead == 5.0 else Level.PROBLEM)
-    assert f"{abs(ahead):.0f}" in seen.found or f"{abs(ahead) - 0.1:.1f}" in seen.found
+    assert seen.level is level
+    # On a busy machine, a reading is less precise.
+    [(seconds, direction)] = re.findall(r"([\d.]+) s (ahead of|behind) the one", seen.found)
+    assert 0.7 * abs(ahead) < float(seconds) <= abs(ahead) + 0.1
+    assert direction == ("ahead of" if ahead > 0 else "behind")
     assert "chrony" in seen.advice
 
 
@@ -148,10 +151,10 @@ async def test_a_clock_that_jumps_is_noticed(patient: Server):
 
     def clock() -> float:
         readings.append(time.monotonic() - begun)
-        return time.time() + (1.5 if len(readings) > 2 else 0.0)
+        return time.time() + (30 if len(readings) > 2 else 0)
 
     seen = await finding(patient.url, "clock", clock=clock)
-    assert "moved by 1.5 s" in seen.found or "moved by 1.4 s" in seen.found
+    assert re.search(r"moved by (2\d|30)\.\d s", seen.found)
 
 
 async def test_expired_sessions_that_nobody_sweeps_are_noticed(patient: Server):
