@@ -1,6 +1,6 @@
 """The published package, chuk-sessions 0.6.3, in processes of its own. Tests of the migration talk to them.
 
-The wheel is installed once, without its dependencies, which the environment of the tests has.
+The wheel is installed once, in a folder of the virtual environment, without its dependencies, which the tests have.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 from tests.harness.children import environment
 
 VERSION = "0.6.3"
-HOME = Path(__file__).parents[1] / ".published" / VERSION
+HOME = Path(sys.prefix) / "published" / VERSION
 
 PROGRAM = """
 import asyncio, json, sys
