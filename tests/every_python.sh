@@ -11,7 +11,7 @@ tests/project/test_packaging.py tests/project/test_typing.py tests/project/test_
 tests/project/test_docs.py tests/project/test_examples.py tests/web_examples
 tests/events/test_scenarios.py tests/webhooks/test_relay_processes.py tests/webhooks/test_webhook_steps.py
 tests/cache/test_cache_conditions.py tests/cache/test_cached_histories.py tests/security/test_dump.py
-tests/encryption/test_rolling_changes.py tests/devices/test_devices_browser.py"
+tests/encryption/test_rolling_changes.py tests/migration/test_kills.py tests/devices/test_devices_browser.py"
 ignored=$(for path in $once; do printf -- '--ignore=%s ' "$path"; done)
 
 run_make() { # the target, VERSION:PATH, further arguments of pytest, and further arguments of make

@@ -32,7 +32,7 @@ from .memory.twins import TWINS
 _NO_INDEX = "a custom provider has no index: sessions cannot be listed, counted, capped, or revoked by user"
 _WITHOUT_INDEX: dict[Operation, Reply] = {index_operations.SWEEP: [OK, 0, [], []], note_operations.NOTE: [OK]}
 """Replies of operations that have nothing to do without an index."""
-_RECORDS = ("session", "old", "new")
+_RECORDS = ("session", "old", "new", "marker")
 _PING_KEY = "chuk1:ping"
 
 _LOCKS = KeyLocks()

@@ -162,10 +162,11 @@ MAY_IMPORT = {
     "devices": "public integrations",
     "telemetry": "core",
     "doctor": "core settings backends backends.base backends.memory public providers provider_factory",
-    "cli": "public settings encryption events providers doctor",
+    "cli": "public settings encryption events migration providers doctor",
     "__main__": "cli",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
+    "migration": "core engine settings backends backends.base providers",
     "events": "core engine settings backends backends.base public sync providers",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from collections.abc import Sequence
 from functools import cache, partial
 from threading import Lock
 from weakref import WeakSet
@@ -23,6 +24,21 @@ from .turns import Turns
 from .twins import TWINS
 
 SWEEP_INTERVAL_MS = 60_000
+
+
+class EmulatedServer:
+    """The single values of an emulator, which the provider API stores. See `KeyServer`."""
+
+    name = "memory"
+    slots = "all"
+
+    def __init__(self, strings: Strings) -> None:
+        self._strings = strings
+
+    async def scan(self, prefix: str, cursor: str, limit: int) -> tuple[list[str], str]:
+        """Return a page of the keys in their order. The cursor is the last key of the page before."""
+        found = self._strings.page(prefix, cursor, limit)
+        return found, found[-1] if len(found) == limit else ""
 
 
 class MemoryBackend:
@@ -65,6 +81,10 @@ class MemoryBackend:
         with self._lock:
             self._space.tick()
             return self._run_twin(call)
+
+    async def key_servers(self) -> Sequence[EmulatedServer]:
+        """Return the emulator, with its single values. See `ScansKeys`."""
+        return [EmulatedServer(self.strings)]
 
     async def ping(self) -> Health:
         """Return a healthy state: the emulator is always available."""

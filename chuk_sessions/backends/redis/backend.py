@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Unpack
@@ -23,6 +23,7 @@ from .inspection import RedisInspection, inspect
 from .net.connection_log import ConnectionLog
 from .options import Address, Options
 from .per_loop import PerLoop
+from .scanning import RedisServer, servers
 from .settings import ConnectionSettings, from_env, overrides
 from .stats import RedisStats, overview
 from .topology.factory import topology_for
@@ -110,6 +111,10 @@ class RedisBackend:
         # With RESP3, the reply is a dict.
         pairs = reply.items() if isinstance(reply, dict) else reply or ()
         return {key.decode(): entries for key, entries in pairs}
+
+    async def key_servers(self) -> Sequence[RedisServer]:
+        """Return the primaries, with their keys. See `ScansKeys`."""
+        return await servers(self.client)
 
     async def ping(self) -> Health:
         """Send an ECHO, then query the health of all nodes. See `Health` and `SessionManager.ping`."""
