@@ -46,7 +46,7 @@ async def test_calls_in_flight_and_waiting_are_exported(own_server: Server):
 
 
 async def test_a_lost_reply_is_a_retry_or_an_unknown_outcome(own_server: Server):
-    factory = redis.factory(own_server.url, call_timeout=0.3)
+    factory = redis.factory(own_server.url, call_timeout=1.0)
     async with SessionManager("test", factory) as manager:
         metrics = Metrics(manager)
         session_id = await manager.allocate_session()
@@ -59,7 +59,7 @@ async def test_a_lost_reply_is_a_retry_or_an_unknown_outcome(own_server: Server)
 
 
 async def test_an_outage_is_in_the_outcomes(own_server: Server):
-    async with SessionManager("test", redis.factory(own_server.url, call_timeout=0.2)) as manager:
+    async with SessionManager("test", redis.factory(own_server.url, call_timeout=1.0)) as manager:
         metrics = Metrics(manager)
         session_id = await manager.allocate_session()
         own_server.kill()

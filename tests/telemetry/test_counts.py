@@ -21,7 +21,10 @@ from chuk_sessions.telemetry.families import BOUNDS
 from chuk_sessions.telemetry.outcomes import OUTCOMES
 from chuk_sessions.telemetry.recorder import Recorder
 from tests.harness.worlds import World
+from tests.redis.tools import how_many
 from tests.telemetry.tools import Metrics
+
+USERS = how_many("USERS", 2000, 100_000)
 
 
 def emulator() -> Factory[MemorySession]:
@@ -124,7 +127,7 @@ async def test_the_number_of_series_does_not_depend_on_users():
 
         await use(0)
         before = metrics.series()
-        await asyncio.gather(*map(use, range(1, 2000)))
+        await asyncio.gather(*map(use, range(1, USERS)))
         assert metrics.series() == before
         assert not any("user-" in str(series) for series in before)
 

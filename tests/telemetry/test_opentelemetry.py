@@ -91,7 +91,7 @@ async def test_spans_and_metrics_have_no_ids_or_values(world: World):
 
 async def test_an_error_is_in_the_span(own_server: Server):
     with instrumented() as exported:
-        async with SessionManager("test", redis.factory(own_server.url, call_timeout=0.2)) as manager:
+        async with SessionManager("test", redis.factory(own_server.url, call_timeout=1.0)) as manager:
             session_id = await manager.allocate_session()
             own_server.kill()
             with exported.tracer.start_as_current_span("request"), pytest.raises(ProviderError) as failed:

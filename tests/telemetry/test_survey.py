@@ -90,7 +90,7 @@ def test_malformed_arguments_are_refused(arguments):
 
 @contextmanager
 def relay_process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-m", "chuk_sessions.events", "relay", *arguments])
+    process = subprocess.Popen([sys.executable, "-m", *arguments])
     try:
         yield process
     finally:
@@ -98,10 +98,16 @@ def relay_process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def test_the_relay_process_serves_metrics(server: Server):
+@pytest.mark.parametrize(
+    "command",
+    [("chuk_sessions.events", "relay", "--url", "URL"), ("chuk_sessions", "--url", "URL", "relay")],
+    ids=["module", "command line"],
+)
+def test_the_relay_process_serves_metrics(command: tuple[str, ...], server: Server):
     port = free_port()
     options = ("--metrics-port", str(port), "--metrics-host", "127.0.0.1", "--count-sandbox", "shop")
-    with relay_process("--url", server.url, *options) as process:
+    words = [server.url if word == "URL" else word for word in command]
+    with relay_process(*words, *options) as process:
         deadline = time.monotonic() + 20
         while 'chuk_sessions_live_sessions{sandbox="shop"}' not in (text := _scrape(port)):
             assert process.poll() is None
