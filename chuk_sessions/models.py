@@ -47,7 +47,8 @@ class SessionMetadata:
 
     Times are ISO 8601 texts in UTC with a final `Z`. `expires_at` is the absolute deadline. `version` counts the
     changes of metadata and deadline. `update_session_metadata(expected_version=...)` compares it, and `to_dict()`
-    leaves it out.
+    leaves it out, like `adopted`: whether the session still has the id that another store gave it, see
+    `chuk_sessions.migration`.
     """
 
     session_id: str
@@ -59,6 +60,7 @@ class SessionMetadata:
     last_accessed: str | None = None
     custom_metadata: dict[str, Any] = field(default_factory=dict)
     version: int | None = field(default=None, compare=False)
+    adopted: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.created_at is None:
@@ -75,7 +77,7 @@ class SessionMetadata:
         self.last_accessed = _iso(_utc_now())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields except `version` as a dict that JSON can represent."""
+        """Return all fields except `version` and `adopted` as a dict that JSON can represent."""
         return {
             "session_id": self.session_id,
             "sandbox_id": self.sandbox_id,
@@ -125,6 +127,13 @@ class SessionCache(Protocol):
 
     def open(self, backend: Any, direct: Any) -> Any:
         """Return the cached reads of a manager on a backend, given its reads from the store."""
+
+
+class SessionMigration(Protocol):
+    """The type of the argument `migration` of SessionManager: a ReadThrough."""
+
+    def open(self, executor: Any, policy: Any, /) -> Any:
+        """Return functions by the names of the methods. Each takes the method and returns what replaces it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,5 +293,5 @@ class Health:
 
 __all__ = [
     "CachedSession", "Health", "Increment", "ListedGrant", "ListedSession", "RateLimit", "ResolvedGrant",
-    "SessionCache", "SessionFederation", "SessionMetadata", "Transformed",
+    "SessionCache", "SessionFederation", "SessionMetadata", "SessionMigration", "Transformed",
 ]  # fmt: skip

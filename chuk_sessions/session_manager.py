@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, Self, cast
@@ -29,12 +28,12 @@ from .core.grid import GridPaths
 from .core.owners import NOBODY
 from .core.values import SALT, CodecFactory, json_codec, new_salt
 from .engine import results
-from .engine.direct_reads import DirectReads
 from .engine.encrypted_updates import EncryptedUpdates
 from .engine.executor import Executor
 from .engine.many_sessions import ManySessions
 from .engine.outcomes import unknown_after_lost_reply
 from .engine.policy import session_policy
+from .engine.replaced_methods import ReplacedMethods
 from .engine.revocation import Revoker
 from .engine.rotation import Rotator
 from .engine.salts import RecentSalts
@@ -47,13 +46,13 @@ from .engine.strays import StrayNotes
 from .engine.sweeping import Sweeper
 from .enums import AllocateMode, ProviderType, WhenFull
 from .exceptions import ManagerClosedError, NotSupportedError
-from .models import Health, SessionCache, SessionFederation, SessionMetadata, ValueEncryption
+from .models import Health, SessionCache, SessionFederation, SessionMetadata, SessionMigration, ValueEncryption
 from .provider_factory import factory_for_env
 
 MAX_METADATA_BYTES = 1_048_576
 
 
-class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManySessions):
+class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManySessions, ReplacedMethods):
     """The sessions of one sandbox: their lifecycle, and grid paths for their artifacts.
 
     Sandboxes do not see each other's sessions. Any number of managers, tasks, threads with event loops of their own,
@@ -82,6 +81,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         encryption: ValueEncryption | None = None,
         local_cache: SessionCache | None = None,
         federation: SessionFederation | None = None,
+        migration: SessionMigration | None = None,
         _values: CodecFactory = json_codec,
     ) -> None:
         r"""Create a manager; nothing is sent.
@@ -111,6 +111,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
             federation: a `chuk_sessions.federation.Federation`, for grants to and from other sandboxes. The default is
                 that of SESSION_FEDERATION_KEYS and SESSION_FEDERATION_TRUST, or else none.
+            migration: a `chuk_sessions.migration.ReadThrough`, which adopts sessions from another store when they are
+                used. The default is that of SESSION_MIGRATE_FROM, or else none.
 
         Raises:
             ValueError: an argument is malformed.
@@ -155,7 +157,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         self._sweeper = Sweeper(executor, notes)
         federation = federation or (import_module(f"{__package__}.federation").from_env() if env.federation else None)
         self._open_federation(federation, codec_of)
-        self._cache = None if local_cache is None else self._opened(local_cache, executor)
+        self._cache = self._opened(local_cache, _migration(migration, env), executor, SessionManager)
         count_managers(self._backend, 1)
         self._release = finalize(self, count_managers, self._backend, -1)
 
@@ -174,32 +176,9 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         opened, self._grants = self._grants, cast(Any, CLOSED)
         if opened is not None and opened is not CLOSED:
             await opened.aclose()
-        if self._cache is not None:
-            for name in self._cache.methods:
-                self.__dict__.pop(name, None)
-            self._cache.close()
+        self._restore_methods()
         if self._release() == 0:
             await self._backend.aclose()
-
-    def _opened(self, local_cache: SessionCache, executor: Executor) -> Any:
-        """Open the cache, and let it answer."""
-        direct = DirectReads(executor, self._sessions, self._policy, self._find, self._record)
-        cache = local_cache.open(self._backend, direct)
-        self._replace_methods(cache.methods)
-        return cache
-
-    def _replace_methods(self, methods: Mapping[str, Callable[..., Any]]) -> None:
-        """Let the cache answer. Managers without a cache therefore need not check for one in each call.
-
-        A subclass keeps its own methods. The base-class methods that they call do not use the cache.
-        """
-        for name, method in methods.items():
-            if getattr(type(self), name) is getattr(SessionManager, name):
-                setattr(self, name, method)
-
-    def _methods_for_threads(self, run: Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
-        """Return the methods that the cache replaces in the synchronous manager."""
-        return {} if self._cache is None else self._cache.methods_for_threads(run)
 
     @property
     def default_ttl_hours(self) -> float:
@@ -383,6 +362,14 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         if not self._release.alive:
             raise ManagerClosedError("this SessionManager was closed")
         return await self._backend.ping()
+
+
+def _migration(given: SessionMigration | None, env: settings.Settings) -> SessionMigration | None:
+    """Return the migration that was given, or that of the environment."""
+    if given is not None or not env.migrate_from:
+        return given
+    found: SessionMigration = import_module(f"{__package__}.migration").from_env()
+    return found
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 DEFAULT_TTL_SECONDS = 3600
+DEFAULT_OVERLAP_HOURS = 7 * 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class Settings:
         events: whether SESSION_EVENTS is `1`; or `updates`.
         encryption: whether SESSION_ENCRYPTION_KEYS or SESSION_ENCRYPTION_KEYS_FILE is set; or
             SESSION_ENCRYPTION_REQUIRE, which is an error without keys.
+        migrate_from: SESSION_MIGRATE_FROM, the URL of a store of chuk-sessions 0.6 to read through; empty by default.
+        migrate_sandbox: SESSION_MIGRATE_SANDBOX, the sandboxes there, with commas between them, or `*` for all; empty
+            for that of the manager.
+        migrate_overlap_hours: SESSION_MIGRATE_OVERLAP_HOURS, for how long old processes may use that store; 168 by
+            default.
         federation: whether SESSION_FEDERATION_KEYS or SESSION_FEDERATION_TRUST is set.
 
     """
@@ -41,13 +47,17 @@ class Settings:
     sandbox_id: str | None = None
     events: bool | str = False
     encryption: bool = False
+    migrate_from: str = field(default="", repr=False)
+    migrate_sandbox: str = ""
+    migrate_overlap_hours: float = DEFAULT_OVERLAP_HOURS
     federation: bool = False
 
 
 def from_env() -> Settings:
     """Read the environment.
 
-    Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number, and for an unknown SESSION_EVENTS.
+    Raises ValueError for a SESSION_DEFAULT_TTL that is not a positive whole number, an unknown SESSION_EVENTS, and a
+    SESSION_MIGRATE_OVERLAP_HOURS that is not a positive number.
     """
     return Settings(
         provider=(os.getenv("SESSION_PROVIDER") or "memory").lower(),
@@ -59,8 +69,21 @@ def from_env() -> Settings:
         sandbox_id=os.getenv("CHUK_SANDBOX_ID") or os.getenv("CHUK_HOST_SANDBOX_ID") or None,
         events=_events(os.getenv("SESSION_EVENTS") or "0"),
         encryption=_encryption(),
+        migrate_from=os.getenv("SESSION_MIGRATE_FROM", ""),
+        migrate_sandbox=os.getenv("SESSION_MIGRATE_SANDBOX", ""),
+        migrate_overlap_hours=_hours(os.getenv("SESSION_MIGRATE_OVERLAP_HOURS")),
         federation=any((os.getenv(f"SESSION_FEDERATION_{name}") or "").strip() for name in ("KEYS", "TRUST")),
     )
+
+
+def _hours(text: str | None) -> float:
+    try:
+        hours = float(text) if text else DEFAULT_OVERLAP_HOURS
+    except ValueError:
+        hours = 0
+    if not 0 < hours < 876_000:
+        raise ValueError(f"SESSION_MIGRATE_OVERLAP_HOURS must be a positive number of hours, not {str(text)[:20]!r}")
+    return hours
 
 
 def _encryption() -> bool:

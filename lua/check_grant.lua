@@ -11,9 +11,8 @@ local deadline, accessed, idle, version = stored[1], stored[2], stored[3], '1'
 --- @include "alive"
 --- @include "grant_expiry"
 if ARGV[2] - now <= 0 or grant_expiry(stored[4]) <= now then return GONE end
-local owner = {}
-for index, field in ipairs({'u', 'h', 's'}) do
-  local value = stored[4 + index]
-  if value then owner[#owner + 1], owner[#owner + 2] = field, value end
-end
+local owner, user, hash, salt = {}, stored[5], stored[6], stored[7]
+if user then owner[1], owner[2] = 'u', user end
+if hash then owner[#owner + 1], owner[#owner + 2] = 'h', hash end
+if salt then owner[#owner + 1], owner[#owner + 2] = 's', salt end
 return {OK, deadline, owner}

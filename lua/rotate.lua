@@ -42,6 +42,7 @@ if login then
 --- @include "start_lifetime"
 else
   redis.call('COPY', old, new, 'REPLACE')
+  redis.call('HDEL', new, 't')
 end
 redis.call('ZADD', deadlines, index_score(expiry, emits), ARGV[2])
 local user = redis.call('ZSCORE', users, ARGV[1])

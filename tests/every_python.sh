@@ -11,7 +11,10 @@ tests/project/test_packaging.py tests/project/test_typing.py tests/project/test_
 tests/project/test_docs.py tests/project/test_examples.py tests/web_examples
 tests/events/test_scenarios.py tests/webhooks/test_relay_processes.py tests/webhooks/test_webhook_steps.py
 tests/cache/test_cache_conditions.py tests/cache/test_cached_histories.py tests/security/test_dump.py
-tests/encryption/test_rolling_changes.py tests/devices/test_devices_browser.py"
+tests/encryption/test_rolling_changes.py tests/migration/test_kills.py tests/migration/test_runbook.py
+tests/migration/test_bulk.py tests/devices/test_devices_browser.py tests/cli/test_cli_processes.py tests/doctor
+tests/deployment tests/federation/test_two_stores.py tests/telemetry/test_dashboard.py
+tests/telemetry/test_multiprocess.py tests/telemetry/test_survey.py"
 ignored=$(for path in $once; do printf -- '--ignore=%s ' "$path"; done)
 
 run_make() { # the target, VERSION:PATH, further arguments of pytest, and further arguments of make

@@ -39,6 +39,7 @@ def main() -> int:
             ["tests/security/test_dump.py", "tests/encryption"],
             CHUK_TEST_LONG="1",
         ),
+        _run("migrations when processes are killed", ["tests/migration/test_kills.py", "-s"], CHUK_TEST_LONG="1"),
         _run("webhooks when processes are killed", ["tests/webhooks/test_deliveries.py"], CHUK_TEST_LONG="1"),
         _run(
             f"{options.steps:,} steps of sessions and their events, seed {options.seed}",

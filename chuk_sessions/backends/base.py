@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol, runtime_checkable
 
 from ..core.operation import Call, Reply, RetryCalls
 from ..core.write_hook import WriteHook
@@ -71,3 +71,36 @@ class ReadsStreams(Protocol):
 
         Streams without such entries are left out. None says that the streams may be on several servers.
         """
+
+
+MOVING: Final = " moving "
+"""In the text of a server's slots: some of them are being moved, so keys may be on either of two servers."""
+
+
+class KeyServer(Protocol):
+    """A server that has keys, as one event loop sees it.
+
+    Attributes:
+        name: identifies the running process of the server. After a restart or failover, there is another name, because
+            cursors of the old process mean nothing to the new one.
+        slots: the slots that it has, as text. Keys may have moved between servers when it changes.
+
+    """
+
+    name: str
+    slots: str
+
+    async def scan(self, prefix: str, cursor: str, limit: int) -> tuple[list[str], str]:
+        """Return some keys with a prefix, about `limit` are looked at, and the next cursor; it is empty at the end.
+
+        The first cursor is empty. A key that exists during the whole scan is returned at least once. Raises
+        SessionUnavailableError if the server does not answer.
+        """
+
+
+@runtime_checkable
+class ScansKeys(Protocol):
+    """A backend whose keys can be listed."""
+
+    async def key_servers(self) -> Sequence[KeyServer]:
+        """Return the servers that have the keys. Raises a subclass of ProviderError when they cannot be found."""

@@ -12,11 +12,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from .. import exceptions as errors
 from ..core import index_operations, note_operations
 from ..core import keys as names
+from ..core.call_hook import CallHook, observed
 from ..core.durations import LATEST_MS, MAX_MS
 from ..core.operation import Call, Operation, Reply, RetryCalls
 from ..core.statuses import OK
@@ -30,7 +32,7 @@ from .memory.twins import TWINS
 _NO_INDEX = "a custom provider has no index: sessions cannot be listed, counted, capped, or revoked by user"
 _WITHOUT_INDEX: dict[Operation, Reply] = {index_operations.SWEEP: [OK, 0, [], []], note_operations.NOTE: [OK]}
 """Replies of operations that have nothing to do without an index."""
-_RECORDS = ("session", "old", "new")
+_RECORDS = ("session", "old", "new", "marker")
 _PING_KEY = "chuk1:ping"
 
 _LOCKS = KeyLocks()
@@ -74,6 +76,11 @@ class CustomBackend:
     def __init__(self, factory: Callable[[], AbstractAsyncContextManager[Any]], clock: Clock | None = None) -> None:
         self._factory = factory
         self._clock = clock or SystemClock()
+        self.call_hook = CallHook(self, {"db.system.name": self.name})
+        self.call_hook.greet()
+
+    def hook_changed(self) -> None:
+        """Do nothing: each call looks at its hook, which is little compared to what a provider does."""
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Load the records, run the twin, and store the records that changed. Nothing is retried.
@@ -84,6 +91,8 @@ class CustomBackend:
 
         """
         try:
+            if self.call_hook.counter is not None or self.call_hook.tracer is not None:
+                return await observed(self.call_hook, call, partial(self._run, call))
             return await self._run(call)
         finally:
             if self.write_hook.listeners:

@@ -15,6 +15,7 @@ from weakref import finalize
 
 from ..core import boot_clock
 from ..core import statuses as s
+from ..core.figures import REPORTERS, Figure
 from ..core.keys import SessionKeys
 from ..core.operation import Reply
 from ..engine.direct_reads import DirectReads, Found
@@ -22,7 +23,7 @@ from ..exceptions import ManagerClosedError
 from ..models import CachedSession, SessionMetadata
 from .entry import Entry
 from .loop_cache import LoopCache
-from .stats import Stats
+from .stats import Stats, figures_of
 from .thread_reads import ThreadReads
 from .view import View
 
@@ -57,6 +58,7 @@ class CachedReads:
     Attributes:
         methods: the methods of the manager that the cache replaces.
         view: the view of the event loop that made the last call on a longer path.
+        backend: the backend.
 
     """
 
@@ -69,11 +71,13 @@ class CachedReads:
                 self.cached_session,
             )
         }  # fmt: skip
+        self.backend = backend
         self._direct = direct
         self._cache = cache
         self._store = cache.store_for(backend)
         self._views: dict[LoopCache, View] = {}
         self._release = finalize(self, _release, cache, backend, self._views)
+        REPORTERS.add(self)
 
     # Methods of SessionManager
 
@@ -299,6 +303,11 @@ class CachedReads:
             tracking=is_tracking,
             why_off=None if is_tracking else reasons[-1],
         )
+
+    def figures(self) -> list[Figure]:
+        """Return the figures for telemetry, see `core.figures`."""
+        staleness = max((cache.staleness() for cache in list(self._views)), default=0.0)
+        return figures_of(self.stats(), staleness, self._cache.max_staleness)
 
     def close(self) -> None:
         """Drop all entries. Connections are closed with the last manager that uses them."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..core.operation import Reply
-from ..core.record import Record
+from ..core.record import ADOPTED, Record
 from ..core.tracking import Source
 from ..models import CachedSession, SessionMetadata
 
@@ -41,12 +41,13 @@ class Entry:
         info: what `SessionMetadata.to_dict` returns, except that callers need a copy.
         nested: the values in the metadata that are lists and dicts, to be copied for each caller.
         version: the version.
+        adopted: whether the session has the id that another store gave it.
         frozen: the result of `cached_session`, once that was called.
 
     """
 
     __slots__ = (
-        "accessed_at", "frozen", "hits", "hits_seen", "idle", "info", "nested", "record", "reply", "sent_at",
+        "accessed_at", "adopted", "frozen", "hits", "hits_seen", "idle", "info", "nested", "record", "reply", "sent_at",
         "server_now", "session_id", "source", "until", "validate_until", "version", "waiters",
     )  # fmt: skip
 
@@ -62,6 +63,7 @@ class Entry:
         self.reply: Reply | Exception | None = None
         self.info: dict[str, Any] = {}
         self.nested: bytes | None = None
+        self.adopted = False
         self.frozen: CachedSession | None = None
 
     def fill(self, record: Record, server_now: int, sandbox_id: str) -> None:
@@ -76,7 +78,7 @@ class Entry:
         self.server_now, self.version = server_now, record.version
         self.accessed_at = self.sent_at + (record.accessed - server_now) / 1000
         self.idle = record.idle / 1000 if record.idle else inf
-        self.info = info
+        self.info, self.adopted = info, ADOPTED in record.fields
 
     def open(self, record: Record, max_age: float, interval_ms: int) -> None:
         """Let the entry answer calls until the session expires or the entry is `max_age` seconds old."""
@@ -111,7 +113,7 @@ class Entry:
         model: SessionMetadata = _new_model(SessionMetadata)
         fields = model.__dict__
         fields.update(self.info)
-        fields["version"] = self.version
+        fields["version"], fields["adopted"] = self.version, self.adopted
         fields["custom_metadata"] = metadata = fields["custom_metadata"].copy()
         if self.nested is not None:
             metadata.update(marshal.loads(self.nested))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from threading import RLock
 
+from ..core import boot_clock
 from ..core.tracking import Source, TrackingBackend
 from .entry import Entry
 from .gate import Gate
@@ -36,6 +37,7 @@ class LoopCache:
         self.gate = Gate(self.loop, self._on_gate)
         self.tracked = backend.track(self, limits.max_staleness)
         self.flushes = 0
+        self._max_staleness = limits.max_staleness
         self._neighbors = neighbors
         self._sources: set[Source] = set()
         self._views: dict[str, tuple[View, ...]] = {}
@@ -79,6 +81,12 @@ class LoopCache:
             other.kill(entry.record)
             is_newest = is_newest and (theirs.waiters is not None or theirs.server_now < entry.server_now)
         return is_newest
+
+    def staleness(self) -> float:
+        """Return how old the entries that may answer calls can be at most, in seconds, by the latest heartbeats."""
+        now = boot_clock.now()
+        left = [source.lease_until - now for source in list(self._sources)]
+        return max((self._max_staleness - seconds for seconds in left if seconds > 0), default=0.0)
 
     # The observer of tracked connections
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from ..core.figures import Figure
+
+_COUNTERS: Final = ("hits", "misses", "joined", "invalidations", "flushes", "evictions")
 
 
 class Stats(NamedTuple):
@@ -30,3 +34,18 @@ class Stats(NamedTuple):
     evictions: int = 0
     tracking: bool = False
     why_off: str | None = None
+
+
+def figures_of(stats: Stats, staleness: float, max_staleness: float) -> list[Figure]:
+    """Return the figures of a cache for telemetry.
+
+    `staleness` is the age in seconds that a session from memory can have now, and `max_staleness` its limit.
+    """
+    return [
+        *[Figure(f"cache_{name}", getattr(stats, name)) for name in _COUNTERS],
+        Figure("cache_sessions", stats.cached_sessions),
+        Figure("cache_managers", int(stats.tracking), ("tracking",)),
+        Figure("cache_managers", int(not stats.tracking), ("off",)),
+        Figure("cache_staleness_seconds", staleness),
+        Figure("cache_max_staleness_seconds", max_staleness),
+    ]

@@ -5,6 +5,7 @@
 | `chuk1:{T}/SANDBOX/s/HANDLE` | hash | the session |
 | `chuk1:{T}/SANDBOX/o/HANDLE` | sorted set | operation id → ms until which the session remembers it |
 | `chuk1:{T}/SANDBOX/c/HANDLE` | sorted set | operation id of a creation → ms until which the id remembers it |
+| `chuk1:{T}/SANDBOX/a/HANDLE` | hash | the marker of an id that was adopted, see `adoption` |
 | `chuk1:{T}/SANDBOX/deadlines` | sorted set | handle → ms at which the session expires (half less: emits events) |
 | `chuk1:{T}/SANDBOX/users` | sorted set | handle → hash of the user id |
 | `chuk1:{T}/SANDBOX/n/USER` | sorted set | bucket → ms at which its note was last refreshed; USER is a user's hash |
@@ -88,6 +89,11 @@ class SessionKeys(NamedTuple):
     def creations(self) -> str:
         """The key of the ids of operations that created or replaced the session. It outlives the session."""
         return _beside(self.record, "c")
+
+    @property
+    def marker(self) -> str:
+        """The key of the marker that keeps the id from being adopted again. It outlives the session."""
+        return _beside(self.record, "a")
 
     @property
     def reference(self) -> str:

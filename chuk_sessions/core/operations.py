@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from . import event_entries, modes, owners
 from . import statuses as s
+from .adoption import ADOPT
 from .data_operations import APPEND, INCREMENT, MERGE, REWRITE, SET
 from .durations import LATEST_MS
 from .grants import CHECK_GRANT, GRANT, GRANTS, REVOKE_GRANT
@@ -104,9 +105,9 @@ ALL: Final = {
     entry.name: entry
     for entry in (
         ALLOCATE, VALIDATE, READ, LOAD, FETCH, SET, MERGE, INCREMENT, APPEND, REWRITE, RATE_LIMIT, EXTEND, SET_TTL,
-        DELETE, ROTATE, CARRY, GRANT, CHECK_GRANT, REVOKE_GRANT, GRANTS, USE_ONCE, LIST, FIND, COUNT, SWEEP, DUE, NOTE,
-        NOTES, FORGET, READ_EVENTS, JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE, TAKE,
-        SETTLE, LETTERS, RESEND,
+        DELETE, ROTATE, CARRY, ADOPT, GRANT, CHECK_GRANT, REVOKE_GRANT, GRANTS, USE_ONCE, LIST, FIND, COUNT, SWEEP, DUE,
+        NOTE, NOTES, FORGET, READ_EVENTS, JOIN, CLAIM, COMMIT, TRIM, PROGRESS, RETIRE, ENDPOINTS, CONFIGURE, ENQUEUE,
+        TAKE, SETTLE, LETTERS, RESEND,
     )
 }  # fmt: skip
 """Every operation under its name."""
@@ -218,6 +219,11 @@ def fetch(target: SessionKeys) -> Call:
     Lists read many records. In a script this would cost the server more than twice as much.
     """
     return Call(FETCH, (target.record,), ())
+
+
+def fetch_marker(target: SessionKeys) -> Call:
+    """Read the marker of an adopted or blocked id, see `adoption`."""
+    return Call(FETCH, (target.marker,), ())
 
 
 def extend(

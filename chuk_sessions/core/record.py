@@ -44,6 +44,9 @@ class Field(NamedTuple):
 _MOVE, _LOGIN, _ALL = frozenset({Copy.MOVE}), frozenset({Copy.MOVE, Copy.LOGIN}), frozenset(Copy)
 _NONE: frozenset[Copy] = frozenset()
 
+ADOPTED: Final = b"t"
+"""The field of an adopted session: its deadline at the source, ms. A session under another id has none."""
+
 FIELDS: Final = {
     b"c": Field(_MOVE, "a login starts a new lifetime"),
     b"d": Field(_NONE, "a move passes it on as the deadline, and a login starts a new lifetime"),
@@ -55,7 +58,7 @@ FIELDS: Final = {
     b"s": Field(_ALL, "encryption needs a salt in every session, and finds that of its metadata here"),
     b"e": Field(_MOVE, "the manager that handles the login sets it"),
     b"h": Field(_NONE, "the new session is created for its owner"),
-    b"t": Field(_MOVE, "the new lifetime has nothing to do with the session that was adopted"),
+    ADOPTED: Field(_NONE, "it marks an id that another store has given, and the copy has an id of its own"),
     b"x": Field(_LOGIN, "an extension must be applied once, and a retry of it may come after the copy"),
     b"y": Field(_LOGIN, "it says until when the operation id in x counts"),
     codec.PREFIX: Field(_LOGIN, "a user must not inherit what another user left in the session"),
@@ -167,7 +170,8 @@ class Record:
 
     def to_model(self, session_id: str, sandbox_id: str) -> SessionMetadata:
         """Return the session as callers get it, under the id that the caller used."""
-        return SessionMetadata(**self.to_dict(session_id, sandbox_id), version=self.version)
+        found = self.to_dict(session_id, sandbox_id)
+        return SessionMetadata(**found, version=self.version, adopted=ADOPTED in self.fields)
 
     def to_dict(self, session_id: str, sandbox_id: str) -> dict[str, Any]:
         """Return what `SessionMetadata.to_dict()` would return, without its copy of the metadata.

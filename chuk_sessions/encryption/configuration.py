@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..core import codec
+from ..core.figures import REPORTERS, Figure
 from .keyset import INDEX, KeysSource, check_id, key_hash, load, parse
 from .values import EncryptedValues
 
@@ -60,6 +61,8 @@ class Encryption:
         self.primary = primary
         self.require = require
         self._plain = frozenset(map(codec.field_of, plain_keys))
+        self.backend = None  # Figures are about the whole process.
+        REPORTERS.add(self)
 
     def __repr__(self) -> str:
         return f"Encryption({', '.join(self.key_ids)}; primary={self.primary}, require={self.require})"
@@ -67,7 +70,19 @@ class Encryption:
     def codec(self, sandbox_id: str, /) -> EncryptedValues:
         """Return the codec for a sandbox."""
         primary = None if self.primary is None else key_hash(self.primary)
-        return EncryptedValues(self._keyset, primary, self._plain, self.require, sandbox_id)
+        values = EncryptedValues(self._keyset, primary, self._plain, self.require, sandbox_id)
+        values.source = self
+        return values
+
+    def figures(self) -> list[Figure]:
+        """Return the figures of the keys for telemetry, see `core.figures`."""
+        roles = [
+            (key, key_id, "primary" if key_id == self.primary else "old") for key, key_id in self._keyset.ids.items()
+        ]
+        return [
+            *[Figure("encryption_keys", 1, (key_id, role)) for _, key_id, role in roles],
+            *[Figure("encryption_key_uses", self._keyset.uses[key], (key_id,)) for key, key_id, _ in roles],
+        ]
 
     def name_of(self, key: bytes) -> str:
         """Return the id of the key with this hash, or a text with the hash of one that is not available."""

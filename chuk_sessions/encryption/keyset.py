@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,12 +62,14 @@ class Keyset:
         masters: the keys by the hash of their id.
         ids: the ids by their hash.
         index: the key that hashes owners.
+        uses: how often the key of a session was derived from each key, by the hash of its id.
 
     """
 
     masters: Mapping[bytes, bytes] = field(repr=False)
     ids: Mapping[bytes, str]
     index: bytes = field(repr=False)
+    uses: Counter[bytes] = field(default_factory=Counter, repr=False, compare=False)
 
 
 def load(source: KeysSource) -> Keyset:

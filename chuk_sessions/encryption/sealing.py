@@ -85,4 +85,5 @@ class Sealer:
             )
         if len(salt) != SALT_BYTES:
             raise CorruptRecordError("the salt of a stored session is missing or damaged")
+        self._keyset.uses[key] += 1
         return AESGCM(derive(master, salt, _INFO))

@@ -38,9 +38,15 @@ class Rewriting(NamedTuple):
 
 
 class EncryptedValues:
-    """The codec of the values and owners in one sandbox."""
+    """The codec of the values and owners in one sandbox.
+
+    Attributes:
+        source: the object that has the figures of the keys, which must exist as long as the codec.
+
+    """
 
     needs_fields = True
+    source: object = None
 
     def __init__(
         self, keyset: Keyset, primary: bytes | None, plain: frozenset[bytes], require: bool, sandbox_id: str

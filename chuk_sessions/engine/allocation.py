@@ -132,9 +132,7 @@ class Allocator:
         Unless the caller has chosen the id, the attempt after a lost reply has another id.
         """
         user_id, policy = new.user_id, self._policy
-        # Generated ids are in the home buckets of their users.
-        is_stray = not new.session_id and self._notes.is_stray(user_id, new.target.index_keys.bucket)
-        if is_stray and (new.create or new.mode == modes.REPLACE):
+        if (new.create or new.mode == modes.REPLACE) and self._is_stray(new):
             # A session that exists has a note already. It is touched without another one.
             if new.mode == modes.TOUCH and (reply := await self.allocate(new.at_existing(new.target)))[0] != s.GONE:
                 return reply
@@ -172,6 +170,10 @@ class Allocator:
             handles = [handle for handle in reply[1] if handle != new.target.handle]
             victims = await self._victims(new.target.index_keys, handles, new.owner)
         raise errors.SessionLimitError("other new sessions of the user keep filling the cap")
+
+    def _is_stray(self, new: NewSession) -> bool:
+        """Return whether the session is a stray. A generated id is in the home bucket of its user."""
+        return not new.session_id and self._notes.is_stray(new.user_id, new.target.index_keys.bucket)
 
     async def _sweep(self, target: SessionKeys, found: expired.Expired) -> None:
         """Remove expired sessions that an allocation has found. A failure does not fail the allocation."""

@@ -9,6 +9,7 @@ from .blocking import SyncSessionEvents
 from .progress import EventReaders, ReaderProgress
 from .readers import SessionEvents
 from .session_event import SessionEvent
+from .survey import Survey
 from .webhooks import DeadLetter, Endpoint, WebhookEndpoints
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "ReaderProgress",
     "SessionEvent",
     "SessionEvents",
+    "Survey",
     "SyncSessionEvents",
     "WebhookEndpoints",
     "WebhookRelay",

@@ -8,10 +8,12 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from importlib import import_module
 
 from .. import settings
 from ..exceptions import SessionError
+from .metrics import metrics_served
 
 logger = logging.getLogger("chuk_sessions.events")
 
@@ -22,7 +24,7 @@ def main(words: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     try:
         asyncio.run(_relay(options))
-    except (SessionError, ValueError, ImportError) as error:
+    except (SessionError, ValueError, ImportError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -42,6 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     relay.add_argument(
         "--lease", type=float, default=10, metavar="S", help="seconds after which others take over from a killed relay"
     )
+    relay.add_argument("--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus at this port")
+    relay.add_argument("--metrics-host", default="0.0.0.0", metavar="ADDRESS", help="address of that port")
+    relay.add_argument(
+        "--count-sandbox", action="append", default=[], metavar="NAME",
+        help="sandbox whose live sessions the metrics count; may be repeated",
+    )  # fmt: skip
     relay.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser
 
@@ -53,15 +61,22 @@ async def _relay(options: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     env = settings.from_env()
+    source = options.url or env.redis_url
     relay = WebhookRelay(
-        options.url or env.redis_url,
+        source,
         encryption=import_module("chuk_sessions.encryption").from_env() if env.encryption else None,
         allow_hosts=options.allow_host,
         in_flight=options.in_flight,
         timeout_seconds=options.timeout,
         lease_seconds=options.lease,
     )
-    async with relay:
+    async with relay, AsyncExitStack() as stack:
+        if options.metrics_port is not None:
+            served = metrics_served(
+                source, host=options.metrics_host, port=options.metrics_port, sandboxes=options.count_sandbox
+            )
+            port = await stack.enter_async_context(served)
+            logger.info("metrics are served at port %d", port)
         logger.info("the relay is running")
         await stop.wait()
         logger.info("the relay is stopping")

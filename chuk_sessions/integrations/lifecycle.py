@@ -18,6 +18,9 @@ from .state import SessionState
 CSRF_KEY: Final = "_csrf"
 """The key of the secret of a session's CSRF tokens. A login removes it."""
 
+_ADOPTED_GRACE: Final = 10.0
+"""Seconds for which concurrent requests can use the id that another store has given."""
+
 T = TypeVar("T")
 
 
@@ -64,6 +67,12 @@ class SessionLifecycle(SessionState):
             return self._drop_unloaded()
         if self._session_id is None:
             return (yield from self._create_steps())
+        if self._is_adopted and not self._is_sealed:
+            self._is_adopted = False
+            # Another request may have rotated it already. Its old id still works for the changes of this one.
+            yield from self._rotate_steps(_ADOPTED_GRACE)
+            if self._is_lost:
+                return False
         changes = self._changes() if self.accessed else NO_CHANGES
         ttl = self._ttl()
         moves = self._is_due(changes, ttl)

@@ -40,12 +40,14 @@ class SessionOptions:
             browser closes. A session with 0 or less expires at once, so it is not stored.
         refresh: when that time starts again: `on_change`, `on_request`, or `never`.
         values: the conversion of values for the store.
+        rotate_adopted: give a session that was adopted from another store a new id when it is first saved.
 
     """
 
     max_age: float | None = 14 * 24 * 3600
     refresh: Refresh = "on_change"
     values: Values = field(default_factory=Values)
+    rotate_adopted: bool = True
 
     def __post_init__(self) -> None:
         """Raise ValueError for a malformed setting."""
@@ -100,6 +102,7 @@ class SessionState(TrackedDict):
         self._user_in_doubt: str | None = None
         self._is_lost = False
         self._is_sealed = False
+        self._is_adopted = False
         self._cookie: CookieChange | None = None
 
     @property
@@ -203,6 +206,7 @@ class SessionState(TrackedDict):
         if found is not None:
             dict.update(self, self._snapshot.load(found.custom_metadata))
             self._user_id = found.user_id
+            self._is_adopted = found.adopted and self._options.rotate_adopted
             self._note_lifetime(_seconds_between(found.last_accessed, found.expires_at))
             if new_id is None:
                 self._session_id = self._sent_id

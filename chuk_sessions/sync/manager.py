@@ -18,6 +18,7 @@ from ..models import (
     SessionCache,
     SessionFederation,
     SessionMetadata,
+    SessionMigration,
     Transformed,
     ValueEncryption,
 )
@@ -60,6 +61,7 @@ class SessionManager:
         encryption: ValueEncryption | None = None,
         local_cache: SessionCache | None = None,
         federation: SessionFederation | None = None,
+        migration: SessionMigration | None = None,
     ) -> None:
         r"""Create a manager; nothing is sent.
 
@@ -88,6 +90,8 @@ class SessionManager:
             local_cache: a LocalCache, which keeps sessions in memory and drops them when the server reports a change.
             federation: a `chuk_sessions.federation.Federation`, for grants to and from other sandboxes. The default is
                 that of SESSION_FEDERATION_KEYS and SESSION_FEDERATION_TRUST, or else none.
+            migration: a `chuk_sessions.migration.ReadThrough`, which adopts sessions from another store when they are
+                used. The default is that of SESSION_MIGRATE_FROM, or else none.
 
         Raises:
             ValueError: an argument is malformed.
@@ -111,6 +115,7 @@ class SessionManager:
             encryption=encryption,
             local_cache=local_cache,
             federation=federation,
+            migration=migration,
         )
         self._runner = Runner()
         for name, method in self._manager._methods_for_threads(self._runner.run).items():

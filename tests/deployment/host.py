@@ -118,7 +118,7 @@ def _kill(child: Child) -> None:
         child.process.wait()
 
 
-def until(condition: Callable[[], object], what: str, *children: Child) -> None:
+def until(condition: Callable[[], object], what: str, *children: Child, pause: float = 0.05) -> None:
     """Wait for a condition. A server that does not respond yet does not meet it."""
     give_up = time.monotonic() + TIMEOUT
     while True:
@@ -130,4 +130,4 @@ def until(condition: Callable[[], object], what: str, *children: Child) -> None:
         printed = [child.printed()[-2000:] for child in children]
         assert all(child.process.poll() is None for child in children), printed
         assert time.monotonic() < give_up, (what, printed)
-        time.sleep(0.05)
+        time.sleep(pause)

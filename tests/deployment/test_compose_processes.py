@@ -78,7 +78,7 @@ async def test_probes_react_to_an_outage_and_users_stay_logged_in(deployment: De
         assert not deployment.is_healthy("shop")
 
         deployment.start("valkey")
-        until(lambda: deployment.is_healthy("shop"), "the shop", deployment.children["valkey"])
+        until(lambda: deployment.is_healthy("shop"), "the shop", deployment.children["valkey"], pause=0.5)
         assert deployment.get(readiness) == 200
         assert (await device.get("/cart")).body["user"] == "alice"
     relay = deployment.children["relay"]

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from chuk_sessions.core import (
+    adoption,
     data_operations,
     durations,
     grants,
@@ -283,6 +284,32 @@ class CallGenerator:
     def carry(self) -> Call:
         until = 10**9 * 1000 + self.draw(st.sampled_from([0, 10**12]))
         return operations.carry(self.target()[1], [b"once", b"%d" % until, b"twice", b"%d" % (until + 1)])
+
+    def adopt(self) -> Call:
+        _, target = self.target()
+        overlap = self.draw(st.sampled_from([0, 350, 60_000]))
+        deadline = self.now + self.draw(st.sampled_from([-1, 0, 1, 350, 4000, 60_000]))
+        if self.draw(st.integers(0, 4)) == 0:
+            return adoption.block(target, deadline_ms=deadline, overlap_ms=overlap)
+        user, pairs = self.draw(users), self.draw(updates)
+        return adoption.adopt(
+            target,
+            adoption.Adopted(
+                created=self.now - 350,
+                deadline=deadline,
+                accessed=self.now - self.draw(st.sampled_from([0, 350, 700])),
+                idle=self.draw(idles),
+                version=self.draw(st.sampled_from([1, 1, 2, 5])),
+                owner=owner_of(user),
+                user=user_of(user),
+                pairs=pairs,
+                fingerprint=self.draw(st.sampled_from([b"one", b"two"])),
+            ),
+            mode=self.draw(st.sampled_from([adoption.IF_ABSENT, adoption.IF_UNCHANGED, adoption.IF_UNCHANGED])),
+            overlap_ms=overlap,
+            retention_ms=self.draw(retentions),
+            events=self.draw(event_caps),
+        )
 
     def grant_times(self, offset: int) -> bytes:
         """Return the time of the end of a grant, as `grant` would write it now."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chuk_sessions import InvalidMetadataError, SessionUnavailableError, sync
+from chuk_sessions import InvalidMetadataError, SessionManager, SessionUnavailableError, sync
 from chuk_sessions.integrations.cookies import CookieChange
 from chuk_sessions.integrations.session import Session, SessionOptions, SyncSession
+from chuk_sessions.migration import PublishedSource, ReadThrough
 
 DAYS_14 = 14 * 24 * 3600
 
@@ -653,3 +654,35 @@ def test_event_loops_of_other_libraries_are_refused(world):
     request = Session({"a": 1}, manager=world.manager()).save()
     with pytest.raises(RuntimeError, match="asyncio"):
         request.send(None)
+
+
+async def adopting(session_id, factory):
+    """Store a session in the published format, and return a manager that reads through to it."""
+    now = datetime.now(UTC)
+    times = {"created_at": now.isoformat(), "expires_at": (now + timedelta(days=1)).isoformat()}
+    data = {"session_id": session_id, "sandbox_id": "test", "custom_metadata": {"a": 1}, **times}
+    async with factory() as store:
+        await store.setex(f"session:{session_id}", 3600, json.dumps(data))
+    return SessionManager("test", factory, migration=ReadThrough(PublishedSource(factory)))
+
+
+async def test_an_adopted_session_gets_a_new_id_with_its_first_save(world):
+    manager = await adopting("old-id", world.factory)
+    first, other = await loaded(manager, "old-id"), await loaded(manager, "old-id")
+    assert await first.save()
+    assert first.session_id != "old-id"
+    assert first.cookie is not None
+    other["b"] = 2
+    assert await other.save()
+    assert await stored(manager, first.session_id) == {"a": 1, "b": 2}
+    await world.advance(seconds=11)
+    assert await stored(manager, "old-id") is None
+    assert await stored(manager, first.session_id) == {"a": 1, "b": 2}
+
+
+async def test_an_adopted_session_keeps_its_id_on_request(world):
+    manager = await adopting("old-id", world.factory)
+    session = await loaded(manager, "old-id", rotate_adopted=False)
+    session["b"] = 2
+    assert await session.save()
+    assert session.session_id == "old-id"

@@ -172,7 +172,7 @@ def test_the_page_of_faults_has_every_fault():
 
 def test_the_keys_table_shows_the_keys_of_the_code():
     target = keys.session_keys_for_handle("SANDBOX", 7, b"HANDLE")
-    index, ids = target.index_keys, (target.operations, target.creations)
+    index, ids = target.index_keys, (target.operations, target.creations, target.marker)
     readers = keys.readers(index.bucket), keys.members(index.bucket, "READER")
     more = index.notes("USER"), index.used("HANDLE")
     parts = [part for part in (*target, *index, *more, *ids, *readers) if isinstance(part, str)]

@@ -160,11 +160,13 @@ MAY_IMPORT = {
     "cache": "core engine",
     "federation": "core engine backends.base public",
     "devices": "public integrations",
+    "telemetry": "core",
     "doctor": "core settings backends backends.base backends.memory public providers provider_factory",
-    "cli": "public settings encryption events providers doctor",
+    "cli": "public settings encryption events migration providers doctor",
     "__main__": "cli",
     "integrations": "public settings sync providers",
     "sync": "session_manager",
+    "migration": "core engine settings backends backends.base providers",
     "events": "core engine settings backends backends.base public sync providers",
 }
 

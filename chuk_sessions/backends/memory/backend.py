@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 from threading import Lock
 from weakref import WeakSet
 
 from ...core import expired, index_operations, note_operations
 from ...core import keys as names
+from ...core.call_hook import CallHook, observed
 from ...core.ids import BUCKETS
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.write_hook import WriteHook
@@ -22,6 +24,21 @@ from .turns import Turns
 from .twins import TWINS
 
 SWEEP_INTERVAL_MS = 60_000
+
+
+class EmulatedServer:
+    """The single values of an emulator, which the provider API stores. See `KeyServer`."""
+
+    name = "memory"
+    slots = "all"
+
+    def __init__(self, strings: Strings) -> None:
+        self._strings = strings
+
+    async def scan(self, prefix: str, cursor: str, limit: int) -> tuple[list[str], str]:
+        """Return a page of the keys in their order. The cursor is the last key of the page before."""
+        found = self._strings.page(prefix, cursor, limit)
+        return found, found[-1] if len(found) == limit else ""
 
 
 class MemoryBackend:
@@ -42,9 +59,11 @@ class MemoryBackend:
         self._due = self._turns.due
         self._lock = Lock()
         self.write_hook = WriteHook(self._listeners_changed)
+        self.call_hook = CallHook(self, {"db.system.name": self.name})
         self._sweep_interval_ms = math.inf if sweep_interval_ms is None else sweep_interval_ms
         self._next_sweep = self._space.now + self._sweep_interval_ms
         _BACKENDS.add(self)
+        self.call_hook.greet()
 
     async def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Reply:
         """Run a twin. From time to time, give way to other tasks first. `retry_calls` is unused: no reply gets lost."""
@@ -53,6 +72,8 @@ class MemoryBackend:
             space.tick()
             if space.now < self._due:
                 return TWINS[call.operation.name](space, call.keys, call.argv)
+        if self.call_hook.counter is not None or self.call_hook.tracer is not None:
+            return await observed(self.call_hook, call, partial(self._run_with_due_tasks, call))
         return await self._run_with_due_tasks(call)
 
     def peek(self, call: Call) -> Reply:
@@ -60,6 +81,10 @@ class MemoryBackend:
         with self._lock:
             self._space.tick()
             return self._run_twin(call)
+
+    async def key_servers(self) -> Sequence[EmulatedServer]:
+        """Return the emulator, with its single values. See `ScansKeys`."""
+        return [EmulatedServer(self.strings)]
 
     async def ping(self) -> Health:
         """Return a healthy state: the emulator is always available."""
@@ -96,8 +121,14 @@ class MemoryBackend:
         return gives_way
 
     def _set_due(self) -> None:
-        # With listeners to report to, every call has a task that is due. Without them, calls need not check.
-        self._due = 0 if self.write_hook.listeners else self._turns.due
+        # With listeners or telemetry, every call has a task that is due. Without them, calls need not check.
+        hook = self.call_hook
+        is_observed = self.write_hook.listeners or hook.counter is not None or hook.tracer is not None
+        self._due = 0 if is_observed else self._turns.due
+
+    def hook_changed(self) -> None:
+        """Let every call look at its hook, or none."""
+        self._listeners_changed()
 
     def _listeners_changed(self) -> None:
         with self._lock:

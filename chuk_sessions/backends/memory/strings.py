@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from threading import Lock
 
 from .clock import Clock
@@ -57,6 +58,10 @@ class Strings:
         with self._lock:
             entry = self.values.pop(key, None)
         return None if entry is None or entry[1] <= self.now_ms() else entry[0]
+
+    def page(self, prefix: str, after: str, limit: int) -> list[str]:
+        """Return the first keys with a prefix after a key, in order, expired ones included."""
+        return heapq.nsmallest(limit, (key for key in self.values.copy() if key.startswith(prefix) and key > after))
 
     def reset_lock(self) -> None:
         """Replace the lock in a forked child."""

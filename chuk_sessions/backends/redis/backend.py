@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Unpack
 
+from ...core.call_hook import CallHook, CallTracer
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.statuses import CORRUPT, OK
 from ...core.tracking import Observer
@@ -22,11 +23,12 @@ from .inspection import RedisInspection, inspect
 from .net.connection_log import ConnectionLog
 from .options import Address, Options
 from .per_loop import PerLoop
+from .scanning import RedisServer, servers
 from .settings import ConnectionSettings, from_env, overrides
 from .stats import RedisStats, overview
 from .topology.factory import topology_for
 from .tracking import Tracking
-from .url import parse
+from .url import Kind, StoreURL, parse
 
 logger = logging.getLogger(__name__)
 
@@ -67,23 +69,28 @@ class RedisBackend:
         )
         self._waits_for_replicas = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
+        self.call_hook = CallHook(self, _attributes(store))
+        self._run_script: Callable[..., Coroutine[Any, Any, Reply]]
+        self._run_command: Callable[..., Coroutine[Any, Any, Reply]]
+        self.hook_changed()
+        self.call_hook.greet()
 
     def run(self, call: Call, retry_calls: RetryCalls | None = None) -> Coroutine[Any, Any, Reply]:
         """Run a script, or the plain command that an operation consists of. See `Backend.run`."""
         if call.operation.command:
             return self._run_command(call)
-        return self.client.run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
+        return self._run_script(call, retry_calls, self._waits_for_replicas and call.operation.durable)
 
-    async def _run_command(self, call: Call) -> Reply:
-        operation, (key, *_), argv = call
-        try:
-            reply, _ = await self.client.run(
-                (operation.command, key, *argv), operation.name, True, key, read_only=True, large=operation.large_reply
-            )
-        except CorruptRecordError:
-            return [CORRUPT]
-        # With RESP3, a hash arrives as a dict.
-        return [OK, [part for pair in reply.items() for part in pair] if isinstance(reply, dict) else reply]
+    def hook_changed(self) -> None:
+        """Replace the functions that run calls, so that they need not ask whether anybody traces them."""
+        client, hook = self.client, self.call_hook
+        client.count = None if hook.counter is None else hook.counter.count
+        tracer = hook.tracer
+        if tracer is None:
+            self._run_script, self._run_command = client.run_script, partial(_run_command, client)
+        else:
+            self._run_script = _traced(tracer, client.run_script)
+            self._run_command = _traced(tracer, partial(_run_command, client))
 
     async def command(
         self, name: str, key: str, *args: str | int, retryable: bool = True, read_only: bool = False
@@ -104,6 +111,10 @@ class RedisBackend:
         # With RESP3, the reply is a dict.
         pairs = reply.items() if isinstance(reply, dict) else reply or ()
         return {key.decode(): entries for key, entries in pairs}
+
+    async def key_servers(self) -> Sequence[RedisServer]:
+        """Return the primaries, with their keys. See `ScansKeys`."""
+        return await servers(self.client)
 
     async def ping(self) -> Health:
         """Send an ECHO, then query the health of all nodes. See `Health` and `SessionManager.ping`."""
@@ -137,6 +148,46 @@ class RedisBackend:
                 address,
                 policy,
             )
+
+
+def _traced(
+    tracer: CallTracer, run: Callable[..., Coroutine[Any, Any, Reply]]
+) -> Callable[..., Coroutine[Any, Any, Reply]]:
+    """Return a function that runs calls like `run`, and has them traced."""
+    is_recording, trace = tracer.is_recording, tracer.trace
+
+    def run_traced(call: Call, *rest: Any) -> Coroutine[Any, Any, Reply]:
+        return trace(call, partial(run, call, *rest)) if is_recording() else run(call, *rest)
+
+    return run_traced
+
+
+async def _run_command(client: Client, call: Call) -> Reply:
+    operation, (key, *_), argv = call
+    count, begun_at, reply = client.count, time.perf_counter(), None
+    try:
+        found, _ = await client.run(
+            (operation.command, key, *argv), operation.name, True, key, read_only=True, large=operation.large_reply
+        )
+        # With RESP3, a hash arrives as a dict.
+        reply = [OK, [part for pair in found.items() for part in pair] if isinstance(found, dict) else found]
+    except CorruptRecordError:
+        reply = [CORRUPT]
+    finally:
+        if count is not None:
+            count(call, reply, begun_at)
+    return reply
+
+
+def _attributes(store: StoreURL) -> dict[str, str | int]:
+    """Return what spans tell about the store. The server is named if there is only one."""
+    found: dict[str, str | int] = {"db.system.name": "redis", "db.namespace": str(store.options.db)}
+    if store.kind is Kind.SERVER and len(store.addresses) == 1:
+        (address,) = store.addresses
+        found["server.address"] = address.path or address.host
+        if not address.path:
+            found["server.port"] = address.port
+    return found
 
 
 def backend_for(url: str, tls_insecure: bool = False, **settings: Unpack[ConnectionSettings]) -> RedisBackend:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any, NamedTuple
 
+from ...core.call_hook import Count
 from ...core.operation import Call, Operation, Reply, RetryCalls
 from ...core.write_hook import WriteHook
 from ...exceptions import SessionTimeoutError, SessionUnavailableError
@@ -53,6 +55,7 @@ class Client:
         max_retries: how often a call is retried.
         retries: how often calls have been retried so far.
         write_hook: the listeners to writes.
+        count: counts a call for telemetry, or None.
 
     """
 
@@ -72,6 +75,7 @@ class Client:
         self._scripts = scripts
         self.write_hook = write_hook
         self.retries = 0
+        self.count: Count | None = None
 
     async def run(
         self,
@@ -114,6 +118,8 @@ class Client:
         Raises the errors of `run`, and NotReplicatedError if `durable`.
         """
         operation, keys, argv = call
+        count, reply = self.count, None
+        begun_at = 0.0 if count is None else perf_counter()
         loop, topology, _ = self._per_loop.current()
         deadline = loop.time() + self.timeout
         node = None
@@ -137,6 +143,8 @@ class Client:
         finally:
             if self.write_hook.listeners:
                 self.write_hook.report(call)
+            if count is not None:
+                count(call, reply, begun_at)
         return reply if reply.__class__ is list else [reply]
 
     def topology(self) -> Topology:

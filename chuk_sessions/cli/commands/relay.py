@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ... import SessionError, SessionManager
+from ...events.metrics import metrics_served
 from .. import logs
 from ..app import command
 from ..context import Context
@@ -36,6 +37,14 @@ async def relay(
     lease: Annotated[
         float, typer.Option(metavar="S", min=0.1, help="Seconds until others take over from a killed relay.")
     ] = 10,
+    metrics_port: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Serve metrics for Prometheus at this port.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address of that port.")] = "0.0.0.0",
+    count_sandbox: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Sandbox whose live sessions the metrics count. Repeatable."),
+    ] = None,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning, or error.")] = "info",
 ) -> int:
     """Sweep expired sessions of all sandboxes, and deliver webhooks, until SIGINT or SIGTERM.
@@ -53,6 +62,11 @@ async def relay(
         if webhooks:
             settings = {"in_flight": in_flight, "timeout_seconds": timeout_seconds, "lease_seconds": lease}
             await stack.enter_async_context(_webhook_relay(context, allow_hosts=allow_host or [], **settings))
+        if metrics_port is not None:
+            served = metrics_served(
+                context.factory(), host=metrics_host, port=metrics_port, sandboxes=count_sandbox or []
+            )
+            await stack.enter_async_context(served)
         sweeping = asyncio.create_task(_sweep(manager, sweep_seconds))
         stack.callback(sweeping.cancel)
         logger.info("the relay is running")

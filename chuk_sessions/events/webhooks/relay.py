@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Self
 
 from ...backends.sharing import SessionFactory
 from ...core.durations import ms_from_seconds
+from ...core.figures import REPORTERS, Figure
 from ...core.validation import positive
 from ...exceptions import SessionError
 from ..decoding import OwnerEncryption
@@ -84,9 +86,11 @@ class WebhookRelay:
         self._poll_seconds = ms_from_seconds(poll_seconds, "poll_seconds") / 1000
         self._resolver, self._tls = resolver, tls
         self._source = Source(source)
+        self.backend = self._source.backend
         self._store = EndpointStore(self._source, encryption)
         self._workers: dict[str, Worker] = {}
         self._stopping: set[asyncio.Task[None]] = set()
+        self._attempts, self._disabled, self._endpoints = Counter[str](), Counter[str](), Counter[str]()
 
     async def __aenter__(self) -> Self:
         """Start the relay. Raises a subclass of ProviderError if the store cannot be reached."""
@@ -102,7 +106,10 @@ class WebhookRelay:
             in_flight=self._in_flight,
             lease_ms=self._timeout_ms + round(1000 * self._lease_seconds),
             poll_seconds=self._poll_seconds,
+            attempts=self._attempts,
+            disabled=self._disabled,
         )
+        REPORTERS.add(self)
         try:
             await self._look(context)
         except BaseException:
@@ -115,6 +122,14 @@ class WebhookRelay:
     def endpoint_ids(self) -> list[str]:
         """The ids of the endpoints that the relay works for."""
         return sorted(self._workers)
+
+    def figures(self) -> list[Figure]:
+        """Return the figures of the relay for telemetry, see `core.figures`."""
+        return [
+            *[Figure("webhook_attempts", self._attempts[name], (name,)) for name in ("delivered", "failed", "gone")],
+            *[Figure("webhooks_disabled", self._disabled[name], (name,)) for name in ("gone", "failing")],
+            *[Figure("webhook_endpoints", self._endpoints[name], (name,)) for name in ("enabled", "disabled")],
+        ]
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Stop the relay. Attempts in flight may finish within their timeout, and their results are stored."""
@@ -140,6 +155,7 @@ class WebhookRelay:
     async def _look(self, context: Context) -> None:
         """Start a worker for each endpoint that is enabled, and stop the others, which may take a while."""
         found = await self._store.load()
+        self._endpoints = Counter("enabled" if one.enabled else "disabled" for one in found.values())
         active = {
             name: endpoint for name, endpoint in found.items() if endpoint.enabled and endpoint.format in self._formats
         }

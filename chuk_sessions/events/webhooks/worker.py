@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ...exceptions import SessionError
@@ -40,6 +41,8 @@ class Context:
         in_flight: maximum number of concurrent requests to an endpoint.
         lease_ms: time after which another relay takes over the messages of one that was killed.
         poll_seconds: longest time between two polls of a queue.
+        attempts: how many attempts at a delivery had each result: delivered, failed, or gone.
+        disabled: how many endpoints were disabled for each reason: gone, or failing.
 
     """
 
@@ -51,6 +54,8 @@ class Context:
     in_flight: int
     lease_ms: int
     poll_seconds: float
+    attempts: Counter[str] = field(default_factory=Counter)
+    disabled: Counter[str] = field(default_factory=Counter)
 
 
 class Worker:
@@ -143,6 +148,7 @@ class Worker:
     async def _attempt(self, message: Message, batch: Batch) -> None:
         endpoint = self._endpoint
         outcome = await self._send(endpoint, message)
+        self._context.attempts["delivered" if outcome.delivered else "gone" if outcome.gone else "failed"] += 1
         if not outcome.delivered:
             await self._failed(message, batch, outcome)
             return
@@ -200,6 +206,7 @@ class Worker:
         await self._change(disable)
         if not disabled:
             return
+        self._context.disabled[reason] += 1
         logger.error("the endpoint %s was disabled: %s", self._endpoint.id, reason)
         message = disabled_message(self._endpoint, now)
         for other in (await self._context.store.load()).values():

@@ -36,8 +36,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         return found
     created, version = (now, 1) if isinstance(found, list) else found
     evicted: list[Victim] = []
-    full = make_room(space, keys, argv, owner, evicted) if cap > 0 else None
-    if full is not None:
+    if cap > 0 and (full := make_room(space, keys, argv, owner, evicted)) is not None:
         return full
 
     deadline = now + lifetime if lifetime > 0 else -lifetime

@@ -41,6 +41,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         space.zadd(sandboxes[0], index_score(expiry, emits), sandbox, lower_only=True)
     else:
         space.copy(old, new)
+        space.hdel(new, [b"t"])
     space.zadd(deadlines, index_score(expiry, emits), new_handle)
     user = space.zscore(users, old_handle)
     if user is not None:
