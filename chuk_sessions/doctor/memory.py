@@ -139,8 +139,8 @@ def _outside_of_the_limit(server: Facts, limit: int, total: int) -> Iterator[Ver
             f"maxmemory ({_size(limit)}) is {100 * limit // total} % of the machine's memory ({_size(total)}). Buffers "
             f"for replicas and for the append-only file ({_size(buffers)} now) do not count for the limit, nor does "
             "the copy that a save makes of pages that change meanwhile. The operating system can kill the server",
-            "Lower maxmemory to about 60 % of the machine's memory if less than that is in use, or move the server to a "
-            "larger machine.",
+            "Lower maxmemory to about 60 % of the machine's memory if less than that is in use, or move the server to "
+            "a larger machine.",
         )
 
 

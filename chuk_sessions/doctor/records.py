@@ -34,7 +34,7 @@ _PAUSES = (0.0, 0.02, 0.1)
 that creates and deletes sessions under the same id all the time.
 """
 _CLOCK_ERROR_MS = 1_000
-"""The time of a server is only known about. An entry that is older may have just lost its record to the server's TTL."""
+"""How far the known time of a server may be off. The record of an entry that expires now may have expired before."""
 
 _IDENTITY = (b"c", b"u", b"h", b"s")
 """The fields of a record that stay while a session has its id."""
@@ -190,7 +190,7 @@ class Examiner:
         kind = (await self._ask("TYPE", name.key)).decode()
         if kind not in ("none", layout.TYPES[name.kind]):
             self.tally.add(Trouble.TYPE, name.key)
-        elif name.kind in ("o", "c", "p"):
+        elif name.kind in ("o", "c", "p", "a"):
             self._add(await self._confirmed(lambda: self._without_expiry(name, name.key)))
         elif name.kind == "n":
             member = f"{name.sandbox_id}/{name.rest}".encode()

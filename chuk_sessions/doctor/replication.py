@@ -44,8 +44,8 @@ def replicas(server: Facts, case: Case) -> Iterator[Verdict]:
     wanted = case.inspection.settings.wait_replicas
     if wanted > connected:
         yield problem(
-            f"SESSION_REDIS_WAIT_REPLICAS is {wanted}, but {_connected(connected)}: logins, rotations, and logouts raise "
-            "NotReplicatedError",
+            f"SESSION_REDIS_WAIT_REPLICAS is {wanted}, but {_connected(connected)}: logins, rotations, and logouts "
+            "raise NotReplicatedError",
             "Start the missing replicas, or lower the setting.",
         )
     yield from _late(server, connected)

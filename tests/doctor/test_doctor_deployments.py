@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from contextlib import ExitStack
 
 import pytest
 
 from chuk_sessions import SessionManager, SessionUnavailableError
-from chuk_sessions.doctor import Level, Progress, examine
+from chuk_sessions.core import adoption, keys, single_use
+from chuk_sessions.doctor import Level, Progress, examine, layout
+from chuk_sessions.federation import Federation, generate_signing_key
 from tests.conftest import bundled
 from tests.doctor.tools import HEALTHY, finding, findings, manager_on, setting
 from tests.harness.farms import Certificates, Member, cluster_farm, one_sentinel_over, sentinel_farm, wait_for
@@ -16,10 +20,13 @@ from tests.harness.farms.proxy import Proxy
 from tests.harness.ports import free_port
 from tests.harness.servers import Server, running
 
+KEYS_IN_USE = {"s", "o", "c", "n", "p", "a", "deadlines", "users", "sandboxes", "events", "noted"}
+
 
 async def use(url: str) -> None:
     """Leave sessions of all kinds, as applications do."""
-    async with manager_on(url, events=True, idle_timeout_seconds=900) as manager:
+    federation = Federation(keys={"k1": generate_signing_key()})
+    async with manager_on(url, events=True, idle_timeout_seconds=900, federation=federation) as manager:
         for number in range(30):
             session_id = await manager.allocate_session(user_id=f"user{number % 7}" if number % 3 else None)
             await manager.update_session_metadata(session_id, {"agent": "x" * 200, "number": number})
@@ -30,14 +37,39 @@ async def use(url: str) -> None:
         for number in range(5):
             await manager.allocate_session(f"chosen-{number}", "alice", mode="create")
         await manager.delete_session("chosen-0")
+        session_id = await manager.allocate_session(user_id="alice")
+        await manager.grant_session(session_id, to="other")
+        await manager.rate_limit_session(session_id, "api", 10, 60)
+        await manager.increment_session_counter(session_id, "requests", idempotency_key="once")
+        await manager.rotate_session(session_id, grace_seconds=60)
+        forever = await manager.allocate_session(user_id="alice", ttl_hours=math.inf)
+        await manager.increment_session_counter(forever, "requests", idempotency_key="once")
+        await adopt(manager)
     async with manager_on(url, "tiny", retention_seconds=1) as manager:
         await manager.allocate_session(ttl_hours=1e-7)
+
+
+async def adopt(manager: SessionManager) -> None:
+    """Leave a session of another store, the marker of one that may not come back, and a proof that was used."""
+    backend, now = manager.session_factory.backend, int(1000 * time.time())
+    found = adoption.Adopted(
+        created=now - 5000, deadline=now + 900_000, accessed=now - 5000, idle=0, version=1,
+        owner=b"", user=0, pairs=[b"m:cart", b"[1]"], fingerprint=b"first",
+    )  # fmt: skip
+    for call in (
+        adoption.adopt(keys.session_keys("web", "sess-0a1b2c3d"), found, overlap_ms=0, retention_ms=300_000),
+        adoption.block(keys.session_keys("web", "sess-4e5f6a7b"), overlap_ms=60_000),
+        single_use.use_once("web", "proof", 60_000),
+    ):
+        await backend.run(call)
 
 
 async def test_a_healthy_server_with_tls_has_no_finding(patient: Server, certificates: Certificates):
     with Proxy(patient.port, tls=certificates.context) as proxy:
         url = f"rediss://127.0.0.1:{proxy.port}?{certificates.query}"
         await use(url)
+        with patient.client() as client:
+            assert {layout.parse(key).kind for key in client.scan_iter()} == KEYS_IN_USE
         assert await findings(url) == []
         assert await findings(url, sample=None) == []
 
