@@ -25,6 +25,11 @@ from .finding import Finding, Verdict, ok, unknown, warning
 from .keyspace import EmulatorKeyspace, Keyspace, OnProgress, Progress, ServersKeyspace
 from .records import Examiner
 
+NO_FILE = (
+    "This server has no configuration file, so it refuses `CONFIG REWRITE`. Instead, change the options that it is "
+    "started with."
+)
+
 SAMPLE = 2_000
 """Keys that are examined by default."""
 
@@ -178,8 +183,15 @@ async def _run(check: ServerCheck, case: Case) -> list[Finding]:
         if facts.server.part in check.parts and (not facts.failure or check is checks.REACHABLE):
             verdicts: list[Verdict] = []
             await _collect(check, facts, case, verdicts)
-            findings += [verdict.on(check.name, facts.server.address) for verdict in verdicts]
+            findings += [_advised(facts, verdict).on(check.name, facts.server.address) for verdict in verdicts]
     return findings
+
+
+def _advised(facts: Facts, verdict: Verdict) -> Verdict:
+    """Return a verdict whose advice works on a server that was started without a configuration file."""
+    if "`CONFIG REWRITE`" not in verdict.advice or not facts.has("config_file") or facts.text("config_file"):
+        return verdict
+    return verdict._replace(advice=f"{verdict.advice} {NO_FILE}")
 
 
 async def _collect(check: ServerCheck, facts: Facts, case: Case, verdicts: list[Verdict]) -> None:

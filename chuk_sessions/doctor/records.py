@@ -29,7 +29,7 @@ _CONCURRENT_KEYS = 50
 
 Entry = tuple[bytes, float]
 """A member of an index and its score."""
-_PAUSES = (0.0, 0.02, 0.1)
+_PAUSES = (0.0, 0.01, 0.05)
 """Seconds before each of the further looks that must confirm a trouble. Different ones do not keep step with a caller
 that creates and deletes sessions under the same id all the time.
 """

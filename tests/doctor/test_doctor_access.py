@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -122,16 +123,14 @@ def test_the_table_of_rights_has_every_command_of_the_scripts():
 
 
 async def test_a_certificate_that_expires_soon_is_noticed(patient: Server, tmp_path):
-    async def seen(days: float):
-        folder = tmp_path / str(days)
-        folder.mkdir()
-        certificates = Certificates.make(folder, datetime.now(UTC) + timedelta(days=days, minutes=5))
-        with Proxy(patient.port, tls=certificates.context) as proxy:
-            return await examine(f"rediss://127.0.0.1:{proxy.port}?{certificates.query}")
-
+    certificates = Certificates.make(tmp_path, datetime.now(UTC) + timedelta(days=200, minutes=5))
     levels = {}
-    for days in (3, 20, 200):
-        [levels[days]] = [each for each in await seen(days) if each.check == "tls"]
+    with Proxy(patient.port, tls=certificates.context) as proxy:
+        url = f"rediss://127.0.0.1:{proxy.port}?{certificates.query}"
+        for days in (3, 20, 200):
+            later = (200 - days) * 86_400
+            found = await examine(url, writes=False, clock=lambda later=later: time.time() + later)
+            [levels[days]] = [each for each in found if each.check == "tls"]
     assert [each.level for each in levels.values()] == [Level.PROBLEM, Level.WARNING, Level.OK]
     assert "expires in 3 days" in levels[3].found
     assert "Renew the certificate" in levels[20].advice

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
+import redis
 
 from chuk_sessions.doctor import Level, examine
 from tests.conftest import bundled
@@ -118,6 +119,26 @@ async def test_a_limit_comes_after_the_policy(patient: Server):
     with patient.client() as client, setting(client, maxmemory=0, maxmemory_policy="allkeys-lru"):
         seen = await finding(patient.url, "memory")
     assert seen.advice.startswith("First set maxmemory-policy to noeviction")
+
+
+async def test_a_server_without_a_configuration_file_is_told_so(tmp_path):
+    """It refuses CONFIG REWRITE."""
+    file = tmp_path / "valkey.conf"
+    file.write_text("maxclients 100\n")
+    with running(bundled(), *HEALTHY) as server, server.client() as client:
+        for has_file in (False, True):
+            if has_file:
+                server.stop()
+                server.command.insert(1, str(file))
+                server.restart()
+            with setting(client, appendfsync="no"):
+                seen = await finding(server.url, "persistence")
+                assert ("it refuses `CONFIG REWRITE`" in seen.advice) is not has_file
+                if has_file:
+                    client.config_rewrite()
+                else:
+                    with pytest.raises(redis.ResponseError, match="without a config file"):
+                        client.config_rewrite()
 
 
 @pytest.mark.parametrize("low", ["value", "entries"])
