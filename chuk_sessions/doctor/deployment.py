@@ -91,8 +91,8 @@ async def _quorum(server: Facts, name: str, sentinels: int, quorum: int) -> Asyn
     if quorum > sentinels:
         yield problem(
             f"the quorum is {quorum}, and this Sentinel knows of {sentinels} in all: there is never a failover",
-            f"Start the Sentinels that are missing. If there are no others, run `SENTINEL SET {name} quorum {majority}` "
-            "on each of them.",
+            "Start the Sentinels that are missing. If there are no others, run "
+            f"`SENTINEL SET {name} quorum {majority}` on each of them.",
         )
     elif refusal.startswith("NOQUORUM"):
         yield problem(

@@ -30,6 +30,9 @@ NO_FILE = (
     "started with."
 )
 
+_PINGS = 2
+"""Queries that must fail before a server counts as down."""
+
 SAMPLE = 2_000
 """Keys that are examined by default."""
 
@@ -165,13 +168,16 @@ class _Doctor:
 
 async def _notice_loss(facts: Facts) -> None:
     """Note that a server has stopped answering while keys were examined, which can take long."""
-    if not facts.failure:
+    failure = facts.failure
+    for _ in range(0 if failure else _PINGS):
         try:
             await facts.server.query("PING")
-        except UnansweredError as failure:
-            facts.failure = str(failure)
+            return
         except RefusedError:
-            pass  # it answers
+            return  # it answers
+        except UnansweredError as unanswered:
+            failure = str(unanswered)  # perhaps only this process or the network was busy
+    facts.failure = failure
 
 
 async def _run(check: ServerCheck, case: Case) -> list[Finding]:

@@ -244,6 +244,17 @@ async def test_a_server_that_disappears_halfway_is_found(monkeypatch):
     }
 
 
+async def test_connections_that_are_cut_are_no_findings(patient: Server):
+    await use(patient.url)
+    cut = []
+    with patient.client() as client:
+        found = await findings(
+            patient.url, sample=None, on_progress=lambda _: cut.append(client.client_kill_filter(_type="normal"))
+        )
+    assert sum(cut) > 0
+    assert found == []
+
+
 async def test_an_unreachable_store_raises_an_error(monkeypatch):
     monkeypatch.setenv("SESSION_REDIS_CALL_TIMEOUT", "0.3")
     with pytest.raises(SessionUnavailableError):
