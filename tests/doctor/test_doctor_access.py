@@ -6,11 +6,13 @@ import re
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from chuk_sessions.backends.redis import scripts
-from chuk_sessions.core.inspection import InspectedServer, UnansweredError
+from chuk_sessions.backends.sharing import backend_of
+from chuk_sessions.core.inspection import Inspectable, InspectedServer, UnansweredError
 from chuk_sessions.doctor import Level, examine
 from chuk_sessions.doctor.rights import COMMANDS
 from tests.conftest import bundled
@@ -101,7 +103,9 @@ async def test_a_client_certificate_is_a_login(patient: Server, certificates: Ce
         with Proxy(patient.port, tls=context) as proxy:
             own = f"ssl_certfile={certificates.chain}&ssl_keyfile={certificates.key}"
             async with manager_on(f"rediss://127.0.0.1:{proxy.port}?{query}&{own}") as manager:
-                inspection = await manager.session_factory.backend.inspect()
+                backend = backend_of(manager.session_factory)
+                assert isinstance(backend, Inspectable)
+                inspection = await backend.inspect()
                 try:
                     [server] = inspection.primaries
                     assert await server.query("PING") == b"PONG"
@@ -123,13 +127,15 @@ def test_the_table_of_rights_has_every_command_of_the_scripts():
 
 
 async def test_a_certificate_that_expires_soon_is_noticed(patient: Server, tmp_path):
+    def clock(later: float) -> float:
+        return time.time() + later
+
     certificates = Certificates.make(tmp_path, datetime.now(UTC) + timedelta(days=200, minutes=5))
     levels = {}
     with Proxy(patient.port, tls=certificates.context) as proxy:
         url = f"rediss://127.0.0.1:{proxy.port}?{certificates.query}"
         for days in (3, 20, 200):
-            later = (200 - days) * 86_400
-            found = await examine(url, writes=False, clock=lambda later=later: time.time() + later)
+            found = await examine(url, writes=False, clock=partial(clock, (200 - days) * 86_400.0))
             [levels[days]] = [each for each in found if each.check == "tls"]
     assert [each.level for each in levels.values()] == [Level.PROBLEM, Level.WARNING, Level.OK]
     assert "expires in 3 days" in levels[3].found

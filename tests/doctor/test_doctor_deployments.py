@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from chuk_sessions import SessionManager, SessionUnavailableError
+from chuk_sessions.backends.sharing import backend_of
 from chuk_sessions.core import adoption, keys, single_use
 from chuk_sessions.doctor import Level, Progress, examine, layout
 from chuk_sessions.federation import Federation, generate_signing_key
@@ -51,7 +52,7 @@ async def use(url: str) -> None:
 
 async def adopt(manager: SessionManager) -> None:
     """Leave a session of another store, the marker of one that may not come back, and a proof that was used."""
-    backend, now = manager.session_factory.backend, int(1000 * time.time())
+    backend, now = backend_of(manager.session_factory), int(1000 * time.time())
     found = adoption.Adopted(
         created=now - 5000, deadline=now + 900_000, accessed=now - 5000, idle=0, version=1,
         owner=b"", user=0, pairs=[b"m:cart", b"[1]"], fingerprint=b"first",
