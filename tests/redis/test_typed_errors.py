@@ -95,12 +95,14 @@ async def test_a_replica_refuses_writes():
 
 
 async def test_calls_wait_while_a_primary_has_too_few_replicas():
-    """A primary that a failover has promoted refuses writes until replicas have found it."""
+    """A promoted primary refuses writes until replicas have found it."""
     with running(valkey_binary()) as server, server.client() as client:
         manager = SessionManager("test", redis.factory(server.url, call_timeout=30, retries=1000))
         session_id = await manager.allocate_session(user_id="alice")
         client.config_set("min-replicas-to-write", 1)
-        calls = [asyncio.create_task(CALLS[name](manager, session_id)) for name in ("validate", "increment", "allocate")]
+        calls = [
+            asyncio.create_task(CALLS[name](manager, session_id)) for name in ("validate", "increment", "allocate")
+        ]
         await asyncio.to_thread(wait_for, lambda: refusals(client) > len(calls), "refused writes")
         client.config_set("min-replicas-to-write", 0)
         is_valid, counter, created = await asyncio.gather(*calls)
