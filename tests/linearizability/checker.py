@@ -27,6 +27,7 @@ class Event:
         began, ended: times on a clock that all processes share; `ended` is infinite without a reply.
         result: the reply, or UNKNOWN.
         or_result: another reply that the call may have had.
+        optional: whether it may take no effect at all, like an attempt that a retry repeats.
 
     """
 
@@ -35,6 +36,7 @@ class Event:
     ended: float = inf
     result: Any = UNKNOWN
     or_result: Any = UNKNOWN
+    optional: bool = False
 
     def allows(self, result: Any) -> bool:
         """Tell whether the call can have had this result."""
@@ -54,7 +56,7 @@ def linearizable(history: Sequence[Event], start: Any, perform: Perform) -> bool
     Raises UndecidedError after 200,000 configurations.
     """
     events = sorted(history, key=lambda event: event.began)
-    needed = sum(1 << number for number, event in enumerate(events) if event.result is not UNKNOWN)
+    needed = sum(1 << number for number, event in enumerate(events) if not (event.result is UNKNOWN or event.optional))
     seen = {(0, start)}
     stack = [(0, start)]
     while stack:
@@ -73,6 +75,8 @@ def linearizable(history: Sequence[Event], start: Any, perform: Perform) -> bool
 def _following(events: Sequence[Event], done: int, state: Any, perform: Perform) -> Iterator[tuple[int, Any]]:
     for number in _next(events, done):
         event = events[number]
+        if event.optional:
+            yield done | 1 << number, state
         after, result = perform(state, event.step)
         # A lost call that would change nothing is the same as one that never took effect.
         if event.allows(result) and not (event.result is UNKNOWN and after == state):

@@ -3,8 +3,9 @@
 A list and a revocation read several keys, one after another. So they are not atomic for all sessions of a user, but for
 each session by itself. A revocation deletes each session at some time between its beginning and its end, and perhaps
 once more if the session is created again meanwhile. A list names each session under the id that it has at some such
-time. While a session is rotated or moved, a list may name it under both ids, each of which it has at some time. The
-model therefore follows each session separately: the histories of different sessions have no influence on each other.
+time. While a session is rotated or moved, a list may name it under both ids, each of which it has at some time. A
+move first creates a copy, and until it has deleted the old session, several lists may name both. The model therefore
+follows each session separately: the histories of different sessions have no influence on each other.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ class Model(NamedTuple):
         current: the id; empty for a session that does not exist.
         owner: its user; empty for a guest.
         pointers: pairs of an old id in its grace period, which does not end in a history, and the next id.
+        copy: the id of the copy that a move has created, until the move is complete; empty for none.
 
     """
 
     current: str = ""
     owner: str = ""
     pointers: frozenset[tuple[str, str]] = frozenset()
+    copy: str = ""
 
     def resolve(self, session_id: str) -> str:
         """Return the id that an id leads to."""
@@ -73,6 +76,10 @@ class Model(NamedTuple):
     def remove_pointer(self, step: UserStep) -> tuple[Model, Any]:
         """Remove the pointer of an old id, if the session that it leads to has ended."""
         return (self if self.is_alive(step.session_id) else self._replace(pointers=self.without(step.session_id))), True
+
+    def start_move(self, step: UserStep) -> tuple[Model, Any]:
+        """Create the copy of a session that will replace it."""
+        return (self._replace(copy=step.new_id) if self.is_alive(step.session_id) else self), True
 
     def create_guest(self, step: UserStep) -> tuple[Model, Any]:
         """Create a session without a user."""
@@ -107,7 +114,7 @@ class Model(NamedTuple):
     def list(self, step: UserStep) -> tuple[Model, Any]:
         """Return whether a list of the user's sessions names the id; without one, whether it names none."""
         listed = self.current if self.owner == USER else ""
-        return self, listed == step.session_id
+        return self, step.session_id == listed or (self.copy != "" and step.session_id == self.copy)
 
 
 def perform(state: Model, step: UserStep) -> tuple[Model, Any]:
@@ -116,10 +123,13 @@ def perform(state: Model, step: UserStep) -> tuple[Model, Any]:
     return after
 
 
-def explain(history: Sequence[Event]) -> list[Event] | None:
-    """Return the events of a session that no order explains; None if every session can be explained."""
+def explain(history: Sequence[Event], *, retried: bool = False) -> list[Event] | None:
+    """Return the events of a session that no order explains; None if every session can be explained.
+
+    With `retried`, the lost attempt of a creation may have taken effect, too.
+    """
     for session_ids in _sessions(history):
-        events = list(_events_of(history, session_ids))
+        events = list(_events_of(history, session_ids, retried))
         if not linearizable(events, Model(), perform):
             return events
     return None
@@ -135,7 +145,7 @@ def _sessions(history: Sequence[Event]) -> Iterator[frozenset[str]]:
     return iter({frozenset(group) for group in groups.values()})
 
 
-def _events_of(history: Sequence[Event], session_ids: frozenset[str]) -> Iterator[Event]:
+def _events_of(history: Sequence[Event], session_ids: frozenset[str], retried: bool) -> Iterator[Event]:
     """Yield the events that concern a session.
 
     A list becomes one event for each id of the session that it names. A revocation becomes one event, and another one
@@ -153,4 +163,8 @@ def _events_of(history: Sequence[Event], session_ids: frozenset[str]) -> Iterato
         elif event.step.session_id in session_ids:
             if event.step.name == "allocate" and event.step.session_id in old_ids:
                 yield replace(event, step=event.step._replace(name="remove_pointer"))
+                if retried and event.result is True:
+                    yield replace(event, optional=True)
+            if event.step.new_id:
+                yield replace(event, step=event.step._replace(name="start_move"), result=True, optional=True)
             yield event
