@@ -157,8 +157,8 @@ ALERTS: tuple[Alert, ...] = (
     Alert("SessionSurveyMissing", "time() - max(max_over_time(chuk_sessions_survey_timestamp_seconds[1d]))", 120,
           "1m", "warning", "No relay reports about the session store.", "Start a relay with --metrics-port."),
     Alert("SessionEventsLag", "max by (reader) (chuk_sessions_event_lag_seconds)", 60,
-          "5m", "warning", "The reader {{ $labels.reader }} is behind.", "Start more processes of this reader. For webhooks, start a relay, or repair "
-          "or remove disabled endpoints."),
+          "5m", "warning", "The reader {{ $labels.reader }} is behind.",
+          "Start more processes of this reader. For webhooks, start a relay, or repair or remove disabled endpoints."),
     Alert("SessionEventsLost", "max by (reader) (increase(chuk_sessions_events_lost_total[15m]))", 0,
           "0m", "critical", "The reader {{ $labels.reader }} has lost events.",
           "It was too slow for max_events. Raise the limit, or remove readers that no process uses."),
