@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
@@ -71,7 +72,10 @@ class Output:
 
 
 def set_up_streams() -> None:
-    """Print characters that the encoding of a stream lacks as escapes, instead of failing."""
+    """Print characters that the encoding of a stream lacks as escapes, and nothing to a closed stream."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # as after `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (open until the exit)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -16,6 +16,7 @@ from chuk_sessions.cli.progress import Progress, duration
 from chuk_sessions.cli.running import run_command
 from tests.harness import children
 
+MISSING = "there is no such session in the sandbox cli\n"
 MEMORY = ("--url", "memory://", "--sandbox", "cli")
 
 
@@ -38,6 +39,12 @@ def test_the_environment_names_sandbox_and_store(capsys, monkeypatch):
         (["count", "--url", "memory://"], "--sandbox or CHUK_SANDBOX_ID"),
         ([*MEMORY, "count", "--bad"], "No such option"),
         ([*MEMORY, "cuont"], "No such command"),
+        ([*MEMORY, "cuont"], "Did you mean 'count'?"),
+        ([*MEMORY, "keys", "sess-s3cret"], "No such command"),
+        ([*MEMORY, "sess-s3cret"], "No such command"),
+        (["redis://:s3cret@host", "count"], "No such command"),
+        ([*MEMORY, "revoke", "sess-s3cret", "--yes"], "Got 1 unexpected argument"),
+        ([*MEMORY, "show", "sess-1", "sess-s3cret", "s3cret"], "Got 2 unexpected arguments"),
         ([*MEMORY, "count", "--url"], "requires an argument"),
         (["count", "--url", "foo://:s3cret@host", "--sandbox", "cli"], "it must begin with redis://"),
         (["count", "--url", "memory://", "--sandbox", "a/b"], "sandbox_id must be"),
@@ -49,6 +56,16 @@ def test_usage_errors_have_their_exit_code_and_a_message(words, message, capsys)
     assert message in printed.err
     assert "s3cret" not in printed.err
     assert printed.out == ""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_closed_stream_does_not_matter(stream, capsys, monkeypatch):
+    monkeypatch.setattr(sys, stream, None)
+    assert cli.main([*MEMORY, "show", "a"]) == ExitCode.FINDINGS
+    assert cli.main([*MEMORY, "count"]) == ExitCode.SUCCESS
+    getattr(sys, stream).close()
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (("", MISSING) if stream == "stdout" else ("0\n", ""))
 
 
 def test_a_missing_extra_is_named():
