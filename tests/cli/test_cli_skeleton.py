@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
+from importlib import import_module
 
 import pytest
 
 from chuk_sessions import OutcomeUnknownError, ProviderError, RevocationIncompleteError, SessionUnavailableError, cli
+from chuk_sessions.cli.app import load_commands
 from chuk_sessions.cli.context import Context
 from chuk_sessions.cli.exits import ExitCode, UsageError, code_for
 from chuk_sessions.cli.output import visible
@@ -68,6 +71,19 @@ def test_a_closed_stream_does_not_matter(stream, capsys, monkeypatch):
     assert (printed.out, printed.err) == (("", MISSING) if stream == "stdout" else ("0\n", ""))
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:s3cret@host/1", "redis://host/1"),
+        ("redis://host/0?db=2&password=s3cret", "redis://host/0?db=2"),
+        ("redis://a,b/name?sentinel_password=s3cret", "redis://a,b/name"),
+    ],
+)
+def test_checkpoints_of_a_migration_have_no_passwords(url, shown):
+    load_commands()
+    assert import_module("chuk_sessions.cli.commands.migrate")._redacted(url) == shown
+
+
 def test_a_missing_extra_is_named():
     code = "import sys; sys.modules['typer'] = None; from chuk_sessions.cli import main; sys.exit(main(['count']))"
     done = children.python(code)
@@ -125,6 +141,19 @@ def test_tables_off_a_terminal_are_never_cut(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[1].split() == ["r" * 300, "12,345"]
+
+
+def test_tables_off_a_terminal_need_little_memory(capsys):
+    rows = [{"user": "\u5bb6" * 3, "number": number} for number in range(5000)]
+    tracemalloc.start()
+    try:
+        Context().output.rows(["user", "number"], rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["user    number", "\u5bb6" * 3 + "       0"]
+    assert peak / len(rows) < 2000
 
 
 def test_progress_has_rate_and_time_left(capsys):
