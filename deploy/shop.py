@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from chuk_sessions.telemetry import prometheus_collector
 from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from chuk_sessions import ProviderError
+from chuk_sessions.telemetry import prometheus_collector
 from examples.web.fastapi_app import app, manager
 
 registry = CollectorRegistry()

@@ -23,7 +23,7 @@ from ..exceptions import ManagerClosedError
 from ..models import CachedSession, SessionMetadata
 from .entry import Entry
 from .loop_cache import LoopCache
-from .stats import Stats, figures_of
+from .stats import UNUSED, Stats, figures_of
 from .thread_reads import ThreadReads
 from .view import View
 
@@ -291,7 +291,7 @@ class CachedReads:
         """Return the figures of this manager. See `Stats`."""
         views, tracked = list(self._views.values()), [cache.tracked for cache in list(self._views)]
         is_tracking = any(one.is_tracking() for one in tracked)
-        reasons = [one.why_off for one in tracked] or ["no session has been read yet"]
+        reasons = [one.why_off for one in tracked] or [UNUSED]
         return Stats(
             cached_sessions=sum(len(view.entries) for view in views),
             hits=sum(view.hits for view in views),

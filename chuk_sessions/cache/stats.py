@@ -6,6 +6,9 @@ from typing import Final, NamedTuple
 
 from ..core.figures import Figure
 
+UNUSED: Final = "no session has been read yet"
+"""The reason why a cache that nobody has used is off."""
+
 _COUNTERS: Final = ("hits", "misses", "joined", "invalidations", "flushes", "evictions")
 
 
@@ -45,7 +48,8 @@ def figures_of(stats: Stats, staleness: float, max_staleness: float) -> list[Fig
         *[Figure(f"cache_{name}", getattr(stats, name)) for name in _COUNTERS],
         Figure("cache_sessions", stats.cached_sessions),
         Figure("cache_managers", int(stats.tracking), ("tracking",)),
-        Figure("cache_managers", int(not stats.tracking), ("off",)),
+        Figure("cache_managers", int(not stats.tracking and stats.why_off != UNUSED), ("off",)),
+        Figure("cache_managers", int(stats.why_off == UNUSED), ("unused",)),
         Figure("cache_staleness_seconds", staleness),
         Figure("cache_max_staleness_seconds", max_staleness),
     ]

@@ -13,6 +13,8 @@ from .registry import Registry
 Run = Callable[[], Coroutine[Any, Any, Reply]]
 """Runs a call."""
 
+RunBackend = Callable[..., Coroutine[Any, Any, Reply]]
+"""Runs calls of a backend: the call, the calls to send after a lost reply, and whether replicas must acknowledge it."""
 
 Count = Callable[[Call, Reply | int | None, float], None]
 """Counts a call that is over: the call, its reply, and when it began (a time of `time.perf_counter`).
@@ -34,6 +36,9 @@ class CallTracer(Protocol):
 
     def is_recording(self) -> bool:
         """Return whether the next call is to be traced."""
+
+    def wrap(self, run: RunBackend) -> RunBackend:
+        """Return a function that runs calls like `run`, and traces those that are to be traced."""
 
     def trace(self, call: Call, run: Run) -> Coroutine[Any, Any, Reply]:
         """Run a call once, and return its reply or raise its error."""

@@ -91,13 +91,13 @@ class InspectedServer(Protocol):
     part: Part
 
     async def query(self, *words: str | bytes | int) -> Any:
-        """Run a command and return its reply. Raises RefusedError and UnansweredError."""
+        """Run a command that only reads, and return its reply. Raises RefusedError and UnansweredError."""
 
     def peer(self) -> Peer | None:
         """Return the other end of the connection; None if none is open."""
 
     async def admits_anyone(self) -> bool:
-        """Return whether the server takes commands without a login. Raises UnansweredError."""
+        """Return whether the server takes commands without a login or a client certificate. Raises UnansweredError."""
 
 
 class Inspection(Protocol):

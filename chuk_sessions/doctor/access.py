@@ -17,8 +17,9 @@ _EXPIRES_SOON, _EXPIRES_NEXT = 7, 30
 """Days before the expiry of a certificate."""
 
 _OWN_USER = (
-    "Create a user for the application with exactly the rights in docs/production.md (Access), use it in the URL, and "
-    "run `ACL SETUSER default off` once no client uses the default user."
+    "Create a user for the application with exactly the rights in docs/production.md (Access) on every server, save it "
+    "(`ACL SAVE`, or `CONFIG REWRITE` without an ACL file), and use it in the URL. Run `ACL SETUSER default off` only "
+    "once no client uses the default user: replicas and Sentinels do, unless masteruser and auth-user name another one."
 )
 
 
@@ -81,11 +82,10 @@ async def rights(server: Facts, case: Case) -> AsyncIterator[Verdict]:
     if refused is None:
         yield _rights_shown_by_trial(server, case)
     elif refused:
-        rules = " ".join(f"+{name.lower()}" for name in refused)
         yield problem(
             f"this user may not run {', '.join(refused)} on keys that begin with chuk1: calls that need them fail",
-            f"Run `ACL SETUSER {case.inspection.settings.username or 'default'} {rules} ~chuk1:*` on every server, and "
-            "save it in the ACL file. docs/production.md (Access) has all rights that are needed.",
+            f"Run `ACL SETUSER {case.inspection.settings.username or 'default'} {needed.rules_for(refused)}` on every "
+            "server, and save it in the ACL file. docs/production.md (Access) has all rights that are needed.",
         )
     else:
         yield ok("this user has the rights that the scripts need")
@@ -123,8 +123,9 @@ async def exposure(server: Facts, case: Case) -> AsyncIterator[Verdict]:
         yield problem(
             f"the server takes commands without a login, and {reach}: whoever can connect reads, changes, and deletes "
             "all sessions",
-            f"Set a password at once (`CONFIG SET requirepass`, `CONFIG REWRITE`), and close the port in the firewall. "
-            f"{_OWN_USER}",
+            "Close the port in the firewall at once, and set a password: on replicas first masterauth and on Sentinels "
+            "auth-pass, then requirepass on each server (`CONFIG SET`, `CONFIG REWRITE`), and then in the URL of each "
+            f"application, because new connections fail without it. {_OWN_USER}",
         )
     else:
         yield await _excess(server, case)

@@ -11,6 +11,7 @@ from .finding import Verdict, ok, problem, unknown, warning
 
 _SLOTS = 16_384
 _FEW_SENTINELS = 3
+_SETTINGS = "auth-pass, down-after-milliseconds, and failover-timeout (`SENTINEL SET`)"
 
 
 async def cluster(server: Facts, case: Case) -> AsyncIterator[Verdict]:
@@ -36,7 +37,7 @@ async def cluster(server: Facts, case: Case) -> AsyncIterator[Verdict]:
     elif failing:
         yield problem(
             f"this node sees {failing:,} slots whose primary does not answer",
-            "Start that primary, or let its replica take over (`CLUSTER FAILOVER` on the replica).",
+            "Start that primary, or let its replica take over (`CLUSTER FAILOVER FORCE` on the replica).",
         )
     else:
         yield ok("the cluster works, and every slot has a primary")
@@ -53,7 +54,8 @@ async def sentinel(server: Facts, case: Case) -> AsyncIterator[Verdict]:
         else:
             yield problem(
                 f"this Sentinel does not monitor {name}",
-                f"Run `SENTINEL MONITOR {name} HOST PORT QUORUM` on it, or take it out of the URL.",
+                f"Run `SENTINEL MONITOR {name} HOST PORT QUORUM` on it, with {_SETTINGS} of the other Sentinels, or "
+                "take it out of the URL.",
             )
         return
     words = [bytes(word).decode(errors="replace") for word in reply]
@@ -66,8 +68,9 @@ async def sentinel(server: Facts, case: Case) -> AsyncIterator[Verdict]:
         yield problem(
             f"this Sentinel names {named} as the primary, and another one names {min(others)}: clients can write to "
             "different servers, whose sessions differ",
-            f"Find the right primary with `ROLE` on both servers. On each Sentinel that is wrong, run `SENTINEL REMOVE "
-            f"{name}` and `SENTINEL MONITOR {name} HOST PORT QUORUM`.",
+            "If a failover is in progress, run the doctor again. Otherwise, find the right primary with `ROLE` on both "
+            f"servers. On each Sentinel that is wrong, run `SENTINEL REMOVE {name}` and `SENTINEL MONITOR {name} HOST "
+            f"PORT QUORUM`, and set {_SETTINGS} again, which REMOVE forgets.",
         )
     if "down" in facts.get("flags", ""):
         yield problem(
@@ -85,22 +88,24 @@ async def _quorum(server: Facts, name: str, sentinels: int, quorum: int) -> Asyn
         await server.server.query("SENTINEL", "CKQUORUM", name)
     except (RefusedError, UnansweredError) as error:
         refusal = str(error)
-    if refusal.startswith("NOQUORUM"):
+    if quorum > sentinels:
+        yield problem(
+            f"the quorum is {quorum}, and this Sentinel knows of {sentinels} in all: there is never a failover",
+            "Start the Sentinels that are missing. If there are no others, run "
+            f"`SENTINEL SET {name} quorum {majority}` on each of them.",
+        )
+    elif refusal.startswith("NOQUORUM"):
         yield problem(
             f"too few Sentinels are up to fail over: {refusal.removeprefix('NOQUORUM ')}",
-            f"Start the missing Sentinels: {max(majority, quorum)} of {sentinels} must be up. Remove those that are "
-            f"gone for good with `SENTINEL RESET {name}`.",
+            f"Start the missing Sentinels: {max(majority, quorum)} of {sentinels} must be up. If some are gone for "
+            f"good, run `SENTINEL RESET {name}` on one of the others after the other, 30 s apart, while the primary "
+            "and its replicas are up: a Sentinel that is reset during an outage forgets the replicas.",
         )
     elif sentinels < _FEW_SENTINELS:
         yield warning(
             f"there {'is only one Sentinel' if sentinels == 1 else 'are only two Sentinels'}: if one is down, there "
             "is no failover",
             "Run at least three, on machines that do not fail together.",
-        )
-    elif quorum > sentinels:
-        yield problem(
-            f"the quorum is {quorum}, and there are {sentinels} Sentinels: there is never a failover",
-            f"Run `SENTINEL SET {name} quorum {majority}` on each of them.",
         )
     else:
         yield ok(f"{sentinels} Sentinels monitor the primary, and {max(majority, quorum)} of them can fail over")

@@ -25,6 +25,14 @@ from .finding import Finding, Verdict, ok, unknown, warning
 from .keyspace import EmulatorKeyspace, Keyspace, OnProgress, Progress, ServersKeyspace
 from .records import Examiner
 
+NO_FILE = (
+    "This server has no configuration file, so it refuses `CONFIG REWRITE`. Instead, change the options that it is "
+    "started with."
+)
+
+_PINGS = 2
+"""Queries that must fail before a server counts as down."""
+
 SAMPLE = 2_000
 """Keys that are examined by default."""
 
@@ -160,13 +168,16 @@ class _Doctor:
 
 async def _notice_loss(facts: Facts) -> None:
     """Note that a server has stopped answering while keys were examined, which can take long."""
-    if not facts.failure:
+    failure = facts.failure
+    for _ in range(0 if failure else _PINGS):
         try:
             await facts.server.query("PING")
-        except UnansweredError as failure:
-            facts.failure = str(failure)
+            return
         except RefusedError:
-            pass  # it answers
+            return  # it answers
+        except UnansweredError as unanswered:
+            failure = str(unanswered)  # perhaps only this process or the network was busy
+    facts.failure = failure
 
 
 async def _run(check: ServerCheck, case: Case) -> list[Finding]:
@@ -178,8 +189,15 @@ async def _run(check: ServerCheck, case: Case) -> list[Finding]:
         if facts.server.part in check.parts and (not facts.failure or check is checks.REACHABLE):
             verdicts: list[Verdict] = []
             await _collect(check, facts, case, verdicts)
-            findings += [verdict.on(check.name, facts.server.address) for verdict in verdicts]
+            findings += [_advised(facts, verdict).on(check.name, facts.server.address) for verdict in verdicts]
     return findings
+
+
+def _advised(facts: Facts, verdict: Verdict) -> Verdict:
+    """Return a verdict whose advice works on a server that was started without a configuration file."""
+    if "`CONFIG REWRITE`" not in verdict.advice or not facts.has("config_file") or facts.text("config_file"):
+        return verdict
+    return verdict._replace(advice=f"{verdict.advice} {NO_FILE}")
 
 
 async def _collect(check: ServerCheck, facts: Facts, case: Case, verdicts: list[Verdict]) -> None:

@@ -42,12 +42,14 @@ class ClockReading(NamedTuple):
         ahead: how far the server's clock is ahead of the local one.
         precision: the largest error of `ahead`, from the time that the query took.
         at: when it was read, by the local clock.
+        monotonic: when it was read, by the local clock that nobody sets.
 
     """
 
     ahead: float
     precision: float
     at: float
+    monotonic: float
 
 
 class Facts:
@@ -91,6 +93,10 @@ class Facts:
         """Return whether INFO has a value of that name."""
         return self._info is not None and name in self._info
 
+    def has_setting(self, name: str) -> bool:
+        """Return whether the server has told a setting of that name."""
+        return self._settings is not None and name in self._settings
+
     def setting(self, *names: str) -> str:
         """Return the first of these settings that the server has. Raises BlockedError."""
         if self._settings is None:
@@ -110,8 +116,13 @@ class Facts:
         return int(text)
 
     def now(self) -> float:
-        """Return the server's time in seconds since 1970, according to the last reading of its clock."""
-        return self._local_clock() + (self.clock.ahead if self.clock else 0.0)
+        """Return the server's time in seconds since 1970, according to the reading of its clock.
+
+        A local clock that is set meanwhile changes nothing.
+        """
+        if self.clock is None:
+            return self._local_clock()
+        return self.clock.at + self.clock.ahead + time.monotonic() - self.clock.monotonic
 
 
 def _refused(command: str, what: str) -> BlockedError:
@@ -137,14 +148,15 @@ async def read(server: InspectedServer, clock: Clock) -> Facts:
 
 async def read_clock(server: InspectedServer, clock: Clock) -> ClockReading | None:
     """Compare the clocks of a server and of this process. None if the server refuses. Raises UnansweredError."""
-    before = clock()
+    before, begun = clock(), time.monotonic()
     try:
         seconds, microseconds = await server.query("TIME")
     except RefusedError:
         return None
-    after = clock()
+    after, ended = clock(), time.monotonic()
     middle = (before + after) / 2
-    return ClockReading(int(seconds) + int(microseconds) / 1e6 - middle, max(0.0, after - before) / 2, middle)
+    ahead = int(seconds) + int(microseconds) / 1e6 - middle
+    return ClockReading(ahead, max(0.0, after - before) / 2, middle, (begun + ended) / 2)
 
 
 async def _info(server: InspectedServer) -> dict[str, str] | None:

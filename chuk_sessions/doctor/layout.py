@@ -17,6 +17,7 @@ _IN_SANDBOX: Final = {
     "c": "zset",
     "n": "zset",
     "p": "hash",
+    "a": "hash",
     "deadlines": "zset",
     "users": "zset",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .case import Case
 from .facts import BlockedError, Facts
@@ -16,6 +16,9 @@ _USER_AGENT = 256
 """Bytes of a long User-Agent, the longest value that most sessions have."""
 _FIELDS = 64
 """Fields that a compact record should be able to have."""
+
+_LIMITS = ("hash-max-listpack-value 1024", "hash-max-listpack-entries 512")
+"""Settings that keep records compact."""
 
 _ORDERS = {
     "lru": "keys that have not been used for long",
@@ -104,8 +107,9 @@ def memory(server: Facts, _case: Case) -> Iterator[Verdict]:
         yield warning(
             f"maxmemory is 0: the server ({_size(used)} now) grows until the operating system kills it, which is an "
             "outage and can lose sessions",
-            f"Set maxmemory, for example to 60 % of the machine's memory{_of(total)}, with `CONFIG SET maxmemory` and "
-            "`CONFIG REWRITE`. At the limit, the server refuses new sessions instead of being killed.",
+            f"{_policy_first(server)}Set maxmemory above what is in use, for example to 60 % of the machine's "
+            f"memory{_of(total)} or, in a container, of its limit, with `CONFIG SET maxmemory` and `CONFIG REWRITE`. "
+            "At the limit, the server refuses new sessions instead of being killed.",
         )
         return
     share = f"{100 * used // limit} % of maxmemory is in use ({_size(used)} of {_size(limit)})"
@@ -121,6 +125,12 @@ def memory(server: Facts, _case: Case) -> Iterator[Verdict]:
     yield from _outside_of_the_limit(server, limit, total)
 
 
+def _policy_first(server: Facts) -> str:
+    """Return the first step of an advice to set a limit, which could delete sessions at once under another policy."""
+    safe = not server.has("maxmemory_policy") or server.text("maxmemory_policy") == "noeviction"
+    return "" if safe else "First set maxmemory-policy to noeviction, see the check `eviction`. "
+
+
 def _outside_of_the_limit(server: Facts, limit: int, total: int) -> Iterator[Verdict]:
     names = ("mem_not_counted_for_evict", "mem_clients_slaves")
     buffers = sum(server.number(name) for name in names if server.has(name))
@@ -129,7 +139,8 @@ def _outside_of_the_limit(server: Facts, limit: int, total: int) -> Iterator[Ver
             f"maxmemory ({_size(limit)}) is {100 * limit // total} % of the machine's memory ({_size(total)}). Buffers "
             f"for replicas and for the append-only file ({_size(buffers)} now) do not count for the limit, nor does "
             "the copy that a save makes of pages that change meanwhile. The operating system can kill the server",
-            "Lower maxmemory to about 60 % of the machine's memory, or move the server to a larger machine.",
+            "Lower maxmemory to about 60 % of the machine's memory if less than that is in use, or move the server to "
+            "a larger machine.",
         )
 
 
@@ -146,26 +157,29 @@ def encoding(server: Facts, case: Case) -> Iterator[Verdict]:
         if not compact + large:
             raise
         if large > compact:
-            yield _too_large(f"{seen}, which take about twice as much memory")
+            yield _too_large(f"{seen}, which take about twice as much memory", _LIMITS)
         else:
             yield ok(f"{seen}; the others are compact")
         return
     if longest < _USER_AGENT or fields < _FIELDS:
+        old = server.has_setting("hash-max-ziplist-value") and not server.has_setting("hash-max-listpack-value")
+        limits = [text.replace("listpack", "ziplist") if old else text for text in _LIMITS]
         yield _too_large(
             f"a record is stored compactly only up to {fields} fields and values of {longest} bytes "
             "(hash-max-listpack-entries and -value). One longer value, such as a User-Agent or an encrypted value, "
-            f"doubles its size; {seen}"
+            f"doubles its size; {seen}",
+            [text for text, low in zip(limits, (longest < _USER_AGENT, fields < _FIELDS), strict=True) if low],
         )
     else:
         yield ok(f"records are compact up to {fields} fields and values of {longest} bytes; {seen}")
 
 
-def _too_large(found: str) -> Verdict:
+def _too_large(found: str, commands: Sequence[str]) -> Verdict:
     return warning(
         found,
-        "Run `CONFIG SET hash-max-listpack-value 1024` and `CONFIG SET hash-max-listpack-entries 512`, and then "
-        "`CONFIG REWRITE`. (Redis 6.2 calls the settings hash-max-ziplist-value and -entries.) A record that "
-        "is a hash table already stays one; later sessions are compact.",
+        f"Run {' and '.join(f'`CONFIG SET {command}`' for command in commands)}, and then `CONFIG REWRITE`. (Redis 6.2 "
+        "calls the settings hash-max-ziplist-value and -entries.) A record that is a hash table already stays one; "
+        "later sessions are compact.",
     )
 
 

@@ -1,6 +1,7 @@
 """The examination of stored data: records, their index entries, and notes. Nothing is written.
 
-Records change meanwhile. A trouble therefore counts only if further looks find it, too.
+Records change meanwhile. A trouble therefore counts only if further looks find it, too, and if the session of a
+record was the same at the end of each look: others may be created under its id.
 """
 
 from __future__ import annotations
@@ -28,8 +29,15 @@ _CONCURRENT_KEYS = 50
 
 Entry = tuple[bytes, float]
 """A member of an index and its score."""
-_FURTHER_LOOKS = 2
-"""Looks that must confirm a trouble. One could meet two sessions in a row under the same id, both being created."""
+_PAUSES = (0.0, 0.01, 0.05)
+"""Seconds before each of the further looks that must confirm a trouble. Different ones do not keep step with a caller
+that creates and deletes sessions under the same id all the time.
+"""
+_CLOCK_ERROR_MS = 1_000
+"""How far the known time of a server may be off. The record of an entry that expires now may have expired before."""
+
+_IDENTITY = (b"c", b"u", b"h", b"s")
+"""The fields of a record that stay while a session has its id."""
 
 Troubles = set[tuple[Trouble, str]]
 Look = Callable[[], Awaitable[Troubles]]
@@ -87,8 +95,9 @@ class Examiner:
     async def _confirmed(self, look: Look) -> Troubles:
         """Return the troubles that each of several looks finds."""
         found = await look()
-        for _ in range(_FURTHER_LOOKS):
+        for pause in _PAUSES:
             if found:
+                await asyncio.sleep(pause)
                 found &= await look()
         return found
 
@@ -119,7 +128,13 @@ class Examiner:
             found = {(Trouble.LOCKED, example)}
         except CorruptRecordError:
             found = {(Trouble.RECORD, example)}
-        return found | await self._of_record(name, handle, fields, record, example)
+        found |= await self._of_record(name, handle, fields, record, example)
+        return found if not found or await self._is_same(name, fields) else set()
+
+    async def _is_same(self, name: KeyName, fields: dict[bytes, bytes]) -> bool:
+        """Return whether a record still belongs to the session with these fields, and not to a later one."""
+        later = fields_of(await self._ask("HGETALL", name.key))
+        return all(later.get(field) == fields.get(field) for field in _IDENTITY)
 
     async def _pointer(self, name: KeyName, fields: dict[bytes, bytes], example: str) -> Troubles:
         """Examine the record of a rotated id."""
@@ -175,7 +190,7 @@ class Examiner:
         kind = (await self._ask("TYPE", name.key)).decode()
         if kind not in ("none", layout.TYPES[name.kind]):
             self.tally.add(Trouble.TYPE, name.key)
-        elif name.kind in ("o", "c", "p"):
+        elif name.kind in ("o", "c", "p", "a"):
             self._add(await self._confirmed(lambda: self._without_expiry(name, name.key)))
         elif name.kind == "n":
             member = f"{name.sandbox_id}/{name.rest}".encode()
@@ -207,7 +222,7 @@ class Examiner:
             scores = await self._ask("ZMSCORE", index.deadlines, *(member for member, _ in named))
             named = [entry for entry, score in zip(named, scores, strict=True) if score is None]
         elif name.kind == "deadlines":
-            named = [entry for entry in named if entry[1] > now]
+            named = [entry for entry in named if entry[1] > now + _CLOCK_ERROR_MS]
             records = [index.records + member.decode() for member, _ in named]
             if not records or await self._ask("EXISTS", *records) == len(records):
                 named = []
@@ -218,15 +233,22 @@ class Examiner:
             return {(Trouble.ENTRY, _shown(name, member))}
         index, example = keys.index(name.sandbox_id, name.bucket), _shown(name, member)
         if name.kind == "users":
-            gone = await self._ask("ZSCORE", index.deadlines, member) is None
-            # A session without an entry there is another trouble, which its record shows.
-            gone = gone and not await self._ask("EXISTS", index.records + member.decode())
-            still = await self._ask("ZSCORE", index.users, member) if gone else None
-            return {(Trouble.NO_SESSION, example)} if still is not None else set()
-        if score <= self._now_ms(name.key) or await self._ask("EXISTS", index.records + member.decode()):
+            if not await self._is_gone(index, member) or await self._ask("ZSCORE", index.users, member) is None:
+                return set()
+            # A session that was created under the same id in between has an entry of its own.
+            return {(Trouble.NO_SESSION, example)} if await self._is_gone(index, member) else set()
+        late = score <= self._now_ms(name.key) + _CLOCK_ERROR_MS
+        if late or await self._ask("EXISTS", index.records + member.decode()):
             return set()
+        # The entry of a later session under the same id has another score.
         still = await self._ask("ZSCORE", index.deadlines, member)
-        return {(Trouble.NO_RECORD, example)} if still is not None else set()
+        return {(Trouble.NO_RECORD, example)} if still is not None and float(still) == score else set()
+
+    async def _is_gone(self, index: keys.IndexKeys, member: bytes) -> bool:
+        """Return whether a session has neither a deadline nor a record. One without a deadline is another trouble."""
+        if await self._ask("ZSCORE", index.deadlines, member) is not None:
+            return False
+        return not await self._ask("EXISTS", index.records + member.decode())
 
     async def _unlisted(self, name: KeyName, index: str, member: bytes) -> Troubles:
         """Examine whether the index that sweeps read has an entry for a key that exists."""

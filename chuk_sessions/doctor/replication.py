@@ -22,6 +22,12 @@ def role(server: Facts, _case: Case) -> Iterator[Verdict]:
             "Name the primary in the URL. If the address is a name that moves at failovers (DNS, load balancer), make "
             "it lead to the primary; or use Sentinels or a cluster, which the library asks for the primary.",
         )
+    elif part is Part.REPLICA and server.has("master_sync_in_progress") and server.number("master_sync_in_progress"):
+        yield warning(
+            "this replica copies the data of its primary, and cannot take over before it has all of them",
+            "Wait for the end of the synchronization. If it starts again and again, raise repl-backlog-size and "
+            "`client-output-buffer-limit replica`.",
+        )
     elif part is Part.REPLICA and server.has("master_link_status") and server.text("master_link_status") != "up":
         yield problem(
             "this replica has lost its primary, so its data gets older",
@@ -38,8 +44,8 @@ def replicas(server: Facts, case: Case) -> Iterator[Verdict]:
     wanted = case.inspection.settings.wait_replicas
     if wanted > connected:
         yield problem(
-            f"SESSION_REDIS_WAIT_REPLICAS is {wanted}, but {connected} replicas are connected: logins, rotations, and "
-            "logouts raise NotReplicatedError",
+            f"SESSION_REDIS_WAIT_REPLICAS is {wanted}, but {_connected(connected)}: logins, rotations, and logouts "
+            "raise NotReplicatedError",
             "Start the missing replicas, or lower the setting.",
         )
     yield from _late(server, connected)
@@ -48,18 +54,23 @@ def replicas(server: Facts, case: Case) -> Iterator[Verdict]:
         yield _alone(case)
     elif not least:
         yield warning(
-            f"min-replicas-to-write is 0: a primary that is cut off from its {connected} replicas keeps taking logins "
-            "and logouts, and the failover loses them",
+            "min-replicas-to-write is 0: a primary that is cut off from its replicas keeps taking logins and logouts, "
+            "and the failover loses them",
             "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 10`, and `CONFIG REWRITE` on "
-            "the primary and its replicas. With a single replica, writes then stop while it is down.",
+            "the primary and its replicas. With a single replica, writes then stop while either of the two is down, "
+            "even after a failover: run two.",
         )
     elif least > connected:
         yield problem(
-            f"min-replicas-to-write is {least}, but {connected} replicas are connected: the server refuses writes",
+            f"min-replicas-to-write is {least}, but {_connected(connected)}: the server refuses writes",
             "Start the missing replicas, or lower min-replicas-to-write.",
         )
     else:
-        yield ok(f"{connected} replicas are connected, and writes need {least} of them")
+        yield ok(f"{_connected(connected)}, and writes need at least {least}")
+
+
+def _connected(number: int) -> str:
+    return f"{number} replica{' is' if number == 1 else 's are'} connected"
 
 
 def _least_or_none(server: Facts) -> int:

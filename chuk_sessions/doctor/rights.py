@@ -6,7 +6,7 @@ not have it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ..core import ids, keys
@@ -93,10 +93,20 @@ async def refused(server: InspectedServer, key: str, commands: Mapping[str, tupl
         "\n".join((*name.split(), *(key if word == _KEY else word for word in args))) for name, args in commands.items()
     ]
     try:
-        reply = await server.query("EVAL", _SCRIPT, 1, key, *lines)
+        # Without keys, because a user who may not use the key should be told that, too.
+        reply = await server.query("EVAL", _SCRIPT, 0, *lines)
     except RefusedError as error:
         return ["EVAL"] if "EVAL" in commands and error.code == "NOPERM" else None
     return None if reply is None else [list(commands)[index - 1] for index in reply]
+
+
+def rules_for(refused: Sequence[str]) -> str:
+    """Return the ACL rules that a user lacks who may not run some of COMMANDS."""
+    with_key = {name for name, args in COMMANDS.items() if _KEY in args}
+    if with_key <= set(refused):  # the keys are missing, and commands may be, which another run shows
+        return " ".join(("~chuk1:*", *(f"+{name.lower()}" for name in refused if name not in with_key)))
+    # For a user who may use all keys, the server refuses a rule that adds some.
+    return " ".join(f"+{name.lower()}" for name in refused)
 
 
 async def blocked_queries(server: InspectedServer) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-from ..core.inspection import Part, UnansweredError
+from ..core.inspection import Kind, Part, UnansweredError
 from .case import Case
 from .facts import BlockedError, Facts, read_clock
 from .finding import Verdict, ok, problem, unknown, warning
@@ -20,7 +20,7 @@ _FAILOVER = 2.0
 """Seconds that a failover takes at least."""
 
 
-def reachable(server: Facts, _case: Case) -> Iterator[Verdict]:
+def reachable(server: Facts, case: Case) -> Iterator[Verdict]:
     """Check that each server of the deployment answers."""
     part = server.server.part
     if not server.failure:
@@ -30,6 +30,13 @@ def reachable(server: Facts, _case: Case) -> Iterator[Verdict]:
             f"the primary does not answer: {server.failure}",
             "Sessions in its slots cannot be used. Start the server, or let a replica take over. If it runs, check the "
             "network between this machine and the server.",
+        )
+    elif case.inspection.kind is Kind.SERVER:
+        # The primary knows whether the replica is up: the check `replicas` asks it. Behind NAT, or with a certificate
+        # for another name, as managed services have it, no client can reach the replica, and none needs to.
+        yield unknown(
+            f"this machine cannot reach the {part}: {server.failure}",
+            "The application does not use it. To examine it, run the doctor with its URL, or pass address_remap.",
         )
     else:
         yield warning(

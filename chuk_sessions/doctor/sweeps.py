@@ -61,8 +61,11 @@ async def _overdue(case: Case, bucket: int) -> _Overdue | None:
     if server is None or facts is None or facts.failure:
         raise UnansweredError("its primary does not answer")
     now = int(1000 * facts.now())
-    reply = await server.query("ZRANGEBYSCORE", index, "-inf", now, "LIMIT", 0, _COUNTED)
-    due = [name for name in (each.decode("ascii", "replace") for each in reply) if _is_examined(case, name)]
+    if case.sandbox_id is None:
+        reply = await server.query("ZRANGEBYSCORE", index, "-inf", now, "LIMIT", 0, _COUNTED)
+        due = [name for name in (each.decode("ascii", "replace") for each in reply) if _is_examined(name)]
+    else:
+        due = [case.sandbox_id]
     indexes = [keys.index(name, bucket).deadlines for name in due]
     counts = await asyncio.gather(*(server.query("ZCOUNT", index, "-inf", now) for index in indexes))
     # The entry in the index of sandboxes may be too early, so it does not tell for how long a sweep is overdue.
@@ -71,8 +74,8 @@ async def _overdue(case: Case, bucket: int) -> _Overdue | None:
     return _Overdue((now - min(scores)) / 1000, sum(counts)) if scores else None
 
 
-def _is_examined(case: Case, name: str) -> bool:
-    return ids.is_name(name) and name != TRIAL_SANDBOX and case.sandbox_id in (None, name)
+def _is_examined(name: str) -> bool:
+    return ids.is_name(name) and name != TRIAL_SANDBOX
 
 
 def _span(seconds: float) -> str:

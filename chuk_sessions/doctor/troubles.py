@@ -15,6 +15,8 @@ UNDECRYPTABLE: Final = "undecryptable"
 CHECKS: Final = (CORRUPT, ORPHANS, UNDECRYPTABLE)
 
 _EXAMPLES = 3
+_LONGEST = 200
+"""Characters of an example. Keys of this library are shorter, and a key of another program can have megabytes."""
 
 _REVOKE = (
     "Revoke each of them, which works without reading the record: `chuk-sessions --sandbox NAME revoke --session "
@@ -163,7 +165,7 @@ class Tally:
         seen = self._seen.setdefault(trouble, _Seen())
         seen.number += 1
         if len(seen.examples) < _EXAMPLES:
-            seen.examples.append(example)
+            seen.examples.append(example if len(example) <= _LONGEST else f"{example[:_LONGEST]}...")
 
     def findings(self) -> Iterator[Finding]:
         """Yield a finding for each kind of trouble, and for each check without any."""

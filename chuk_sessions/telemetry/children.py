@@ -6,6 +6,7 @@ children of real metrics. Everything else is copied to such children with a call
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import cache
 from time import monotonic
@@ -44,6 +45,8 @@ class Children:
         if now >= self._refresh_at:
             self._refresh_at = now + _REFRESH_SECONDS
             self._refresh()
+            # Without a later call, the gauges would show this busy moment for ever.
+            asyncio.get_running_loop().call_later(_REFRESH_SECONDS, self._refresh)
 
     def count_ended(self, reason: str, number: int) -> None:
         """Count sessions that a call has ended."""

@@ -65,7 +65,7 @@ FAMILIES: Final = {
         Family("cache_flushes", "counter", (), "Connections whose sessions were all dropped.", "{flush}"),
         Family("cache_evictions", "counter", (), "Sessions that were dropped from a full cache.", "{session}"),
         Family("cache_sessions", "gauge", (), "Sessions in memory.", "{session}"),
-        Family("cache_managers", "gauge", ("state",), "Managers with a cache that works, or does not.", "{manager}"),
+        Family("cache_managers", "gauge", ("state",), "Managers with a cache, by its state.", "{manager}"),
         Family("cache_staleness_seconds", "gauge", (), "Age that a session from memory can have now.", "s", "max"),
         Family("cache_max_staleness_seconds", "gauge", (), "Limit of that age.", "s", "max"),
         Family("encryption_keys", "gauge", ("key", "role"), "1 for each key that is available.", "1", "max"),

@@ -12,9 +12,10 @@ from opentelemetry.trace import Tracer, TracerProvider, get_tracer_provider
 
 from ..core.call_hook import CallHook, stop_welcoming, welcome_all
 from .families import BOUNDS, DURATION, FAMILIES, Family
-from .recorder import recorder_of, release
-from .snapshot import durations, snapshot
+from .recorder import Durations, recorder_of, release
+from .snapshot import Snapshot
 from .spans import Spans
+from .totals import Totals
 
 _NAME = "chuk_sessions"
 Callback = Callable[[CallbackOptions], Iterable[Observation]]
@@ -28,13 +29,19 @@ class Instrumentation:
         self._meters = meter_provider or get_meter_provider()
         self._tracer: Tracer = tracers.get_tracer(_NAME)
         self._hooks: dict[CallHook, None] = {}
+        self._totals = Totals()
         welcome_all(self._welcome)
         _activate(self._meters, self)
 
-    @property
-    def hooks(self) -> list[CallHook]:
-        """The hooks of the stores that exist."""
-        return [hook for hook in list(self._hooks) if hook.backend is not None]
+    def read(self) -> tuple[Snapshot, list[Durations]]:
+        """Return the figures of all stores, and the durations of the calls to them."""
+        gone = [hook for hook in list(self._hooks) if hook.backend is None]
+        found = self._totals.read(lambda: list(self._hooks))
+        if not gone:
+            return found
+        for hook in gone:
+            self._hooks.pop(hook, None)
+        return self._totals.read(lambda: list(self._hooks))  # It notes what was only in those that are gone.
 
     def end(self) -> None:
         """Remove the instrumentation."""
@@ -48,8 +55,8 @@ class Instrumentation:
     def _welcome(self, hook: CallHook) -> None:
         if hook in self._hooks:
             return
-        for gone in [one for one in list(self._hooks) if one.backend is None]:
-            del self._hooks[gone]
+        if any(one.backend is None for one in list(self._hooks)):
+            self.read()
         recorder_of(hook)
         self._hooks[hook] = None
         hook.set_tracer(Spans(hook, self._tracer))
@@ -81,7 +88,7 @@ def _create(meter: Meter, cell: Sequence[Instrumentation | None]) -> None:
 def _values(family: Family, cell: Sequence[Instrumentation | None]) -> Callback:
     def observe(_: CallbackOptions) -> list[Observation]:
         current = cell[0]
-        values = snapshot(current.hooks).get(family.name, {}) if current else {}
+        values = current.read()[0].get(family.name, {}) if current else {}
         return [_observation(value, family.labels, labels) for labels, value in values.items()]
 
     return observe
@@ -93,7 +100,7 @@ def _buckets(cell: Sequence[Instrumentation | None]) -> Callback:
     def observe(_: CallbackOptions) -> list[Observation]:
         return [
             _observation(number, ("operation", "le"), (one.operation, bound))
-            for one in (durations(cell[0].hooks) if cell[0] else ())
+            for one in (cell[0].read()[1] if cell[0] else ())
             for bound, number in zip(bounds, accumulate(one.buckets), strict=True)
         ]
 
@@ -102,7 +109,7 @@ def _buckets(cell: Sequence[Instrumentation | None]) -> Callback:
 
 def _sums(cell: Sequence[Instrumentation | None]) -> Callback:
     def observe(_: CallbackOptions) -> list[Observation]:
-        found = durations(cell[0].hooks) if cell[0] else ()
+        found = cell[0].read()[1] if cell[0] else ()
         return [_observation(one.seconds, ("operation",), (one.operation,)) for one in found]
 
     return observe

@@ -14,7 +14,7 @@ from ..core.call_hook import CallHook
 from .children import Children
 from .families import BOUNDS, DURATION, FAMILIES, PREFIX, Family
 from .recorder import Durations, recorder_of
-from .snapshot import durations, snapshot
+from .totals import Totals
 
 _FAMILIES: dict[str, Callable[..., Any]] = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 
@@ -24,6 +24,7 @@ class SessionCollector(Collector):
 
     def __init__(self, hooks: list[CallHook]) -> None:
         self._hooks = hooks
+        self._totals = Totals()
         for hook in hooks:
             recorder_of(hook)
 
@@ -34,10 +35,10 @@ class SessionCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Return the current metrics."""
-        found = snapshot(self._hooks)
+        found, times = self._totals.read(lambda: self._hooks)
         for family in FAMILIES.values():
             if family.kind == "histogram":
-                yield _histogram(durations(self._hooks))
+                yield _histogram(times)
             elif family.name in found:
                 metric = _empty(family)
                 for labels, value in found[family.name].items():

@@ -84,10 +84,9 @@ class Recorder:
 
     """
 
-    def __init__(self, further: CountsToo | None = None) -> None:
-        """Create a recorder. `further` counts the same calls."""
+    def __init__(self) -> None:
         self.users = 0
-        self.further = further
+        self.further: CountsToo | None = None
         self._counts: dict[Operation, _Counts] = {}
         self._hot: dict[Operation, tuple[list[list[int]], list[float], bool]] = {}
         self._ended: Counter[str] = Counter()
@@ -137,6 +136,11 @@ class Recorder:
         """Return the durations of the calls of each operation."""
         return [Durations(one.name, counts.buckets(), counts.seconds[0]) for one, counts in list(self._counts.items())]
 
+    def set_further(self, further: CountsToo) -> None:
+        """Let a further counter count the calls that end from now on."""
+        self.further = further
+        self._hot.clear()  # It says which operations need no more than to be counted here.
+
     def clear(self) -> None:
         """Forget all counts."""
         self._hot.clear()
@@ -177,10 +181,10 @@ def recorder_of(hook: CallHook, new_further: Callable[[CallHook], CountsToo] | N
     `new_further` creates a counter that must count the same calls.
     """
     recorder = hook.counter
-    if not isinstance(recorder, Recorder) or (new_further is not None and recorder.further is None):
-        users = recorder.users if isinstance(recorder, Recorder) else 0
-        hook.set_counter(recorder := Recorder(new_further and new_further(hook)))
-        recorder.users = users
+    if not isinstance(recorder, Recorder):
+        hook.set_counter(recorder := Recorder())
+    if new_further is not None and recorder.further is None:
+        recorder.set_further(new_further(hook))
     recorder.users += 1
     return recorder
 

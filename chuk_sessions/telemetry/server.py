@@ -30,7 +30,10 @@ def serving(host: str, port: int, *managers_or_factories: Any) -> Iterator[int]:
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)
-    server, thread = start_http_server(port, host, registry)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except (OSError, OverflowError) as error:
+        raise OSError(f"cannot serve metrics at {host}, port {port}: {error}") from error
     try:
         yield server.server_port
     finally:

@@ -47,6 +47,8 @@ def figures_of_connections(backend: Any) -> list[Figure]:
     if not hasattr(backend, "stats"):
         return []
     stats = _read(backend.stats)
+    if stats is None:
+        return []
     return [
         Figure("calls_in_flight", stats.in_flight),
         Figure("calls_waiting", stats.waiting),
@@ -63,7 +65,7 @@ def figures_of_parts(hooks: Collection[CallHook]) -> Iterator[Figure]:
         yield from figures_of_connections(backend)
     for reporter in REPORTERS.all():
         if reporter.backend is None or any(reporter.backend is backend for backend in backends):
-            yield from _read(reporter.figures)
+            yield from _read(reporter.figures) or ()
 
 
 def _figures(hooks: Collection[CallHook]) -> Iterator[Figure]:
@@ -77,11 +79,13 @@ def _recorders(hooks: Collection[CallHook]) -> list[Recorder]:
 
 
 def _read(read: Any) -> Any:
-    """Return what a function returns that reads what other threads change meanwhile."""
-    for attempt in range(_ATTEMPTS):
+    """Return what a function returns that reads what other threads change meanwhile; None if that fails.
+
+    Then the metrics of one part are missing from one scrape, and not those of the whole process.
+    """
+    for _ in range(_ATTEMPTS):
         try:
             return read()
         except RuntimeError:  # A dict has changed its size.
-            if attempt == _ATTEMPTS - 1:
-                raise
+            continue
     return None

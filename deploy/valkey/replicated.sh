@@ -10,20 +10,28 @@ name=sessions
 host=${ADDRESS%:*} port=${ADDRESS##*:}
 state=$data/sentinel.conf
 
-primary() { # print HOST PORT: as Sentinels say, else as the Sentinel of this volume remembered, else FIRST
-    for sentinel in $SENTINELS; do
-        found=$(timeout 2 valkey-cli -h "${sentinel%:*}" -p "${sentinel##*:}" \
-            sentinel get-master-addr-by-name $name 2>/dev/null | tr '\n' ' ') || continue
-        case $found in *[0-9]\ ) echo "$found" && return ;; esac
-    done
-    if [ -f "$state" ]; then
-        sed -n "s/^sentinel monitor $name \([^ ]*\) \([0-9]*\) .*/\1 \2/p" "$state"
-    else
-        echo "${FIRST%:*} ${FIRST##*:}"
-    fi
+ask() { # ask HOST:PORT WORDS: a Sentinel
+    sentinel=$1
+    shift
+    timeout 2 valkey-cli -h "${sentinel%:*}" -p "${sentinel##*:}" sentinel "$@" $name 2>/dev/null || true
 }
 
-found=$(primary)
+consider() { # consider EPOCH HOST PORT: keep the primary of the newest failover
+    case ${1:-none}${3:-none} in *[!0-9]*) return ;; esac
+    if [ "$1" -gt "$newest" ]; then newest=$1 found="$2 $3"; fi
+}
+
+# The primary of the newest failover that a Sentinel or this volume knows, else FIRST. After a restart of all pods, the
+# first Sentinel that answers may be one that has missed a failover. Its primary would overwrite the data of the others.
+newest=-1 found="${FIRST%:*} ${FIRST##*:}"
+if [ -f "$state" ]; then
+    epoch=$(sed -n "s/^sentinel config-epoch $name //p" "$state")
+    consider "${epoch:-0}" $(sed -n "s/^sentinel monitor $name \([^ ]*\) \([0-9]*\) .*/\1 \2/p" "$state")
+fi
+for each in $SENTINELS; do
+    epoch=$(ask "$each" master | sed -n '/^config-epoch$/{n;p;}')
+    consider "$epoch" $(ask "$each" get-master-addr-by-name)
+done
 set -- "$1" ${found}
 if [ "$1" = server ]; then
     umask 077

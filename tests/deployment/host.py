@@ -26,10 +26,18 @@ _CLI = """#!{python}
 import sys
 import redis
 words, options = sys.argv[1:], {{"-h": "127.0.0.1", "-p": "6379"}}
+fails = "-e" in words
+words = [word for word in words if word != "-e"]
 while words and words[0] in options:
     options[words[0]], words = words[1], words[2:]
-reply = redis.Redis(options["-h"], int(options["-p"]), decode_responses=True).execute_command(*words)
+try:
+    reply = redis.Redis(options["-h"], int(options["-p"]), decode_responses=True).execute_command(*words)
+except redis.ResponseError as error:
+    reply = error
+if isinstance(reply, dict):
+    reply = [word for pair in reply.items() for word in pair]
 print(*reply if isinstance(reply, list | tuple) else [reply], sep="\\n")
+sys.exit(fails and isinstance(reply, redis.ResponseError))
 """
 
 
@@ -118,7 +126,7 @@ def _kill(child: Child) -> None:
         child.process.wait()
 
 
-def until(condition: Callable[[], object], what: str, *children: Child, pause: float = 0.05) -> None:
+def until(condition: Callable[[], object], what: str, *children: Child) -> None:
     """Wait for a condition. A server that does not respond yet does not meet it."""
     give_up = time.monotonic() + TIMEOUT
     while True:
@@ -130,4 +138,4 @@ def until(condition: Callable[[], object], what: str, *children: Child, pause: f
         printed = [child.printed()[-2000:] for child in children]
         assert all(child.process.poll() is None for child in children), printed
         assert time.monotonic() < give_up, (what, printed)
-        time.sleep(pause)
+        time.sleep(0.02)

@@ -101,7 +101,8 @@ def running(folder: Path) -> Iterator[Deployment]:
         valkey = deployed.start("valkey")
         until(lambda: deployed.login("app").ping(), "Valkey", valkey)
         services = [deployed.start(name) for name in ("shop", "relay")]
-        until(lambda: all(map(deployed.is_healthy, ("shop", "relay"))), "shop and relay", *services, pause=0.5)
+        until(lambda: deployed.get("/readyz") == 200 and deployed.scrape("relay"), "shop and relay", *services)
+        assert all(map(deployed.is_healthy, ("shop", "relay")))
         yield deployed
         for child in deployed.children.values():
             child.process.send_signal(signal.SIGTERM)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 import redis
 
 from chuk_sessions import SessionManager
 from chuk_sessions.events import WebhookEndpoints
 from chuk_sessions.providers import redis as provider
+from tests.conftest import bundled
 from tests.deployment.files import container
 from tests.deployment.host import host, until
 from tests.deployment.services import SERVICES, Deployment, port_of
 from tests.harness.receiver import receiving, wait_until
+from tests.harness.servers import running
 from tests.web_examples.visitors import crowd
 
 
@@ -78,11 +82,28 @@ async def test_probes_react_to_an_outage_and_users_stay_logged_in(deployment: De
         assert not deployment.is_healthy("shop")
 
         deployment.start("valkey")
-        until(lambda: deployment.is_healthy("shop"), "the shop", deployment.children["valkey"], pause=0.5)
-        assert deployment.get(readiness) == 200
+        until(lambda: deployment.get(readiness) == 200, "the shop", deployment.children["valkey"])
+        assert deployment.is_healthy("shop")
         assert (await device.get("/cart")).body["user"] == "alice"
     relay = deployment.children["relay"]
     assert relay.process.poll() is None, relay.printed()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        SERVICES["valkey"]["healthcheck"]["test"][1:],
+        container("StatefulSet", "valkey", "valkey")["readinessProbe"]["exec"]["command"],
+    ],
+    ids=["compose", "kubernetes"],
+)
+def test_a_server_that_only_replies_with_errors_is_not_healthy(check, tmp_path):
+    """While a server loads its data, it accepts connections, and refuses commands."""
+    with running(bundled()) as server, server.client() as client, host(tmp_path) as place:
+        check = shlex.split(shlex.join(check).replace("valkey-cli", f"valkey-cli -h 127.0.0.1 -p {server.port}"))
+        assert place.run(check).returncode == 0
+        client.acl_setuser("default", categories=["-@all"], commands=["+acl"])
+        assert place.run(check).returncode != 0
 
 
 @pytest.mark.parametrize("password", ["REPLACE-ME", "too short"])

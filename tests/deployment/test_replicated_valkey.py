@@ -1,4 +1,4 @@
-"""The StatefulSet's commands, as local processes: a failover keeps the sessions, and a restarted server joins again."""
+"""The StatefulSet's commands, as local processes: failovers and restarts keep the sessions."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Pods:
         """Start a container of a pod."""
         wanted = container("StatefulSet", "valkey", name)
         given = variables(wanted, POD=f"valkey-{number}") | {"DOWN_AFTER_MS": "1000"}
+        given["VALKEY_DATA"] = str(self.place.make(f"pod-{number}"))  # one volume for both containers
         return self.place.start(f"{name}-{number}", wanted["command"], given)
 
     def info(self, number: int) -> Any:
@@ -39,6 +40,11 @@ class Pods:
         password = (self.place.secrets / "valkey_app_password").read_text()
         with redis.Redis(host, int(port), username="app", password=password) as client:
             return client.info("replication")
+
+    def follows(self, number: int) -> bool:
+        """Tell whether a server is a replica that has all data."""
+        state = self.info(number)
+        return bool(state["role"] == "slave" and state["master_link_status"] == "up")
 
     def url(self) -> str:
         """Return the URL of the store, as the shop gets it."""
@@ -63,7 +69,14 @@ async def is_valid(manager: SessionManager, session_id: str) -> bool:
             await asyncio.sleep(0.1)
 
 
-async def test_a_failover_keeps_sessions_and_the_old_primary_follows(tmp_path):
+def stop(*children: Child) -> None:
+    """Kill processes."""
+    for child in children:
+        child.process.kill()
+        child.process.wait()
+
+
+async def test_sessions_survive_a_failover_and_a_restart_of_all_pods(tmp_path):
     with host(tmp_path) as place:
         pods = Pods(place)
         servers = [pods.start(number, "valkey") for number in NUMBERS]
@@ -72,9 +85,21 @@ async def test_a_failover_keeps_sessions_and_the_old_primary_follows(tmp_path):
         until(lambda: all(map(pods.sees_all, NUMBERS)), "Sentinels", *servers, *sentinels)
         async with SessionManager("shop", provider.factory(pods.url(), call_timeout=30, wait_replicas=1)) as manager:
             session_id = await manager.allocate_session(user_id="alice")
-            servers[0].process.kill()
-            servers[0].process.wait()
+            stop(servers[0], sentinels[0])
             assert await is_valid(manager, session_id)
+            later = await manager.allocate_session(user_id="bob")
+
+            # All pods restart, and the one that missed the failover is the first.
+            stop(*servers[1:], *sentinels[1:])
+            servers[0], sentinels[0] = pods.start(0, "valkey"), pods.start(0, "sentinel")
+            until(lambda: pods.info(0)["role"] == "master", "the old primary alone", servers[0])
+            for number in NUMBERS[1:]:
+                servers[number], sentinels[number] = pods.start(number, "valkey"), pods.start(number, "sentinel")
+            assert await is_valid(manager, session_id)
+            assert await is_valid(manager, later)
+
+        # A server that restarts alone asks the Sentinels, and is a replica from the start.
+        stop(servers[0])
         servers[0] = pods.start(0, "valkey")
-        until(lambda: pods.info(0)["role"] == "slave", "the old primary", servers[0])
-        until(lambda: pods.info(0)["master_link_status"] == "up", "the old primary's data", servers[0])
+        until(lambda: pods.follows(0), "the restarted replica", servers[0])
+        assert "\nreplicaof " in (place.folder / "valkey-0-run" / "replication.conf").read_text()

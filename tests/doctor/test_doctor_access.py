@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import ssl
+import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from chuk_sessions.backends.redis import scripts
+from chuk_sessions.backends.sharing import backend_of
+from chuk_sessions.core.inspection import Inspectable, InspectedServer, UnansweredError
 from chuk_sessions.doctor import Level, examine
 from chuk_sessions.doctor.rights import COMMANDS
 from tests.conftest import bundled
@@ -54,7 +59,7 @@ async def test_a_missing_right_is_named(any_server: Server, missing: str):
     if has_check:
         assert found["rights"].level is Level.PROBLEM
         assert f"may not run {missing.upper()} " in found["rights"].found
-        assert f"ACL SETUSER tester +{missing} ~chuk1:*" in found["rights"].advice
+        assert f"`ACL SETUSER tester +{missing}`" in found["rights"].advice
     else:
         assert found["rights"].level is Level.UNKNOWN
 
@@ -74,8 +79,46 @@ async def test_records_that_may_not_be_read_are_unknown(patient: Server, missing
 async def test_a_user_without_our_keys_is_named(patient: Server):
     with patient.client() as client, user(client, "+@all", "~other:*") as login:
         found = {each.check: each for each in await findings(url_of(patient, login))}
-    assert found["rights"].level is Level.PROBLEM
-    assert "~chuk1:*" in found["rights"].advice
+        assert found["rights"].level is Level.PROBLEM
+        assert "`ACL SETUSER tester ~chuk1:*`" in found["rights"].advice
+
+
+async def test_the_advice_about_a_right_fits_a_user_with_all_keys(patient: Server):
+    """The server refuses a rule that adds keys to all keys."""
+    with patient.client() as client, user(client, "~*", "+@all", "-zadd", "-xadd") as login:
+        seen = await finding(url_of(patient, login), "rights")
+        [command] = re.findall(r"`(ACL SETUSER [^`]+)`", seen.advice)
+        assert command == "ACL SETUSER tester +xadd +zadd"
+        client.execute_command(*command.split())
+        assert await findings(url_of(patient, login)) == []
+
+
+async def test_a_client_certificate_is_a_login(patient: Server, certificates: Certificates):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.chain, certificates.key)
+    query = certificates.query
+    for demanded, is_open in ((ssl.CERT_NONE, True), (ssl.CERT_REQUIRED, False)):
+        context.verify_mode = demanded
+        context.load_verify_locations(certificates.authority)
+        with Proxy(patient.port, tls=context) as proxy:
+            own = f"ssl_certfile={certificates.chain}&ssl_keyfile={certificates.key}"
+            async with manager_on(f"rediss://127.0.0.1:{proxy.port}?{query}&{own}") as manager:
+                backend = backend_of(manager.session_factory)
+                assert isinstance(backend, Inspectable)
+                inspection = await backend.inspect()
+                try:
+                    [server] = inspection.primaries
+                    assert await server.query("PING") == b"PONG"
+                    assert await admits_anyone(server) is is_open
+                finally:
+                    await inspection.aclose()
+
+
+async def admits_anyone(server: InspectedServer) -> bool:
+    try:
+        return await server.admits_anyone()
+    except UnansweredError:
+        return False
 
 
 def test_the_table_of_rights_has_every_command_of_the_scripts():
@@ -84,16 +127,16 @@ def test_the_table_of_rights_has_every_command_of_the_scripts():
 
 
 async def test_a_certificate_that_expires_soon_is_noticed(patient: Server, tmp_path):
-    async def seen(days: float):
-        folder = tmp_path / str(days)
-        folder.mkdir()
-        certificates = Certificates.make(folder, datetime.now(UTC) + timedelta(days=days, minutes=5))
-        with Proxy(patient.port, tls=certificates.context) as proxy:
-            return await examine(f"rediss://127.0.0.1:{proxy.port}?{certificates.query}")
+    def clock(later: float) -> float:
+        return time.time() + later
 
+    certificates = Certificates.make(tmp_path, datetime.now(UTC) + timedelta(days=200, minutes=5))
     levels = {}
-    for days in (3, 20, 200):
-        [levels[days]] = [each for each in await seen(days) if each.check == "tls"]
+    with Proxy(patient.port, tls=certificates.context) as proxy:
+        url = f"rediss://127.0.0.1:{proxy.port}?{certificates.query}"
+        for days in (3, 20, 200):
+            found = await examine(url, writes=False, clock=partial(clock, (200 - days) * 86_400.0))
+            [levels[days]] = [each for each in found if each.check == "tls"]
     assert [each.level for each in levels.values()] == [Level.PROBLEM, Level.WARNING, Level.OK]
     assert "expires in 3 days" in levels[3].found
     assert "Renew the certificate" in levels[20].advice

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from chuk_sessions import cli
 from chuk_sessions.cli.exits import ExitCode
 from chuk_sessions.doctor.checks import NAMES
+from chuk_sessions.doctor.examination import NO_FILE
 from tests.doctor.tools import manager_on, setting, user
 from tests.harness import children
 from tests.harness.contract_run import ROOT
@@ -96,13 +98,18 @@ async def test_options_choose_what_is_examined(patient: Server, capsys):
 
 def test_processes_exit_with_the_documented_codes(patient: Server):
     nowhere = f"redis://127.0.0.1:{free_port()}"
-    down = process("doctor", "--url", nowhere, SESSION_REDIS_CALL_TIMEOUT="0.5")
+    with ThreadPoolExecutor() as threads:
+        unreachable = threads.submit(process, "doctor", "--url", nowhere, SESSION_REDIS_CALL_TIMEOUT="0.5")
+        healthy = threads.submit(process, "doctor", "--url", patient.url, "--json")
+    down = unreachable.result()
     assert (down.returncode, down.stdout) == (ExitCode.UNAVAILABLE, "")
     assert nowhere in down.stderr
-    assert process("doctor", "--url", patient.url, "--json").returncode == ExitCode.SUCCESS
-    emulator = process("doctor", "--url", "memory://")
-    assert emulator.returncode == ExitCode.FINDINGS
-    assert "SESSION_PROVIDER=redis" in " ".join(emulator.stdout.split())
+    assert healthy.result().returncode == ExitCode.SUCCESS
+
+
+def test_the_emulator_exits_with_1(capsys):
+    assert cli.main(["doctor", "--url", "memory://"]) == ExitCode.FINDINGS
+    assert "SESSION_PROVIDER=redis" in " ".join(capsys.readouterr().out.split())
 
 
 def test_usage_errors_exit_with_2(patient: Server, capsys, monkeypatch):
@@ -113,14 +120,14 @@ def test_usage_errors_exit_with_2(patient: Server, capsys, monkeypatch):
 
 
 def test_the_page_shows_what_the_command_prints_about_eviction(patient: Server, capsys):
-    """Except figures and the address, the page has the very text."""
+    """Except figures, the address, and the note about a server without a configuration file, it has the very text."""
     with patient.client() as client:
         client.mset({f"foreign:{number}": "x" * 1000 for number in range(200)})
         with setting(client, maxmemory_policy="allkeys-lru", maxmemory=1_000_000):
             wait_for(lambda: client.info("stats")["evicted_keys"] > 0, "evicted keys")
             cli.main(["doctor", "--url", patient.url, "--read-only"])
         client.config_resetstat()
-    printed = capsys.readouterr().out.split("\n\n")[0]
+    printed = " ".join(capsys.readouterr().out.split("\n\n")[0].split()).replace(f" {NO_FILE}", "")
     [shown] = re.findall(r"^```text\n(PROBLEM eviction.*?)^```", PAGE, re.M | re.S)
     assert without_figures(printed) == without_figures(shown)
 
@@ -128,6 +135,15 @@ def test_the_page_shows_what_the_command_prints_about_eviction(patient: Server, 
 def without_figures(text: str) -> str:
     text = " ".join(text.split()).replace("127.0.0.1", "redis.example")
     return re.sub(r"\d[\d.,]*( [KMG]iB| \w+ ago)?|:\d+", "N", text)
+
+
+def test_names_of_settings_keep_their_case_and_terminals_may_be_narrow(patient: Server, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1")
+    with patient.client() as client, setting(client, appendfsync="no", maxmemory=0):
+        assert cli.main(["doctor", "--url", patient.url]) == ExitCode.FINDINGS
+    printed = capsys.readouterr().out
+    assert "\n  maxmemory is 0:" in printed
+    assert "\n  appendfsync is no:" in printed
 
 
 def test_the_page_has_a_row_for_each_check():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from contextlib import ExitStack
 
 import pytest
 
 from chuk_sessions import SessionManager, SessionUnavailableError
-from chuk_sessions.doctor import Level, Progress, examine
+from chuk_sessions.backends.sharing import backend_of
+from chuk_sessions.core import adoption, keys, single_use
+from chuk_sessions.doctor import Level, Progress, examine, layout
+from chuk_sessions.federation import Federation, generate_signing_key
 from tests.conftest import bundled
 from tests.doctor.tools import HEALTHY, finding, findings, manager_on, setting
 from tests.harness.farms import Certificates, Member, cluster_farm, one_sentinel_over, sentinel_farm, wait_for
@@ -16,10 +21,13 @@ from tests.harness.farms.proxy import Proxy
 from tests.harness.ports import free_port
 from tests.harness.servers import Server, running
 
+KEYS_IN_USE = {"s", "o", "c", "n", "p", "a", "deadlines", "users", "sandboxes", "events", "noted"}
+
 
 async def use(url: str) -> None:
     """Leave sessions of all kinds, as applications do."""
-    async with manager_on(url, events=True, idle_timeout_seconds=900) as manager:
+    federation = Federation(keys={"k1": generate_signing_key()})
+    async with manager_on(url, events=True, idle_timeout_seconds=900, federation=federation) as manager:
         for number in range(30):
             session_id = await manager.allocate_session(user_id=f"user{number % 7}" if number % 3 else None)
             await manager.update_session_metadata(session_id, {"agent": "x" * 200, "number": number})
@@ -30,14 +38,39 @@ async def use(url: str) -> None:
         for number in range(5):
             await manager.allocate_session(f"chosen-{number}", "alice", mode="create")
         await manager.delete_session("chosen-0")
+        session_id = await manager.allocate_session(user_id="alice")
+        await manager.grant_session(session_id, to="other")
+        await manager.rate_limit_session(session_id, "api", 10, 60)
+        await manager.increment_session_counter(session_id, "requests", idempotency_key="once")
+        await manager.rotate_session(session_id, grace_seconds=60)
+        forever = await manager.allocate_session(user_id="alice", ttl_hours=math.inf)
+        await manager.increment_session_counter(forever, "requests", idempotency_key="once")
+        await adopt(manager)
     async with manager_on(url, "tiny", retention_seconds=1) as manager:
         await manager.allocate_session(ttl_hours=1e-7)
+
+
+async def adopt(manager: SessionManager) -> None:
+    """Leave a session of another store, the marker of one that may not come back, and a proof that was used."""
+    backend, now = backend_of(manager.session_factory), int(1000 * time.time())
+    found = adoption.Adopted(
+        created=now - 5000, deadline=now + 900_000, accessed=now - 5000, idle=0, version=1,
+        owner=b"", user=0, pairs=[b"m:cart", b"[1]"], fingerprint=b"first",
+    )  # fmt: skip
+    for call in (
+        adoption.adopt(keys.session_keys("web", "sess-0a1b2c3d"), found, overlap_ms=0, retention_ms=300_000),
+        adoption.block(keys.session_keys("web", "sess-4e5f6a7b"), overlap_ms=60_000),
+        single_use.use_once("web", "proof", 60_000),
+    ):
+        await backend.run(call)
 
 
 async def test_a_healthy_server_with_tls_has_no_finding(patient: Server, certificates: Certificates):
     with Proxy(patient.port, tls=certificates.context) as proxy:
         url = f"rediss://127.0.0.1:{proxy.port}?{certificates.query}"
         await use(url)
+        with patient.client() as client:
+            assert {name.kind for key in client.scan_iter() if (name := layout.parse(key))} == KEYS_IN_USE
         assert await findings(url) == []
         assert await findings(url, sample=None) == []
 
@@ -112,7 +145,8 @@ async def test_a_sentinel_that_is_down_or_does_not_know_the_primary_is_found(sen
     sentinels.sentinels[2].command("SENTINEL", "SET", "mymaster", "quorum", 2)
     assert seen.server == f"127.0.0.1:{port}"
     assert seen.level is Level.PROBLEM
-    assert "SENTINEL RESET mymaster" in seen.advice or "quorum 2" in seen.advice
+    assert "the quorum is 9, and this Sentinel knows of 3 in all" in seen.found
+    assert "SENTINEL SET mymaster quorum 2" in seen.advice
 
 
 async def test_sentinels_that_disagree_are_found(patient: Server):
@@ -127,7 +161,7 @@ async def test_sentinels_that_disagree_are_found(patient: Server):
         found = [each for each in await findings(f"redis://{hosts}/mymaster") if each.check in ("sentinel", "replicas")]
     assert any(f"names 127.0.0.1:{other.port} as the primary, and another one" in each.found for each in found)
     assert any("there is only one Sentinel" in each.found for each in found)
-    assert any("too few Sentinels are up to fail over" in each.found for each in found)
+    assert any("knows of 1 in all: there is never a failover" in each.found for each in found)
     assert any("no replica is connected, so Sentinels cannot fail over" in each.found for each in found)
 
 
@@ -162,17 +196,33 @@ async def test_replicas_that_are_lost_or_in_front_are_found(monkeypatch):
         wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica in sync")
         found = [each.check for each in await findings(primary.url)]
         assert found == ["replicas"]
+        monkeypatch.setenv("SESSION_REDIS_CALL_TIMEOUT", "0.3")
         in_front = {each.check: each for each in await findings(replica.url)}
         assert in_front["role"].level is Level.PROBLEM
         assert "takes no writes" in in_front["role"].found
         assert in_front["scripts"].level is Level.PROBLEM
         replica.signal(signal.SIGSTOP)
         try:
-            hangs = await finding(primary.url, "servers")
+            hangs = await finding(f"{primary.url}?socket_connect_timeout=0.3", "servers", writes=False)
         finally:
             replica.signal(signal.SIGCONT)
-        assert hangs.level is Level.WARNING
+        # No client uses it, and its primary knows whether it keeps up.
+        assert hangs.level is Level.UNKNOWN
         assert hangs.server == f"127.0.0.1:{replica.port}"
+
+
+async def test_a_replica_that_only_its_primary_can_reach_is_unknown():
+    """Managed services announce replicas at addresses that no client can reach."""
+    with ExitStack() as stack:
+        primary = stack.enter_context(running(bundled(), *HEALTHY, "--min-replicas-to-write", "1"))
+        options = ("--replicaof", "127.0.0.1", str(primary.port), "--replica-announce-port", str(free_port()))
+        client = stack.enter_context(stack.enter_context(running(bundled(), *HEALTHY, *options)).client())
+        wait_for(lambda: client.info("replication")["master_link_status"] == "up", "a replica in sync")
+        with primary.client() as of_primary:
+            wait_for(lambda: of_primary.info("replication")["slave0"]["state"] == "online", "a replica online")
+        [seen] = await findings(primary.url)
+    assert (seen.check, seen.level) == ("servers", Level.UNKNOWN)
+    assert "this machine cannot reach the replica" in seen.found
 
 
 async def test_replicas_that_a_setting_waits_for_must_exist(patient: Server, monkeypatch):
@@ -193,6 +243,17 @@ async def test_a_server_that_disappears_halfway_is_found(monkeypatch):
         "orphans": Level.UNKNOWN,
         "undecryptable": Level.UNKNOWN,
     }
+
+
+async def test_connections_that_are_cut_are_no_findings(patient: Server):
+    await use(patient.url)
+    cut = []
+    with patient.client() as client:
+        found = await findings(
+            patient.url, sample=None, on_progress=lambda _: cut.append(client.client_kill_filter(_type="normal"))
+        )
+    assert sum(cut) > 0
+    assert found == []
 
 
 async def test_an_unreachable_store_raises_an_error(monkeypatch):

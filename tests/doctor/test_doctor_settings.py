@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
+import redis
 
 from chuk_sessions.doctor import Level, examine
 from tests.conftest import bundled
@@ -111,6 +112,62 @@ async def test_memory_that_is_nearly_full_is_a_problem(patient: Server):
             seen = await finding(patient.url, "memory", writes=False)
     assert seen.level is Level.PROBLEM
     assert "logins fail with StoreFullError" in seen.found
+
+
+async def test_a_limit_comes_after_the_policy(patient: Server):
+    """Under another policy, a limit below what is in use deletes sessions at once."""
+    with patient.client() as client, setting(client, maxmemory=0, maxmemory_policy="allkeys-lru"):
+        seen = await finding(patient.url, "memory")
+    assert seen.advice.startswith("First set maxmemory-policy to noeviction")
+
+
+async def test_a_server_without_a_configuration_file_is_told_so(tmp_path):
+    """It refuses CONFIG REWRITE."""
+    file = tmp_path / "valkey.conf"
+    file.write_text("maxclients 100\n")
+    with running(bundled(), *HEALTHY) as server, server.client() as client:
+        for has_file in (False, True):
+            if has_file:
+                server.stop()
+                server.command.insert(1, str(file))
+                server.restart()
+            with setting(client, appendfsync="no"):
+                seen = await finding(server.url, "persistence")
+                assert ("it refuses `CONFIG REWRITE`" in seen.advice) is not has_file
+                if has_file:
+                    client.config_rewrite()
+                else:
+                    with pytest.raises(redis.ResponseError, match="without a config file"):
+                        client.config_rewrite()
+
+
+@pytest.mark.parametrize("low", ["value", "entries"])
+async def test_only_the_limit_that_is_low_is_raised(any_server: Server, low: str):
+    """The commands fit the version of the server, and leave a setting alone that is higher than the one advised."""
+    with any_server.client() as client:
+        kind = "listpack" if client.config_get("hash-max-listpack-value") else "ziplist"
+        names = {each: f"hash-max-{kind}-{each}" for each in ("value", "entries")}
+        other = next(name for each, name in names.items() if each != low)
+        with setting(client, **{names[low]: 16, other: 4096}):
+            seen = await finding(any_server.url, "encoding")
+            commands = re.findall(r"`(CONFIG SET [\w-]+ \d+)`", seen.advice)
+            assert [command.split()[2] for command in commands] == [names[low]]
+            client.execute_command(*commands[0].split())
+            assert not [each for each in await findings(any_server.url) if each.check == "encoding"]
+
+
+async def test_a_sandbox_is_examined_for_sweeps_among_many(patient: Server):
+    async with manager_on(patient, "last") as manager:
+        await manager.allocate_session(user_id="alice")
+    with patient.client() as client:
+        [index] = client.keys("chuk1:*/last/deadlines")
+        now = client.time()[0]
+        client.zadd(index, {client.zrange(index, 0, 0)[0]: (now - 7200) * 1000})
+        shared = index.replace(b"/last/deadlines", b"/sandboxes")
+        client.zadd(shared, {f"other{number}": (now - 9000) * 1000 for number in range(30)})
+        client.zadd(shared, {"last": (now - 7200) * 1000})
+        seen = await finding(patient.url, "sweep", sandbox_id="last")
+    assert "1 or more expired sessions" in seen.found
 
 
 async def test_many_clients_are_noticed(patient: Server):

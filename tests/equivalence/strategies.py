@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ GENERATED_IDS = tuple(
     )
 )
 LARGEST = 2**53 - 1
+_unused = count(1)
 RATES = [rate_limits.rate(*arguments) for arguments in [(1, 1, None, 1), (3, 1, 2, 2), (2, 0.7, 5, 1), (1, 600, 9, 9)]]
 
 sandboxes = st.sampled_from(SANDBOXES)
@@ -101,6 +103,11 @@ def creations(now: int) -> st.SearchStrategy[bytes | int]:
     return st.sampled_from([b"", b"", now, now - 350, b"soon"])
 
 
+def unused_target(sandbox: str, bucket: int) -> SessionKeys:
+    """Return the keys of a generated id that no other call has had. Only such ids may be created without a look."""
+    return keys.session_keys(sandbox, f"sess-1700000100-{bucket:02x}{next(_unused):032x}")
+
+
 def neighbors(target: SessionKeys, sandbox: str) -> list[SessionKeys]:
     """Return the other sessions of the bucket. A script may access them together with the target."""
     others = (keys.session_keys(sandbox, session_id) for session_id in OWN_IDS + GENERATED_IDS)
@@ -124,6 +131,9 @@ class CallGenerator:
 
     def allocate(self) -> Call:
         sandbox, target = self.target()
+        reused = self.draw(st.sampled_from([True, True, False]))
+        if not reused:
+            target = unused_target(sandbox, target.index_keys.bucket)
         user = self.draw(users)
         near = neighbors(target, sandbox)
         return operations.allocate(
@@ -141,7 +151,7 @@ class CallGenerator:
             start=self.draw(st.sampled_from([b"c", b"c", b"l", b""])),
             victims=self.draw(st.lists(st.sampled_from(near), max_size=3, unique=True)) if near else [],
             pairs=self.draw(pairs),
-            reused=self.draw(st.booleans()),
+            reused=reused,
         )
 
     def forms(self, user: str | None) -> dict[str, Any]:

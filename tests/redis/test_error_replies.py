@@ -19,7 +19,7 @@ TABLE = [
     ("BUSY Redis is busy running a script.", Action.WAIT, errors.SessionUnavailableError),
     ("OOM command not allowed when used memory > 'maxmemory'.", Action.RAISE, errors.StoreFullError),
     ("MISCONF Redis is configured to save RDB snapshots", Action.RAISE, errors.SessionUnavailableError),
-    ("NOREPLICAS Not enough good replicas to write.", Action.RAISE, errors.SessionUnavailableError),
+    ("NOREPLICAS Not enough good replicas to write.", Action.WAIT, errors.SessionUnavailableError),
     ("NOAUTH Authentication required.", Action.RAISE, errors.SessionUnavailableError),
     ("WRONGPASS invalid username-password pair", Action.RAISE, errors.SessionUnavailableError),
     ("NOPERM this user has no permissions", Action.RAISE, errors.SessionUnavailableError),
@@ -34,7 +34,7 @@ def test_action_and_error_of_a_reply(message: str, action: Action, kind: type[Ex
     assert type(error_for(message, "validate")) is kind
 
 
-@pytest.mark.parametrize("code", ["READONLY", "MASTERDOWN", "BUSY", "OOM", "MISCONF"])
+@pytest.mark.parametrize("code", ["READONLY", "MASTERDOWN", "BUSY", "NOREPLICAS", "OOM", "MISCONF"])
 def test_errors_that_old_servers_wrap_are_unwrapped(code: str):
     wrapped = OLD.format(code)
     plain = f"{code} more of it"

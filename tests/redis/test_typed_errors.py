@@ -11,6 +11,7 @@ import pytest
 from chuk_sessions import CorruptRecordError, SessionManager, SessionUnavailableError
 from chuk_sessions.core import keys
 from chuk_sessions.providers import redis
+from tests.harness.farms import wait_for
 from tests.harness.ports import free_port
 from tests.harness.servers import running, valkey_binary
 
@@ -91,6 +92,28 @@ async def test_a_replica_refuses_writes():
         with pytest.raises(SessionUnavailableError, match="replica"):
             await manager.allocate_session()
         await manager.aclose()
+
+
+async def test_calls_wait_while_a_primary_has_too_few_replicas():
+    """A promoted primary refuses writes until replicas have found it."""
+    with running(valkey_binary()) as server, server.client() as client:
+        manager = SessionManager("test", redis.factory(server.url, call_timeout=30, retries=1000))
+        session_id = await manager.allocate_session(user_id="alice")
+        client.config_set("min-replicas-to-write", 1)
+        calls = [
+            asyncio.create_task(CALLS[name](manager, session_id)) for name in ("validate", "increment", "allocate")
+        ]
+        await asyncio.to_thread(wait_for, lambda: refusals(client) > len(calls), "refused writes")
+        client.config_set("min-replicas-to-write", 0)
+        is_valid, counter, created = await asyncio.gather(*calls)
+        assert (is_valid, counter.value, await manager.count_sessions()) == (True, 1, 2)
+        assert created != session_id
+        await manager.aclose()
+
+
+def refusals(client):
+    """Return how often a server has refused a write for want of replicas."""
+    return client.info("errorstats").get("errorstat_NOREPLICAS", {"count": 0})["count"]
 
 
 async def test_the_warning_about_eviction_is_logged_once_without_the_password(caplog):

@@ -78,3 +78,63 @@ def test_every_query_returns_data(own_server: Server, tmp_path: Path):
         groups = prometheus.get("rules")["groups"]
         assert {rule["name"] for group in groups for rule in group["rules"]} == {alert.name for alert in ALERTS}
         assert [rule["lastError"] for group in groups for rule in group["rules"] if rule.get("lastError")] == []
+
+
+UNIT_TEST = """
+rule_files: [{rules}]
+evaluation_interval: 1m
+tests:
+  - name: fresh and idle processes
+    interval: 1m
+    input_series:
+      - series: 'chuk_sessions_calls_total{{job="shop", operation="validate", outcome="ok"}}'
+        values: "0x60"
+      - series: 'chuk_sessions_calls_total{{job="shop", operation="validate", outcome="unavailable"}}'
+        values: "0x60"
+      - series: 'chuk_sessions_call_duration_seconds_bucket{{job="shop", operation="validate", le="+Inf"}}'
+        values: "0x60"
+      - series: 'chuk_sessions_cache_managers{{job="shop", state="unused"}}'
+        values: "1x60"
+      - series: 'chuk_sessions_cache_managers{{job="shop", state="off"}}'
+        values: "0x60"
+      - series: 'chuk_sessions_webhook_attempts_total{{job="relay", result="failed"}}'
+        values: "0x60"
+    alert_rule_test:
+{quiet}
+  - name: a restart of the server
+    interval: 1m
+    input_series:
+      - series: 'chuk_sessions_reconnects_total{{job="shop", instance="a"}}'
+        values: "0 0 8x60"
+      - series: 'chuk_sessions_reconnects_total{{job="shop", instance="b"}}'
+        values: "0 0 8x60"
+    alert_rule_test:
+      - eval_time: 5m
+        alertname: SessionReconnects
+        exp_alerts: []
+  - name: a relay that has stopped
+    interval: 1m
+    input_series:
+      - series: 'chuk_sessions_survey_timestamp_seconds{{job="relay"}}'
+        values: "0+60x5 stale"
+    promql_expr_test:
+      - expr: ALERTS{{alertname="SessionSurveyMissing", alertstate="firing"}}
+        eval_time: 4m
+        exp_samples: []
+      - expr: ALERTS{{alertname="SessionSurveyMissing", alertstate="firing"}}
+        eval_time: 30m
+        exp_samples:
+          - labels: ALERTS{{alertname="SessionSurveyMissing", alertstate="firing", severity="warning"}}
+            value: 1
+"""
+
+
+def test_alerts_are_silent_on_an_idle_system_and_notice_a_relay_that_has_stopped(tmp_path: Path):
+    promtool = promtool_binary()
+    if promtool is None:
+        pytest.skip("promtool is not installed; it is in Debian's package prometheus")
+    quiet = "\n".join(f"      - {{eval_time: 30m, alertname: {alert.name}, exp_alerts: []}}" for alert in ALERTS)
+    tests = tmp_path / "tests.yml"
+    tests.write_text(UNIT_TEST.format(rules=generate.RULES, quiet=quiet))
+    done = subprocess.run([promtool, "test", "rules", str(tests)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

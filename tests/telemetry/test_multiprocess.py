@@ -49,3 +49,37 @@ def test_one_scrape_has_the_counts_of_all_processes(server: Server, tmp_path: Pa
     assert value("sessions_ended_total", reason="deleted") == 2
     assert value("connections") is not None
     assert value("reconnects_total") == 0
+
+
+BUSY = """
+import asyncio, sys
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+from chuk_sessions import SessionManager
+from chuk_sessions.providers import redis
+from chuk_sessions.telemetry import prometheus_collector
+
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+
+def in_flight():
+    return registry.get_sample_value("chuk_sessions_calls_in_flight")
+
+async def work():
+    async with SessionManager("multi", redis.factory(sys.argv[1])) as manager:
+        session_id = await manager.allocate_session()
+        REGISTRY.register(prometheus_collector(manager))
+        # So many that the first reply, with which gauges are copied, does not arrive with the last one.
+        await asyncio.gather(*[manager.validate_session(session_id) for _ in range(5000)])
+        assert in_flight() > 0
+        async with asyncio.timeout(30):
+            while in_flight() > 0:
+                await asyncio.sleep(0.05)
+
+asyncio.run(work())
+"""
+
+
+def test_gauges_of_a_process_that_has_become_idle_return_to_zero(server: Server, tmp_path: Path):
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", BUSY, server.url], env=environment, check=True)

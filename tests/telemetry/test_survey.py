@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from chuk_sessions.events import SessionEvents, Survey, WebhookEndpoints, WebhookRelay
 from chuk_sessions.providers import redis
+from chuk_sessions.telemetry.server import serving
 from tests.harness.ports import free_port
 from tests.harness.servers import Server
 from tests.harness.worlds import World
@@ -124,3 +126,23 @@ def _scrape(port: int) -> str:
             return str(response.read().decode())
     except OSError as error:
         return str(error)
+
+
+def test_a_port_in_use_ends_the_relay_with_one_line(server: Server):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "chuk_sessions", "--url", server.url, "relay"]
+        options = ["--metrics-port", str(port), "--metrics-host", "127.0.0.1"]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"cannot serve metrics at 127.0.0.1, port {port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("no.such.host.invalid", 0)])
+def test_an_address_that_cannot_be_served_is_named(host: str, port: int):
+    with (
+        pytest.raises(OSError, match=f"{host}, port {port}"),
+        serving(host, port, redis.factory("redis://127.0.0.1:1")),
+    ):
+        pass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Unpack
 
-from ...core.call_hook import CallHook, CallTracer
+from ...core.call_hook import CallHook, RunBackend
 from ...core.operation import Call, Reply, RetryCalls
 from ...core.statuses import CORRUPT, OK
 from ...core.tracking import Observer
@@ -70,8 +70,8 @@ class RedisBackend:
         self._waits_for_replicas = options.wait_replicas > 0
         self._warned_of: set[Address] = set()
         self.call_hook = CallHook(self, _attributes(store))
-        self._run_script: Callable[..., Coroutine[Any, Any, Reply]]
-        self._run_command: Callable[..., Coroutine[Any, Any, Reply]]
+        self._run_script: RunBackend
+        self._run_command: RunBackend
         self.hook_changed()
         self.call_hook.greet()
 
@@ -89,8 +89,8 @@ class RedisBackend:
         if tracer is None:
             self._run_script, self._run_command = client.run_script, partial(_run_command, client)
         else:
-            self._run_script = _traced(tracer, client.run_script)
-            self._run_command = _traced(tracer, partial(_run_command, client))
+            self._run_script = tracer.wrap(client.run_script)
+            self._run_command = tracer.wrap(partial(_run_command, client))
 
     async def command(
         self, name: str, key: str, *args: str | int, retryable: bool = True, read_only: bool = False
@@ -150,19 +150,9 @@ class RedisBackend:
             )
 
 
-def _traced(
-    tracer: CallTracer, run: Callable[..., Coroutine[Any, Any, Reply]]
-) -> Callable[..., Coroutine[Any, Any, Reply]]:
-    """Return a function that runs calls like `run`, and has them traced."""
-    is_recording, trace = tracer.is_recording, tracer.trace
-
-    def run_traced(call: Call, *rest: Any) -> Coroutine[Any, Any, Reply]:
-        return trace(call, partial(run, call, *rest)) if is_recording() else run(call, *rest)
-
-    return run_traced
-
-
-async def _run_command(client: Client, call: Call) -> Reply:
+async def _run_command(
+    client: Client, call: Call, _retry_calls: RetryCalls | None = None, _durable: bool = False
+) -> Reply:
     operation, (key, *_), argv = call
     count, begun_at, reply = client.count, time.perf_counter(), None
     try:

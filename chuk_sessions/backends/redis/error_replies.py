@@ -13,8 +13,9 @@ All of them mean that the server applied nothing: it refuses a script before it 
 | MASTERDOWN | topology: as for READONLY | unavailable |
 | LOADING | topology: retry after a pause, until the server has loaded its data | unavailable |
 | BUSY | retry after a pause, until the script that blocks the server is done | unavailable |
+| NOREPLICAS | retry after a pause: a new primary refuses writes until replicas have found it | unavailable |
 | OOM | raise at once: a retry only adds load | store full |
-| MISCONF, NOREPLICAS | raise at once: an operator has to repair the server | unavailable |
+| MISCONF | raise at once: an operator has to repair the server | unavailable |
 | NOAUTH, WRONGPASS, NOPERM | raise at once: settings are wrong | unavailable; names the missing ACL rule |
 | ERR, for NOPERM inside a script | as for NOPERM | as for NOPERM |
 | ERR unknown command 'SENTINEL' | raise at once: the server is not a sentinel | unavailable |
@@ -52,7 +53,7 @@ _CODES: tuple[tuple[str, Action, type[errors.ProviderError], str], ...] = (
     ("ASK", Action.TOPOLOGY, _UNSUPPORTED, "the server is unexpectedly part of a cluster"),
     ("BUSY", Action.WAIT, _UNAVAILABLE, "a script blocks the server"),
     ("MISCONF", Action.RAISE, _UNAVAILABLE, "the server refuses writes because it failed to save its data"),
-    ("NOREPLICAS", Action.RAISE, _UNAVAILABLE, "the server refuses writes because it has too few replicas"),
+    ("NOREPLICAS", Action.WAIT, _UNAVAILABLE, "the server refuses writes because it has too few replicas"),
     ("NOAUTH", Action.RAISE, _UNAVAILABLE, "the server requires a password"),
     ("WRONGPASS", Action.RAISE, _UNAVAILABLE, "the server does not take this user and password"),
     ("NOPERM", Action.RAISE, _UNAVAILABLE, "this user may not run the scripts: check the server's ACL"),

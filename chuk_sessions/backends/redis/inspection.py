@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from ...core.inspection import ClientSettings, Kind, Part, Peer, RefusedError, UnansweredError
@@ -20,6 +21,11 @@ from .url import StoreURL
 _REPLY_TIMEOUT = 3.0
 _CONNECT_TIMEOUT = 2.0
 """Seconds. A server that is down must not hold up the inspection of the others."""
+_SOON = 1.0
+"""Seconds after which a query that has failed is not repeated."""
+
+_CLIENT_CERTIFICATE = ("ssl_certfile", "ssl_keyfile", "ssl_password")
+"""The TLS settings with which a client identifies itself."""
 
 
 class Server:
@@ -43,7 +49,14 @@ class Server:
         self.part = part
 
     async def query(self, *words: str | bytes | int) -> Any:
-        """Run a command and return its reply. Raises RefusedError and UnansweredError."""
+        """Run a command that only reads, and return its reply. Raises RefusedError and UnansweredError."""
+        begun = monotonic()
+        try:
+            return await _query(self._node, words)
+        except UnansweredError:
+            if monotonic() - begun > _SOON:
+                raise
+        # The connection is lost, and the server is perhaps not: a proxy or a short idle time-out can cut it.
         return await _query(self._node, words)
 
     def peer(self) -> Peer | None:
@@ -56,7 +69,10 @@ class Server:
 
     async def admits_anyone(self) -> bool:
         """Return whether the server takes commands without a login. Raises UnansweredError."""
-        options = replace(self._options, username=None, password=None, credentials=None, client_name="")
+        tls = self._options.tls
+        if tls is not None:  # a certificate is a login, too
+            tls = tuple(pair for pair in tls if pair[0] not in _CLIENT_CERTIFICATE)
+        options = replace(self._options, username=None, password=None, credentials=None, client_name="", tls=tls)
         stranger = Node(self._address, options)
         try:
             await _query(stranger, ("SENTINEL", "MASTERS") if self.part is Part.SENTINEL else ("DBSIZE",))

@@ -15,7 +15,9 @@ from ..app import command
 from ..context import Context
 from ..exits import ExitCode, UsageError
 
-_MAX_WIDTH = 100
+_MIN_WIDTH, _MAX_WIDTH = 20, 100
+_SETTINGS = ("maxmemory", "appendfsync")
+"""Names of settings at the beginning of a text. They do not get a capital letter, nor does a name with a hyphen."""
 _ORDER = (Level.PROBLEM, Level.WARNING, Level.UNKNOWN)
 _WORDS = {Level.PROBLEM: "problem", Level.WARNING: "warning"}
 
@@ -83,7 +85,7 @@ def _print(context: Context, findings: Sequence[Finding], *, verbose: bool) -> N
 
 def _section(finding: Finding) -> list[str]:
     where = f" on {finding.server}" if finding.server else ""
-    width = min(_MAX_WIDTH, shutil.get_terminal_size((_MAX_WIDTH, 0)).columns)
+    width = max(_MIN_WIDTH, min(_MAX_WIDTH, shutil.get_terminal_size((_MAX_WIDTH, 0)).columns))
     texts = [_sentence(finding.found), *([f"What to do: {_sentence(finding.advice)}"] if finding.advice else [])]
     wrapped = [part for text in texts for part in textwrap.wrap(text, width - 2, break_on_hyphens=False)]
     return [f"{finding.level.upper()} {finding.check}{where}", *(f"  {part}" for part in wrapped)]
@@ -91,7 +93,8 @@ def _section(finding: Finding) -> list[str]:
 
 def _sentence(text: str) -> str:
     first = text.partition(" ")[0]
-    start = first if "-" in first or ":" in first else first[0].upper() + first[1:]
+    is_name = "-" in first or ":" in first or first in _SETTINGS
+    start = first if is_name else first[0].upper() + first[1:]
     return f"{start}{text[len(first) :]}{'' if text.endswith('.') else '.'}"
 
 
