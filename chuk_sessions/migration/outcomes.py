@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     CHANGED = "changed"
     """The copy has changed in the target since."""
     DIFFERENT = "different"
-    """The copy differs, though it has not changed in the target since."""
+    """The copy differs, though it has not changed in the target since; or another session has the id there."""
     MISSING = "missing"
     """There is no copy."""
     REMOVED = "removed"
