@@ -176,8 +176,8 @@ class FederationApp:
         found = None
         if len(given) == 1:
             proof = proofs.Proof(given[0], "POST", f"{self._base_url}/token")
-            found = await proofs.prover(proof, None, self._replays)
-        if found is None or grant.jkt not in (None, found):
+            found = await proofs.prover(proof, None, self._replays, thumbprint=grant.jkt)
+        if found is None:
             raise RefusedError("invalid_dpop_proof", "the proof of possession is missing or not valid")
         return found
 
