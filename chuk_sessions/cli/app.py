@@ -16,6 +16,7 @@ from . import logs
 from .commands import MODULES
 from .context import Context
 from .output import set_up_streams
+from .parsing import DiscreetCommand, DiscreetGroup
 from .running import run_command
 
 PROGRAM = "chuk-sessions"
@@ -28,7 +29,9 @@ unavailable.
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Typer's own tracebacks would show the values of variables, with passwords among them.
-app = typer.Typer(help=_HELP, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    cls=DiscreetGroup, help=_HELP, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+)
 _groups: dict[str, typer.Typer] = {}
 
 
@@ -41,7 +44,7 @@ def command(name: str, *, group: str | None = None) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         target = app if group is None else _groups[group]
-        target.command(name, help=inspect.getdoc(function))(_adapted(function))
+        target.command(name, cls=DiscreetCommand, help=inspect.getdoc(function))(_adapted(function))
         return function
 
     return register
@@ -49,7 +52,7 @@ def command(name: str, *, group: str | None = None) -> Callable[[F], F]:
 
 def group(name: str, description: str) -> None:
     """Register a group of commands."""
-    _groups[name] = typer.Typer(help=description, rich_markup_mode=None, no_args_is_help=True)
+    _groups[name] = typer.Typer(cls=DiscreetGroup, help=description, rich_markup_mode=None, no_args_is_help=True)
     app.add_typer(_groups[name], name=name)
 
 

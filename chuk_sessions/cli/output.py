@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 _WIDE = 10_000
-"""Columns of a table that is not shown on a terminal, so that nothing is cut off."""
+"""Columns of text that is not shown on a terminal, so that nothing is cut off."""
+
+_GAP = "  "
+"""What separates columns."""
 
 
 class Output:
@@ -33,8 +38,12 @@ class Output:
         if self.json:
             for row in rows:
                 self._write_json(row)
-        else:
+        elif self.is_terminal:
             self.show(_rows(columns, rows))
+        else:
+            # A table of Rich would need 5 KB of memory for each row.
+            sys.stdout.writelines(_plain(columns, rows))
+            sys.stdout.flush()
 
     def fields(self, fields: Mapping[str, Any]) -> None:
         """Print the fields of one thing: one line each, or one JSON object."""
@@ -71,7 +80,10 @@ class Output:
 
 
 def set_up_streams() -> None:
-    """Print characters that the encoding of a stream lacks as escapes, instead of failing."""
+    """Print characters that the encoding of a stream lacks as escapes, and nothing to a closed stream."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # as after `>&-`
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  (open until the exit)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -90,27 +102,53 @@ def visible(text: str) -> str:
     return "".join(part if part.isprintable() else ascii(part)[1:-1] for part in text)
 
 
-def _cell(value: Any, *, is_column: bool = False) -> Any:
-    from rich.text import Text  # noqa: PLC0415  (JSON does not need rich, which takes long to import)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+
+def _text(value: Any) -> str:
     if value is None:
         text = "-"
     elif isinstance(value, str):
         text = value
-    elif is_number:
+    elif _is_number(value):
         text = f"{value:,}"
     elif isinstance(value, list | tuple):
         text = ", ".join(map(str, value)) or "-"
     else:
         text = json.dumps(value, ensure_ascii=False)
+    return visible(text)
+
+
+def _cell(value: Any, *, is_column: bool = False) -> Any:
+    from rich.text import Text  # noqa: PLC0415  (JSON does not need rich, which takes long to import)
+
     # Rich interprets markup in strings, and not in Text.
-    return Text(visible(text), justify="right" if is_number and is_column else "left")
+    return Text(_text(value), justify="right" if _is_number(value) and is_column else "left")
 
 
 def _short(column: str, value: Any) -> Any:
     """Return a time without its fraction, so that tables fit on a terminal; other values as they are."""
     return value[:19].replace("T", " ") if column.endswith("_at") and isinstance(value, str) else value
+
+
+def _plain(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table for files and pipes."""
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    found = [[_short(column, row.get(column)) for column in columns] for row in rows]
+    titles = [column.replace("_", " ") for column in columns]
+    widths = [cell_len(title) for title in titles]
+    for values in found:
+        widths = [max(width, cell_len(_text(value))) for width, value in zip(widths, values, strict=True)]
+
+    def aligned(value: Any, width: int) -> str:
+        text = _text(value)
+        space = " " * (width - cell_len(text))
+        return space + text if _is_number(value) else text + space
+
+    for values in ([*titles], *found):
+        yield _GAP.join(map(aligned, values, widths)).rstrip() + "\n"
 
 
 def _rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Any:

@@ -67,6 +67,7 @@ def stop_halfway(server):
     before, give_up = records(server), time.monotonic() + children.TIMEOUT
     while records(server) > before - 100:
         assert time.monotonic() < give_up
+        time.sleep(0.002)
     server.signal(signal.SIGSTOP)
 
 
@@ -166,12 +167,25 @@ async def test_the_relay_sweeps_all_sandboxes_until_it_is_terminated(own_server)
     with following(own_server, "relay", "--sweep-seconds", "0.1") as child:
         child.wait_for("the relay is running")
         give_up = time.monotonic() + children.TIMEOUT
+        buckets = tuple(keys.tag(bucket).encode() for bucket in range(256))
         with own_server.client() as client:
-            while [key for bucket in range(256) for key in client.keys(f"{keys.tag(bucket)}*swept*")]:
+            while any(key.startswith(buckets) for key in client.keys("*swept*")):
                 assert time.monotonic() < give_up
+                await asyncio.sleep(0.05)
         child.process.send_signal(signal.SIGTERM)
         assert child.wait() == 0
         assert child.printed().splitlines()[-1].endswith("the relay is stopping")
+
+
+def test_a_relay_that_cannot_sweep_any_more_ends(server):
+    code = (
+        "from chuk_sessions.cli import app, main; app.load_commands()\n"
+        "from chuk_sessions.cli.commands import relay\n"
+        "async def broken(*_): raise RuntimeError('a defect')\n"
+        "relay._sweep = broken; main(['relay', '--no-webhooks'])"
+    )
+    done = children.python(code, SESSION_REDIS_URL=server.url)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "RuntimeError: a defect")
 
 
 async def test_bench_deletes_its_sessions_after_ctrl_c(own_server):
@@ -179,6 +193,7 @@ async def test_bench_deletes_its_sessions_after_ctrl_c(own_server):
         give_up = time.monotonic() + children.TIMEOUT
         while records(own_server) < 50:
             assert time.monotonic() < give_up
+            await asyncio.sleep(0.01)
         child.interrupt()
         assert child.wait() == ExitCode.INTERRUPTED
         assert child.printed().splitlines()[-1] == "interrupted; the sandbox of the measurement is empty"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
+from importlib import import_module
 
 import pytest
 
 from chuk_sessions import OutcomeUnknownError, ProviderError, RevocationIncompleteError, SessionUnavailableError, cli
+from chuk_sessions.cli.app import load_commands
 from chuk_sessions.cli.context import Context
 from chuk_sessions.cli.exits import ExitCode, UsageError, code_for
 from chuk_sessions.cli.output import visible
@@ -16,6 +19,7 @@ from chuk_sessions.cli.progress import Progress, duration
 from chuk_sessions.cli.running import run_command
 from tests.harness import children
 
+MISSING = "there is no such session in the sandbox cli\n"
 MEMORY = ("--url", "memory://", "--sandbox", "cli")
 
 
@@ -38,6 +42,12 @@ def test_the_environment_names_sandbox_and_store(capsys, monkeypatch):
         (["count", "--url", "memory://"], "--sandbox or CHUK_SANDBOX_ID"),
         ([*MEMORY, "count", "--bad"], "No such option"),
         ([*MEMORY, "cuont"], "No such command"),
+        ([*MEMORY, "cuont"], "Did you mean 'count'?"),
+        ([*MEMORY, "keys", "sess-s3cret"], "No such command"),
+        ([*MEMORY, "sess-s3cret"], "No such command"),
+        (["redis://:s3cret@host", "count"], "No such command"),
+        ([*MEMORY, "revoke", "sess-s3cret", "--yes"], "Got 1 unexpected argument"),
+        ([*MEMORY, "show", "sess-1", "sess-s3cret", "s3cret"], "Got 2 unexpected arguments"),
         ([*MEMORY, "count", "--url"], "requires an argument"),
         (["count", "--url", "foo://:s3cret@host", "--sandbox", "cli"], "it must begin with redis://"),
         (["count", "--url", "memory://", "--sandbox", "a/b"], "sandbox_id must be"),
@@ -49,6 +59,29 @@ def test_usage_errors_have_their_exit_code_and_a_message(words, message, capsys)
     assert message in printed.err
     assert "s3cret" not in printed.err
     assert printed.out == ""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_closed_stream_does_not_matter(stream, capsys, monkeypatch):
+    monkeypatch.setattr(sys, stream, None)
+    assert cli.main([*MEMORY, "show", "a"]) == ExitCode.FINDINGS
+    assert cli.main([*MEMORY, "count"]) == ExitCode.SUCCESS
+    getattr(sys, stream).close()
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (("", MISSING) if stream == "stdout" else ("0\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:s3cret@host/1", "redis://host/1"),
+        ("redis://host/0?db=2&password=s3cret", "redis://host/0?db=2"),
+        ("redis://a,b/name?sentinel_password=s3cret", "redis://a,b/name"),
+    ],
+)
+def test_checkpoints_of_a_migration_have_no_passwords(url, shown):
+    load_commands()
+    assert import_module("chuk_sessions.cli.commands.migrate")._redacted(url) == shown
 
 
 def test_a_missing_extra_is_named():
@@ -108,6 +141,19 @@ def test_tables_off_a_terminal_are_never_cut(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[1].split() == ["r" * 300, "12,345"]
+
+
+def test_tables_off_a_terminal_need_little_memory(capsys):
+    rows = [{"user": "\u5bb6" * 3, "number": number} for number in range(5000)]
+    tracemalloc.start()
+    try:
+        Context().output.rows(["user", "number"], rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["user    number", "\u5bb6" * 3 + "       0"]
+    assert peak / len(rows) < 2000
 
 
 def test_progress_has_rate_and_time_left(capsys):

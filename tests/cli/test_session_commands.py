@@ -96,7 +96,7 @@ def test_revoke_changes_nothing_without_yes(store, scope):
     dry = store.run("revoke", *words)
     assert len(dry.rows) == expected
     assert {row["reference"] for row in dry.rows} <= set(map(session_hash, created))
-    assert f"dry run: {expected} sessions would be revoked" in dry.err
+    assert f"dry run: {expected} session{'s' if expected > 1 else ''} would be revoked" in dry.err
     assert store.run("count").rows[0]["sessions"] == 3
     done = store.run("revoke", *words, "--yes")
     assert done.rows[0]["revoked"] == expected

@@ -163,8 +163,8 @@ def _events_of(history: Sequence[Event], session_ids: frozenset[str], retried: b
         elif event.step.session_id in session_ids:
             if event.step.name == "allocate" and event.step.session_id in old_ids:
                 yield replace(event, step=event.step._replace(name="remove_pointer"))
-                if retried and event.result is True:
-                    yield replace(event, optional=True)
+            if event.step.name == "allocate" and retried and event.result is True:
+                yield replace(event, optional=True)
             if event.step.new_id:
                 yield replace(event, step=event.step._replace(name="start_move"), result=True, optional=True)
             yield event

@@ -89,6 +89,8 @@ def _source(context: Context, url: str, from_format: Format) -> Any:
 
 
 def _redacted(url: str) -> str:
-    """Return a URL without user and password."""
+    """Return a URL without user and passwords. Other settings remain, such as the number of a database."""
     scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    address, _, query = rest.rpartition("@")[2].partition("?")
+    settings_ = [one for one in query.split("&") if one and "password" not in one.partition("=")[0]]
+    return f"{scheme}{separator}{address}{'?' if settings_ else ''}{'&'.join(settings_)}"

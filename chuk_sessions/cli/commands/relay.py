@@ -69,8 +69,12 @@ async def relay(
             await stack.enter_async_context(served)
         sweeping = asyncio.create_task(_sweep(manager, sweep_seconds))
         stack.callback(sweeping.cancel)
+        # A defect must end the process: otherwise, it would run on without sweeping.
+        sweeping.add_done_callback(lambda _: stop.set())
         logger.info("the relay is running")
         await stop.wait()
+        if sweeping.done():
+            sweeping.result()
         logger.info("the relay is stopping")
     return ExitCode.SUCCESS
 

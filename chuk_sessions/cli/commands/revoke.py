@@ -117,7 +117,8 @@ async def _show(context: Context, manager: SessionManager, user: str | None) -> 
 
 
 def _say_dry_run(context: Context, number: int) -> None:
-    context.say(f"dry run: {number:,} sessions would be revoked; repeat the command with --yes to revoke them")
+    sessions_, them = ("session", "it") if number == 1 else ("sessions", "them")
+    context.say(f"dry run: {number:,} {sessions_} would be revoked; repeat the command with --yes to revoke {them}")
 
 
 def _print(context: Context, manager: SessionManager, number: int, scope: dict[str, str]) -> None:
