@@ -129,6 +129,14 @@ async def test_the_session_limits_the_expiry_that_introspection_tells(world):
         assert found["exp"] <= claims["iat"] + 60 < claims["exp"]
 
 
+async def test_an_assertion_counts_once_even_for_a_host_whose_clock_is_behind(world):
+    async with issuing(world) as issuer:
+        own = assertion(B, A, KEYS[B], exp=int(time.time()) + 30)
+        assert (await issuer.introspect(issuer.token, client_assertion=own))[0] == 200
+        await world.advance(seconds=60)
+        assert (await issuer.introspect(issuer.token, client_assertion=own))[0] == 401
+
+
 BAD_ASSERTIONS: dict[str, Any] = {
     "missing": lambda: None,
     "empty": lambda: "",
