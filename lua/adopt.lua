@@ -24,20 +24,23 @@
 --- @include "now"
 --- @include "open"
 --- @include "index_score"
+--- @include "keep_limits"
 local key, deadlines, users, sandboxes, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local handle, sandbox, mode, deadline, most, first = ARGV[1], ARGV[2], ARGV[3], ARGV[4] - 0, ARGV[13], 14
 local reply, _, _, touched, _, present, origin, emits = open(key, now, 'v', 't', 'e')
 local exists = redis.pcall('HLEN', key) ~= 0 or redis.call('ZSCORE', deadlines, handle)
 local marked, adopted, known = unpack(redis.call('HMGET', marker, 'd', 'v', 'f'), 1, 3)
 marked = parse_int(marked) or 0
-local expiry, writes, version = deadline, false, ARGV[10]
+local expiry, writes, version, accesses = deadline, false, ARGV[10], false
 if mode ~= 'block' then
   if ARGV[9] ~= '0' then expiry = math.min(deadline, ARGV[8] + ARGV[9]) end
   if expiry <= now then return reply or EXISTS end
   if not exists then
     writes = marked <= now
-  elseif mode == 'refresh' and not reply and marked > now and origin and present == adopted and ARGV[6] ~= known then
-    writes, version, most = true, math.max((parse_int(present) or 0) + 1, version), emits or '0'
+  elseif mode == 'refresh' and not reply and marked > now and origin and present == adopted then
+    writes, accesses = ARGV[6] ~= known, ARGV[8] - touched > 0
+    version, most = math.max((parse_int(present) or 0) + 1, version), emits or '0'
+    if ARGV[9] ~= '0' then expiry = math.min(deadline, math.max(touched, ARGV[8]) + ARGV[9]) end
   end
 end
 local valid_until = math.max(marked, deadline)
@@ -55,15 +58,22 @@ if writes or valid_until > marked then
   if mode == 'block' then redis.call('HSET', marker, 'b', now) end
   redis.call('PEXPIREAT', marker, valid_until)
 end
+local created, user, retention, score = ARGV[7], ARGV[11], ARGV[12], index_score(expiry, most ~= '0')
+if accesses and not writes then
+  redis.call('HSET', key, 'a', ARGV[8])
+  redis.call('PEXPIREAT', key, expiry + retention)
+  redis.call('ZADD', deadlines, score, handle)
+  return OK
+end
 if not writes then return reply or EXISTS end
 redis.call('HSET', marker, 'v', version, 'f', ARGV[6])
-local created, user, retention, score = ARGV[7], ARGV[11], ARGV[12], index_score(expiry, most ~= '0')
 -- The included blocks then remove what an earlier session of the same id has left.
-local operations = true
+local operations, before = true, exists and redis.call('HGETALL', key) or {}
 local owner = (ARGV[first] == 'u' or ARGV[first] == 'h') and ARGV[first + 1] or ''
 --- @include "write_record"
 redis.call('HSET', key, 't', deadline)
 if touched and touched > tonumber(ARGV[8]) then redis.call('HSET', key, 'a', touched) end
 if most ~= '0' then redis.call('HSET', key, 'e', most) end
+keep_limits(key, before)
 --- @include "index_session"
 return exists and OK or CREATED

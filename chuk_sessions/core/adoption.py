@@ -110,6 +110,16 @@ def blocked_at(marker: Mapping[bytes, bytes]) -> int:
     return _ms(marker, b"b")
 
 
+def was_decided(marker: Mapping[bytes, bytes]) -> bool:
+    """Return whether an id was adopted or blocked. A marker may also just keep an id from being adopted."""
+    return b"v" in marker or b"b" in marker
+
+
+def is_copy_of(marker: Mapping[bytes, bytes], fingerprint: bytes) -> bool:
+    """Return whether the source has not changed a session since it was adopted, other than by an access."""
+    return marker.get(b"f") == fingerprint
+
+
 def is_unchanged(marker: Mapping[bytes, bytes], record: Mapping[bytes, bytes]) -> bool:
     """Return whether a session was adopted and has not changed since, other than by an access."""
     return ADOPTED in record and record.get(b"v") == marker.get(b"v")

@@ -43,9 +43,15 @@ class Limits:
 
 
 class Adopter:
-    """Writes sessions of a source into a sandbox."""
+    """Writes sessions of a source into a sandbox.
+
+    Attributes:
+        sandbox_id: its name.
+
+    """
 
     def __init__(self, executor: Executor, limits: Limits) -> None:
+        self.sandbox_id = executor.sandbox_id
         self._executor = executor
         self._notes = StrayNotes(executor)
         self._noted: dict[tuple[str, int], float] = {}
@@ -66,8 +72,8 @@ class Adopter:
 
         """
         target, stored = self.target(session), self.stored(session)
-        # A bulk migration does not ask twice.
-        if mode == IF_ABSENT and await self.is_revoked(session):
+        # A revocation may have spared it, so it may be alive here.
+        if await self.is_revoked(session) and (await self.present(target))[0] is None:
             return s.GONE
         await self._note(session)
         call = adoption.adopt(
@@ -86,9 +92,10 @@ class Adopter:
         status: int = reply[0]
         return status
 
-    async def block(self, target: SessionKeys, deadline_ms: int = 0) -> None:
-        """Keep an id from being adopted."""
-        await self._write(adoption.block(target, deadline_ms=deadline_ms, overlap_ms=self._limits.overlap_ms))
+    async def block(self, target: SessionKeys, overlap_ms: int | None = None) -> None:
+        """Keep an id from being adopted; by default, for the overlap of the settings."""
+        overlap = self._limits.overlap_ms if overlap_ms is None else overlap_ms
+        await self._write(adoption.block(target, overlap_ms=overlap))
 
     async def block_user(self, user_id: str) -> None:
         """Keep all sessions of a user that exist now from being adopted."""

@@ -14,11 +14,12 @@ from typing import Any, Final, TypeVar
 
 from .. import exceptions as errors
 from ..backends.base import MOVING
-from ..core import adoption, rate_limits
+from ..core import adoption, grants, rate_limits
 from ..core import statuses as s
 from ..core.adoption import IF_UNCHANGED
 from ..core.record import Record
 from .outcomes import Outcome, Report
+from .own_format import SandboxSource
 from .source import Found, Part, ReadsAll, SourceSession, Unreadable
 from .state import State
 from .target import Target
@@ -33,7 +34,8 @@ _OUTCOMES: Final = {
     s.EXISTS: Outcome.PRESENT,
     s.MOVED: Outcome.PRESENT,
 }
-_REMOVED: Final = (Outcome.EQUAL, Outcome.CHANGED, Outcome.ENDED, Outcome.EXPIRED)
+_REMOVED: Final = (Outcome.EQUAL, Outcome.CHANGED, Outcome.ENDED)
+"""A store removes what has expired itself, by its own clock."""
 
 
 class Migration:
@@ -63,6 +65,7 @@ class Migration:
         self._state = state or State()
         self._on_progress = on_progress
         self._patience = patience
+        self._is_checked = False
 
     async def copy(self) -> Report:
         """Copy all sessions with their times. Sessions that have ended in the target stay ended.
@@ -72,6 +75,7 @@ class Migration:
         Raises:
             SessionUnavailableError: a store was unreachable for too long. Another run goes on from there.
             ProviderError: another error of a store.
+            ValueError: source and target are the same.
 
         """
         report = await self._walk(self._copy_one, self._state)
@@ -82,7 +86,8 @@ class Migration:
         """Compare every field and time of each session. With `remove`, then remove it from the source, unless it is
         missing in the target, differs, or has changed at the source meanwhile.
 
-        Without `copy`, this tells what a copy would do: it would adopt the sessions that are missing.
+        Without `copy`, this tells what a copy would do: it would adopt the sessions that are missing. Raises what
+        `copy` raises.
         """
 
         async def compare_one(found: SourceSession) -> Outcome:
@@ -91,20 +96,31 @@ class Migration:
                 return outcome
             return Outcome.REMOVED if await self._source.remove(found) else Outcome.LEFT
 
-        return await self._walk(compare_one, State())
+        return await self._walk(compare_one, State(), writes=remove)
 
-    async def _walk(self, visit: Callable[[SourceSession], Awaitable[Outcome]], state: State) -> Report:
+    async def _check(self) -> None:
+        """Raise ValueError if the source is the target: a removal would remove the only copies."""
+        if not self._is_checked and isinstance(self._source, SandboxSource):
+            if await self._target.contains(self._source.executor):
+                raise ValueError("source and target are the same sandbox of the same store")
+            self._is_checked = True
+
+    async def _walk(
+        self, visit: Callable[[SourceSession], Awaitable[Outcome]], state: State, *, writes: bool = True
+    ) -> Report:
         """Visit all sessions. Parts whose layout changes meanwhile are read again."""
         report = Report(Counter({Outcome(name): number for name, number in state.counts.items()}))
         give_up = time.monotonic() + self._patience
         while True:
+            before = report.total
             try:
+                if writes:
+                    await self._check()
                 parts = await self._source.parts()
                 todo = state.begin(parts)
                 is_moving = any(MOVING in part.layout for part in parts)
                 if not todo and not is_moving:
                     return report
-                before = report.total
                 await self._walk_parts(todo, visit, state, report)
                 if report.total > before or not is_moving:
                     give_up = time.monotonic() + self._patience
@@ -164,16 +180,26 @@ class Migration:
         record, reply = await adopter.present(target)
         marker = await adopter.marker(target)
         if record is not None:
-            if not adoption.is_unchanged(marker, record.fields):
-                return Outcome.CHANGED
-            return Outcome.DIFFERENT if differences(found, record) else Outcome.EQUAL
+            return _compared(found, record, marker)
         if reply[0] == s.CORRUPT:
             return Outcome.DIFFERENT
-        if reply[0] == s.MOVED or adoption.valid_until(marker):
+        if adoption.was_decided(marker):
             return Outcome.ENDED
         if _is_over(found):
             return Outcome.EXPIRED
         return Outcome.ENDED if await adopter.is_revoked(found) else Outcome.MISSING
+
+
+def _compared(found: SourceSession, record: Record, marker: Mapping[bytes, bytes]) -> Outcome:
+    """Return the outcome for a session that is alive in the target."""
+    if not adoption.is_unchanged(marker, record.fields):
+        # If it was never copied, the target has another session under its id.
+        return Outcome.CHANGED if adoption.was_decided(marker) else Outcome.DIFFERENT
+    unlike = differences(found, record)
+    if unlike == ["grants"] and adoption.is_copy_of(marker, found.fingerprint):
+        # Grants do not change the version. As the source has not changed, these were given or revoked in the target.
+        return Outcome.CHANGED
+    return Outcome.DIFFERENT if unlike else Outcome.EQUAL
 
 
 def differences(found: SourceSession, record: Record) -> list[str]:
@@ -184,18 +210,24 @@ def differences(found: SourceSession, record: Record) -> list[str]:
         "expires_at": (found.deadline, record.deadline),
         "idle timeout": (found.idle, record.idle),
         "custom_metadata": (found.metadata, record.metadata()),
+        "grants": (_grants(found.fields), _grants(record.fields)),
         "fields": (
-            _without_limits(found.fields),
-            _without_limits({name: record.fields[name] for name in found.fields if name in record.fields}),
+            _others(found.fields),
+            _others({name: record.fields[name] for name in found.fields if name in record.fields}),
         ),
     }
     late = ["last_accessed"] if record.accessed < found.accessed else []
     return [name for name, (one, other) in pairs.items() if one != other] + late
 
 
-def _without_limits(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return fields without rate limits: requests that are counted do not change the version."""
-    return {name: value for name, value in fields.items() if not name.startswith(rate_limits.PREFIX)}
+def _grants(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {name: value for name, value in fields.items() if name.startswith(grants.PREFIX)}
+
+
+def _others(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return fields without grants and rate limits: requests that are counted do not change the version."""
+    ignored = (rate_limits.PREFIX, grants.PREFIX)
+    return {name: value for name, value in fields.items() if name != b"p" and not name.startswith(ignored)}
 
 
 def _is_over(found: SourceSession) -> bool:

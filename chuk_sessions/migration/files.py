@@ -16,7 +16,7 @@ from ..core.record import Record
 from ..core.values import json_codec
 from ..exceptions import CorruptRecordError, KeyUnavailableError
 from ..models import ValueEncryption
-from .own_format import SandboxSource
+from .own_format import COPIED, SandboxSource
 from .source import Found, SourceSession, Unreadable
 
 FORMAT: Final = 1
@@ -94,7 +94,7 @@ class FileSource:
             if place is None or not ids.is_name(data["sandbox_id"], 128):
                 return Unreadable(name, "its reference or sandbox is malformed")
             return self._stored(data, place) if "stored" in data else _plain(data, place)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return Unreadable(name, f"it is no line of an export: {type(error).__name__}")
         except (CorruptRecordError, KeyUnavailableError) as error:
             return Unreadable(name, str(error))
@@ -112,9 +112,10 @@ def _plain(data: dict[str, Any], place: tuple[int, bytes]) -> SourceSession:
     user_id, metadata = data["user_id"], data["custom_metadata"]
     if not isinstance(user_id, str | None) or not isinstance(metadata, dict):
         raise TypeError("user or metadata")
-    return SourceSession(
-        *place, data["sandbox_id"], user_id, **numbers, metadata=metadata, fields=_decoded(data["fields"])
-    )
+    fields = _decoded(data["fields"])
+    if not all(name[:2] in COPIED for name in fields):
+        raise ValueError("a field is unknown")
+    return SourceSession(*place, data["sandbox_id"], user_id, **numbers, metadata=metadata, fields=fields)
 
 
 class _Lines:

@@ -25,7 +25,7 @@ from .source import Found, SourceSession, Unreadable
 logger = logging.getLogger(__name__)
 
 _CONCURRENT_READS: Final = 64
-_COPIED: Final = {name for name, field in FIELDS.items() if Copy.MOVE in field.copies} - {b"c", b"v", b"m:", b"e", SALT}
+COPIED: Final = {name for name, field in FIELDS.items() if Copy.MOVE in field.copies} - {b"c", b"v", b"m:", b"e", SALT}
 """The fields that are copied as they are stored."""
 
 
@@ -117,7 +117,7 @@ class SandboxSource:
             record.idle,
             record.version,
             record.metadata(),
-            {name: value for name, value in record.fields.items() if name[:2] in _COPIED},
+            {name: value for name, value in record.fields.items() if name[:2] in COPIED},
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from .. import exceptions as errors
@@ -28,6 +30,8 @@ _LOOKUPS: Final = (
     "transform_session_metadata", "rate_limit_session", "grant_session",
 )  # fmt: skip
 """The methods whose result is False or None if there is no session with the given id, and only then."""
+_OF_GRANTS: Final = ("list_grants", "revoke_grants")
+"""The methods whose result is empty or 0 then, and also for a session without grants."""
 
 Method = Callable[..., Any]
 
@@ -62,6 +66,10 @@ class ReadThrough:
         return _Reading(self._source, Adopter(executor, limits), executor.sandbox_id).wrappers()
 
 
+def _is_none_or_false(result: Any) -> bool:
+    return result is None or result is False
+
+
 class _Reading:
     """The reading of one manager."""
 
@@ -73,6 +81,7 @@ class _Reading:
     def wrappers(self) -> dict[str, Callable[[Method], Method]]:
         return {
             **dict.fromkeys(_LOOKUPS, self._lookup),
+            **dict.fromkeys(_OF_GRANTS, functools.partial(self._lookup, is_nothing=operator.not_)),
             "allocate_session": self._allocate,
             "rotate_session": self._rotate,
             "delete_session": self._delete,
@@ -96,11 +105,11 @@ class _Reading:
             logger.warning("session %s of the source cannot be stored here: %s", reference, error)
             return False
 
-    def _lookup(self, method: Method) -> Method:
+    def _lookup(self, method: Method, is_nothing: Callable[[Any], bool] = _is_none_or_false) -> Method:
         @functools.wraps(method)
         async def look_up(session_id: str, *args: Any, **options: Any) -> Any:
             result = await method(session_id, *args, **options)
-            if (result is None or result is False) and await self.adopt(session_id):
+            if is_nothing(result) and await self.adopt(session_id):
                 result = await method(session_id, *args, **options)
             return result
 
@@ -136,17 +145,9 @@ class _Reading:
             target = keys.find(self._sandbox_id, session_id)
             if target is None or not self._source.may_have(session_id):
                 return bool(await method(session_id))
-            failure: errors.SessionError | None = None
-            try:
-                await self._adopter.block(target)
-            except errors.SessionError as error:
-                # A deletion works at full memory, a block does not.
-                failure = error
-            deleted = bool(await method(session_id))
-            deleted = await self._source.remove_one(self._sandbox_id, session_id) or deleted
-            if failure is not None:
-                raise failure
-            return deleted
+            async with _despite_failure(self._adopter.block(target)):
+                deleted = bool(await method(session_id))
+                return await self._source.remove_one(self._sandbox_id, session_id) or deleted
 
         return delete_session
 
@@ -155,9 +156,10 @@ class _Reading:
         async def revoke_session(reference: str, *, user_id: str | None = None) -> bool:
             target = keys.find_reference(self._sandbox_id, reference)
             # With a user, only a session that was listed can be meant, which has been adopted.
-            if target is not None and user_id is None:
-                await self._adopter.block(target)
-            return bool(await method(reference, user_id=user_id))
+            if target is None or user_id is not None:
+                return bool(await method(reference, user_id=user_id))
+            async with _despite_failure(self._adopter.block(target)):
+                return bool(await method(reference, user_id=user_id))
 
         return revoke_session
 
@@ -165,11 +167,30 @@ class _Reading:
         @functools.wraps(method)
         async def revoke_user_sessions(user_id: str, *, except_session_id: str | None = None) -> int:
             validation.owner(user_id)
-            await self.adopt(except_session_id)
-            await self._adopter.block_user(user_id)
-            return int(await method(user_id, except_session_id=except_session_id))
+            async with _despite_failure(self._prepare_revocation(user_id, except_session_id)):
+                return int(await method(user_id, except_session_id=except_session_id))
 
         return revoke_user_sessions
+
+    async def _prepare_revocation(self, user_id: str, except_session_id: str | None) -> None:
+        await self.adopt(except_session_id)
+        await self._adopter.block_user(user_id)
+
+
+@asynccontextmanager
+async def _despite_failure(preparation: Awaitable[Any]) -> AsyncIterator[None]:
+    """Prepare the end of sessions, and let them end even if that fails; then raise the error.
+
+    At full memory, sessions can be ended, but no id can be blocked.
+    """
+    failure: errors.SessionError | None = None
+    try:
+        await preparation
+    except errors.SessionError as error:
+        failure = error
+    yield
+    if failure is not None:
+        raise failure
 
 
 def from_env() -> ReadThrough:
@@ -178,8 +199,7 @@ def from_env() -> ReadThrough:
     Raises ValueError for malformed ones.
     """
     env = settings.from_env()
-    sandboxes = (
-        EVERY if env.migrate_sandbox == EVERY else env.migrate_sandbox.split(",") if env.migrate_sandbox else None
-    )
+    names = [name for part in env.migrate_sandbox.split(",") if (name := part.strip())]
+    sandboxes = EVERY if names == [EVERY] else names or None
     source = PublishedSource(redis_factory(env.migrate_from), sandboxes=sandboxes)
     return ReadThrough(source, overlap_hours=env.migrate_overlap_hours)

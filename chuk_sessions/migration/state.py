@@ -91,7 +91,11 @@ class State:
                 raise ValueError("unknown format")
             subject, self._layouts, self._cursors = found["subject"], found["layouts"], found["cursors"]
             self._done, self.counts = found["done"], found["counts"]
-        except (ValueError, KeyError, TypeError) as error:
+            if not all(isinstance(each, dict) for each in (self._layouts, self._cursors, self._done, self.counts)):
+                raise ValueError("a part is malformed")
+            if not all(type(number) is int for number in self.counts.values()):
+                raise ValueError("a count is malformed")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is not the state of a migration") from error
         if subject != self._subject:
             raise ValueError(f"{path} is the state of another migration: {subject}")

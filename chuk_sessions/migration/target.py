@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 from .. import settings
 from ..backends.sharing import backend_of
-from ..core import ids, validation
+from ..core import ids, keys, operations, validation
 from ..core.durations import ms_from_hours
 from ..core.values import json_codec
 from ..engine.executor import Executor
 from ..models import ValueEncryption
 from .adopter import Adopter, Limits
+
+_PROBE_MS: Final = 60_000
 
 
 class Target:
@@ -53,6 +56,16 @@ class Target:
         if name not in self._adopters:
             self._adopters[name] = Adopter(Executor(self._backend, name, self._codec(name)), self._limits)
         return self._adopters[name]
+
+    async def contains(self, source: Executor) -> bool:
+        """Return whether the sessions of a sandbox would be copied to themselves. Leaves a marker for a minute."""
+        adopter = self.adopter(source.sandbox_id)
+        if adopter.sandbox_id != source.sandbox_id:
+            return False
+        # URLs and clients may name one store in many ways.
+        probe = keys.session_keys(source.sandbox_id, f"probe-{secrets.token_hex(16)}")
+        await adopter.block(probe, overlap_ms=_PROBE_MS)
+        return bool((await source.execute(operations.fetch_marker(probe)))[1])
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop, if the target's backend has any."""

@@ -222,6 +222,49 @@ async def test_brings_an_unchanged_session_up_to_date(single):
     assert await adopt(single, again, mode=adoption.IF_UNCHANGED) == statuses.OK
 
 
+@pytest.mark.parametrize("events", [0, 100])
+async def test_passes_on_a_later_access_and_nothing_else(single, events):
+    found = session(single, idle=300_000, accessed=single.clock.now_ms() - 200_000)
+    assert await adopt(single, found, events=events) == statuses.CREATED
+    await single.manager().rate_limit_session(ID, "api", 5, 60)
+    await single.advance(seconds=60)
+    later = replace(found, accessed=single.clock.now_ms())
+    assert await adopt(single, later) == statuses.EXISTS, "in this mode, the session here is left as it is"
+    assert await adopt(single, later, mode=adoption.IF_UNCHANGED) == statuses.OK
+    assert await adopt(single, later, mode=adoption.IF_UNCHANGED) == statuses.EXISTS
+    assert await adopt(single, found, mode=adoption.IF_UNCHANGED) == statuses.EXISTS, "an earlier access"
+    record = fields_of((await single.backend.run(operations.fetch(target())))[1])
+    assert (int(record[b"a"]), record[b"v"]) == (later.accessed, b"1")
+    assert b"l:api" in record
+    await single.advance(seconds=299)
+    assert await single.manager().get_session_metadata(ID)
+    await single.advance(seconds=1)
+    assert await single.manager().get_session_metadata(ID) is None
+
+
+@pytest.mark.parametrize("theirs", [b"0", b"9" * 15])
+async def test_a_refresh_keeps_the_rate_limit_that_is_used_up_further(single, theirs):
+    await adopt(single, session(single))
+    await single.manager().rate_limit_session(ID, "api", 5, 60)
+    ours = fields_of((await single.backend.run(operations.fetch(target())))[1])[b"l:api"]
+    newer = session(single, pairs=[b"l:api", theirs, b"m:a", b"1"], fingerprint=b"second")
+    assert await adopt(single, newer, mode=adoption.IF_UNCHANGED) == statuses.OK
+    record = fields_of((await single.backend.run(operations.fetch(target())))[1])
+    assert record[b"l:api"] == max(ours, theirs, key=int)
+    assert int(record[b"z"]) >= len("m:a1") + len("l:api") + len(record[b"l:api"])
+
+
+async def test_a_refresh_keeps_the_record_until_the_idle_timeout_here(single):
+    found = session(single, idle=600_000)
+    assert await adopt(single, found) == statuses.CREATED
+    await single.advance(seconds=500)
+    assert await single.manager().validate_session(ID)
+    assert await adopt(single, replace(found, fingerprint=b"second"), mode=adoption.IF_UNCHANGED) == statuses.OK
+    await single.advance(seconds=599)
+    assert await single.manager().cleanup_expired_sessions() == 0
+    assert await single.manager().get_session_metadata(ID)
+
+
 async def test_does_not_write_over_a_session_that_was_changed_here(single):
     await adopt(single, session(single))
     await single.manager().update_session_metadata(ID, {"cart": [3]})

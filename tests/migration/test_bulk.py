@@ -180,6 +180,7 @@ async def test_copies_a_sandbox_to_another_store_and_name(encrypted):
 async def test_copies_from_memory_to_a_cluster(farms):
     farm = farms["cluster"]
     farm.empty()
+    # A store of its own, without the sessions of other tests.
     source, session_id = await filled(memory.factory(ManualClock(time.time_ns() // 1_000_000)))
     target = redis.factory(farm.url)
     assert (await Migration(SandboxSource(source.session_factory, "web"), Target(target)).copy()).total == 3

@@ -1,6 +1,7 @@
 """Bulk migration is killed at random points and run again: nothing is lost or revived, even while slots move.
 
-The long form kills 50 times and moves 100,000 sessions: `CHUK_TEST_LONG=1`, part of `make proof`.
+The long form kills 50 times and moves 100,000 sessions: `CHUK_TEST_LONG=1`, part of `make proof`. CHUK_TEST_SESSIONS is
+another number of sessions for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from tests.harness.published import old_process
 
 LONG = os.environ.get("CHUK_TEST_LONG") == "1"
 KILLS = 50 if LONG else 5
-SESSIONS = 100_000 if LONG else 600
+SESSIONS = int(os.environ.get("CHUK_TEST_SESSIONS", "100000")) if LONG else 600
+STARTUP = 1.5 if LONG else 0.6
+"""About how long Python takes to start and to run the command, in seconds."""
 COMMAND = [sys.executable, "-m", "chuk_sessions", "--json", "migrate", "--from-format", "published"]
 
 
@@ -42,7 +45,7 @@ def kill_at_random(folder, source, target, kills=KILLS):
         while number % 2 == 0 and child.process.poll() is None and changed_at(folder) == checkpoint:
             time.sleep(0.005)
         with suppress(subprocess.TimeoutExpired):
-            child.process.wait(rng.uniform(0, 0.1 if number % 2 == 0 else 1.5))
+            child.process.wait(rng.uniform(0, 0.1 if number % 2 == 0 else STARTUP))
         child.process.kill()
         child.wait()
     child = migrate(folder, source, target, "--verify")
@@ -51,6 +54,20 @@ def kill_at_random(folder, source, target, kills=KILLS):
     lines = [json.loads(line) for line in child.printed().splitlines() if line.startswith("{")]
     print(f"{kills} kills, {time.monotonic() - started:.0f} s: {lines}")
     return {line["phase"]: line for line in lines if "sessions" in line}
+
+
+def remove_with_a_kill(folder, server):
+    """Remove the sessions from the source, and kill the command when it has begun with it."""
+    with server.client() as client:
+        before = client.dbsize()
+        child = migrate(folder, server.url, server.url, "--remove-source")
+        while child.process.poll() is None and client.dbsize() >= before:
+            time.sleep(0.001)
+        child.process.kill()
+        child.wait()
+        child = migrate(folder, server.url, server.url, "--remove-source")
+        assert child.process.wait(600) == 0, child.printed()
+        assert not list(client.scan_iter("session:*", count=1000))
 
 
 def changed_at(folder):
@@ -90,7 +107,10 @@ async def test_nothing_is_lost_or_revived(server, tmp_path):
     report = await work
     assert report["compare"]["sessions"] >= SESSIONS
     assert report["compare"].get("ended", 0) == len(ended)
-    await check(manager, {each: at for each, at in expected.items() if each not in ended}, ended)
+    alive = {each: at for each, at in expected.items() if each not in ended}
+    await check(manager, alive, ended)
+    await asyncio.to_thread(remove_with_a_kill, tmp_path, server)
+    await check(manager, alive, ended)
 
 
 async def test_slots_of_a_cluster_move_meanwhile(farms, tmp_path):

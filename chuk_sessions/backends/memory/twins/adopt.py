@@ -8,6 +8,7 @@ from typing import Any
 from ....core.adoption import BLOCK, IF_UNCHANGED
 from ....core.event_entries import CREATED as STARTED
 from ....core.operation import Reply
+from ....core.rate_limits import PREFIX
 from ....core.statuses import CREATED, EXISTS, OK
 from ..keyspace import Fields, Keyspace, Value, pairs, text
 from .include import Opened, add_event, index_score, open_, parse_int, write_record
@@ -26,6 +27,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     marked = parse_int(space.hash(marker).get(b"d")) or 0
     outcome: Reply = [EXISTS] if isinstance(opened, tuple) else opened
     written: tuple[int, Value] | None = None
+    is_accessed = False
     expiry = deadline
     if mode != BLOCK:
         accessed, idle = argv[7:9]
@@ -35,7 +37,7 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
         if not exists:
             written = (argv[9], argv[12]) if marked <= space.now else None
         elif mode == IF_UNCHANGED and isinstance(opened, tuple) and marked > space.now:
-            written = _refreshed(opened, space.hash(marker), argv)
+            written, is_accessed, expiry = _refreshed(opened, space.hash(marker), argv)
     valid_until = max(marked, deadline)
     if mode == BLOCK or marked <= space.now:
         valid_until = max(valid_until, space.now + overlap)
@@ -44,6 +46,9 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     if written or valid_until > marked:
         space.hset(marker, {b"d": valid_until} if mode != BLOCK else {b"d": valid_until, b"b": space.now})
         space.pexpireat(marker, valid_until)
+    if is_accessed and not written:
+        _access(space, keys, argv, expiry, opened)
+        return [OK]
     if not written:
         return outcome
     space.hset(marker, {b"v": written[0], b"f": argv[5]})
@@ -51,13 +56,26 @@ def run(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> Reply:
     return [OK if exists else CREATED]
 
 
-def _refreshed(opened: Opened, marker: Mapping[bytes, Value], argv: Sequence[Any]) -> tuple[int, Value] | None:
-    """Return the version of a session that is to be brought up to date, and the most events of the stream."""
-    present, origin, emits = opened[4:]
+def _refreshed(
+    opened: Opened, marker: Mapping[bytes, Value], argv: Sequence[Any]
+) -> tuple[tuple[int, Value] | None, bool, int]:
+    """Return the version of a session that is to be brought up to date, and the most events of the stream; or None.
+    Then whether it was accessed later at the source, and its expiry.
+    """
+    _, _, touched, _, present, origin, emits = opened
+    accessed, idle = argv[7:9]
     adopted, known = (marker.get(name, b"") for name in (b"v", b"f"))
-    if origin is None or present is None or text(present) != text(adopted) or text(known) == argv[5]:
-        return None
-    return max((parse_int(present) or 0) + 1, argv[9]), emits or 0
+    if origin is None or present is None or text(present) != text(adopted):
+        return None, False, argv[3]
+    written = (max((parse_int(present) or 0) + 1, argv[9]), emits or 0) if text(known) != argv[5] else None
+    return written, accessed > touched, min(argv[3], max(touched, accessed) + idle) if idle else argv[3]
+
+
+def _access(space: Keyspace, keys: Sequence[str], argv: Sequence[Any], expiry: int, opened: Any) -> None:
+    """Pass on a later access at the source."""
+    space.hset_one(keys[0], b"a", argv[7])
+    space.pexpireat(keys[0], expiry + argv[11])
+    space.zadd(keys[1], index_score(expiry, opened[6]), argv[0])
 
 
 def _emit_start(space: Keyspace, keys: Sequence[str], argv: Sequence[Any]) -> None:
@@ -77,9 +95,11 @@ def _write(
     handle, sandbox, _, deadline = argv[:4]
     user, retention = argv[10:12]
     fields: Fields = {b"c": argv[6], b"d": deadline, b"a": space.now, b"v": version, **dict(pairs(argv[_FIRST:]))}
+    before = list(pairs(space.hgetall(key)))
     write_record(space, key, fields, space.exists(key))
     changed: Fields = {b"t": deadline, b"a": max(touched, argv[7])}
     space.hset(key, changed if not most else {**changed, b"e": most})
+    _keep_limits(space, key, before)
     space.pexpireat(key, expiry + retention)
     score = index_score(expiry, most or None)
     space.zadd(deadlines, score, handle)
@@ -90,3 +110,11 @@ def _write(
     earliest = space.zscore(sandboxes, sandbox)
     if earliest is None or earliest > score:
         space.zadd(sandboxes, score, sandbox)
+
+
+def _keep_limits(space: Keyspace, key: str, before: Sequence[tuple[bytes, bytes]]) -> None:
+    """Restore the rate limits of a record that was written over, unless the new one is further used up."""
+    for field, value in before:
+        used, fields = parse_int(value) if field.startswith(PREFIX) else None, space.hash(key)
+        if used is not None and used > (parse_int(fields.get(field)) or 0):
+            space.hset(key, {field: value, b"z": (parse_int(fields.get(b"z")) or 0) + len(field) + len(value)})
