@@ -106,7 +106,8 @@ class CachedSession:
     """A session in the local cache. Callers share the object, so it is immutable.
 
     Attributes:
-        session_id, sandbox_id, user_id, created_at, expires_at, last_accessed, status, version: as in SessionMetadata.
+        session_id, sandbox_id, user_id, created_at, expires_at, last_accessed, status, version, adopted: as in
+            SessionMetadata.
         custom_metadata: a read-only mapping, with tuples instead of lists.
 
     """
@@ -120,6 +121,7 @@ class CachedSession:
     custom_metadata: Mapping[str, Any]
     status: str
     version: int
+    adopted: bool
 
 
 class SessionCache(Protocol):

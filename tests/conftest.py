@@ -57,11 +57,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Folders with slow tests come first, so that no worker is still busy with them when the others have finished. Quiet
     # tests run last, so that workers do not wait for each other earlier.
     items.sort(key=lambda item: (_is_quiet(item), item.path.parent.name not in SLOW))
-    if os.environ.get("CI"):
+    # The environments of single frameworks lack the plugin.
+    if os.environ.get("CI") and config.pluginmanager.hasplugin("rerunfailures"):
         for item in items:
             if not _is_random(item):
                 item.add_marker(pytest.mark.flaky(reruns=1))

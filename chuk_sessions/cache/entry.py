@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..core.operation import Reply
-from ..core.record import ADOPTED, Record
+from ..core.record import Record
 from ..core.tracking import Source
 from ..models import CachedSession, SessionMetadata
 
@@ -78,7 +78,7 @@ class Entry:
         self.server_now, self.version = server_now, record.version
         self.accessed_at = self.sent_at + (record.accessed - server_now) / 1000
         self.idle = record.idle / 1000 if record.idle else inf
-        self.info, self.adopted = info, ADOPTED in record.fields
+        self.info, self.adopted = info, record.adopted
 
     def open(self, record: Record, max_age: float, interval_ms: int) -> None:
         """Let the entry answer calls until the session expires or the entry is `max_age` seconds old."""
@@ -122,13 +122,14 @@ class Entry:
     def to_frozen(self) -> CachedSession:
         """Return the session as `cached_session` does."""
         if self.frozen is None:
-            self.frozen = frozen(self.info, self.version)
+            self.frozen = frozen(self.info, self.version, self.adopted)
         return self.frozen
 
 
-def frozen(info: Mapping[str, Any], version: int) -> CachedSession:
-    """Return a frozen session from what `SessionMetadata.to_dict` returns."""
-    return CachedSession(**{**info, "custom_metadata": _frozen_value(info["custom_metadata"])}, version=version)
+def frozen(info: Mapping[str, Any], version: int, adopted: bool) -> CachedSession:
+    """Return a frozen session from what `SessionMetadata.to_dict` returns, and what that leaves out."""
+    metadata = _frozen_value(info["custom_metadata"])
+    return CachedSession(**{**info, "custom_metadata": metadata}, version=version, adopted=adopted)
 
 
 def _frozen_value(value: Any) -> Any:

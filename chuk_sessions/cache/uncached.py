@@ -55,7 +55,9 @@ class ImmediateReads(UncachedReads):
         target = self._direct.find(session_id)
         reply = [s.GONE] if target is None else self._backend.peek(operations.read(target))
         record = self._direct.record(reply)
-        return frozen(record.to_dict(session_id, self._direct.sandbox_id), record.version) if record else None
+        if record is None:
+            return None
+        return frozen(record.to_dict(session_id, self._direct.sandbox_id), record.version, record.adopted)
 
     def stats(self) -> Stats:
         """Return figures that say that sessions are never stale."""

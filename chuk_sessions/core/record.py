@@ -149,6 +149,11 @@ class Record:
         """When the session expires, ms: at its deadline or, if that is earlier, at the end of the idle timeout."""
         return min(self.deadline, self.accessed + self.idle) if self.idle else self.deadline
 
+    @property
+    def adopted(self) -> bool:
+        """Whether the session has the id that another store gave it."""
+        return ADOPTED in self.fields
+
     def copied_pairs(self, kind: Copy, owner: str | None) -> list[bytes]:
         """Return the fields that a copy of the session gets, as field, value, field, value...
 
@@ -171,7 +176,7 @@ class Record:
     def to_model(self, session_id: str, sandbox_id: str) -> SessionMetadata:
         """Return the session as callers get it, under the id that the caller used."""
         found = self.to_dict(session_id, sandbox_id)
-        return SessionMetadata(**found, version=self.version, adopted=ADOPTED in self.fields)
+        return SessionMetadata(**found, version=self.version, adopted=self.adopted)
 
     def to_dict(self, session_id: str, sandbox_id: str) -> dict[str, Any]:
         """Return what `SessionMetadata.to_dict()` would return, without its copy of the metadata.

@@ -83,10 +83,13 @@ def token_hash(token: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
 
 
-async def prover(proof: Proof, token: str | None, replays: Replays, now: float | None = None) -> str | None:
+async def prover(
+    proof: Proof, token: str | None, replays: Replays, *, thumbprint: str | None = None, now: float | None = None
+) -> str | None:
     """Return the thumbprint of the key that has signed a proof for this token and request.
 
-    None means that the proof is forged, malformed, too old, for another request, or was used before.
+    None means that the proof is forged, malformed, too old, for another request, or was used before; or, with a
+    `thumbprint`, by another key. The ids of such proofs are not remembered, because anyone can make them.
     """
     found = jwt.parse(proof.text)
     key = None if found is None else _key_of(found.header)
@@ -102,6 +105,8 @@ async def prover(proof: Proof, token: str | None, replays: Replays, now: float |
     ):  # fmt: skip
         return None
     name = key.thumbprint()
+    if thumbprint not in (None, name):
+        return None
     return name if await replays.is_first(f"dpop {name} {get('jti')}", 2 * WINDOW_SECONDS + 1) else None
 
 

@@ -197,7 +197,7 @@ class SandboxGrants:
         """Return whether the holder of a grant has proved that it has the key to which the grant is bound."""
         if not isinstance(proof, proofs.Proof):
             return False
-        return await proofs.prover(proof, token, self.replays) == grant.jkt
+        return await proofs.prover(proof, token, self.replays, thumbprint=grant.jkt) is not None
 
     async def aclose(self) -> None:
         """Close the connections to remote issuers, if no other manager uses them."""

@@ -19,6 +19,7 @@ from tests.harness.readers import reading
 
 TRUST = {"test": {"k1": KEY.public_key()}}
 LONG = 3600.0
+STARTED = int(time.time())  # one time for all grants, which are equal only with equal times
 
 
 @asynccontextmanager
@@ -91,9 +92,8 @@ async def test_a_rotated_session_is_always_checked(world):
         assert await other.resolve_grant(token, "x") is None
 
 
-def grant(session: str = "one", seconds: int = 300) -> Grant:
-    now = int(time.time())
-    return Grant("test", "other", session_hash(session), "", ("read",), "id", now, now + seconds)
+def grant(session: str = "one", seconds: int = 86_400) -> Grant:
+    return Grant("test", "other", session_hash(session), "", ("read",), "id", STARTED, STARTED + seconds)
 
 
 RESOLVED = ResolvedGrant("test", session_hash("one"), None, "", ("read",), "2030-01-01T00:00:00Z")

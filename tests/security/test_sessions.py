@@ -56,7 +56,7 @@ class TestIds:
 
     def test_an_id_contains_128_bits_from_the_systems_generator_unchanged(self, monkeypatch):
         asked = []
-        monkeypatch.setattr(secrets, "token_hex", lambda size: asked.append(size) or "5a" * size)
+        monkeypatch.setattr(secrets, "token_bytes", lambda size: asked.append(size) or b"\x5a" * size)
         assert ids.new_id("alice", 7).endswith("-07" + "5a" * 16)
         assert asked == [16]
 
