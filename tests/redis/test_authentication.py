@@ -173,10 +173,10 @@ async def test_a_database_is_selected_on_each_connection(server: Server):
         await session.delete("k")
 
 
-async def test_the_client_has_a_name(server: Server):
-    async with backend_on(server.url) as backend:
+async def test_the_client_has_a_name(own_server: Server):
+    async with backend_on(own_server.url) as backend:
         await echo(backend, b"x")
-        assert len(connections_named(server, "chuk-sessions")) == 1
+        assert len(connections_named(own_server, "chuk-sessions")) == 1
 
 
 async def test_new_credentials_reach_all_backends_of_a_provider(locked: Server):
