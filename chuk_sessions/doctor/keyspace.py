@@ -73,17 +73,18 @@ class ServersKeyspace:
 
     async def encoding(self, key: str) -> tuple[str, bytes]:
         """Return the address of the server that has a key, and how it encodes the value. Raises as `ask` does."""
-        server = self._inspection.holder(key)
-        if server is None:
-            raise UnansweredError("no primary has the slot of the key")
+        server = self._holder(key)
         return server.address, await server.query("OBJECT", "ENCODING", key)
 
     async def ask(self, command: str, key: str, *args: str | bytes | int) -> Any:
         """Return the reply to a command that reads a key. Raises RefusedError and UnansweredError."""
+        return await self._holder(key).query(command, key, *args)
+
+    def _holder(self, key: str) -> InspectedServer:
         server = self._inspection.holder(key)
         if server is None:
             raise UnansweredError("no primary has the slot of the key")
-        return await server.query(command, key, *args)
+        return server
 
 
 async def _size(server: InspectedServer) -> int:

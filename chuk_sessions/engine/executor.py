@@ -79,6 +79,20 @@ class Executor:
         s.check(call.operation, reply)
         return reply
 
+    async def execute_until_known(self, call: Call) -> Reply:
+        """Run a call again while its reply gets lost, because a repeat is harmless. Raises what `execute` raises.
+
+        A NotReplicatedError is raised at once: the call was applied.
+        """
+        for _ in range(MAX_ATTEMPTS - 1):
+            try:
+                return await self.execute(call)
+            except errors.NotReplicatedError:
+                raise
+            except errors.OutcomeUnknownError:
+                continue
+        return await self.execute(call)
+
     async def execute_following_rotation(self, target: SessionKeys, call: Call, result: Callable[[Reply], T]) -> T:
         """Run a call on a session, or on the session that its old id points to. Return `result` of the reply.
 

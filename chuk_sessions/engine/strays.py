@@ -19,7 +19,7 @@ from ..core import ids, index_operations, keys, note_operations
 from ..core.index_operations import Cursor
 from ..core.keys import IndexKeys
 from ..core.operation import Call, Reply
-from .executor import MAX_ATTEMPTS, Executor
+from .executor import Executor
 from .paging import Pages
 
 _CONCURRENT_USERS = 64
@@ -50,15 +50,10 @@ class StrayNotes:
             return
         user = self._executor.values.owner(user_id).form.score
         call = note_operations.note(self.home(user_id), self._sandbox, user, bucket)
-        for attempt in range(MAX_ATTEMPTS):
-            try:
-                await self._executor.execute(call)
-                return
-            except errors.NotReplicatedError as error:
-                raise errors.SessionUnavailableError(f"no session was created: {error}") from error
-            except errors.OutcomeUnknownError as error:
-                if attempt == MAX_ATTEMPTS - 1:
-                    raise errors.SessionUnavailableError(f"no session was created: {error}") from error
+        try:
+            await self._executor.execute_until_known(call)
+        except errors.OutcomeUnknownError as error:
+            raise errors.SessionUnavailableError(f"no session was created: {error}") from error
 
     def read_calls(self, user_id: str) -> list[Call]:
         """Return the calls that read the notes about a user's strays: one for each form of the user."""

@@ -6,17 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from .. import exceptions as errors
 from ..core import adoption, keys, operations, validation
 from ..core import statuses as s
 from ..core.adoption import IF_ABSENT, Adopted
 from ..core.event_entries import REVOKED
 from ..core.keys import SessionKeys
-from ..core.operation import Call, Reply
+from ..core.operation import Reply
 from ..core.owners import NOBODY
 from ..core.record import Record, fields_of
 from ..core.values import SALT, new_salt
-from ..engine.executor import MAX_ATTEMPTS, Executor
+from ..engine.executor import Executor
 from ..engine.strays import StrayNotes
 from .source import SourceSession
 
@@ -84,7 +83,7 @@ class Adopter:
             retention_ms=self._limits.retention_ms,
             events=self._limits.events,
         )
-        reply = await self._write(call)
+        reply = await self._executor.execute_until_known(call)
         # A revocation may have begun since: either it finds the session in the index, or the marker is found here.
         if reply[0] == s.CREATED and await self.is_revoked(session):
             await self._executor.execute(operations.delete(target, REVOKED))
@@ -95,7 +94,7 @@ class Adopter:
     async def block(self, target: SessionKeys, overlap_ms: int | None = None) -> None:
         """Keep an id from being adopted; by default, for the overlap of the settings."""
         overlap = self._limits.overlap_ms if overlap_ms is None else overlap_ms
-        await self._write(adoption.block(target, overlap_ms=overlap))
+        await self._executor.execute_until_known(adoption.block(target, overlap_ms=overlap))
 
     async def block_user(self, user_id: str) -> None:
         """Keep all sessions of a user that exist now from being adopted."""
@@ -156,15 +155,3 @@ class Adopter:
         if len(self._noted) >= _MAX_NOTES:
             self._noted.clear()
         self._noted[place] = now + _NOTE_SECONDS
-
-    async def _write(self, call: Call) -> Reply:
-        """Run a call until its outcome is known: a repeat is harmless."""
-        for attempt in range(MAX_ATTEMPTS):
-            try:
-                return await self._executor.execute(call)
-            except errors.NotReplicatedError:
-                raise
-            except errors.OutcomeUnknownError:
-                if attempt == MAX_ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")

@@ -231,8 +231,7 @@ def _others(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 def _is_over(found: SourceSession) -> bool:
-    expiry = min(found.deadline, found.accessed + found.idle) if found.idle else found.deadline
-    return expiry <= time.time() * 1000
+    return found.expiry <= time.time() * 1000
 
 
 def _name(found: Found) -> str:

@@ -40,6 +40,11 @@ class SourceSession:
     origin: Any = None
 
     @property
+    def expiry(self) -> int:
+        """When the session expires, ms: at its deadline or, if that is earlier, at the end of the idle timeout."""
+        return min(self.deadline, self.accessed + self.idle) if self.idle else self.deadline
+
+    @property
     def fingerprint(self) -> bytes:
         """A text that changes with everything but the last access and the version."""
         more = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.fields.items()}

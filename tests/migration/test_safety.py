@@ -9,8 +9,8 @@ import pytest
 
 from chuk_sessions import SessionManager, SessionUnavailableError, StoreFullError, session_hash
 from chuk_sessions.backends.memory import ManualClock
+from chuk_sessions.engine.executor import Executor
 from chuk_sessions.migration import FileSource, Migration, Outcome, PublishedSource, ReadThrough, SandboxSource, Target
-from chuk_sessions.migration.adopter import Adopter
 from chuk_sessions.providers import memory, redis
 from tests.harness.federated import GIVING
 from tests.harness.ports import free_port
@@ -153,13 +153,13 @@ async def test_a_bulk_copy_never_writes_a_session_whose_user_was_revoked(old, se
     old.call("allocate_session", user_id="alice")
     await new().revoke_user_sessions("alice")
     written = []
-    write = Adopter._write
+    write = Executor.execute_until_known
 
     async def noted(self, call):
         written.append(call)
         return await write(self, call)
 
-    monkeypatch.setattr(Adopter, "_write", noted)
+    monkeypatch.setattr(Executor, "execute_until_known", noted)
     report = await Migration(PublishedSource(redis.factory(server.url)), Target(redis.factory(server.url))).copy()
     assert report.counts == {Outcome.ENDED: 1}
     assert written == []
