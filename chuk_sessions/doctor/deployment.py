@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from ..core import server_info
 from ..core.inspection import RefusedError, UnansweredError
 from .case import Case
 from .facts import Facts
@@ -22,11 +23,10 @@ async def cluster(server: Facts, case: Case) -> AsyncIterator[Verdict]:
             "Assign the slots with `redis-cli --cluster fix HOST:PORT`.",
         )
     try:
-        reply = bytes(await server.server.query("CLUSTER", "INFO")).decode(errors="replace")
+        facts = server_info.parse(bytes(await server.server.query("CLUSTER", "INFO")))
     except RefusedError:
         yield unknown("this user may not run CLUSTER INFO", "Add +cluster|info, or run the doctor as an administrator.")
         return
-    facts = dict(line.split(":", 1) for line in reply.split() if ":" in line)
     failing = int(facts.get("cluster_slots_pfail", 0)) + int(facts.get("cluster_slots_fail", 0))
     if facts.get("cluster_state") != "ok":
         yield problem(

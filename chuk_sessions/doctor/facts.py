@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..core import server_info
 from ..core.inspection import InspectedServer, Part, RefusedError, UnansweredError
 
 SETTINGS = (
@@ -161,10 +162,9 @@ async def read_clock(server: InspectedServer, clock: Clock) -> ClockReading | No
 
 async def _info(server: InspectedServer) -> dict[str, str] | None:
     try:
-        reply = bytes(await server.query("INFO")).decode(errors="replace")
+        return server_info.parse(bytes(await server.query("INFO")))
     except RefusedError:
         return None
-    return dict(line.split(":", 1) for line in reply.splitlines() if ":" in line)
 
 
 async def _settings(server: InspectedServer) -> dict[str, str] | None:

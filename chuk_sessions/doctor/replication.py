@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..core import server_info
 from ..core.inspection import Kind, Part
 from .case import Case
 from .facts import BlockedError, Facts
@@ -102,7 +103,7 @@ def _late(server: Facts, connected: int) -> Iterator[Verdict]:
             line = server.text(f"slave{number}")
         except BlockedError:
             continue
-        facts = dict(part.split("=", 1) for part in line.split(",") if "=" in part)
+        facts = server_info.parse_replica(line)
         name = f"{facts.get('ip')}:{facts.get('port')}"
         lag = int(facts["lag"]) if facts.get("lag", "").isdigit() else 0
         if facts.get("state") != "online":

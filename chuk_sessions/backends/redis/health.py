@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ...core import server_info
 from ...models import Health
 from .net.node import Node
 from .net.resp import NotSentError, ReplyError, ReplyLostError
@@ -63,8 +64,7 @@ async def _info(node: Node, deadline: float) -> dict[str, str]:
         if refused.code == "NOPERM":
             return {}
         raise
-    lines = bytes(reply).decode(errors="replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
+    return server_info.parse(bytes(reply))
 
 
 async def _role(node: Node, deadline: float) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
+from ...core import server_info
 from ...core.inspection import ClientSettings, Kind, Part, Peer, RefusedError, UnansweredError
 from . import url as urls
 from .client import Client
@@ -182,15 +183,13 @@ async def _first_map(nodes: Sequence[Node], options: Options) -> list[SlotRange]
 
 async def _connected_replicas(primary: Server, options: Options) -> list[Address]:
     try:
-        info = bytes(await primary.query("INFO", "replication")).decode(errors="replace")
+        info = server_info.parse(bytes(await primary.query("INFO", "replication")))
     except (RefusedError, UnansweredError):
         return []
-    lines = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     found = []
-    for name, text in lines.items():
-        # A line such as `slave0:ip=10.0.0.2,port=6379,state=online,offset=1,lag=0`.
+    for name, text in info.items():
         if name.startswith("slave") and name[5:].isdigit():
-            facts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+            facts = server_info.parse_replica(text)
             if facts.get("ip") and facts.get("port", "").isdigit():
                 found.append(options.remapped(Address(facts["ip"], int(facts["port"]))))
     return found

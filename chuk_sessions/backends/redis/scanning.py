@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from ...core import ids, keys
+from ...core import ids, keys, server_info
 from ...exceptions import ProviderError, SessionUnavailableError
 from ..base import MOVING
 from .client import Client
@@ -83,9 +83,7 @@ async def _run_id(node: Node, seconds: float) -> str:
         if isinstance(error, SessionUnavailableError):
             raise
         return str(node.address)
-    lines: list[str] = bytes(reply).decode(errors="replace").splitlines()
-    found = dict(line.split(":", 1) for line in lines if ":" in line)
-    return found.get("run_id", str(node.address))
+    return server_info.parse(bytes(reply)).get("run_id", str(node.address))
 
 
 async def _moving(node: Node, seconds: float) -> str:

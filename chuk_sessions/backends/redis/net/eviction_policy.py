@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ....core import server_info
 from .connection import Connection
 from .resp import pack
 
@@ -22,7 +23,6 @@ def request_eviction_policy(connection: Connection, on_policy: Callable[[str], N
 def _on_reply(on_policy: Callable[[str], None], reply: asyncio.Future[Any]) -> None:
     if reply.cancelled() or reply.exception() is not None:
         return
-    for line in bytes(reply.result()).decode(errors="replace").splitlines():
-        name, _, policy = line.partition(":")
-        if name == "maxmemory_policy":
-            on_policy(policy)
+    policy = server_info.parse(bytes(reply.result())).get("maxmemory_policy")
+    if policy is not None:
+        on_policy(policy)
