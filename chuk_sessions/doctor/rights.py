@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "HEXISTS": (_KEY, "f"),
     "HGET": (_KEY, "f"),
     "HGETALL": (_KEY,),
+    "HINCRBY": (_KEY, "f", "1"),
     "HKEYS": (_KEY,),
     "HLEN": (_KEY,),
     "HMGET": (_KEY, "f"),
