@@ -18,7 +18,7 @@ from ..core.call_hook import CallHook
 from ..core.operation import Operation
 from .families import BOUNDS, CALLS, DURATION, ENDED, FAMILIES, PREFIX, UNKNOWN, Family
 from .outcomes import OUTCOME_UNKNOWN, outcomes_of
-from .snapshot import figures_of_parts
+from .snapshot import Snapshot, combined, figures_of_parts
 
 _REFRESH_SECONDS: Final = 1.0
 
@@ -31,7 +31,7 @@ class Children:
         self._calls: dict[tuple[Operation, str], Callable[[], None]] = {}
         self._durations: dict[Operation, Callable[[float], None]] = {}
         self._refresh_at = 0.0
-        self._before: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._before: Snapshot = {}
 
     def count(self, operation: Operation, outcome: str, seconds: float) -> None:
         """Count a call."""
@@ -59,16 +59,16 @@ class Children:
 
     def _refresh(self) -> None:
         """Copy the figures that are not counted with calls."""
-        totals: dict[tuple[str, tuple[str, ...]], float] = {}
-        for family, value, labels in figures_of_parts([self._hook]):
-            totals[family, labels] = totals.get((family, labels), 0) + value
-        for (name, labels), value in totals.items():
-            child = metric(name).labels(*labels) if labels else metric(name)
-            if FAMILIES[name].kind == "gauge":
-                child.set(value)
-            else:
-                child.inc(max(0.0, value - self._before.get((name, labels), 0.0)))
-        self._before = totals
+        found = combined(figures_of_parts([self._hook]))
+        for name, values in found.items():
+            before = self._before.get(name, {})
+            for labels, value in values.items():
+                child = metric(name).labels(*labels) if labels else metric(name)
+                if FAMILIES[name].kind == "gauge":
+                    child.set(value)
+                else:
+                    child.inc(max(0.0, value - before.get(labels, 0.0)))
+        self._before = found
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ..core.call_hook import CallHook
@@ -18,8 +18,13 @@ _ATTEMPTS = 4
 
 def snapshot(hooks: Collection[CallHook]) -> Snapshot:
     """Return the current figures of backends, and of the parts of the process that belong to no backend."""
+    return combined(_figures(hooks))
+
+
+def combined(figures: Iterable[Figure]) -> Snapshot:
+    """Return figures with the same labels as one: their sum or their max, as the family says."""
     found: Snapshot = {}
-    for figure in _figures(hooks):
+    for figure in figures:
         values = found.setdefault(figure.family, {})
         before = values.get(figure.labels)
         if before is None:

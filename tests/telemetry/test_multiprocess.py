@@ -16,11 +16,15 @@ WORKER = """
 import asyncio, sys
 from prometheus_client import REGISTRY
 from chuk_sessions import SessionManager
+from chuk_sessions.cache import LocalCache
 from chuk_sessions.providers import redis
 from chuk_sessions.telemetry import prometheus_collector
 
 async def work():
-    async with SessionManager("multi", redis.factory(sys.argv[1])) as manager:
+    factory = redis.factory(sys.argv[1])
+    other = SessionManager("other", factory, local_cache=LocalCache(max_staleness_seconds=2))
+    cached = SessionManager("multi", factory, local_cache=LocalCache(max_staleness_seconds=2))
+    async with other, cached as manager:
         REGISTRY.register(prometheus_collector(manager))
         prometheus_collector(manager)
         session_id = await manager.allocate_session()
@@ -49,6 +53,7 @@ def test_one_scrape_has_the_counts_of_all_processes(server: Server, tmp_path: Pa
     assert value("sessions_ended_total", reason="deleted") == 2
     assert value("connections") is not None
     assert value("reconnects_total") == 0
+    assert value("cache_max_staleness_seconds") == 2
 
 
 BUSY = """
