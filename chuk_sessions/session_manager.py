@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import uuid
 from functools import partial
-from importlib import import_module
 from typing import Any, Self, cast
 from weakref import finalize
 
-from . import settings
+from . import capabilities, settings
 from .backends.custom import CustomBackend
 from .backends.sharing import CLOSED, SessionFactory, backend_of, count_managers
 from .core import (
@@ -124,7 +123,8 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         sandbox_id = sandbox_id or env.sandbox_id
         name = sandbox_id or f"sandbox-{uuid.uuid4().hex[:8]}"
         self._sandbox_id = ids.check_name(name, "sandbox_id", validation.MAX_SANDBOX_LENGTH)
-        self._ttl_ms, self._default_ttl_hours = ms_from_hours(default_ttl_hours, "default_ttl_hours"), default_ttl_hours
+        self._ttl_ms = ms_from_hours(default_ttl_hours, "default_ttl_hours")
+        self._default_ttl_hours = default_ttl_hours
         self.session_factory = session_factory if session_factory is not None else factory_for_env()
         self._max_metadata_bytes = validation.positive(max_metadata_bytes, "max_metadata_bytes")
         self._policy = policy = session_policy(
@@ -142,12 +142,22 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
             raise NotSupportedError("a custom provider has no streams of events")
         if not sandbox_id and self._backend.name == ProviderType.REDIS:
             notices.random_sandbox(self._sandbox_id)
-        if encryption is None and env.encryption and _values is json_codec:
-            encryption = import_module(f"{__package__}.encryption").from_env()
-        self._values = (codec_of := _values if encryption is None else encryption.codec)(self._sandbox_id)
+        if encryption is None and _values is json_codec:
+            encryption = capabilities.encryption(env)
+        codec_of = _values if encryption is None else encryption.codec
+        self._values = codec_of(self._sandbox_id)
         self._record = results.record_reader(self._values)
-        executor = Executor(self._backend, self._sandbox_id, self._values)
         self._find = partial(keys.find, self._sandbox_id)
+        executor = self._build_engine()
+        self._open_federation(federation or capabilities.federation(env), codec_of)
+        migration = capabilities.migration(env) if migration is None else migration
+        self._cache = self._opened(local_cache, migration, executor, SessionManager)
+        count_managers(self._backend, 1)
+        self._release = finalize(self, count_managers, self._backend, -1)
+
+    def _build_engine(self) -> Executor:
+        """Create what runs the calls of the methods, and return its executor."""
+        executor, policy = Executor(self._backend, self._sandbox_id, self._values), self._policy
         self._submit, self._execute = executor.submit, executor.execute_following_rotation
         self._salts = RecentSalts() if self._values.needs_fields else None
         self._encrypted = EncryptedUpdates(executor, self._salts or RecentSalts())
@@ -155,11 +165,7 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         self._sessions, self._rotator = Sessions(executor, policy), Rotator(executor, policy)
         self._session_index, self._revoker = SessionIndex(executor, notes), Revoker(executor, notes)
         self._sweeper = Sweeper(executor, notes)
-        federation = federation or (import_module(f"{__package__}.federation").from_env() if env.federation else None)
-        self._open_federation(federation, codec_of)
-        self._cache = self._opened(local_cache, _migration(migration, env), executor, SessionManager)
-        count_managers(self._backend, 1)
-        self._release = finalize(self, count_managers, self._backend, -1)
+        return executor
 
     async def __aenter__(self) -> Self:
         return self
@@ -362,14 +368,6 @@ class SessionManager(GridPaths, SessionAccess, SessionData, SessionGrants, ManyS
         if not self._release.alive:
             raise ManagerClosedError("this SessionManager was closed")
         return await self._backend.ping()
-
-
-def _migration(given: SessionMigration | None, env: settings.Settings) -> SessionMigration | None:
-    """Return the migration that was given, or that of the environment."""
-    if given is not None or not env.migrate_from:
-        return given
-    found: SessionMigration = import_module(f"{__package__}.migration").from_env()
-    return found
 
 
 __all__ = ["SessionManager", "SessionMetadata"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import SessionManager
+from .. import SessionManager, capabilities
 from .output import Output, say
 from .progress import Progress
-from .stores import encryption_of_env, factory_of, sandbox_of
+from .stores import factory_of, sandbox_of
 
 
 class Context:
@@ -39,7 +39,7 @@ class Context:
 
     def encryption(self) -> Any:
         """Return the encryption of the environment, or None."""
-        return encryption_of_env()
+        return capabilities.encryption()
 
     def manager(self, **settings: Any) -> SessionManager:
         """Return a manager of the sandbox on the store: `async with context.manager() as manager`."""

@@ -37,10 +37,3 @@ def sandbox_of(name: str | None) -> str:
     if found is None:
         raise UsageError("name a sandbox with --sandbox or CHUK_SANDBOX_ID")
     return found
-
-
-def encryption_of_env() -> Any:
-    """Return the encryption of the environment, or None."""
-    if not settings.from_env().encryption:
-        return None
-    return import_module("..encryption", __package__).from_env()

@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from importlib import import_module
 from typing import Any
 
-from .. import SessionManager, settings
+from .. import SessionManager, capabilities
 from ..backends.base import Backend
 from ..backends.memory.backend import MemoryBackend
 from ..backends.sharing import SessionFactory, backend_of, count_managers
@@ -275,8 +274,8 @@ def _codec(source: object, encryption: ValueEncryption | None) -> CodecFactory:
     if encryption is None and isinstance(source, SessionManager):
         own, own_sandbox = source._values, source.sandbox_id
         return lambda sandbox_id: own if sandbox_id == own_sandbox else json_codec(sandbox_id)
-    if encryption is None and settings.from_env().encryption:
-        encryption = import_module("..encryption", __package__).from_env()
+    if encryption is None:
+        encryption = capabilities.encryption()
     return json_codec if encryption is None else encryption.codec
 
 

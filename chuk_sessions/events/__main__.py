@@ -9,9 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from importlib import import_module
 
-from .. import settings
+from .. import capabilities, settings
 from ..exceptions import SessionError
 from .metrics import metrics_served
 
@@ -64,7 +63,7 @@ async def _relay(options: argparse.Namespace) -> None:
     source = options.url or env.redis_url
     relay = WebhookRelay(
         source,
-        encryption=import_module("chuk_sessions.encryption").from_env() if env.encryption else None,
+        encryption=capabilities.encryption(env),
         allow_hosts=options.allow_host,
         in_flight=options.in_flight,
         timeout_seconds=options.timeout,
