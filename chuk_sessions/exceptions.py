@@ -125,7 +125,7 @@ class StoreFullError(ProviderError):
 
 
 class CorruptRecordError(ProviderError):
-    """The value stored under the session's key is not a record of this library."""
+    """The value stored under the session's key is not a record of this library, or a single value is not UTF-8 text."""
 
 
 class KeyUnavailableError(ProviderError):

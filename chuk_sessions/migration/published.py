@@ -149,11 +149,6 @@ class PublishedSource:
             return Unreadable(name, str(error).splitlines()[0][:100])
         except CorruptRecordError:
             return Unreadable(name, "it is not text")
-        except Exception as error:
-            # A value in bytes that are not text is a ProviderError, but so is an outage.
-            if "not UTF-8" in str(error):
-                return Unreadable(name, "it is not text")
-            raise
 
 
 class _Part:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Unpack
 
 from .. import settings
-from ..exceptions import ProviderError
+from ..exceptions import CorruptRecordError, ProviderError
 from .factory import Factory
 from .values import check_key, check_value, ttl_ms
 
@@ -58,7 +58,7 @@ def _text(reply: bytes | None) -> str | None:
     try:
         return None if reply is None else reply.decode()
     except UnicodeDecodeError:
-        raise ProviderError("the value under this key is not UTF-8 text") from None
+        raise CorruptRecordError("the value under this key is not UTF-8 text") from None
 
 
 class RedisFactory(Factory[RedisSession]):
