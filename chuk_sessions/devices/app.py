@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
 from .. import ListedSession, ProviderError, RevocationIncompleteError, SessionManager, session_hash
-from ..integrations.asgi import Message, Receive, Scope, Send
+from ..asgi_messages import BodyTooLargeError, DisconnectedError, Message, Receive, Scope, Send, read_body
 from ..integrations.csrf import CsrfMiddleware
 from . import tokens
 from .names import USER_AGENT_KEY, device_name, user_agent_of
@@ -163,17 +163,10 @@ async def _result(value: Any) -> Any:
 
 async def _read_form(receive: Receive) -> dict[str, str] | None:
     """Return the first value of each field of a form; None for a malformed or too long form, or a lost client."""
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request" or len(body) + len(message.get("body", b"")) > _LONGEST_FORM:
-            return None
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            break
     try:
+        body = await read_body(receive, _LONGEST_FORM)
         fields = parse_qs(body.decode("latin-1"), max_num_fields=10)
-    except ValueError:
+    except (BodyTooLargeError, DisconnectedError, ValueError):
         return None
     return {name: values[0] for name, values in fields.items()}
 

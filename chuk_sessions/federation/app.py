@@ -12,10 +12,11 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from .. import ProviderError, SessionManager
+from ..asgi_messages import Receive, Scope, Send, serve_lifespan
 from ..models import ResolvedGrant
 from . import assertions, paths, proofs
 from .federation import Federation
-from .forms import Receive, RefusedError, Scope, Send, headers_of, read_form, required
+from .forms import RefusedError, headers_of, read_form, required
 from .keys import SigningKeys
 from .replays import Replays
 from .tokens import Grant, mint, signed_grant
@@ -77,7 +78,7 @@ class FederationApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, and the messages about the server's lifespan."""
         if scope["type"] == "lifespan":
-            await _serve_lifespan(receive, send)
+            await serve_lifespan(receive, send)
             return
         if scope["type"] != "http":
             raise ValueError("the endpoints of a federation only serve HTTP requests")
@@ -234,11 +235,3 @@ async def _send_json(send: Send, status: int, content: Mapping[str, Any], header
     ]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _serve_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

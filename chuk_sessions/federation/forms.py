@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import parse_qsl
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from ..asgi_messages import BodyTooLargeError, DisconnectedError, Receive, Scope, read_body
 
 MAX_BODY: Final = 16_384
 _MOST_FIELDS: Final = 20
@@ -35,7 +33,12 @@ async def read_form(scope: Scope, receive: Receive) -> dict[str, str]:
     given = headers_of(scope, b"content-type")
     if len(given) != 1 or given[0].partition(";")[0].strip().lower() != _FORM:
         raise RefusedError("invalid_request", f"the content type must be {_FORM}")
-    body = await _body(receive)
+    try:
+        body = await read_body(receive, MAX_BODY)
+    except DisconnectedError:
+        raise RefusedError("invalid_request", "the request was not completed") from None
+    except BodyTooLargeError:
+        raise RefusedError("invalid_request", "the request is too large", 413) from None
     try:
         fields = parse_qsl(
             body.decode("ascii"),
@@ -63,16 +66,3 @@ def required(form: Mapping[str, str], name: str) -> str:
     if not value:
         raise RefusedError("invalid_request", f"the parameter {name} is missing")
     return value
-
-
-async def _body(receive: Receive) -> bytes:
-    body: bytes = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RefusedError("invalid_request", "the request was not completed")
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            raise RefusedError("invalid_request", "the request is too large", 413)
-        if not message.get("more_body", False):
-            return body

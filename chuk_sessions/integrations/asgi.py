@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Literal
 
@@ -21,17 +21,12 @@ from .. import (
     SessionUnavailableError,
     StoreFullError,
 )
+from ..asgi_messages import ASGIApp, Message, Receive, Scope, Send
 from .cookies import CookieSettings, SameSite
 from .env import manager_for
 from .session import Session, SessionOptions
 from .state import Refresh
 from .values import Serializer, Values
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OUTAGES: Final[tuple[type[ProviderError], ...]] = (
     SessionUnavailableError,

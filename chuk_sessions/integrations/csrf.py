@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from .asgi import ASGIApp, Receive, Scope, Send
+from ..asgi_messages import ASGIApp, Receive, Scope, Send
 from .lifecycle import CSRF_KEY
 from .masks import SECRET_BYTES, hides, masked
 from .session import Session, SyncSession

@@ -6,10 +6,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import Scope
 
 from chuk_sessions import SessionManager
 from chuk_sessions.devices import DevicesApp, remember_device
-from chuk_sessions.integrations.asgi import Scope, SessionMiddleware
+from chuk_sessions.integrations.asgi import SessionMiddleware
 
 SIGN_IN = '<!doctype html><html lang="en"><title>Sign in</title><h1>Sign in</h1>' + (
     '<form method="post"><label>Name <input name="user"></label> <button>Sign in</button></form>'

@@ -6,10 +6,19 @@ import asyncio
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...asgi_messages import (
+    ASGIApp,
+    BodyTooLargeError,
+    DisconnectedError,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    serve_lifespan,
+)
 from ...core.durations import ms_from_seconds
 from ...exceptions import SessionError
 from ..webhooks.endpoint import Endpoint
@@ -17,10 +26,6 @@ from ..webhooks.endpoint_store import Message
 from .streams import POLL, SecurityEventStreams, token_hash
 
 logger = logging.getLogger("chuk_sessions.events")
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _MAX_BODY: Final = 1_048_576
 _MOST_EVENTS: Final = 500
@@ -56,7 +61,7 @@ class _Poll:
 
 def poll_app(
     streams: SecurityEventStreams, *, base_url: str, lease_seconds: float = 60, wait_seconds: float = 25
-) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+) -> ASGIApp:
     """Return an ASGI application to serve under `base_url`.
 
     - `POST /streams/ID` is a poll of a stream, with the stream's bearer token.
@@ -84,7 +89,7 @@ class _PollApp:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, and the messages about the server's lifespan."""
         if scope["type"] == "lifespan":
-            await _serve_lifespan(receive, send)
+            await serve_lifespan(receive, send)
             return
         try:
             status, content = 200, await self._respond(scope, receive)
@@ -171,21 +176,9 @@ def _is_text(token_id: object) -> bool:
 
 
 async def _body(receive: Receive) -> bytes:
-    body: bytes = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _RefusedError(400, "invalid_request", "the request was not completed")
-        body += message.get("body", b"")
-        if len(body) > _MAX_BODY:
-            raise _RefusedError(413, "invalid_request", "the request is too large")
-        if not message.get("more_body", False):
-            return body
-
-
-async def _serve_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+    try:
+        return await read_body(receive, _MAX_BODY)
+    except DisconnectedError:
+        raise _RefusedError(400, "invalid_request", "the request was not completed") from None
+    except BodyTooLargeError:
+        raise _RefusedError(413, "invalid_request", "the request is too large") from None
