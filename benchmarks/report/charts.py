@@ -8,34 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
 from benchmarks.harness.process import OURS
 
+from . import style
 from .colors import LIMIT_COLOR, OURS_COLOR, PEER_COLOR, SERIES, TEXT
 from .labels import spread
 from .results import format_number
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {
-        "axes.edgecolor": TEXT,
-        "axes.labelcolor": TEXT,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlecolor": TEXT,
-        "axes.titlesize": 9,
-        "font.size": 9,
-        "grid.color": TEXT,
-        "grid.linewidth": 0.3,
-        "savefig.transparent": True,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "benchmarks",
-        "text.color": TEXT,
-        "xtick.color": TEXT,
-        "ytick.color": TEXT,
-    }
-)
+style.use("benchmarks")
 
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of the backend)
 

@@ -13,34 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-from benchmarks.report.colors import SERIES, TEXT
+from benchmarks.report import style
+from benchmarks.report.colors import SERIES
 from deploy.telemetry.panels import INTERVAL, SECTIONS, Panel
 from tests.harness.servers import Server, running, valkey_binary
 from tests.telemetry.prometheus import Prometheus, scraped_demo
 
-mpl.use("svg")
-mpl.rcParams.update(
-    {
-        "axes.edgecolor": TEXT,
-        "axes.labelcolor": TEXT,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlecolor": TEXT,
-        "axes.titlesize": 9,
-        "font.size": 8,
-        "grid.color": TEXT,
-        "grid.linewidth": 0.3,
-        "legend.fontsize": 7,
-        "savefig.transparent": True,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "telemetry",
-        "text.color": TEXT,
-        "xtick.color": TEXT,
-        "ytick.color": TEXT,
-    }
-)
+style.use("telemetry", font_size=8)
 
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of the backend)
 
@@ -108,7 +87,7 @@ def _draw_panel(axes: Any, prometheus: Prometheus, panel: Panel, begin: float, e
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, end - begin)
     axes.grid(axis="y")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False, handlelength=1.0)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False, handlelength=1.0, fontsize=7)
 
 
 def _legend(pattern: str, labels: dict[str, str]) -> str:
