@@ -93,6 +93,11 @@ def locate(session_id: str) -> tuple[int, bytes] | None:
     return digest[16] if bucket is None else bucket, handle
 
 
+def handle_of(digest: bytes) -> bytes:
+    """Return the handle in a SHA-256. The paths that each call takes have this line inline, which takes less time."""
+    return b2a_base64(digest[:16]).translate(TO_URL_SAFE, NOT_IN_HANDLES)
+
+
 def is_generated(session_id: str) -> bool:
     """Return whether an id has the form of generated ones.
 
@@ -137,7 +142,7 @@ def session_hash(session_id: str) -> str:
     located = locate(session_id)
     if located is None:
         digest = _sha256(session_id.encode("utf-8", "surrogatepass")).digest()
-        located = digest[16], b2a_base64(digest[:16]).translate(TO_URL_SAFE, NOT_IN_HANDLES)
+        located = digest[16], handle_of(digest)
     return reference(*located)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from binascii import b2a_base64
 from hashlib import sha256
 from typing import Final
 
@@ -26,5 +25,4 @@ def use_once(sandbox_id: str, name: str, ttl_ms: int) -> Call:
 def key_of(sandbox_id: str, name: str) -> str:
     """Return the key of an id, which may be any text."""
     digest = sha256(name.encode("utf-8", "surrogatepass")).digest()
-    handle = b2a_base64(digest[:16]).translate(ids.TO_URL_SAFE, ids.NOT_IN_HANDLES).decode()
-    return index(sandbox_id, digest[16]).used(handle)
+    return index(sandbox_id, digest[16]).used(ids.handle_of(digest).decode())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from ....core.grants import PREFIX
 from ....core.operation import Reply
 from ....core.statuses import GONE, MOVED
 from ..keyspace import Fields, Keyspace, Value, text
 from .include import Opened, open_, parse_int
-
-PREFIX = b"g:"
 
 
 def open_for_grants(space: Keyspace, key: str) -> Opened | Reply:
