@@ -8,7 +8,7 @@ from .colors import TEXT
 
 
 def use(name: str, *, font_size: float = 9) -> None:
-    """Draw the charts that follow in this style. `name` makes the ids in their files the same in each run."""
+    """Draw the charts that follow in this style. With the same `name`, their files have the same ids in each run."""
     mpl.use("svg")
     mpl.rcParams.update(
         {
